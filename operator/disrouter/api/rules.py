@@ -1,0 +1,203 @@
+"""The rules of a SelfRoutingCascade in Python: shape first, then meaning. Every violation names field and remedy.
+
+The CRD carries the same rules as schema and CEL (`crd.py`); older API servers ignore CEL, so the operator and
+`disrouter validate` always check here too.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from disrouter.api.spec import Agent, CascadeSpec
+from disrouter.errors import InvalidCascade, Violation
+from disrouter.names import API_VERSION, KIND, MAX_CASCADE, MAX_NAMESPACE, is_dns_label
+from disrouter.routes import Awareness
+
+
+def parse(manifest: Mapping[str, Any]) -> CascadeSpec:
+    """The spec of a manifest that keeps every rule. Raises InvalidCascade with all violations."""
+    found = list(_envelope(manifest))
+    try:
+        spec = CascadeSpec.model_validate(manifest.get("spec", {}))
+    except ValidationError as error:
+        found += [_shape(detail, manifest.get("spec", {})) for detail in error.errors()]
+        raise InvalidCascade(found) from None
+    found += _meaning(spec)
+    if found:
+        raise InvalidCascade(found)
+    return spec
+
+
+def violations(manifest: Mapping[str, Any]) -> list[Violation]:
+    """Every broken rule of a manifest, empty when it is valid."""
+    try:
+        parse(manifest)
+    except InvalidCascade as error:
+        return list(error.violations)
+    return []
+
+
+def _envelope(manifest: Mapping[str, Any]) -> Iterator[Violation]:
+    if manifest.get("apiVersion") != API_VERSION:
+        yield Violation("apiVersion", f"is {manifest.get('apiVersion')!r}; write {API_VERSION}")
+    if manifest.get("kind") != KIND:
+        yield Violation("kind", f"is {manifest.get('kind')!r}; write {KIND}")
+    metadata = manifest.get("metadata") or {}
+    name, namespace = str(metadata.get("name") or ""), str(metadata.get("namespace") or "default")
+    if len(name) > MAX_CASCADE:
+        yield Violation("metadata.name", f"has {len(name)} characters; use at most {MAX_CASCADE}")
+    elif not is_dns_label(name):
+        yield Violation(
+            "metadata.name", f"{name!r} cannot name a Service; use lower case letters, digits and '-'"
+        )
+    if len(namespace) > MAX_NAMESPACE:
+        yield Violation(
+            "metadata.namespace",
+            f"has {len(namespace)} characters; KServe needs name plus namespace <= 52, so use at most {MAX_NAMESPACE}",
+        )
+
+
+def _shape(detail: ErrorDetails, spec: Any) -> Violation:
+    """A pydantic error in the words of the manifest."""
+    field = _field(detail["loc"])
+    kind = detail["type"]
+    if kind == "extra_forbidden":
+        return Violation(field, f"unknown field{_suggestion(detail['loc'])}; remove it or correct its name")
+    if kind == "missing":
+        return Violation(field, "is required; add it")
+    message = detail["msg"].removeprefix("Value error, ")
+    given = detail.get("input")
+    shown = f" (got {given!r})" if isinstance(given, str | int | float) else ""
+    return Violation(field, f"{message[:1].lower()}{message[1:]}{shown}; correct the value")
+
+
+def _field(location: tuple[int | str, ...]) -> str:
+    return "spec" + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
+
+
+def _suggestion(location: tuple[int | str, ...]) -> str:
+    known = _aliases(CascadeSpec, location[:-1])
+    close = difflib.get_close_matches(str(location[-1]), known, n=1)
+    if close:
+        return f", did you mean {close[0]!r}?"
+    return f" (known here: {', '.join(known)})" if known else ""
+
+
+def _aliases(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
+    """Wire names of the fields of the model that lies at `location` below `model`."""
+    for part in location:
+        if isinstance(part, int):
+            continue
+        inner = next((info for info in model.model_fields.values() if info.alias == part), None)
+        nested = _model_in(inner.annotation) if inner is not None else None
+        if nested is None:
+            return []
+        model = nested
+    return [info.alias or name for name, info in model.model_fields.items()]
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    """The model inside `Model`, `Model | None` or `tuple[Model, ...]`."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    arguments = getattr(annotation, "__args__", ())
+    return next((found for argument in arguments if (found := _model_in(argument)) is not None), None)
+
+
+def _meaning(spec: CascadeSpec) -> Iterator[Violation]:
+    if spec.scenario is not None and spec.preference is not None:
+        yield Violation("spec.preference", "contradicts spec.scenario; give one of the two")
+    yield from _unique_names(spec)
+    yield from _cost_order(spec)
+    for index, agent in enumerate(spec.agents):
+        yield from _agent(f"spec.agents[{index}]", agent)
+    yield from _routes(spec)
+    yield from _training(spec)
+
+
+def _unique_names(spec: CascadeSpec) -> Iterator[Violation]:
+    for name, count in Counter(agent.name for agent in spec.agents).items():
+        if count > 1:
+            yield Violation("spec.agents", f"{count} agents are named {name!r}; names must be unique")
+
+
+def _cost_order(spec: CascadeSpec) -> Iterator[Violation]:
+    for index in range(1, len(spec.agents)):
+        before, agent = spec.agents[index - 1], spec.agents[index]
+        if agent.cost < before.cost:
+            yield Violation(
+                f"spec.agents[{index}].cost",
+                f"{agent.cost} of {agent.name!r} is below {before.cost} of {before.name!r} before it; "
+                "order the agents by cost, cheapest first",
+            )
+
+
+def _agent(field: str, agent: Agent) -> Iterator[Violation]:
+    if (agent.model is None) == (agent.external is None):
+        yield Violation(field, f"agent {agent.name!r} needs exactly one of model and external")
+    if agent.replicas.min > agent.replicas.max:
+        yield Violation(
+            f"{field}.replicas",
+            f"min {agent.replicas.min} exceeds max {agent.replicas.max}; lower min or raise max",
+        )
+    awareness = agent.self_awareness
+    if agent.external is not None and awareness is not None and awareness.mode is Awareness.TRAINED:
+        yield Violation(
+            f"{field}.selfAwareness.mode",
+            "an external model cannot be trained here; use prompted, or none if last",
+        )
+
+
+def _routes(spec: CascadeSpec) -> Iterator[Violation]:
+    """Routes go forward along the list (so costs do not decrease and no cycle exists) and end in one agent."""
+    order = {agent.name: index for index, agent in reversed(list(enumerate(spec.agents)))}
+    last = len(spec.agents) - 1
+    reached = {0}
+    for index, agent in enumerate(spec.agents):
+        field = f"spec.agents[{index}]"
+        successor = spec.successor(index)
+        if agent.next is not None and agent.next not in order:
+            yield Violation(
+                f"{field}.next", f"no agent is named {agent.next!r}; use one of {', '.join(order)}"
+            )
+        elif agent.next is not None and order[agent.next] <= index:
+            yield Violation(
+                f"{field}.next",
+                f"{agent.name!r} -> {agent.next!r} leads back and forms a cycle; route to a later, costlier agent",
+            )
+        elif successor is None and index != last:
+            yield Violation(
+                f"{field}.selfAwareness.mode",
+                f"{agent.name!r} always answers, and so does {spec.agents[last].name!r}: exactly one agent may be "
+                "terminal, the last; use trained or prompted here",
+            )
+        if index == last and spec.awareness(index).mode is not Awareness.NONE:
+            yield Violation(
+                f"{field}.selfAwareness.mode",
+                "the last agent always answers: remove selfAwareness or use mode none",
+            )
+        if successor in order:
+            reached.add(order[successor])
+    for index, agent in enumerate(spec.agents):
+        if index not in reached and order[agent.name] == index:
+            yield Violation(
+                f"spec.agents[{index}].name",
+                f"no route reaches {agent.name!r}; name it as an earlier agent's next",
+            )
+
+
+def _training(spec: CascadeSpec) -> Iterator[Violation]:
+    for index, agent in enumerate(spec.agents):
+        awareness = agent.self_awareness
+        if awareness is not None and awareness.mode is Awareness.TRAINED and spec.training is None:
+            yield Violation(
+                "spec.training",
+                f"agent {agent.name!r} is to be trained but there is no dataset; give spec.training.datasets and "
+                f"artifacts, or set spec.agents[{index}].selfAwareness.mode to prompted",
+            )

@@ -1,0 +1,92 @@
+"""`status` of a SelfRoutingCascade: written once a pass, by the operator alone."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Literal
+
+from pydantic import Field
+
+from disrouter.artifacts import Evaluation
+from disrouter.model import Model
+
+
+class ConditionType(StrEnum):
+    """Conditions of a cascade; `Ready` summarises the others."""
+
+    READY = "Ready"
+    SPEC_VALID = "SpecValid"
+    AGENTS_READY = "AgentsReady"
+    ENDPOINT_READY = "EndpointReady"
+    TRAINING_COMPLETE = "TrainingComplete"
+    DEGRADED = "Degraded"
+
+
+class Phase(StrEnum):
+    """Where an agent is in its life."""
+
+    PENDING = "Pending"
+    COLLECTING = "Collecting"
+    SFT = "SFT"
+    RL = "RL"
+    EVALUATING = "Evaluating"
+    PROMOTING = "Promoting"
+    READY = "Ready"
+    DRAINING = "Draining"
+    COLLECTING_FAILED = "CollectingFailed"
+    SFT_FAILED = "SFTFailed"
+    RL_FAILED = "RLFailed"
+    EVALUATING_FAILED = "EvaluatingFailed"
+    PROMOTING_FAILED = "PromotingFailed"
+    SERVING_FAILED = "ServingFailed"
+
+
+class Condition(Model):
+    """metav1.Condition."""
+
+    type: str = Field(max_length=316)
+    status: Literal["True", "False", "Unknown"]
+    reason: str = Field(max_length=1024)
+    """CamelCase, for machines."""
+    message: str = Field(default="", max_length=32768)
+    """For people: what is wrong, where, what to do."""
+    last_transition_time: str
+    """RFC 3339; changes only with `status`."""
+    observed_generation: int | None = None
+
+
+class AgentStatus(Model):
+    """One agent as observed."""
+
+    name: str
+    phase: Phase
+    reason: str | None = None
+    message: str | None = None
+    ready: bool = False
+    """Its pods serve."""
+    url: str | None = None
+    """Address in the route table."""
+    awareness: str | None = None
+    """How it decides now: `trained`, `prompted` or `none`."""
+    run: str | None = None
+    """The training run that its inputs ask for."""
+    served_run: str | None = None
+    """The run whose weights are served; absent: the base model."""
+    draining_since: str | None = None
+    """RFC 3339: when it left the route table."""
+    evaluation: Evaluation | None = None
+    """Result of the newest complete run."""
+
+
+class CascadeStatus(Model):
+    """What is."""
+
+    observed_generation: int | None = None
+    conditions: tuple[Condition, ...] = ()
+    url: str | None = None
+    """The OpenAI-compatible endpoint."""
+    agents_ready: str | None = None
+    """`ready/all`."""
+    training: str | None = None
+    """`trained/to train`."""
+    agents: tuple[AgentStatus, ...] = ()

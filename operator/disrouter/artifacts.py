@@ -1,0 +1,256 @@
+"""A training run: its inputs, its identity, its directory and its result.
+
+A run is identified by the hash of everything that could change its outcome. Its directory is
+
+    <artifacts>/<cascade>/<agent>/<run>/
+        run.json                     the inputs, as hashed
+        <stage>/done.json            written last, atomically: the stage is complete; metrics and versions inside
+        <stage>/...                  shards, checkpoints, `weights/`, `evaluation.json`
+
+A stage reads only the directory of the stage before it, so each can be killed, resumed or repeated alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import Field, ValidationError, model_validator
+
+from disrouter.errors import ArtifactError
+from disrouter.model import Model
+from disrouter.scenario import Scenario
+
+DONE_FILE = "done.json"
+RUN_FILE = "run.json"
+TERMINATION_MESSAGE_LIMIT = 4096
+"""Bytes of a container's termination message that the kubelet keeps; the evaluation must fit."""
+
+
+class Stage(StrEnum):
+    """The stages of Self-Awareness Training in order."""
+
+    COLLECT = "collect"
+    SFT = "sft"
+    RL = "rl"
+    EVALUATE = "evaluate"
+
+    @property
+    def previous(self) -> Stage | None:
+        """The stage whose directory this one reads, None for the first."""
+        stages = list(Stage)
+        index = stages.index(self)
+        return stages[index - 1] if index else None
+
+
+class DatasetSource(Model):
+    """Where questions come from: a Hub dataset by `id`, or a JSONL `file` (`pvc://claim/path`, `file:///path`)."""
+
+    id: str | None = None
+    """Hub id, for example `openai/gsm8k`; needs the columns `question` and `answer`."""
+    file: str | None = None
+    """JSONL with `question`, `answer` and optionally `instruction`, `grader`, `family`, `id` on each line."""
+    config: str | None = None
+    """Configuration of the Hub dataset."""
+    split: str | None = None
+    """Split of the Hub dataset; default `train`."""
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if (self.id is None) == (self.file is None):
+            raise ValueError("needs exactly one of id (a Hub dataset) or file (pvc://claim/path.jsonl)")
+        return self
+
+
+class CollectConfig(Model):
+    """How competence is measured (section 3.2.2): N sampled answers a question."""
+
+    samples: int = Field(default=10, ge=1, le=256)
+    """N: answers drawn for each question."""
+    temperature: float = Field(default=1.0, gt=0, le=2)
+    max_new_tokens: int = Field(default=512, ge=1, le=32768)
+    batch_size: int = Field(default=32, ge=1, le=65536)
+    """Sequences generated at once."""
+
+
+class SftConfig(Model):
+    """Supervised stage: refuse where the frequency of correct answers is under 1 - alpha."""
+
+    samples: int = Field(default=10000, ge=6)
+    """Training examples over all scenarios, half accepted and half refused."""
+    epochs: float = Field(default=1.0, gt=0)
+    learning_rate: float = Field(default=1e-5, gt=0)
+    batch_size: int = Field(default=16, ge=1)
+
+
+class RlConfig(Model):
+    """Reinforcement stage with the scenario-conditioned reward (eq. 7)."""
+
+    gamma: float = Field(default=0.5, ge=0, le=1)
+    """Reliability factor: the exponent of the reward of a refusal."""
+    steps: int = Field(default=100, ge=1)
+    """Optimizer steps."""
+    learning_rate: float = Field(default=1e-6, gt=0)
+    prompts_per_step: int = Field(default=32, ge=1)
+    generations: int = Field(default=4, ge=2)
+    """Replies sampled for each prompt."""
+    kl: float = Field(default=0.01, ge=0)
+    """Weight of the divergence from the SFT model; holds task accuracy while the decision is learned."""
+    clip: float = Field(default=0.2, gt=0, lt=1)
+    """Clip range of the policy ratio."""
+
+
+class EvaluateConfig(Model):
+    """What the gate is judged on."""
+
+    datasets: tuple[DatasetSource, ...] = ()
+    """Held-out questions; empty: a fixed share of the training datasets that training never sees."""
+    holdout: float = Field(default=0.1, gt=0, lt=1)
+    """That share."""
+
+
+class RunConfig(Model):
+    """Everything that determines a run's outcome: the content of `run.json`."""
+
+    cascade: str
+    agent: str
+    model: str
+    """URI of the base model: `hf://`, `pvc://` or `file://`."""
+    image: str
+    """Trainer image, or a version where there is none."""
+    seed: int = 0
+    datasets: tuple[DatasetSource, ...] = Field(min_length=1)
+    collect: CollectConfig = CollectConfig()
+    sft: SftConfig = SftConfig()
+    rl: RlConfig = RlConfig()
+    evaluate: EvaluateConfig = EvaluateConfig()
+
+    @property
+    def run(self) -> str:
+        """Ten hex digits that change with any input."""
+        canonical = json.dumps(self.dump(), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode()).hexdigest()[:10]
+
+    @classmethod
+    def read(cls, path: Path) -> RunConfig:
+        """Read `run.json`. Raises ArtifactError that names the file and the field."""
+        try:
+            return cls.model_validate_json(path.read_bytes())
+        except OSError as error:
+            raise ArtifactError(f"cannot read the run file {path}: {error.strerror}") from error
+        except ValidationError as error:
+            reasons = "; ".join(
+                f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()
+            )
+            raise ArtifactError(f"{path} is not a run file: {reasons}") from None
+
+
+class ScenarioResult(Model):
+    """An agent alone under one scenario, on the evaluation questions."""
+
+    scenario: Scenario
+    answer_rate: float = Field(ge=0, le=1)
+    """Share of questions that it answers."""
+    accuracy_when_answering: float = Field(ge=0, le=1)
+    utility: float
+    """Mean local reward (eq. 7) of the candidate."""
+    serving_utility: float
+    """The same of what is served today."""
+    self_assessment_accuracy: float = Field(ge=0, le=1)
+    """Share of questions on which `answers` equals `would be right` (section 4.3, Table 5)."""
+    self_assessment_f1: float = Field(ge=0, le=1)
+
+
+class Evaluation(Model):
+    """The result of `evaluate`: small enough for a termination message, complete enough for the gate."""
+
+    run: str
+    questions: int = Field(ge=1)
+    base_accuracy: float = Field(ge=0, le=1)
+    """Accuracy of the base model when it must answer."""
+    forced_accuracy: float = Field(ge=0, le=1)
+    """The same after training: what training forgot is the difference (Appendix J)."""
+    scenarios: tuple[ScenarioResult, ...] = Field(min_length=1)
+
+    @property
+    def utility_gain(self) -> float:
+        """Mean over the scenarios of candidate minus serving utility: what the gate compares."""
+        return sum(item.utility - item.serving_utility for item in self.scenarios) / len(self.scenarios)
+
+
+@dataclass(frozen=True)
+class RunLayout:
+    """Paths of one run under an artifacts root."""
+
+    root: Path
+    cascade: str
+    agent: str
+    run: str
+
+    @classmethod
+    def of(cls, root: Path, config: RunConfig) -> RunLayout:
+        """The directory that belongs to these inputs."""
+        return cls(root, config.cascade, config.agent, config.run)
+
+    @property
+    def relative(self) -> str:
+        """Path below the root: the `subPath` of a volume."""
+        return f"{self.cascade}/{self.agent}/{self.run}"
+
+    @property
+    def directory(self) -> Path:
+        return self.root / self.relative
+
+    def stage(self, stage: Stage) -> Path:
+        return self.directory / stage
+
+    def weights(self, stage: Stage) -> Path:
+        """Weights that a training stage leaves, loadable by transformers and vLLM."""
+        return self.stage(stage) / "weights"
+
+    def done(self, stage: Stage) -> dict[str, Any] | None:
+        """What the stage wrote when it completed, None while it has not."""
+        path = self.stage(stage) / DONE_FILE
+        try:
+            content = json.loads(path.read_bytes())
+        except FileNotFoundError:
+            return None
+        except ValueError as error:
+            raise ArtifactError(f"{path} is damaged ({error}); delete it to run the stage again") from error
+        if not isinstance(content, dict):
+            raise ArtifactError(f"{path} is damaged (not an object); delete it to run the stage again")
+        return content
+
+    def require(self, stage: Stage) -> dict[str, Any]:
+        """Like `done`, but a missing stage is an error that says what to run."""
+        content = self.done(stage)
+        if content is None:
+            raise ArtifactError(
+                f"stage {stage} of run {self.run} is not complete in {self.directory}; run it first"
+            )
+        return content
+
+    def finish(self, stage: Stage, content: dict[str, Any]) -> None:
+        """Mark the stage complete, atomically and last."""
+        write_atomically(self.stage(stage) / DONE_FILE, json.dumps(content, indent=2, sort_keys=True) + "\n")
+
+
+def served_subpath(cascade: str, agent: str, run: str) -> str:
+    """Where the promoted weights of a run lie below the artifacts root."""
+    return f"{cascade}/{agent}/{run}/{Stage.RL}/weights"
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a file so that a reader or a crash sees the old or the new content, never half of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with scratch.open("w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    scratch.replace(path)

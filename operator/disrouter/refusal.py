@@ -1,0 +1,115 @@
+"""The canonical refusal and an incremental matcher that decides at the earliest text that can decide.
+
+Source: Table 8. A reply is a refusal when its text, after white space, an optional reasoning block and optional
+opening quotes, IS the phrase "I don't know" - followed by nothing but closing punctuation and white space, or by the
+exclamation mark of the template. "I don't know the exact year, but ..." is an answer that merely begins like one.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+REFUSAL = "I don't know!"
+
+_PHRASE = "i don't know"
+_APOSTROPHES = str.maketrans(dict.fromkeys("\u2019\u2018\u02bc\u00b4`\uff07", "'"))
+_OPENING = "\"'*_\u201c\u201d\u2018\u00ab("
+_CLOSING = ".!\u2026\"'*_\u201c\u201d\u2019\u00bb)"
+_THINK_OPEN, _THINK_CLOSE = "<think>", "</think>"
+MAX_LEAD = 64
+"""Characters of leading white space and quotes that are held back before the reply counts as an answer."""
+
+MAX_HELD = 192
+"""Characters after which a reply that is still undecided is decided by what it says so far."""
+
+
+class Decision(StrEnum):
+    """What the text so far says."""
+
+    ANSWER = "answer"
+    REFUSE = "refuse"
+    UNDECIDED = "undecided"
+
+
+class RefusalMatcher:
+    """Feed text deltas, read the decision; once decided it never changes.
+
+    `feed` returns the decision so far; `finish` says what the ended text was. Memory is bounded: only the lead, the
+    phrase and, inside a reasoning block, the last few characters are kept.
+    """
+
+    def __init__(self) -> None:
+        self.decision = Decision.UNDECIDED
+        self._text = ""
+        self._thinking = False
+
+    def feed(self, delta: str) -> Decision:
+        """Take the next piece of the reply's text."""
+        if self.decision is Decision.UNDECIDED and delta:
+            self._text += delta
+            self.decision = self._judge(ended=False)
+        return self.decision
+
+    def finish(self) -> Decision:
+        """The reply has ended. An empty reply is an answer: there is nothing in it that refuses."""
+        if self.decision is Decision.UNDECIDED:
+            self.decision = self._judge(ended=True)
+        return self.decision
+
+    def _judge(self, *, ended: bool) -> Decision:
+        if not self._skip_reasoning():
+            return Decision.ANSWER if ended else Decision.UNDECIDED
+        text = self._text.lstrip()
+        core = text.lstrip(_OPENING).lstrip()
+        lead = len(self._text) - len(core)
+        if lead > MAX_LEAD:
+            return Decision.ANSWER
+        return _judge_core(core, ended=ended or len(self._text) > MAX_HELD)
+
+    def _skip_reasoning(self) -> bool:
+        """Drop a leading `<think>...</think>`; False while it may still be open."""
+        if not self._thinking:
+            head = self._text.lstrip()
+            if head and _THINK_OPEN.startswith(head) and len(head) < len(_THINK_OPEN):
+                return False
+            if not head.startswith(_THINK_OPEN):
+                return True
+            self._thinking = True
+            self._text = head[len(_THINK_OPEN) :]
+        end = self._text.find(_THINK_CLOSE)
+        if end < 0:
+            self._text = self._text[-len(_THINK_CLOSE) :]
+            return False
+        self._thinking = False
+        self._text = self._text[end + len(_THINK_CLOSE) :]
+        return True
+
+
+def is_refusal(text: str) -> bool:
+    """Whether a whole reply refuses."""
+    matcher = RefusalMatcher()
+    matcher.feed(text)
+    return matcher.finish() is Decision.REFUSE
+
+
+def _judge_core(core: str, *, ended: bool) -> Decision:
+    """Judge text whose lead is gone: against the phrase, then what follows it."""
+    folded = _fold(core)
+    if len(folded) < len(_PHRASE):
+        if _PHRASE.startswith(folded) and not ended:
+            return Decision.UNDECIDED
+        return Decision.ANSWER
+    if not folded.startswith(_PHRASE):
+        return Decision.ANSWER
+    rest = folded[len(_PHRASE) :]
+    if rest.startswith("!"):
+        return Decision.REFUSE
+    if rest.strip().strip(_CLOSING).strip():
+        return Decision.ANSWER
+    return Decision.REFUSE if ended else Decision.UNDECIDED
+
+
+def _fold(text: str) -> str:
+    """Case, apostrophes and inner white space made one."""
+    folded = text.translate(_APOSTROPHES).lower()
+    return " ".join(folded.split()) + (" " if folded[-1:].isspace() else "")

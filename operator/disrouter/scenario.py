@@ -1,0 +1,108 @@
+"""Scenarios of the paper and the one function that puts their instruction into a chat.
+
+Source: Table 7 (texts), section 2.1 (alpha), sections 3.2.2-3.2.3 (thresholds). The trainer and the sidecar both
+call `instruct`, so what an agent was taught is what it is asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from typing import Any
+
+from disrouter.errors import InvalidRequest
+from disrouter.refusal import REFUSAL
+
+Message = Mapping[str, Any]
+
+PROMPTED_SUFFIX = f" If you choose not to answer, reply with exactly: {REFUSAL}"
+"""Added for an agent that was not trained: Table 7 alone never tells it what a refusal looks like."""
+
+
+class Scenario(StrEnum):
+    """A user's preference between performance and cost, by the paper's names."""
+
+    PERFORMANCE_FIRST = "performance-first"
+    BALANCE = "balance"
+    COST_FIRST = "cost-first"
+
+    @property
+    def alpha(self) -> float:
+        """Preference factor in [0, 1]; larger weighs cost more (section 2.1)."""
+        return _ALPHA[self]
+
+    @property
+    def prompt(self) -> str:
+        """The text of Table 7, verbatim."""
+        return _PROMPT[self]
+
+
+_ALPHA = {Scenario.PERFORMANCE_FIRST: 0.2, Scenario.BALANCE: 0.5, Scenario.COST_FIRST: 0.8}
+_PROMPT = {
+    Scenario.PERFORMANCE_FIRST: (
+        "Scenario: Performance First. You must ensure your answer is correct. Only choose to answer if you are "
+        "completely certain of your ability to answer the question; otherwise, choose not to answer."
+    ),
+    Scenario.BALANCE: (
+        "Scenario: Balance. You need to strike a balance between answering and not answering. You can choose to "
+        "answer questions you are confident in and choose not to answer those you are uncertain about."
+    ),
+    Scenario.COST_FIRST: (
+        "Scenario: Cost First. You need to answer questions as much as possible. Choose to answer as long as you "
+        "believe you have the ability to answer correctly; only choose not to answer if you feel there is "
+        "absolutely no possibility of giving a correct answer."
+    ),
+}
+
+
+def nearest(preference: float) -> Scenario:
+    """The trained scenario whose alpha is closest to `preference` in [0, 1]; a tie goes to the more careful one."""
+    if not 0.0 <= preference <= 1.0:
+        raise InvalidRequest(f"preference must lie in [0, 1], got {preference}", "preference")
+    return min(Scenario, key=lambda scenario: (round(abs(scenario.alpha - preference), 9), scenario.alpha))
+
+
+def parse_scenario(text: str) -> Scenario:
+    """A scenario by its wire name; `_`, blanks and case are forgiven."""
+    try:
+        return Scenario(text.strip().lower().replace("_", "-").replace(" ", "-"))
+    except ValueError:
+        known = ", ".join(Scenario)
+        raise InvalidRequest(f"unknown scenario {text[:64]!r}; use one of {known}", "scenario") from None
+
+
+def sft_threshold(alpha: float) -> float:
+    """Frequency of correct answers under which SFT teaches a refusal: delta = 1 - alpha (section 3.2.2)."""
+    return 1.0 - alpha
+
+
+def reject_threshold(alpha: float, gamma: float = 0.5) -> float:
+    """Reward of a refusal and the competence above which answering pays: (1 - alpha) ** gamma (eq. 7 and 10)."""
+    return float((1.0 - alpha) ** gamma)
+
+
+def instruct(
+    messages: Sequence[Message], scenario: Scenario, *, prompted: bool = False
+) -> list[dict[str, Any]]:
+    """A copy of a chat whose first user message starts with the scenario's instruction.
+
+    The paper prepends the text to the query. In a longer chat the first user message keeps it at one place, so an
+    engine's prefix cache stays valid from turn to turn. Content given as parts gets a text part in front. A chat
+    without a user message gets the instruction as a leading system message. `prompted` adds the words of the refusal
+    for an agent that was not trained.
+    """
+    text = scenario.prompt + (PROMPTED_SUFFIX if prompted else "")
+    out = [dict(message) for message in messages]
+    for message in out:
+        if message.get("role") == "user":
+            message["content"] = _prepend(text, message.get("content"))
+            return out
+    return [{"role": "system", "content": text}, *out]
+
+
+def _prepend(text: str, content: Any) -> Any:
+    if content is None or isinstance(content, str):
+        return f"{text}\n{content or ''}"
+    if isinstance(content, Sequence):
+        return [{"type": "text", "text": f"{text}\n"}, *content]
+    raise InvalidRequest("message content must be a string or a list of parts", "messages")

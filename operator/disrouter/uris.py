@@ -1,0 +1,44 @@
+"""Model and dataset addresses: `hf://org/name`, `pvc://claim/path`, `s3://bucket/path`, `file:///path`."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+PVC_ROOT = "/mnt/pvc"
+"""Where Jobs find a claim: `pvc://claim/path` is `/mnt/pvc/claim/path`."""
+MODEL_URI = r"^(hf://[^\s/]+/[^\s]+|pvc://[a-z0-9]([-a-z0-9.]*[a-z0-9])?/[^\s]+|s3://[^\s/]+/[^\s]+)$"
+FILE_URI = r"^pvc://[a-z0-9]([-a-z0-9.]*[a-z0-9])?/[^\s]+$"
+_SCHEME = re.compile(r"^(?P<scheme>hf|pvc|s3|file)://(?P<rest>.+)$")
+
+
+@dataclass(frozen=True)
+class Uri:
+    """`pvc://claim/path` has scheme `pvc`, host `claim`, path `path`; `hf://org/name` has path `org/name`."""
+
+    scheme: str
+    host: str
+    path: str
+
+
+def parse(text: str) -> Uri:
+    """Split a URI. Raises ValueError that names the schemes that exist."""
+    match = _SCHEME.match(text)
+    if match is None:
+        raise ValueError(f"{text!r} is not an address disrouter knows; use hf://, pvc://, s3:// or file://")
+    scheme, rest = match["scheme"], match["rest"]
+    if scheme in ("hf", "file"):
+        return Uri(scheme, "", rest)
+    host, _, path = rest.partition("/")
+    if ".." in Path(path).parts:
+        raise ValueError(f"{text!r} climbs out of its volume; remove '..'")
+    return Uri(scheme, host, path)
+
+
+def local_path(text: str, pvc_root: Path = Path(PVC_ROOT)) -> str:
+    """What a loader in a Job opens: a path for `pvc://` and `file://`, the Hub id for `hf://`, else the URI."""
+    uri = parse(text)
+    if uri.scheme == "pvc":
+        return str(pvc_root / uri.host / uri.path)
+    return uri.path if uri.scheme in ("hf", "file") else text
