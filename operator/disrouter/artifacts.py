@@ -144,9 +144,7 @@ class RunConfig(Model):
         except OSError as error:
             raise ArtifactError(f"cannot read the run file {path}: {error.strerror}") from error
         except ValidationError as error:
-            reasons = "; ".join(
-                f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()
-            )
+            reasons = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
             raise ArtifactError(f"{path} is not a run file: {reasons}") from None
 
 
@@ -230,9 +228,7 @@ class RunLayout:
         """Like `done`, but a missing stage is an error that says what to run."""
         content = self.done(stage)
         if content is None:
-            raise ArtifactError(
-                f"stage {stage} of run {self.run} is not complete in {self.directory}; run it first"
-            )
+            raise ArtifactError(f"stage {stage} of run {self.run} is not complete in {self.directory}; run it first")
         return content
 
     def finish(self, stage: Stage, content: dict[str, Any]) -> None:

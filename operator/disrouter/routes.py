@@ -16,7 +16,6 @@ from disrouter.model import Model
 from disrouter.scenario import Scenario, nearest
 
 ROUTES_FILE = "routes.json"
-FORMAT_VERSION = 1
 
 
 class Awareness(StrEnum):
@@ -48,7 +47,7 @@ class AgentRoute(Model):
 class RouteTable(Model):
     """The whole cascade as data."""
 
-    version: Literal[1] = FORMAT_VERSION
+    version: Literal[1] = 1
     generation: int = Field(ge=0)
     cascade: str
     entry: str
@@ -64,9 +63,7 @@ class RouteTable(Model):
             raise ValueError(f"entry {self.entry!r} is not among the agents {sorted(self.agents)}")
         for name, route in self.agents.items():
             if route.next is not None and route.next not in self.agents:
-                raise ValueError(
-                    f"agents.{name}.next {route.next!r} is not among the agents {sorted(self.agents)}"
-                )
+                raise ValueError(f"agents.{name}.next {route.next!r} is not among the agents {sorted(self.agents)}")
         for name in self.agents:
             self._walk(name)
         return self
@@ -99,7 +96,5 @@ class RouteTable(Model):
         try:
             return cls.model_validate_json(text)
         except ValidationError as error:
-            reasons = "; ".join(
-                f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()
-            )
+            reasons = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
             raise InvalidRouteTable(reasons) from None

@@ -81,9 +81,7 @@ def reject_threshold(alpha: float, gamma: float = 0.5) -> float:
     return float((1.0 - alpha) ** gamma)
 
 
-def instruct(
-    messages: Sequence[Message], scenario: Scenario, *, prompted: bool = False
-) -> list[dict[str, Any]]:
+def instruct(messages: Sequence[Message], scenario: Scenario, *, prompted: bool = False) -> list[dict[str, Any]]:
     """A copy of a chat whose first user message starts with the scenario's instruction.
 
     The paper prepends the text to the query. In a longer chat the first user message keeps it at one place, so an

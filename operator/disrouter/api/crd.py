@@ -75,9 +75,7 @@ AGENT_RULES = (
         "message": "an external model cannot be trained here; use prompted, or none if last",
     },
 )
-REPLICAS_RULES = (
-    {"rule": "self.min <= self.max", "message": "replicas: min exceeds max; lower min or raise max"},
-)
+REPLICAS_RULES = ({"rule": "self.min <= self.max", "message": "replicas: min exceeds max; lower min or raise max"},)
 DATASET_RULES = ({"rule": "has(self.id) != has(self.file)", "message": "give exactly one of id and file"},)
 
 PRINTER_COLUMNS = (
@@ -184,20 +182,14 @@ def _structural(schema: Schema, definitions: dict[str, Schema]) -> Schema:
     for bound in ("Minimum", "Maximum"):
         if f"exclusive{bound}" in schema:
             out |= {bound.lower(): schema[f"exclusive{bound}"], f"exclusive{bound}": True}
-    if (
-        "default" in schema
-        and schema["default"] not in (None, [], {})
-        and not isinstance(schema["default"], dict)
-    ):
+    if "default" in schema and schema["default"] not in (None, [], {}) and not isinstance(schema["default"], dict):
         out["default"] = schema["default"]
     elif isinstance(schema.get("default"), dict):
         out["default"] = {}
     if "items" in schema:
         out["items"] = _structural(schema["items"], definitions)
     if "properties" in schema:
-        out["properties"] = {
-            key: _structural(value, definitions) for key, value in schema["properties"].items()
-        }
+        out["properties"] = {key: _structural(value, definitions) for key, value in schema["properties"].items()}
         if schema.get("required"):
             out["required"] = list(schema["required"])
     if "description" in out:

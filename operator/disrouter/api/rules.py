@@ -53,9 +53,7 @@ def _envelope(manifest: Mapping[str, Any]) -> Iterator[Violation]:
     if len(name) > MAX_CASCADE:
         yield Violation("metadata.name", f"has {len(name)} characters; use at most {MAX_CASCADE}")
     elif not is_dns_label(name):
-        yield Violation(
-            "metadata.name", f"{name!r} cannot name a Service; use lower case letters, digits and '-'"
-        )
+        yield Violation("metadata.name", f"{name!r} cannot name a Service; use lower case letters, digits and '-'")
     if len(namespace) > MAX_NAMESPACE:
         yield Violation(
             "metadata.namespace",
@@ -163,9 +161,7 @@ def _routes(spec: CascadeSpec) -> Iterator[Violation]:
         field = f"spec.agents[{index}]"
         successor = spec.successor(index)
         if agent.next is not None and agent.next not in order:
-            yield Violation(
-                f"{field}.next", f"no agent is named {agent.next!r}; use one of {', '.join(order)}"
-            )
+            yield Violation(f"{field}.next", f"no agent is named {agent.next!r}; use one of {', '.join(order)}")
         elif agent.next is not None and order[agent.next] <= index:
             yield Violation(
                 f"{field}.next",
