@@ -25,7 +25,7 @@ Row = tuple[list[int], list[int]]
 """Prompt ids and response ids."""
 
 BATCH = 64
-STEPS = {"nano": 1600, "small": 1600, "medium": 1600, "large": 1600}
+STEPS = {"nano": 3000, "small": 3000, "medium": 3200, "large": 3200}
 SEEDS = {"nano": 11, "small": 12, "medium": 13, "large": 14}
 """One seed a model: another crawl of the world each, so that models differ in which rare facts they know."""
 

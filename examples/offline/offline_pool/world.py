@@ -45,8 +45,8 @@ VALUES: Final[dict[str, list[str]]] = {
     "food": FOODS,
 }
 
-PEOPLE: Final = 700
-FAME_OFFSET: Final = 20
+PEOPLE: Final = 1000
+FAME_OFFSET: Final = 30
 """Fame is 1 / (index + FAME_OFFSET): the most famous person is shown 26 times as often as the last."""
 RELATION_SPREAD: Final = 0.5
 """Standard deviation of log fame between one person's facts: a city may be widely known and a job hardly."""
