@@ -1,0 +1,42 @@
+"""Exceptions of the control plane.
+
+DisrouterError
+└── OperatorError
+    ├── InvalidSettings   the operator cannot start with these flags or this environment
+    └── KubeError         the API server said no; carries the HTTP status
+        ├── Conflict      the object changed since it was read: read again
+        ├── Rejected      the API server or a webhook refuses the object as it is
+        └── Unreachable   no answer; the pass is repeated later
+"""
+
+from __future__ import annotations
+
+from disrouter.errors import DisrouterError
+
+
+class OperatorError(DisrouterError):
+    """Base of the control plane's errors."""
+
+
+class InvalidSettings(OperatorError):
+    """A flag or environment variable is missing or wrong."""
+
+
+class KubeError(OperatorError):
+    """The API server refused a request. `status` is the HTTP status, 0 if there was no answer."""
+
+    def __init__(self, message: str, status: int = 0) -> None:
+        self.status = status
+        super().__init__(message)
+
+
+class Conflict(KubeError):
+    """409: the object changed since it was read, or exists already."""
+
+
+class Rejected(KubeError):
+    """400, 403 or 422: the request is refused as it is; repeating it does not help."""
+
+
+class Unreachable(KubeError):
+    """The API server did not answer."""

@@ -1,0 +1,125 @@
+"""A keyed work queue: many wake-ups, one pass.
+
+The rules are controller-runtime's. A key that is waiting is not added twice; a key that is being worked on is worked
+on again afterwards, never at the same time; a failing key backs off alone, twice as long each time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Hashable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+K = TypeVar("K", bound=Hashable)
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Backoff:
+    """Seconds until the n-th retry of a failing key: `first * 2**n`, at most `longest`."""
+
+    first: float = 0.5
+    longest: float = 300.0
+
+    def delay(self, failures: int) -> float:
+        """The wait after `failures` failures in a row, at least one."""
+        return min(self.longest, self.first * 2.0 ** min(failures - 1, 32))
+
+
+class KeyedQueue(Generic[K]):
+    """Feeds keys to `work`, which returns the seconds until it wants the key again, or None.
+
+    `work` may raise: the key is retried with backoff and `failed` is told. Use it inside one event loop.
+    """
+
+    def __init__(
+        self,
+        work: Callable[[K], Awaitable[float | None]],
+        *,
+        backoff: Backoff | None = None,
+        failed: Callable[[K, Exception], None] | None = None,
+    ) -> None:
+        self._work = work
+        self._backoff = backoff or Backoff()
+        self._failed = failed or _log_failure
+        self._ready: asyncio.Queue[K] = asyncio.Queue()
+        self._waiting: set[K] = set()
+        self._active: set[K] = set()
+        self._again: set[K] = set()
+        self._failures: dict[K, int] = {}
+        self._timers: dict[K, asyncio.TimerHandle] = {}
+
+    def add(self, key: K) -> None:
+        """Have `key` worked on as soon as possible."""
+        self._cancel_timer(key)
+        if key in self._active:
+            self._again.add(key)
+        elif key not in self._waiting:
+            self._waiting.add(key)
+            self._ready.put_nowait(key)
+
+    def add_after(self, key: K, seconds: float) -> None:
+        """Have `key` worked on in `seconds`; an earlier wake-up wins over a later one."""
+        if seconds <= 0:
+            self.add(key)
+            return
+        if key in self._waiting:
+            return
+        loop = asyncio.get_running_loop()
+        timer = self._timers.get(key)
+        if timer is not None and timer.when() <= loop.time() + seconds:
+            return
+        self._cancel_timer(key)
+        self._timers[key] = loop.call_later(seconds, self.add, key)
+
+    async def run(self, workers: int = 4) -> None:
+        """Work until cancelled. At most `workers` keys are in progress, each at most once."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(workers):
+                    group.create_task(self._worker())
+        finally:
+            for key in list(self._timers):
+                self._cancel_timer(key)
+
+    def idle(self) -> bool:
+        """Whether nothing is waiting or in progress (timers aside)."""
+        return not self._waiting and not self._active
+
+    async def _worker(self) -> None:
+        while True:
+            key = await self._ready.get()
+            self._waiting.discard(key)
+            self._active.add(key)
+            try:
+                await self._attempt(key)
+            finally:
+                self._active.discard(key)
+            if key in self._again:
+                self._again.discard(key)
+                self.add(key)
+
+    async def _attempt(self, key: K) -> None:
+        try:
+            again = await self._work(key)
+        except Exception as error:  # whatever a pass raises, the other keys go on
+            failures = self._failures.get(key, 0) + 1
+            self._failures[key] = failures
+            self._failed(key, error)
+            self.add_after(key, self._backoff.delay(failures))
+            return
+        self._failures.pop(key, None)
+        if again is not None:
+            self.add_after(key, max(again, 1e-3))
+
+    def _cancel_timer(self, key: K) -> None:
+        timer = self._timers.pop(key, None)
+        if timer is not None:
+            timer.cancel()
+
+
+def _log_failure(key: Hashable, error: Exception) -> None:
+    logger.error("pass over %s failed: %s", key, error, exc_info=error)

@@ -1,0 +1,58 @@
+"""The kinds of objects that the control plane reads and writes."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from disrouter import names
+
+Object = dict[str, Any]
+"""A Kubernetes object as plain JSON."""
+
+
+class Resource(NamedTuple):
+    """Where a kind lives in the API."""
+
+    group: str
+    version: str
+    plural: str
+    kind: str
+
+    @property
+    def api_version(self) -> str:
+        """`apps/v1`, or `v1` in the core group."""
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+
+CASCADES = Resource(names.GROUP, names.VERSION, names.PLURAL, names.KIND)
+INFERENCE_SERVICES = Resource("serving.kserve.io", "v1beta1", "inferenceservices", "InferenceService")
+DEPLOYMENTS = Resource("apps", "v1", "deployments", "Deployment")
+JOBS = Resource("batch", "v1", "jobs", "Job")
+PODS = Resource("", "v1", "pods", "Pod")
+SERVICES = Resource("", "v1", "services", "Service")
+CONFIG_MAPS = Resource("", "v1", "configmaps", "ConfigMap")
+SECRETS = Resource("", "v1", "secrets", "Secret")
+EVENTS = Resource("", "v1", "events", "Event")
+LEASES = Resource("coordination.k8s.io", "v1", "leases", "Lease")
+
+KNOWN = (
+    CASCADES,
+    INFERENCE_SERVICES,
+    DEPLOYMENTS,
+    JOBS,
+    PODS,
+    SERVICES,
+    CONFIG_MAPS,
+    SECRETS,
+    EVENTS,
+    LEASES,
+)
+_BY_TYPE = {(resource.api_version, resource.kind): resource for resource in KNOWN}
+
+
+def resource_of(obj: Object) -> Resource:
+    """The resource of a manifest. Raises ValueError for a kind that the control plane never touches."""
+    type_ = (obj.get("apiVersion", ""), obj.get("kind", ""))
+    if type_ not in _BY_TYPE:
+        raise ValueError(f"{type_[0]} {type_[1]} is not a kind that disrouter handles")
+    return _BY_TYPE[type_]

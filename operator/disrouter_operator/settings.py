@@ -1,0 +1,22 @@
+"""What an installation decides once, as opposed to what each cascade decides."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from disrouter import __version__, names
+
+SIDECAR_IMAGE = f"ghcr.io/disrouter/sidecar:v{__version__}"
+TRAINING_IMAGE = f"ghcr.io/disrouter/training:v{__version__}"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Inputs of every pass besides the cascade itself."""
+
+    sidecar_image: str = SIDECAR_IMAGE
+    training_image: str = TRAINING_IMAGE
+    """Trainer image of cascades that name none; part of a run's identity."""
+    service_url: Callable[[str, str], str] = names.service_url
+    """Address of a Service by name and namespace, without a path."""
