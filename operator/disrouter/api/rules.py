@@ -155,13 +155,14 @@ def _agent(field: str, agent: Agent) -> Iterator[Violation]:
 def _routes(spec: CascadeSpec) -> Iterator[Violation]:
     """Routes go forward along the list (so costs do not decrease and no cycle exists) and end in one agent."""
     order = {agent.name: index for index, agent in reversed(list(enumerate(spec.agents)))}
+    known = ", ".join(agent.name for agent in spec.agents)
     last = len(spec.agents) - 1
     reached = {0}
     for index, agent in enumerate(spec.agents):
         field = f"spec.agents[{index}]"
         successor = spec.successor(index)
         if agent.next is not None and agent.next not in order:
-            yield Violation(f"{field}.next", f"no agent is named {agent.next!r}; use one of {', '.join(order)}")
+            yield Violation(f"{field}.next", f"no agent is named {agent.next!r}; use one of {known}")
         elif agent.next is not None and order[agent.next] <= index:
             yield Violation(
                 f"{field}.next",

@@ -1,0 +1,105 @@
+"""A run is its inputs: any change is another run; a stage is done only when it says so."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from disrouter.artifacts import (
+    TERMINATION_MESSAGE_LIMIT,
+    DatasetSource,
+    Evaluation,
+    RunConfig,
+    RunLayout,
+    ScenarioResult,
+    SftConfig,
+    Stage,
+    served_subpath,
+)
+from disrouter.errors import ArtifactError
+from disrouter.scenario import Scenario
+
+
+def _config(**changes: Any) -> RunConfig:
+    fields = {
+        "cascade": "qwen",
+        "agent": "small",
+        "model": "pvc://models/small",
+        "image": "trainer:1",
+        "datasets": (DatasetSource(file="pvc://data/train.jsonl"),),
+    }
+    return RunConfig(**fields | changes)
+
+
+def test_the_same_inputs_are_the_same_run_however_written(tmp_path: Path) -> None:
+    path = tmp_path / "run.json"
+    path.write_text(_config().model_dump_json(by_alias=True, indent=4))
+    assert RunConfig.read(path).run == _config().run
+    assert len(_config().run) == 10
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"model": "hf://a/b"}, {"seed": 1}, {"image": "trainer:2"}, {"sft": SftConfig(epochs=2)}, {"agent": "medium"}],
+    ids=lambda change: next(iter(change)),
+)
+def test_any_changed_input_is_another_run(change: dict[str, Any]) -> None:
+    assert _config(**change).run != _config().run
+
+
+def test_a_bad_run_file_names_the_file_and_the_field(tmp_path: Path) -> None:
+    path = tmp_path / "run.json"
+    with pytest.raises(ArtifactError, match=r"cannot read the run file .*run\.json"):
+        RunConfig.read(path)
+    path.write_text('{"cascade": "qwen", "rl": {"gamma": 2}}')
+    with pytest.raises(ArtifactError, match=r"rl\.gamma"):
+        RunConfig.read(path)
+
+
+def test_stages_follow_each_other() -> None:
+    assert [stage.previous for stage in Stage] == [None, Stage.COLLECT, Stage.SFT, Stage.RL]
+
+
+def test_a_stage_is_done_only_after_its_last_write(tmp_path: Path) -> None:
+    layout = RunLayout.of(tmp_path, _config())
+    layout.weights(Stage.SFT).mkdir(parents=True)
+    assert layout.done(Stage.SFT) is None
+    with pytest.raises(ArtifactError, match=r"stage sft .* is not complete"):
+        layout.require(Stage.SFT)
+    layout.finish(Stage.SFT, {"loss": 0.5})
+    assert layout.require(Stage.SFT) == {"loss": 0.5}
+
+
+def test_a_damaged_marker_says_what_to_delete(tmp_path: Path) -> None:
+    layout = RunLayout.of(tmp_path, _config())
+    layout.finish(Stage.SFT, {})
+    (layout.stage(Stage.SFT) / "done.json").write_text("{")
+    with pytest.raises(ArtifactError, match="delete it to run the stage again"):
+        layout.done(Stage.SFT)
+
+
+def test_served_weights_are_those_that_rl_left(tmp_path: Path) -> None:
+    layout = RunLayout.of(tmp_path, _config())
+    assert tmp_path / served_subpath("qwen", "small", layout.run) == layout.weights(Stage.RL)
+
+
+def test_an_evaluation_fits_a_termination_message_and_knows_its_gain() -> None:
+    scenarios = tuple(
+        ScenarioResult(
+            scenario=scenario, answer_rate=1 / 3, accuracy_when_answering=2 / 3, utility=0.123456789 + k / 10,
+            serving_utility=0.1, self_assessment_accuracy=1 / 3, self_assessment_f1=2 / 7,
+        )
+        for k, scenario in enumerate(Scenario)
+    )  # fmt: skip
+    evaluation = Evaluation(
+        run="0123456789", questions=600, base_accuracy=1 / 3, forced_accuracy=1 / 3, scenarios=scenarios
+    )
+    assert evaluation.utility_gain == pytest.approx(0.123456789 + 0.1 - 0.1)
+    assert len(evaluation.model_dump_json(by_alias=True).encode()) < TERMINATION_MESSAGE_LIMIT / 2
+
+
+def test_a_dataset_has_exactly_one_source() -> None:
+    with pytest.raises(ValueError, match="exactly one of id"):
+        DatasetSource(id="a/b", file="pvc://data/x")

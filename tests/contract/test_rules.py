@@ -1,0 +1,63 @@
+"""Every broken rule is reported with its field and what to do."""
+
+from __future__ import annotations
+
+import pytest
+
+from disrouter.api import parse, violations
+from disrouter.errors import InvalidCascade
+from disrouter.routes import Awareness
+from support.manifests import INVALID, Invalid, valid
+
+
+@pytest.mark.parametrize("case", INVALID, ids=lambda case: case.name)
+def test_an_invalid_manifest_is_refused_with_field_and_remedy(case: Invalid) -> None:
+    found = violations(case.manifest())
+    assert [v for v in found if v.field == case.field and case.says in v.message], [str(v) for v in found]
+
+
+def test_the_valid_manifest_has_no_violations() -> None:
+    assert violations(valid()) == []
+
+
+def test_every_violation_is_reported_at_once() -> None:
+    manifest = valid()
+    manifest["spec"]["agents"][0]["cost"] = 0.5
+    manifest["spec"]["agents"][2]["replicas"] = {"min": 3, "max": 1}
+    with pytest.raises(InvalidCascade) as raised:
+        parse(manifest)
+    assert {v.field for v in raised.value.violations} == {"spec.agents[1].cost", "spec.agents[2].replicas"}
+
+
+@pytest.mark.parametrize("spec", [None, [], "text", 3])
+def test_a_spec_that_is_no_object_is_a_violation_not_a_crash(spec: object) -> None:
+    manifest = valid() | {"spec": spec}
+    assert violations(manifest)[0].field == "spec"
+
+
+def test_a_wrong_kind_is_named() -> None:
+    assert [v.field for v in violations(valid() | {"kind": "Cascade"})] == ["kind"]
+
+
+def test_an_unlike_unknown_field_lists_the_known_ones() -> None:
+    manifest = valid()
+    manifest["spec"]["training"]["gate"] = {"zzz": 1}
+    (violation,) = violations(manifest)
+    assert violation.field == "spec.training.gate.zzz"
+    assert "known here: minUtilityGain" in violation.message
+
+
+def test_defaults_of_self_awareness_follow_place_and_training() -> None:
+    spec = parse(valid())
+    assert [spec.awareness(k).mode for k in range(3)] == [Awareness.TRAINED, Awareness.TRAINED, Awareness.NONE]
+    manifest = valid()
+    manifest["spec"].pop("training")
+    spec = parse(manifest)
+    assert [spec.awareness(k).mode for k in range(3)] == [Awareness.PROMPTED, Awareness.PROMPTED, Awareness.NONE]
+
+
+def test_a_route_may_skip_an_agent_that_another_reaches() -> None:
+    manifest = valid()
+    manifest["spec"]["agents"].insert(1, {"name": "expert", "model": {"uri": "hf://a/b"}, "cost": 0.2, "next": "large"})
+    manifest["spec"]["agents"][0]["next"] = "expert"
+    assert [v.field for v in violations(manifest)] == ["spec.agents[2].name"]
