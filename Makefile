@@ -27,14 +27,14 @@ check: $(VENV)/.ready ## Format, lint, types, import contracts, CRD up to date, 
 	@$(BIN)/ruff check $(SOURCES)
 	@$(BIN)/mypy $(PACKAGES) examples tests
 	@$(BIN)/lint-imports --no-logo
-	@$(BIN)/python -m disrouter_cli crd --check crds charts/disrouter-crds/templates
+	@$(BIN)/python -m disrouter_cli.crd --check
 	@$(BIN)/python -m pytest -q tests/manifests
 
 bench: $(VENV)/.ready ## Measure the sidecar against a direct call and write docs/benchmarks.md
 	@$(BIN)/python -m tests.bench.sidecar --write docs/benchmarks.md
 
 crds: $(VENV)/.ready ## Write the CRD from the models
-	@$(BIN)/python -m disrouter_cli crd --write crds charts/disrouter-crds/templates
+	@$(BIN)/python -m disrouter_cli.crd
 
 fmt: $(VENV)/.ready ## Format the sources
 	@$(BIN)/ruff format $(SOURCES)
