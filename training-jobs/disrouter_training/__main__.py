@@ -1,0 +1,7 @@
+"""`python -m disrouter_training`."""
+
+import sys
+
+from disrouter_training.cli import main
+
+sys.exit(main())

@@ -1,0 +1,28 @@
+"""Exceptions of the trainer. Each message is one line: what is wrong, where, and what to do.
+
+DisrouterError
+└── TrainingError
+    ├── DatasetError    questions that cannot be read, or too many bad rows
+    ├── ModelError      a model that cannot be loaded or used
+    └── Interrupted     asked to stop; what was done is kept and a new start goes on from there
+"""
+
+from __future__ import annotations
+
+from disrouter.errors import DisrouterError
+
+
+class TrainingError(DisrouterError):
+    """Base of every error that the trainer raises on purpose."""
+
+
+class DatasetError(TrainingError):
+    """The questions cannot be read or too many of them are bad."""
+
+
+class ModelError(TrainingError):
+    """The model cannot be loaded or lacks something that training needs."""
+
+
+class Interrupted(TrainingError):
+    """The process was asked to stop and has kept its work."""

@@ -1,0 +1,106 @@
+"""Replies of a model to many prompts, by transformers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import torch
+from transformers import GenerationConfig, StoppingCriteriaList
+
+from disrouter_training.errors import ModelError
+from disrouter_training.model import load_model, load_tokenizer
+from disrouter_training.prompts import Prompt
+from disrouter_training.stop import StopSignal
+
+
+class Generator(Protocol):
+    """Anything that replies to prompts."""
+
+    def replies(self, prompts: Sequence[Prompt], sampling: Sampling, seed: int) -> list[list[str]]:
+        """For each prompt `sampling.samples` replies; the same seed gives the same replies."""
+
+
+class Sampling:
+    """How replies are drawn. Temperature 0 is greedy."""
+
+    def __init__(self, *, samples: int, temperature: float, max_new_tokens: int, batch_size: int) -> None:
+        self.samples, self.temperature = samples, temperature
+        self.max_new_tokens, self.batch_size = max_new_tokens, batch_size
+
+    @property
+    def prompts_at_once(self) -> int:
+        """Prompts of a batch, so that about `batch_size` sequences are generated together."""
+        return max(1, self.batch_size // self.samples)
+
+    def config(self, model: Any, tokenizer: Any) -> Any:
+        """Every knob set, because a hub model's own defaults (Qwen: top_p 0.8) would change the distribution."""
+        stops = model.generation_config.eos_token_id
+        common = {
+            "max_new_tokens": self.max_new_tokens,
+            "num_return_sequences": self.samples,
+            "repetition_penalty": 1.0,
+            "eos_token_id": stops if stops is not None else tokenizer.eos_token_id,
+            "pad_token_id": tokenizer.pad_token_id,
+        }
+        if self.temperature == 0:
+            return GenerationConfig(do_sample=False, **common)
+        return GenerationConfig(do_sample=True, temperature=self.temperature, top_k=0, top_p=1.0, **common)
+
+
+class TransformersGenerator:
+    """A model in this process, on a CPU or one GPU."""
+
+    def __init__(self, name: str, stop: StopSignal) -> None:
+        self._tokenizer = load_tokenizer(name)
+        self._model = load_model(name, train=False).eval()
+        self._name, self._stop = name, stop
+
+    def replies(self, prompts: Sequence[Prompt], sampling: Sampling, seed: int) -> list[list[str]]:
+        """Raises Interrupted between and within batches when asked to stop; half a batch is thrown away."""
+        torch.manual_seed(seed)
+        config = sampling.config(self._model, self._tokenizer)
+        out: list[list[str]] = []
+        step = sampling.prompts_at_once
+        for start in range(0, len(prompts), step):
+            out += self._batch(prompts[start : start + step], sampling, config)
+            self._stop.check("generation")
+        return out
+
+    @torch.inference_mode()
+    def _batch(self, prompts: Sequence[Prompt], sampling: Sampling, config: Any) -> list[list[str]]:
+        prefixes = [self._prefix(prompt.prefix) for prompt in prompts]
+        heads = [self._encode(self._render(prompt)) for prompt in prompts]
+        encoded = [{"input_ids": head + prefix} for head, prefix in zip(heads, prefixes, strict=True)]
+        inputs = self._tokenizer.pad(encoded, return_tensors="pt").to(self._model.device)
+        output = self._model.generate(
+            **inputs, generation_config=config, stopping_criteria=StoppingCriteriaList([self._give_up])
+        )
+        new = output[:, inputs["input_ids"].shape[1] :].tolist()
+        samples = sampling.samples
+        full = [prefixes[index // samples] + ids for index, ids in enumerate(new)]
+        texts = self._tokenizer.batch_decode(full, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        return [[text.strip() for text in texts[i : i + samples]] for i in range(0, len(texts), samples)]
+
+    def _give_up(self, input_ids: torch.Tensor, _scores: object, **_: object) -> torch.Tensor:
+        return torch.full((input_ids.shape[0],), self._stop.requested, device=input_ids.device)
+
+    def _render(self, prompt: Prompt) -> str:
+        try:
+            return str(self._tokenizer.apply_chat_template(prompt.messages, add_generation_prompt=True, tokenize=False))
+        except Exception as error:  # templates are programs of their own and raise what they like
+            raise ModelError(f"the chat template of {self._name} fails: {error}; correct its template") from error
+
+    def _encode(self, text: str) -> list[int]:
+        ids: list[int] = self._tokenizer(text, add_special_tokens=False)["input_ids"]
+        return ids
+
+    def _prefix(self, prefix: str) -> list[int]:
+        """Tokens of a reply's given start, without a last one that is only white space.
+
+        Byte-pair vocabularies join a blank to the word after it, so a lone blank at the end is text they never saw.
+        """
+        ids = self._encode(prefix) if prefix else []
+        if ids and not self._tokenizer.decode(ids[-1:]).strip():
+            ids.pop()
+        return ids

@@ -1,0 +1,61 @@
+"""What every stage is given: the run, its directory, and the world around it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import time
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from disrouter.artifacts import RUN_FILE, RunConfig, RunLayout, Stage, write_atomically
+from disrouter.uris import PVC_ROOT, local_path
+from disrouter_training.progress import Clock, Progress, Say, say_on_stderr
+from disrouter_training.stop import StopSignal
+
+RECORDED_PACKAGES = ("disrouter", "torch", "transformers", "trl")
+"""Whose versions a finished stage writes down."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run on this machine."""
+
+    config: RunConfig
+    layout: RunLayout
+    pvc_root: Path = Path(PVC_ROOT)
+    stop: StopSignal = field(default_factory=StopSignal)
+    say: Say = say_on_stderr
+    clock: Clock = time.monotonic
+
+    def folder(self, stage: Stage) -> Path:
+        """The stage's directory, which exists from now on; the run's inputs are beside it."""
+        folder = self.layout.stage(stage)
+        folder.mkdir(parents=True, exist_ok=True)
+        inputs = self.layout.directory / RUN_FILE
+        if not inputs.exists():
+            write_atomically(inputs, json.dumps(self.config.dump(), indent=2) + "\n")
+        return folder
+
+    def progress(self, stage: Stage, unit: str, total: int) -> Progress:
+        """The stage's progress report."""
+        return Progress(stage, unit, total, self.folder(stage), say=self.say, clock=self.clock)
+
+    def finish(self, stage: Stage, metrics: dict[str, Any], started: float) -> None:
+        """Mark the stage complete with what it measured and ran on. `seconds` is this process's share of the time."""
+        versions = {"python": platform.python_version(), **{name: version(name) for name in RECORDED_PACKAGES}}
+        seconds = round(self.clock() - started, 1)
+        self.layout.finish(stage, {"metrics": metrics, "seconds": seconds, "versions": versions})
+        self.say(f"{stage} is complete after {seconds:.0f} s")
+
+    def base_model(self) -> str:
+        """What transformers loads as the agent's base model."""
+        return local_path(self.config.model, self.pvc_root)
+
+    def seed(self, *parts: object) -> int:
+        """A seed of its own for each part of the work, so that resuming in the middle changes nothing."""
+        text = "/".join(map(str, (self.config.seed, *parts)))
+        return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big")

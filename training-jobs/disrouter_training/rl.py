@@ -1,0 +1,129 @@
+"""Stage `rl`: sharpen the decision with the scenario-conditioned reward (section 3.2.3, eq. 7).
+
+The paper uses Reinforce++ (Hu et al., 2025): REINFORCE with the KL divergence from the SFT model inside the reward,
+advantages normalised over the whole batch, and clipped ratios. TRL's RLOOTrainer with `normalize_advantages` is
+that, with the mean of a prompt's other samples as baseline (the "Reinforce++ baseline" variant). Its loss sums over
+the tokens of a reply; a mean over tokens would weigh the short refusal far more than the long answer.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from datasets import Dataset
+from trl import RLOOConfig, RLOOTrainer
+
+from disrouter.artifacts import Stage
+from disrouter.refusal import is_refusal
+from disrouter.scenario import Scenario
+from disrouter.utility import reward
+from disrouter_training.grading import is_correct
+from disrouter_training.job import Job
+from disrouter_training.model import load_model, load_tokenizer
+from disrouter_training.prompts import free
+from disrouter_training.questions import Question
+from disrouter_training.rl_metrics import StepMetrics
+from disrouter_training.sft import QUESTIONS_FILE
+from disrouter_training.shards import read_rows
+from disrouter_training.trainer import (
+    Watcher,
+    common_arguments,
+    last_checkpoint,
+    micro_batch,
+    quiet_libraries,
+    train,
+)
+
+TEMPERATURE = 1.0
+"""Of the replies that are rewarded (section 4.1)."""
+
+
+def rl(job: Job) -> None:
+    """Run or resume the stage."""
+    started = job.clock()
+    quiet_libraries()
+    job.layout.require(Stage.SFT)
+    config = job.config.rl
+    previous = job.layout.stage(Stage.SFT)
+    questions = [Question.model_validate(row) for row in read_rows(previous / QUESTIONS_FILE)]
+    folder = job.folder(Stage.RL)
+    checkpoint = last_checkpoint(folder, job.say)
+    metrics = StepMetrics(folder / "metrics.jsonl")
+    metrics.rewind(int(checkpoint.name.rpartition("-")[2]) if checkpoint else 0)
+    progress = job.progress(Stage.RL, "replies", config.steps)
+    watcher = Watcher(progress, config.prompts_per_step * config.generations, job.stop, metrics.close_step)
+    trainer = _trainer(job, folder, questions, metrics, watcher)
+    train(trainer, folder, Stage.RL, progress, job.say)
+    job.finish(Stage.RL, {"steps": config.steps, "last": metrics.last_steps()}, started)
+
+
+def schedule(questions: Sequence[Question], count: int, rng: random.Random) -> Iterator[tuple[int, Scenario]]:
+    """`count` prompts (index of the question, scenario): every scenario equally often, questions in random rounds."""
+    scenarios = list(Scenario)
+    order: list[int] = []
+    for number in range(count):
+        if not order:
+            order = rng.sample(range(len(questions)), len(questions))
+        yield order.pop(), scenarios[number % len(scenarios)]
+
+
+def _trainer(job: Job, folder: Path, questions: Sequence[Question], metrics: StepMetrics, watcher: Watcher) -> Any:
+    config = job.config.rl
+    weights = str(job.layout.weights(Stage.SFT))
+    model = load_model(weights, train=True)
+    batch = config.prompts_per_step * config.generations
+    tokens = job.config.collect.max_new_tokens
+    size = micro_batch(batch, tokens, model.config.vocab_size)
+    arguments = RLOOConfig(
+        **common_arguments(folder, config.steps, job.seed("rl-trainer")),
+        per_device_train_batch_size=size,
+        gradient_accumulation_steps=batch // size,
+        num_generations=config.generations,
+        max_completion_length=tokens,
+        temperature=TEMPERATURE,
+        learning_rate=config.learning_rate,
+        lr_scheduler_type="constant_with_warmup",
+        warmup_steps=config.steps // 20,
+        beta=config.kl,
+        epsilon=config.clip,
+        normalize_advantages=True,
+        shuffle_dataset=False,
+    )
+    return RLOOTrainer(
+        model=model,
+        args=arguments,
+        reward_funcs=_reward_function(questions, config.gamma, metrics),
+        train_dataset=_dataset(questions, config.steps * config.prompts_per_step, random.Random(job.seed("rl"))),
+        processing_class=load_tokenizer(weights),
+        callbacks=[watcher],
+    )
+
+
+def _dataset(questions: Sequence[Question], count: int, rng: random.Random) -> Dataset:
+    return Dataset.from_list(
+        [
+            {"prompt": free(questions[index], scenario).messages, "index": index, "scenario": str(scenario)}
+            for index, scenario in schedule(questions, count, rng)
+        ]
+    )
+
+
+def _reward_function(questions: Sequence[Question], gamma: float, metrics: StepMetrics) -> Any:
+    """Equation 7 as TRL wants it: columns of the dataset come as lists, one entry a reply."""
+
+    def local_reward(completions: list[Any], index: list[int], scenario: list[str], **_: Any) -> list[float]:
+        rewards = []
+        for completion, number, name in zip(completions, index, scenario, strict=True):
+            question, asked = questions[number], Scenario(name)
+            text = completion[0]["content"]
+            refused = is_refusal(text)
+            correct = not refused and is_correct(question.grader, question.answer, text)
+            value = reward(refused=refused, correct=correct, alpha=asked.alpha, gamma=gamma)
+            metrics.add(asked, value, refused=refused, correct=correct)
+            rewards.append(value)
+        return rewards
+
+    return local_reward

@@ -1,0 +1,94 @@
+"""Stage `sft`: teach the agent to refuse what it cannot do, by examples (section 3.2.2)."""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+from pathlib import Path
+from typing import Any
+
+from datasets import Dataset
+from trl import SFTConfig, SFTTrainer
+
+from disrouter.artifacts import Stage, write_atomically
+from disrouter_training.collect import Collected, read_collected
+from disrouter_training.job import Job
+from disrouter_training.model import load_model, load_tokenizer
+from disrouter_training.prompts import free
+from disrouter_training.sft_data import Example, build
+from disrouter_training.trainer import Watcher, common_arguments, micro_batch, quiet_libraries, train
+
+QUESTIONS_FILE = "questions.jsonl"
+"""The training questions, passed on to the RL stage."""
+
+
+def sft(job: Job) -> None:
+    """Run or resume the stage."""
+    started = job.clock()
+    quiet_libraries()
+    job.layout.require(Stage.COLLECT)
+    collected = read_collected(job.layout.stage(Stage.COLLECT))
+    examples, shares = build(collected, job.config.sft.samples, random.Random(job.seed("sft")))
+    for share in shares:
+        if share.note:
+            job.say(f"warning: {share.note}")
+    folder = job.folder(Stage.SFT)
+    config = job.config.sft
+    steps = math.ceil(config.epochs * len(examples) / config.batch_size)
+    progress = job.progress(Stage.SFT, "examples", steps)
+    losses: list[float] = []
+    watcher = Watcher(progress, config.batch_size, job.stop, lambda _step, logs: losses.append(logs["loss"]))
+    trainer = _trainer(job, folder, examples, steps, watcher)
+    train(trainer, folder, Stage.SFT, progress, job.say)
+    _pass_on(folder / QUESTIONS_FILE, collected)
+    metrics = {
+        "examples": len(examples),
+        "steps": steps,
+        "lastLoss": losses[-1] if losses else None,
+        "scenarios": {share.scenario: share.summary() for share in shares},
+    }
+    job.finish(Stage.SFT, metrics, started)
+
+
+def _trainer(job: Job, folder: Path, examples: list[Example], steps: int, watcher: Watcher) -> Any:
+    """TRL's trainer on prompt/completion pairs: the loss is the completion's alone."""
+    config = job.config.sft
+    tokenizer = load_tokenizer(job.base_model())
+    model = load_model(job.base_model(), train=True)
+    longest = _longest(tokenizer, examples)
+    size = micro_batch(config.batch_size, longest, model.config.vocab_size)
+    arguments = SFTConfig(
+        **common_arguments(folder, steps, job.seed("sft-trainer")),
+        per_device_train_batch_size=size,
+        gradient_accumulation_steps=config.batch_size // size,
+        learning_rate=config.learning_rate,
+        lr_scheduler_type="linear",
+        warmup_steps=steps // 20,
+        completion_only_loss=True,
+        max_length=None,
+        packing=False,
+    )
+    rows = [
+        {
+            "prompt": free(example.question, example.scenario).messages,
+            "completion": [{"role": "assistant", "content": example.reply}],
+        }
+        for example in examples
+    ]
+    dataset = Dataset.from_list(rows)
+    return SFTTrainer(
+        model=model, args=arguments, train_dataset=dataset, processing_class=tokenizer, callbacks=[watcher]
+    )
+
+
+def _longest(tokenizer: Any, examples: list[Example]) -> int:
+    """Tokens of the longest example, near enough: that of the most characters, and a little for the template."""
+    longest = max(examples, key=lambda example: len(example.question.user) + len(example.reply))
+    texts = (longest.scenario.prompt, longest.question.user, longest.reply)
+    return sum(len(tokenizer(text)["input_ids"]) for text in texts) + 32
+
+
+def _pass_on(path: Path, collected: list[Collected]) -> None:
+    rows = [item.question.model_dump(mode="json", exclude_none=True) for item in collected]
+    write_atomically(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))

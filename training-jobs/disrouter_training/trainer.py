@@ -1,0 +1,124 @@
+"""What the two training stages share: TRL's settings, checkpoints, progress and stopping."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import datasets
+import torch
+import transformers
+from transformers import TrainerCallback
+from transformers.trainer_callback import PrinterCallback
+
+from disrouter_training.errors import Interrupted
+from disrouter_training.progress import Progress, Say
+from disrouter_training.stop import StopSignal
+
+CHECKPOINTS_PER_STAGE = 10
+"""A kill loses at most a tenth of a stage."""
+LOGITS_BUDGET_CPU = 1 << 30
+LOGITS_BUDGET_GPU = 8 << 30
+"""Bytes that one micro-batch's logits may take: the term that grows with batch, length and vocabulary."""
+COPIES_OF_LOGITS = 4
+"""Logits, their softmax, and the gradients of both are alive at once (float32)."""
+
+
+def micro_batch(total: int, tokens: int, vocabulary: int) -> int:
+    """The largest divisor of `total` sequences whose logits fit the budget; at least 1."""
+    budget = LOGITS_BUDGET_GPU if torch.cuda.is_available() else LOGITS_BUDGET_CPU
+    fits = max(1, budget // (tokens * vocabulary * 4 * COPIES_OF_LOGITS))
+    return max(size for size in range(1, total + 1) if total % size == 0 and size <= fits)
+
+
+def common_arguments(folder: Path, steps: int, seed: int) -> dict[str, Any]:
+    """Arguments of transformers' Trainer that both stages use."""
+    gpu = torch.cuda.is_available()
+    return {
+        "output_dir": str(folder / "checkpoints"),
+        "use_cpu": not gpu,
+        "bf16": gpu,
+        "gradient_checkpointing": gpu,
+        "dataloader_pin_memory": gpu,
+        "max_steps": steps,
+        "logging_steps": 1,
+        "save_strategy": "steps",
+        "save_steps": max(1, steps // CHECKPOINTS_PER_STAGE),
+        "save_total_limit": 2,
+        "report_to": [],
+        "disable_tqdm": True,
+        "seed": seed % 2**31,
+        "weight_decay": 0.0,
+        "max_grad_norm": 1.0,
+    }
+
+
+def quiet_libraries() -> None:
+    """Leave stderr to our own progress lines; errors still come as exceptions."""
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    datasets.disable_progress_bars()
+    logging.getLogger("accelerate").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", category=FutureWarning, module=r"(trl|transformers|accelerate)\.")
+
+
+def last_checkpoint(folder: Path, say: Say) -> Path | None:
+    """The newest whole checkpoint; a torn one (killed while it was written) is removed.
+
+    transformers writes `trainer_state.json` last, so a checkpoint that has a readable one is whole.
+    """
+    found = sorted((folder / "checkpoints").glob("checkpoint-*"), key=lambda path: -int(path.name.rpartition("-")[2]))
+    for path in found:
+        try:
+            json.loads((path / "trainer_state.json").read_bytes())
+        except (OSError, ValueError):
+            say(f"{path} was being written when the process died; it is dropped")
+            shutil.rmtree(path)
+        else:
+            return path
+    return None
+
+
+class Watcher(TrainerCallback):  # type: ignore[misc]  # transformers has no types
+    """Reports progress, keeps metrics, and ends training at the next step when asked to stop."""
+
+    def __init__(
+        self,
+        progress: Progress,
+        units_per_step: int,
+        stop: StopSignal,
+        on_metrics: Callable[[int, dict[str, Any]], None],
+    ) -> None:
+        self._progress, self._units, self._stop, self._on_metrics = progress, units_per_step, stop, on_metrics
+
+    def on_step_end(self, _args: Any, _state: Any, control: Any, **_: Any) -> None:
+        """One optimizer step is done."""
+        self._progress.advance(self._units)
+        if self._stop.requested:
+            control.should_save = True
+            control.should_training_stop = True
+
+    def on_log(self, _args: Any, state: Any, _control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
+        """The trainer's numbers of this step (and once, at the end, of the whole run: not a step's)."""
+        if logs and "train_runtime" not in logs:
+            self._on_metrics(state.global_step, logs)
+
+
+def train(trainer: Any, folder: Path, stage: str, progress: Progress, say: Say) -> None:
+    """Train from the last checkpoint to the end and leave `weights/`. Raises Interrupted after a checkpoint."""
+    checkpoint = last_checkpoint(folder, say)
+    progress.resume(int(checkpoint.name.rpartition("-")[2]) if checkpoint else 0)
+    trainer.remove_callback(PrinterCallback)
+    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    if trainer.state.global_step < trainer.state.max_steps:
+        raise Interrupted(f"{stage} was interrupted after step {trainer.state.global_step}; run it again to go on")
+    weights = folder / "weights"
+    trainer.save_model(str(weights))
+    trainer.processing_class.save_pretrained(str(weights))
+    (weights / "training_args.bin").unlink(missing_ok=True)
+    shutil.rmtree(folder / "checkpoints", ignore_errors=True)
