@@ -17,7 +17,7 @@ help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.ready ## Train and serve a cascade of tiny models, ask it, grow it, shrink it (about ten minutes, no GPU)
-	@$(BIN)/python -m examples.demo
+	@PYTHONPATH=examples/offline $(BIN)/python -m demo
 
 test: $(VENV)/.ready $(VLLM_VENV)/.ready ## Run all tests
 	@DISROUTER_VLLM_PYTHON="$(CURDIR)/$(VLLM_VENV)/bin/python" $(BIN)/python -m pytest
