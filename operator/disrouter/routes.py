@@ -65,10 +65,11 @@ class RouteTable(Model):
             if route.next is not None and route.next not in self.agents:
                 raise ValueError(f"agents.{name}.next {route.next!r} is not among the agents {sorted(self.agents)}")
         for name in self.agents:
-            self._walk(name)
+            self.path_from(name)
         return self
 
-    def _walk(self, start: str) -> list[str]:
+    def path_from(self, start: str) -> list[str]:
+        """Agents from `start`, which the table must have, to the one that always answers."""
         path, name = [start], self.agents[start].next
         while name is not None:
             if name in path:
@@ -79,7 +80,7 @@ class RouteTable(Model):
 
     def path(self) -> list[str]:
         """Agents from the entry to the one that always answers."""
-        return self._walk(self.entry)
+        return self.path_from(self.entry)
 
     @property
     def default_scenario(self) -> Scenario:

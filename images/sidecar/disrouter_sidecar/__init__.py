@@ -1,1 +1,22 @@
-"""disrouter."""
+"""The forwarding sidecar: each agent answers, or its sidecar hands the untouched request to the next agent.
+
+Pure (no HTTP library; kept when the HTTP machinery changes):
+
+- `config`     the environment, parsed once
+- `chat`       a chat request: parsed, checked, and rewritten for the engine
+- `sse`        server-sent events out of bytes that arrive in any pieces
+- `decision`   answer or refuse, at the first deltas of a stream or from a whole reply
+- `chain`      which agents a request may still visit, loops and hop cap
+- `failures`   why an agent could not be used, read from status and body
+- `replies`    OpenAI-shaped errors and model lists
+- `table`      the hot-reloaded route table
+- `metrics`, `logs`
+
+Around them, against the small protocols of `ports`:
+
+- `engine`     one attempt at one agent
+- `walk`       one request's way through the cascade
+- `relay`      from an agent to the client, and the end of a broken stream
+
+HTTP and the process: `aio_client`, `aio_server`, `health`, `server`, `__main__`.
+"""

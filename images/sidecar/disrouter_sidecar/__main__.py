@@ -1,0 +1,45 @@
+"""`python -m disrouter_sidecar`: configured by the environment alone.
+
+Exit codes: 0 stopped on request, 1 the port cannot be bound, 2 the environment is wrong.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+
+from disrouter_sidecar import logs
+from disrouter_sidecar.config import Config
+from disrouter_sidecar.errors import InvalidConfig
+from disrouter_sidecar.server import serve
+
+
+def main() -> int:
+    """Run until told to stop."""
+    try:
+        config = Config.from_env(os.environ)
+    except InvalidConfig as error:
+        print(f"disrouter-sidecar: {error}", file=sys.stderr)
+        return 2
+    logs.configure(config.log_level)
+    try:
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            runner.run(serve(config))
+    except OSError as error:
+        print(f"disrouter-sidecar: cannot serve on {config.host}:{config.port}: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _loop_factory() -> type[asyncio.AbstractEventLoop] | None:
+    """uvloop where it is installed; the standard loop does the same with more CPU."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.Loop
+
+
+if __name__ == "__main__":
+    sys.exit(main())

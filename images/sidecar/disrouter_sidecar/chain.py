@@ -1,0 +1,72 @@
+"""Which agents a request may still visit: pure policy over the route table and the path so far.
+
+The path comes in the header `x-disrouter-path`. Anybody can send it, so it is believed for one thing only: what is on
+it is not visited again. It never grants anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from disrouter.errors import InvalidRequest
+from disrouter.names import HEADER_PATH, is_dns_label
+from disrouter.routes import Awareness, RouteTable
+from disrouter_sidecar.errors import Rejected
+
+MAX_PATH = 64
+"""Agents that a path may name: the largest hop cap of a route table."""
+MAX_PATH_CHARACTERS = MAX_PATH * 64
+LOOP = 508
+"""HTTP's Loop Detected (RFC 5842)."""
+
+
+@dataclass(frozen=True)
+class Itinerary:
+    """Agents to try in order; `pinned` ones answer whatever they think."""
+
+    agents: tuple[str, ...]
+    pinned: bool = False
+
+    def decides(self, position: int, awareness: Awareness) -> bool:
+        """Whether the agent at `position` may refuse: it is aware, free to, and somebody comes after it."""
+        return not self.pinned and awareness is not Awareness.NONE and position + 1 < len(self.agents)
+
+
+def parse_path(header: str | None) -> tuple[str, ...]:
+    """Agents that refused or were skipped before. Raises InvalidRequest on anything that no sidecar writes."""
+    if not header:
+        return ()
+    names = tuple(part.strip() for part in header[: MAX_PATH_CHARACTERS + 1].split(","))
+    if len(header) > MAX_PATH_CHARACTERS or len(names) > MAX_PATH or not all(map(is_dns_label, names)):
+        raise InvalidRequest(f"must be at most {MAX_PATH} agents' names, separated by commas", HEADER_PATH)
+    return names
+
+
+def itinerary(table: RouteTable, own: str, visited: Sequence[str], pinned: str | None) -> Itinerary:
+    """Where this request goes from the sidecar of `own`. Raises Rejected (508) on a loop or beyond the hop cap."""
+    if pinned is not None:
+        if pinned != own and visited:
+            raise _loop(f"{pinned} was asked for, but its address led to {own}", visited)
+        return Itinerary((pinned,), pinned=True)
+    if own in visited:
+        raise _loop(f"{own} was already asked", visited)
+    if len(visited) >= table.max_hops:
+        raise _loop(f"{len(visited)} agents passed it on, more than maxHops={table.max_hops} allows", visited)
+    agents = [name for name in _ahead(table, own, visited) if name not in visited]
+    return Itinerary(tuple(agents[: table.max_hops - len(visited)]))
+
+
+def _ahead(table: RouteTable, own: str, visited: Sequence[str]) -> list[str]:
+    """`own` and those after it; for one that the table has dropped, those after the last visited agent."""
+    if own in table.agents:
+        return table.path_from(own)
+    path = table.path()
+    last = max((path.index(name) for name in visited if name in path), default=-1)
+    return path[last + 1 :]
+
+
+def _loop(why: str, visited: Sequence[str]) -> Rejected:
+    trail = " -> ".join(visited)
+    message = f"the request goes round in circles: {why} (path: {trail}); check the route table's addresses"
+    return Rejected(LOOP, "routing_loop", message, path=tuple(visited))

@@ -1,0 +1,127 @@
+"""The environment, parsed once into a frozen value. There is no other configuration."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from disrouter.names import SIDECAR_PORT, is_dns_label
+from disrouter_sidecar.errors import InvalidConfig
+
+MAX_BODY_BYTES = 16 * 1024 * 1024
+"""Largest request body by default: a million tokens of text with room for small images."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """What one sidecar is: its agent, its engine, its address and its limits."""
+
+    cascade: str
+    agent: str
+    engine_url: str
+    """Base address of the engine, without `/v1`."""
+    engine_model: str
+    """Value of `model` in requests to the engine."""
+    routes: Path
+    engine_key: str | None = field(default=None, repr=False)
+    external: bool = False
+    """The engine is a provider outside the cluster: its health is not probed."""
+    host: str = "0.0.0.0"  # noqa: S104  a pod's port must be reachable from its Service
+    port: int = SIDECAR_PORT
+    drain_seconds: float = 30.0
+    """Seconds that requests in flight get after SIGTERM."""
+    linger_seconds: float = 1.0
+    """Seconds after SIGTERM in which new requests are still taken: a Service learns of the end a little later."""
+    max_body_bytes: int = MAX_BODY_BYTES
+    log_level: str = "INFO"
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str]) -> Config:
+        """Read and check every variable. Raises InvalidConfig that names the variable and the remedy."""
+        return cls(
+            cascade=_name(env, "DISROUTER_CASCADE"),
+            agent=_name(env, "DISROUTER_AGENT"),
+            engine_url=_url(env, "DISROUTER_ENGINE_URL"),
+            engine_model=_required(env, "DISROUTER_ENGINE_MODEL", "the model's name in the engine"),
+            routes=Path(_required(env, "DISROUTER_ROUTES", "the path of the route table, a JSON file")),
+            engine_key=_key(env, "DISROUTER_ENGINE_KEY"),
+            external=_flag(env, "DISROUTER_EXTERNAL"),
+            host=env.get("DISROUTER_HOST", "").strip() or cls.host,
+            port=int(_number(env, "DISROUTER_PORT", cls.port, 1, 65535, whole=True)),
+            drain_seconds=_number(env, "DISROUTER_DRAIN_SECONDS", cls.drain_seconds, 0, 86400),
+            linger_seconds=_number(env, "DISROUTER_LINGER_SECONDS", cls.linger_seconds, 0, 3600),
+            max_body_bytes=int(_number(env, "DISROUTER_MAX_BODY_BYTES", cls.max_body_bytes, 1024, 2**31, whole=True)),
+            log_level=_level(env, "DISROUTER_LOG_LEVEL"),
+        )
+
+
+def _required(env: Mapping[str, str], name: str, what: str) -> str:
+    value = env.get(name, "").strip()
+    if not value:
+        raise InvalidConfig(f"{name} is not set; set it to {what}")
+    return value
+
+
+def _name(env: Mapping[str, str], name: str) -> str:
+    value = _required(env, name, "a name from the manifest")
+    if not is_dns_label(value):
+        raise InvalidConfig(f"{name}={value[:80]!r} is not a name; use lower case letters, digits and dashes")
+    return value
+
+
+def _url(env: Mapping[str, str], name: str) -> str:
+    value = _required(env, name, "the engine's base address, for example http://127.0.0.1:8081").rstrip("/")
+    try:
+        parts = urlsplit(value)
+        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        valid = False
+    if not valid or parts.query or parts.fragment or parts.username:
+        raise InvalidConfig(f"{name} is not an address; use http(s)://host[:port][/path] without credentials or query")
+    return value
+
+
+def _key(env: Mapping[str, str], name: str) -> str | None:
+    value = env.get(name, "").strip()
+    if not value:
+        return None
+    if not (value.isascii() and value.isprintable()):
+        raise InvalidConfig(
+            f"{name} holds characters that no header can carry; check the Secret (its value is not shown)"
+        )
+    return value
+
+
+def _flag(env: Mapping[str, str], name: str) -> bool:
+    value = env.get(name, "").strip().lower()
+    if value in ("", "0", "false", "no"):
+        return False
+    if value in ("1", "true", "yes"):
+        return True
+    raise InvalidConfig(f"{name}={value[:80]!r} is neither true nor false; use one of them")
+
+
+def _number(
+    env: Mapping[str, str], name: str, default: float, least: float, most: float, *, whole: bool = False
+) -> float:
+    text = env.get(name, "").strip()
+    if not text:
+        return default
+    kind = "a whole number" if whole else "a number"
+    try:
+        value = int(text) if whole else float(text)
+    except ValueError:
+        value = math.nan
+    if not least <= value <= most:
+        raise InvalidConfig(f"{name}={text[:80]!r} must be {kind} from {least:g} to {most:g}")
+    return value
+
+
+def _level(env: Mapping[str, str], name: str) -> str:
+    value = env.get(name, "").strip().upper() or "INFO"
+    if value not in ("DEBUG", "INFO", "WARNING", "ERROR"):
+        raise InvalidConfig(f"{name}={value[:80]!r} is not a level; use debug, info, warning or error")
+    return value

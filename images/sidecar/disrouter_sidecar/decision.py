@@ -1,0 +1,120 @@
+"""Answer or refuse: from the first deltas of a stream, or from a whole reply.
+
+A request refuses only when every one of its choices does. Reasoning fields say nothing yet; tool calls, audio and a
+policy refusal of the provider are answers. What cannot be understood is an answer: the client sees it as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from disrouter.refusal import Decision, RefusalMatcher, is_refusal
+from disrouter_sidecar.sse import EventReader
+
+MAX_HELD_BYTES = 256 * 1024
+"""Bytes of an undecided stream that are held back; one that goes on reasoning beyond them is relayed as an answer."""
+_ANSWERS = ("tool_calls", "function_call", "refusal", "audio")
+
+
+class StreamDecider:
+    """Feed the body's bytes of one streamed chat completion, read the decision."""
+
+    def __init__(self, choices: int = 1) -> None:
+        self.decision = Decision.UNDECIDED
+        self.error: Mapping[str, Any] | None = None
+        """The `error` object of a stream that failed before it decided."""
+        self._matchers = [RefusalMatcher() for _ in range(choices)]
+        self._seen: set[int] = set()
+        self._events = EventReader()
+        self._held = 0
+
+    def feed(self, piece: bytes) -> Decision:
+        """Take the next bytes of the body."""
+        self._held += len(piece)
+        for payload in self._events.feed(piece):
+            self._take(payload)
+        if self.decision is Decision.UNDECIDED and self._held > MAX_HELD_BYTES:
+            self.decision = Decision.ANSWER
+        return self.decision
+
+    def finish(self) -> Decision:
+        """The body has ended: judge the choices that were seen. A stream without any is an answer."""
+        for payload in self._events.finish():
+            self._take(payload)
+        self._close()
+        return self.decision
+
+    def _take(self, payload: bytes) -> None:
+        if self.decision is not Decision.UNDECIDED or self.error is not None:
+            return
+        if payload.strip() == b"[DONE]":
+            self._close()
+            return
+        event = _loads(payload)
+        error = event.get("error")
+        if error is not None:
+            self.error = error if isinstance(error, dict) else {"message": str(error)}
+            return
+        choices = event.get("choices")
+        for choice in choices if isinstance(choices, list) else []:
+            if isinstance(choice, dict):
+                self._choice(choice)
+
+    def _choice(self, choice: Mapping[str, Any]) -> None:
+        index = choice.get("index", 0)
+        delta = choice.get("delta")
+        delta = delta if isinstance(delta, dict) else {}
+        if (
+            not isinstance(index, int)
+            or not 0 <= index < len(self._matchers)
+            or any(delta.get(key) for key in _ANSWERS)
+        ):
+            self.decision = Decision.ANSWER
+            return
+        matcher = self._matchers[index]
+        self._seen.add(index)
+        content = delta.get("content")
+        decision = matcher.feed(content) if isinstance(content, str) else matcher.decision
+        if choice.get("finish_reason") is not None:
+            decision = matcher.finish()
+        if decision is Decision.ANSWER or (
+            decision is Decision.REFUSE and self._all_refuse(range(len(self._matchers)))
+        ):
+            self.decision = decision
+
+    def _close(self) -> None:
+        if self.decision is not Decision.UNDECIDED or self.error is not None:
+            return
+        for index in self._seen:
+            self._matchers[index].finish()
+        self.decision = Decision.REFUSE if self._seen and self._all_refuse(self._seen) else Decision.ANSWER
+
+    def _all_refuse(self, indices: set[int] | range) -> bool:
+        return all(self._matchers[index].decision is Decision.REFUSE for index in indices)
+
+
+def decide_whole(body: bytes) -> Decision:
+    """The decision of a whole reply: refuse when it has choices and each of them refuses."""
+    choices = _loads(body).get("choices")
+    if not isinstance(choices, list) or not choices:
+        return Decision.ANSWER
+    return Decision.REFUSE if all(_refuses(choice) for choice in choices) else Decision.ANSWER
+
+
+def _refuses(choice: Any) -> bool:
+    message = choice.get("message") if isinstance(choice, dict) else None
+    if not isinstance(message, dict) or any(message.get(key) for key in _ANSWERS):
+        return False
+    content = message.get("content")
+    return isinstance(content, str) and is_refusal(content)
+
+
+def _loads(text: bytes) -> dict[str, Any]:
+    try:
+        value = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return {}
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,44 @@
+"""Why an agent could not be used, read from its status and body."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from disrouter_sidecar.errors import Reason
+
+_CONTEXT_STATUS = (400, 413, 422)
+_CONTEXT_WORDS = (
+    "context_length_exceeded",
+    "context length",
+    "context window",
+    "maximum model length",
+    "max_model_len",
+)
+MAX_INSPECTED = 16 * 1024
+"""Bytes of an error's body that are searched."""
+
+
+def reason_of(status: int, body: bytes) -> Reason | None:
+    """The reason to skip an agent that replied so; None where the reply is the client's to see.
+
+    A question too long for this agent may fit the next one; any other 4xx would be the same everywhere. Redirects are
+    never followed (they would carry a key elsewhere), so they count as a broken server.
+    """
+    if 200 <= status < 300:
+        return None
+    if status >= 500 or status < 400:
+        return Reason.SERVER_ERROR
+    text = body[:MAX_INSPECTED].decode(errors="replace").lower()
+    if status in _CONTEXT_STATUS and any(words in text for words in _CONTEXT_WORDS):
+        return Reason.CONTEXT_LENGTH
+    return None
+
+
+def reason_of_event(error: Mapping[str, Any]) -> Reason | None:
+    """The same for an `error` event under status 200; without a usable code it counts as a broken server."""
+    code = error.get("code")
+    status = code if isinstance(code, int) and 400 <= code < 600 else 500
+    if error.get("code") == "context_length_exceeded":
+        status = 400
+    return reason_of(status, f"{error.get('code')} {error.get('message')}".encode())

@@ -1,0 +1,45 @@
+"""Whether this agent can take requests: a route table, a healthy engine, and not on its way out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from disrouter_sidecar.service import Service
+
+CACHE_SECONDS = 1.0
+"""An engine's state is asked at most this often, whoever asks us."""
+PROBE_SECONDS = 2.0
+
+
+class Prober(Protocol):
+    """Asks an address for its health."""
+
+    async def healthy(self, url: str, seconds: float) -> bool: ...
+
+
+class Readiness:
+    """Says what is missing; the engine's own `/health` is cached, a provider outside the cluster is not probed."""
+
+    def __init__(self, service: Service, prober: Prober, clock: Callable[[], float]) -> None:
+        self._service = service
+        self._prober = prober
+        self._clock = clock
+        self._healthy = False
+        self._until = -1.0
+
+    async def problem(self) -> str | None:
+        """Why no request should come here now, None when it may."""
+        if self._service.draining:
+            return "shutting down"
+        if self._service.holder.table is None:
+            return self._service.holder.problem
+        if not self._service.config.external and not await self._engine():
+            return f"the engine at {self._service.config.engine_url} is not healthy"
+        return None
+
+    async def _engine(self) -> bool:
+        if self._clock() >= self._until:
+            self._healthy = await self._prober.healthy(f"{self._service.config.engine_url}/health", PROBE_SECONDS)
+            self._until = self._clock() + CACHE_SECONDS
+        return self._healthy

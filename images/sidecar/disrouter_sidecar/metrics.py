@@ -1,0 +1,105 @@
+"""Prometheus metrics; every label is bounded by the route table or by an enum."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from disrouter.scenario import Scenario
+from disrouter_sidecar.errors import Reason
+from disrouter_sidecar.table import RouteHolder
+
+PINNED = "pinned"
+"""Value of the label `scenario` for a request that named its agent."""
+ANSWER, REFUSE, SKIP = "answer", "refuse", "skip"
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+_OVERHEAD = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25)
+_HOPS = (0, 1, 2, 3, 4, 6, 8, 16, 32, 64)
+
+
+class Metrics:
+    """The sidecar's numbers, in a registry of their own so that one process can hold several sidecars."""
+
+    def __init__(self, cascade: str, agent: str, holder: RouteHolder) -> None:
+        self.registry = CollectorRegistry()
+        self._own = (cascade, agent)
+        own = ("cascade", "agent")
+        self._decisions = Counter(
+            "disrouter_agent_decisions",
+            "What this agent did with a request: answer, refuse, or skip because its engine failed.",
+            (*own, "scenario", "decision"),
+            registry=self.registry,
+        )
+        self._decision_seconds = Histogram(
+            "disrouter_decision_seconds",
+            "From asking the engine until it answered or refused.",
+            own,
+            buckets=_SECONDS,
+            registry=self.registry,
+        ).labels(*self._own)
+        self._hops = Histogram(
+            "disrouter_hops",
+            "Agents that passed a request on before this one answered it.",
+            own,
+            buckets=_HOPS,
+            registry=self.registry,
+        ).labels(*self._own)
+        self._overhead = Histogram(
+            "disrouter_overhead_seconds",
+            "The sidecar's own work from the body read until the first agent is asked.",
+            own,
+            buckets=_OVERHEAD,
+            registry=self.registry,
+        ).labels(*self._own)
+        self._errors = Counter(
+            "disrouter_forward_errors",
+            "Agents skipped before the commit, by reason.",
+            ("reason",),
+            registry=self.registry,
+        )
+        self._cost = Counter(
+            "disrouter_cost",
+            "Cost of the answers given, in the cascade's unit.",
+            own,
+            registry=self.registry,
+        ).labels(*self._own)
+        self.inflight = Gauge("disrouter_inflight_requests", "Requests being served now.", registry=self.registry)
+        self._watch(holder)
+        for reason in Reason:
+            self._errors.labels(reason)
+
+    def _watch(self, holder: RouteHolder) -> None:
+        generation = Gauge(
+            "disrouter_route_table_generation",
+            "Generation of the table in use, -1 without one.",
+            registry=self.registry,
+        )
+        generation.set_function(lambda: -1 if holder.table is None else holder.table.generation)
+        rejected = Gauge(
+            "disrouter_route_table_rejected",
+            "1 while the file cannot be used and an older table serves.",
+            registry=self.registry,
+        )
+        rejected.set_function(lambda: float(holder.problem is not None))
+
+    def decided(self, decision: str, scenario: Scenario | None, seconds: float) -> None:
+        """This agent's engine was asked and this came of it."""
+        self._decisions.labels(*self._own, scenario or PINNED, decision).inc()
+        if decision != SKIP:
+            self._decision_seconds.observe(seconds)
+
+    def answered(self, hops: int, cost: float) -> None:
+        """This agent's answer is being sent."""
+        self._hops.observe(hops)
+        self._cost.inc(cost)
+
+    def skipped(self, reason: Reason) -> None:
+        """An agent, this one or a later one, could not be used."""
+        self._errors.labels(reason).inc()
+
+    def overhead(self, seconds: float) -> None:
+        """Time that the sidecar itself added before asking anybody."""
+        self._overhead.observe(seconds)
+
+    def render(self) -> bytes:
+        """The exposition text."""
+        return generate_latest(self.registry)

@@ -1,0 +1,101 @@
+"""The sidecar without HTTP: what a request means, who answers it, what is counted and logged."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from disrouter.errors import InvalidRequest
+from disrouter.names import HEADER_AGENT, HEADER_HOPS, HEADER_PATH, HEADER_REQUEST_ID
+from disrouter.routes import RouteTable
+from disrouter_sidecar import logs
+from disrouter_sidecar.chain import itinerary, parse_path
+from disrouter_sidecar.chat import parse, target, wish_of_headers
+from disrouter_sidecar.config import Config
+from disrouter_sidecar.errors import ClientGone, Rejected
+from disrouter_sidecar.metrics import Metrics
+from disrouter_sidecar.ports import Client, Headers, Upstream
+from disrouter_sidecar.relay import relay
+from disrouter_sidecar.table import RouteHolder
+from disrouter_sidecar.walk import Asked, Walk
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass
+class Service:
+    """One agent's sidecar."""
+
+    config: Config
+    holder: RouteHolder
+    metrics: Metrics
+    upstream: Upstream
+    clock: Callable[[], float]
+    draining: bool = False
+
+    def table(self) -> RouteTable:
+        """The current route table. Raises Rejected (503) while there is none."""
+        if self.holder.table is None:
+            raise Rejected(503, "not_ready", f"this agent cannot route yet: {self.holder.problem}; try again shortly")
+        return self.holder.table
+
+    async def chat(self, raw: bytes, headers: Mapping[str, str], client: Client) -> None:
+        """Answer one chat completion. Raises Rejected or InvalidRequest before anything was sent, ClientGone after."""
+        started = self.clock()
+        request_id = logs.request_id(headers.get(HEADER_REQUEST_ID))
+        facts: dict[str, object] = {"request_id": request_id, "agent": self.config.agent}
+        outcome = "internal_error"
+        self.metrics.inflight.inc()
+        try:
+            outcome = await self._chat(raw, headers, client, facts)
+        except (asyncio.CancelledError, ClientGone):
+            outcome = "client_gone"
+            raise
+        except Rejected as error:
+            outcome = error.code
+            raise
+        except InvalidRequest as error:
+            outcome, facts["param"] = "invalid_request", error.param
+            raise
+        finally:
+            self.metrics.inflight.dec()
+            milliseconds = round((self.clock() - started) * 1000, 2)
+            _log.info("chat", extra={**facts, "outcome": outcome, "milliseconds": milliseconds})
+
+    async def _chat(self, raw: bytes, headers: Mapping[str, str], client: Client, facts: dict[str, object]) -> str:
+        started = self.clock()
+        asked = self._understand(raw, headers, str(facts["request_id"]))
+        facts.update(stream=asked.chat.stream, scenario=asked.scenario, pinned=asked.itinerary.pinned)
+        walk = Walk(asked, self.config, self.upstream, self.metrics, self.clock)
+        self.metrics.overhead(self.clock() - started)
+        try:
+            answer, ours = await walk.run()
+        finally:
+            facts["path"] = ",".join(walk.trail)
+            if walk.skipped:
+                facts["skipped"] = {agent: failure.reason for agent, failure in walk.skipped.items()}
+        facts.update(_told(ours), status=answer.reply.status)
+        head = {**ours, HEADER_REQUEST_ID: asked.request_id}
+        broken = await relay(answer, client, head, asked.table.timeouts.idle)
+        return "answer" if broken is None else f"broken_{broken.reason}"
+
+    def _understand(self, raw: bytes, headers: Mapping[str, str], request_id: str) -> Asked:
+        table = self.table()
+        visited = parse_path(headers.get(HEADER_PATH))
+        wish = wish_of_headers(headers)
+        chat = parse(raw)
+        pinned = target(chat.model, table)
+        way = itinerary(table, self.config.agent, visited, pinned)
+        scenario = None if pinned is not None else chat.wish or wish or table.default_scenario
+        return Asked(chat, table, way, visited, scenario, headers, request_id)
+
+
+def _told(headers: Headers) -> dict[str, object]:
+    """What the answering hop says of itself, for the log."""
+    return {
+        "answered_by": headers.get(HEADER_AGENT),
+        "path": headers.get(HEADER_PATH),
+        "hops": headers.get(HEADER_HOPS),
+    }

@@ -1,0 +1,128 @@
+"""A scripted engine on a real socket: a double of vLLM for faults that a real engine does not commit on demand."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiohttp import web
+
+CONTEXT_LENGTH = "This model's maximum context length is 32 tokens. However, you requested 99 tokens."
+
+
+def event(value: Any) -> bytes:
+    """One server-sent event."""
+    return b"data: " + (value if isinstance(value, bytes) else json.dumps(value).encode()) + b"\n\n"
+
+
+def delta(index: int = 0, finish: str | None = None, **fields: Any) -> bytes:
+    """One chunk of a streamed chat completion."""
+    choice = {"index": index, "delta": fields, "finish_reason": finish}
+    return event({"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": [choice]})
+
+
+DONE = event(b"[DONE]")
+
+
+def stream_of(text: str, choices: int = 1) -> list[bytes]:
+    """What vLLM streams for `text`: a role, the words, a finish reason, the end."""
+    words = [word + " " for word in text.split(" ")]
+    words[-1] = words[-1].rstrip(" ")
+    pieces = [delta(index, role="assistant", content="") for index in range(choices)]
+    pieces += [delta(index, content=word) for word in words for index in range(choices)]
+    return [*pieces, *(delta(index, finish="stop") for index in range(choices)), DONE]
+
+
+def whole_of(*texts: str) -> bytes:
+    """The whole reply with one choice a text."""
+    choices = [
+        {"index": index, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
+        for index, text in enumerate(texts)
+    ]
+    usage = {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}
+    return json.dumps(
+        {"id": "c", "object": "chat.completion", "created": 1, "model": "m", "choices": choices, "usage": usage}
+    ).encode()
+
+
+@dataclass
+class Script:
+    """How the engine behaves; `pieces` and `body` override what `text` would say."""
+
+    text: str = "four"
+    status: int = 200
+    body: bytes | None = None
+    pieces: Sequence[bytes] | None = None
+    gap: float = 0.0
+    """Seconds between the pieces of a stream."""
+    hang: bool = False
+    """Never send a head."""
+    then: str = "end"
+    """After the pieces: `end`, `break` the connection, or `hang`."""
+    content_type: str = "text/event-stream"
+
+
+@dataclass
+class FakeEngine:
+    """What it was asked, and who hung up on it."""
+
+    url: str = ""
+    script: Script = field(default_factory=Script)
+    healthy: bool = True
+    bodies: list[dict[str, Any]] = field(default_factory=list)
+    headers: list[dict[str, str]] = field(default_factory=list)
+    cancelled: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def chat(self, request: web.Request) -> web.StreamResponse:
+        script = self.script
+        body = await request.json()
+        self.bodies.append(body)
+        self.headers.append({key.lower(): value for key, value in request.headers.items()})
+        try:
+            if script.hang:
+                await asyncio.sleep(3600)
+            if script.status != 200 or not body.get("stream"):
+                content = whole_of(script.text) if script.body is None else script.body
+                return web.Response(status=script.status, body=content, content_type="application/json")
+            return await self._stream(request, script)
+        except (asyncio.CancelledError, ConnectionError):
+            self.cancelled.set()
+            raise
+
+    async def _stream(self, request: web.Request, script: Script) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"content-type": script.content_type})
+        await response.prepare(request)
+        for piece in stream_of(script.text) if script.pieces is None else script.pieces:
+            await response.write(piece)
+            await asyncio.sleep(script.gap)
+        if script.then == "hang":
+            await asyncio.sleep(3600)
+        if script.then == "break":
+            assert request.transport is not None
+            request.transport.abort()
+        return response
+
+    async def health(self, _: web.Request) -> web.Response:
+        return web.Response(status=200 if self.healthy else 503)
+
+
+@asynccontextmanager
+async def fake_engine() -> AsyncIterator[FakeEngine]:
+    """An engine on a free loopback port."""
+    engine = FakeEngine()
+    app = web.Application(client_max_size=64 * 1024 * 1024)
+    app.router.add_post("/v1/chat/completions", engine.chat)
+    app.router.add_get("/health", engine.health)
+    runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    engine.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    try:
+        yield engine
+    finally:
+        await runner.cleanup()
