@@ -8,7 +8,6 @@ run, so `--help` and mistakes in the arguments answer at once.
 from __future__ import annotations
 
 import argparse
-import importlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,6 +22,7 @@ from disrouter_training.stop import StopSignal
 
 EXIT_FAILED = 1
 EXIT_INTERRUPTED = 75
+PVC_ROOT_VARIABLE = "DISROUTER_PVC_ROOT"
 TERMINATION_LOG = "DISROUTER_TERMINATION_LOG"
 """Environment variable: the file whose content the kubelet reports as the container's last message."""
 
@@ -64,41 +64,125 @@ def _parser() -> argparse.ArgumentParser:
         Stage.EVALUATE: "measure the candidate on held-out questions",
     }
     for stage, text in about.items():
-        _add_stage(commands, stage, text, (stage,))
-    _add_stage(commands, "run", "all four stages in order", tuple(Stage))
+        _add_stages(commands.add_parser(stage, help=text, description=text), (stage,))
+    everything = "all four stages in order"
+    _add_stages(commands.add_parser("run", help=everything, description=everything), tuple(Stage))
+    together = "judge agents that were evaluated as a cascade"
+    _add_report(commands.add_parser("report", help=together, description=together))
     return parser
 
 
-def _add_stage(
-    commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, text: str, stages: tuple[Stage, ...]
-) -> None:
-    parser = commands.add_parser(name, help=text, description=text.capitalize() + ".")
-    parser.add_argument("--run", type=Path, required=True, metavar="RUN.JSON", help="inputs of the training run")
+def _add_places(parser: argparse.ArgumentParser) -> None:
+    root = Path(os.environ.get(PVC_ROOT_VARIABLE, PVC_ROOT))
     parser.add_argument("--artifacts", type=Path, default=Path("artifacts"), help="where runs are kept (%(default)s)")
+    parser.add_argument("--pvc-root", type=Path, default=root, help="pvc://CLAIM/x is CLAIM/x below it (%(default)s)")
+
+
+def _add_stages(parser: argparse.ArgumentParser, stages: tuple[Stage, ...]) -> None:
+    parser.add_argument("--run", type=Path, required=True, metavar="RUN.JSON", help="inputs of the training run")
+    _add_places(parser)
+    if Stage.EVALUATE in stages:
+        served = "trained weights that are served today (default: the base model, prompted)"
+        parser.add_argument("--serving", metavar="DIR", help=served)
+    parser.set_defaults(handler=_run_stages, stages=stages, serving=None)
+
+
+def _add_report(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--run", type=Path, required=True, action="append", metavar="RUN.JSON", help="once an agent")
     parser.add_argument(
-        "--pvc-root",
-        type=Path,
-        default=Path(os.environ.get("DISROUTER_PVC_ROOT", PVC_ROOT)),
-        help="where pvc://CLAIM/path lies: below PVC_ROOT/CLAIM (%(default)s)",
+        "--cost", type=_cost, required=True, action="append", metavar="AGENT=COST", help="once an agent"
     )
-    parser.set_defaults(handler=_run_stages, stages=stages)
+    parser.add_argument(
+        "--terminal", type=_pair, required=True, metavar="AGENT=MODEL", help="URI or folder of its model"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the report as JSON too")
+    _add_places(parser)
+    parser.set_defaults(handler=_report)
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, separator, value = text.partition("=")
+    if not (name and separator and value):
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")
+    return name, value
+
+
+def _cost(text: str) -> tuple[str, float]:
+    name, value = _pair(text)
+    try:
+        cost = float(value)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{value!r} is not a number") from None
+    if not 0 <= cost <= 1:
+        raise argparse.ArgumentTypeError(f"the cost of {name} must lie in [0, 1], got {value}")
+    return name, cost
 
 
 def _run_stages(arguments: argparse.Namespace) -> None:
     config = RunConfig.read(arguments.run)
     layout = RunLayout.of(arguments.artifacts.absolute(), config)
-    stop = StopSignal()
-    stop.install()
-    job = Job(config, layout, arguments.pvc_root.absolute(), stop)
+    job = Job(config, layout, arguments.pvc_root.absolute(), _listening())
     for stage in arguments.stages:
-        _run_stage(job, stage)
+        _run_stage(job, stage, arguments.serving)
 
 
-def _run_stage(job: Job, stage: Stage) -> None:
-    if job.layout.done(stage) is not None:
+def _run_stage(job: Job, stage: Stage, serving: str | None) -> None:
+    """Run one stage unless it is complete. `evaluate` leaves its result for the operator either way."""
+    done = job.layout.done(stage)
+    if done is not None and (stage is not Stage.EVALUATE or done["metrics"].get("serving") == serving):
         job.say(f"{stage} of run {job.layout.run} is complete already; nothing to do")
-        return
+    else:
+        _start(job, stage, serving)
+    if stage is Stage.EVALUATE:
+        from disrouter_training.evaluate import compact, read_evaluation
+
+        write_termination_message(compact(read_evaluation(job.layout)))
+
+
+def _start(job: Job, stage: Stage, serving: str | None) -> None:
+    """Libraries are imported here and not before: they take seconds."""
     if stage.previous is not None:
         job.layout.require(stage.previous)
-    module = importlib.import_module(f"disrouter_training.{stage}")
-    getattr(module, stage)(job)
+    from disrouter_training.quiet import quiet_libraries
+
+    quiet_libraries()
+    if stage is Stage.COLLECT:
+        from disrouter_training.collect import collect
+
+        collect(job)
+    elif stage is Stage.SFT:
+        from disrouter_training.sft import sft
+
+        sft(job)
+    elif stage is Stage.RL:
+        from disrouter_training.rl import rl
+
+        rl(job)
+    else:
+        from disrouter_training.evaluate import evaluate
+
+        evaluate(job, serving)
+
+
+def _report(arguments: argparse.Namespace) -> None:
+    from disrouter_training.quiet import quiet_libraries
+    from disrouter_training.report import Request, report
+
+    quiet_libraries()
+
+    terminal, model = arguments.terminal
+    request = Request(
+        artifacts=arguments.artifacts.absolute(),
+        runs=[RunConfig.read(path) for path in arguments.run],
+        costs=dict(arguments.cost),
+        terminal=terminal,
+        terminal_model=model,
+        pvc_root=arguments.pvc_root.absolute(),
+    )
+    print(report(request, _listening(), arguments.json))
+
+
+def _listening() -> StopSignal:
+    stop = StopSignal()
+    stop.install()
+    return stop

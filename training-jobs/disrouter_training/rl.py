@@ -33,7 +33,6 @@ from disrouter_training.trainer import (
     common_arguments,
     last_checkpoint,
     micro_batch,
-    quiet_libraries,
     train,
 )
 
@@ -44,7 +43,6 @@ TEMPERATURE = 1.0
 def rl(job: Job) -> None:
     """Run or resume the stage."""
     started = job.clock()
-    quiet_libraries()
     job.layout.require(Stage.SFT)
     config = job.config.rl
     previous = job.layout.stage(Stage.SFT)

@@ -17,7 +17,7 @@ from disrouter_training.job import Job
 from disrouter_training.model import load_model, load_tokenizer
 from disrouter_training.prompts import free
 from disrouter_training.sft_data import Example, build
-from disrouter_training.trainer import Watcher, common_arguments, micro_batch, quiet_libraries, train
+from disrouter_training.trainer import Watcher, common_arguments, micro_batch, train
 
 QUESTIONS_FILE = "questions.jsonl"
 """The training questions, passed on to the RL stage."""
@@ -26,7 +26,6 @@ QUESTIONS_FILE = "questions.jsonl"
 def sft(job: Job) -> None:
     """Run or resume the stage."""
     started = job.clock()
-    quiet_libraries()
     job.layout.require(Stage.COLLECT)
     collected = read_collected(job.layout.stage(Stage.COLLECT))
     examples, shares = build(collected, job.config.sft.samples, random.Random(job.seed("sft")))

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import json
-import logging
 import shutil
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import datasets
 import torch
-import transformers
 from transformers import TrainerCallback
 from transformers.trainer_callback import PrinterCallback
 
@@ -56,15 +52,6 @@ def common_arguments(folder: Path, steps: int, seed: int) -> dict[str, Any]:
         "weight_decay": 0.0,
         "max_grad_norm": 1.0,
     }
-
-
-def quiet_libraries() -> None:
-    """Leave stderr to our own progress lines; errors still come as exceptions."""
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
-    datasets.disable_progress_bars()
-    logging.getLogger("accelerate").setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore", category=FutureWarning, module=r"(trl|transformers|accelerate)\.")
 
 
 def last_checkpoint(folder: Path, say: Say) -> Path | None:
