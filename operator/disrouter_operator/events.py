@@ -1,0 +1,89 @@
+"""Kubernetes Events: each transition once, because they are derived from the change between two statuses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from disrouter.api import AgentStatus, CascadeStatus, ConditionType
+from disrouter_operator.resources import CASCADES, EVENTS, Object
+from disrouter_operator.status import FAILED_PHASES, condition, timestamp
+
+COMPONENT = "disrouter"
+MAX_MESSAGE = 1024
+"""The API server's limit for an Event's message."""
+
+
+@dataclass(frozen=True)
+class Note:
+    """Something that happened, for `kubectl describe`."""
+
+    type: Literal["Normal", "Warning"]
+    reason: str
+    message: str
+
+
+def transitions(before: CascadeStatus, after: CascadeStatus) -> list[Note]:
+    """What changed between two passes."""
+    old = {agent.name: agent for agent in before.agents}
+    notes = list(_condition_notes(before, after))
+    for agent in after.agents:
+        notes += _agent_notes(old.get(agent.name), agent)
+    gone = old.keys() - {agent.name for agent in after.agents}
+    return notes + [Note("Normal", "Removed", f"agent {name} is drained and deleted") for name in sorted(gone)]
+
+
+def repaired(obj: Object, managers: list[str]) -> Note:
+    """A child was changed by somebody else and is as the cascade wants it again."""
+    name = f"{obj['kind']} {obj['metadata']['name']}"
+    return Note("Warning", "ChildRepaired", f"{name} was changed by {', '.join(managers)} and is restored")
+
+
+def manifest(parent: Object, note: Note, now: datetime) -> Object:
+    """The Event object of a note."""
+    metadata, time = parent["metadata"], timestamp(now)
+    return {
+        "apiVersion": EVENTS.api_version,
+        "kind": EVENTS.kind,
+        "metadata": {"generateName": f"{metadata['name']}.", "namespace": metadata["namespace"]},
+        "involvedObject": {
+            "apiVersion": CASCADES.api_version,
+            "kind": CASCADES.kind,
+            "name": metadata["name"],
+            "namespace": metadata["namespace"],
+            "uid": metadata["uid"],
+        },
+        "type": note.type,
+        "reason": note.reason,
+        "message": note.message[:MAX_MESSAGE],
+        "source": {"component": COMPONENT},
+        "reportingComponent": COMPONENT,
+        "firstTimestamp": time,
+        "lastTimestamp": time,
+        "count": 1,
+    }
+
+
+def _condition_notes(before: CascadeStatus, after: CascadeStatus) -> Iterator[Note]:
+    for type_, good, bad in (
+        (ConditionType.SPEC_VALID, "SpecValid", "SpecInvalid"),
+        (ConditionType.READY, "Ready", "NotReady"),
+    ):
+        old, new = condition(before, type_), condition(after, type_)
+        first_good = old is None and type_ is ConditionType.SPEC_VALID
+        if new is None or (old is not None and old.status == new.status):
+            continue
+        if new.status == "True" and not first_good:
+            yield Note("Normal", good, new.message)
+        elif new.status != "True" and (old is not None or type_ is ConditionType.SPEC_VALID):
+            yield Note("Warning", bad, f"{new.reason}: {new.message}")
+
+
+def _agent_notes(old: AgentStatus | None, new: AgentStatus) -> Iterator[Note]:
+    if old is not None and new.served_run is not None and old.served_run != new.served_run:
+        yield Note("Normal", "Promoted", f"agent {new.name} moves to the weights of run {new.served_run}")
+    if old is None or old.phase is not new.phase or (new.phase in FAILED_PHASES and old.reason != new.reason):
+        text = f"agent {new.name} is {new.phase}: {new.message or new.reason or 'as wanted'}"
+        yield Note("Warning" if new.phase in FAILED_PHASES else "Normal", str(new.phase), text)

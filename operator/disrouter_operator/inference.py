@@ -1,0 +1,115 @@
+"""The workload of an agent: an InferenceService, or for an external agent a Deployment and a Service.
+
+Shapes follow KServe v0.20: "collocation" of predictor and transformer in one pod, Standard mode first. Labels and
+annotations of an InferenceService reach its pod template, so each is a function of the pod itself: one that moved for
+another reason would restart a GPU pod.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+from disrouter import names
+from disrouter.api import Agent, DeploymentMode, Rollout
+from disrouter_operator import containers
+from disrouter_operator.cascade import COMPONENT_AGENT, Cascade
+from disrouter_operator.resources import DEPLOYMENTS, INFERENCE_SERVICES, SERVICES, Object
+
+REVISION = f"{names.GROUP}/revision"
+"""Pod annotation: hash of the pod's content; tells a finished rollout from old pods that are still ready."""
+DEPLOYMENT_MODE = "serving.kserve.io/deploymentMode"
+AUTOSCALER = "serving.kserve.io/autoscalerClass"
+GRACE_SECONDS = 60
+"""For a pod to finish the requests in flight."""
+
+
+def inference_service(cascade: Cascade, agent: Agent, run: str | None, sidecar_image: str) -> Object:
+    """The InferenceService of an agent that serves its base model, or the weights of `run`."""
+    knative = cascade.spec.deployment_mode is DeploymentMode.KNATIVE
+    labels = cascade.labels(COMPONENT_AGENT, agent.name)
+    manifest = cascade.child(INFERENCE_SERVICES, cascade.agent_object(agent.name), labels)
+    manifest["metadata"]["annotations"] = _annotations(cascade, agent)
+    volumes = [containers.routes_volume(cascade)]
+    model = containers.model_volume(cascade, agent, run)
+    if model is not None:
+        volumes.append(model)
+    pod: Object = {
+        "containers": [
+            containers.engine(cascade, agent, run, knative=knative),
+            containers.sidecar(cascade, agent, sidecar_image, containers.local_engine_env(agent)),
+        ],
+        "volumes": volumes,
+        "terminationGracePeriodSeconds": GRACE_SECONDS,
+    }
+    scale: Object = {"minReplicas": agent.replicas.min, "maxReplicas": agent.replicas.max}
+    if not knative:  # the webhook refuses deploymentStrategy outside Standard
+        scale["deploymentStrategy"] = _strategy(cascade)
+    manifest["spec"] = {"predictor": {"annotations": {REVISION: _digest(pod)}, **scale, **pod}}
+    return manifest
+
+
+def external(cascade: Cascade, agent: Agent, sidecar_image: str) -> list[Object]:
+    """The sidecar alone in front of a provider, as a Deployment and a Service."""
+    labels = cascade.labels(COMPONENT_AGENT, agent.name)
+    name = cascade.agent_object(agent.name)
+    deployment = cascade.child(DEPLOYMENTS, name, labels)
+    deployment["spec"] = {
+        "replicas": agent.replicas.min,
+        "selector": {"matchLabels": labels},
+        "template": {
+            "metadata": {"labels": labels},
+            "spec": {
+                "containers": [containers.sidecar(cascade, agent, sidecar_image, _provider_env(agent))],
+                "volumes": [containers.routes_volume(cascade)],
+                "terminationGracePeriodSeconds": GRACE_SECONDS,
+                "automountServiceAccountToken": False,
+            },
+        },
+    }
+    service = cascade.child(SERVICES, name, labels)
+    service["spec"] = service_spec(labels)
+    return [deployment, service]
+
+
+def service_spec(selector: dict[str, str]) -> Object:
+    """Port 80 of a Service in front of the sidecars that `selector` finds."""
+    port = {"name": "http", "port": names.ENTRY_PORT, "targetPort": names.SIDECAR_PORT, "protocol": "TCP"}
+    return {"type": "ClusterIP", "selector": selector, "ports": [port]}
+
+
+def revision(inference_service: Object) -> str:
+    """The hash of the pod that an InferenceService of ours asks for."""
+    return str(inference_service["spec"]["predictor"]["annotations"][REVISION])
+
+
+def _annotations(cascade: Cascade, agent: Agent) -> dict[str, str]:
+    mode = {DEPLOYMENT_MODE: str(cascade.spec.deployment_mode)}
+    if cascade.spec.deployment_mode is DeploymentMode.KNATIVE:
+        return mode
+    fixed = agent.replicas.min == agent.replicas.max
+    return mode | {AUTOSCALER: "none" if fixed else "hpa"}
+
+
+def _strategy(cascade: Cascade) -> Object:
+    if cascade.spec.rollout is Rollout.SURGE:
+        return {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}
+    return {"type": "Recreate"}
+
+
+def _provider_env(agent: Agent) -> list[Object]:
+    provider = agent.external
+    assert provider is not None, "only an external agent has a provider"
+    env: list[Object] = [
+        {"name": "DISROUTER_ENGINE_URL", "value": provider.url.rstrip("/").removesuffix("/v1")},
+        {"name": "DISROUTER_ENGINE_MODEL", "value": provider.model},
+        {"name": "DISROUTER_EXTERNAL", "value": "true"},
+    ]
+    if provider.api_key_secret_ref is not None:
+        reference = {"name": provider.api_key_secret_ref.name, "key": provider.api_key_secret_ref.key}
+        env.append({"name": "DISROUTER_ENGINE_KEY", "valueFrom": {"secretKeyRef": reference}})
+    return env
+
+
+def _digest(pod: Object) -> str:
+    return hashlib.sha256(json.dumps(pod, sort_keys=True).encode()).hexdigest()[:10]

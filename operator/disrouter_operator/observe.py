@@ -1,0 +1,81 @@
+"""What is: the parent and its children, read afresh each pass. Watches only wake a pass; nothing here is cached."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from disrouter import names
+from disrouter_operator.errors import KubeError
+from disrouter_operator.kube import Kube
+from disrouter_operator.resources import (
+    CASCADES,
+    CONFIG_MAPS,
+    DEPLOYMENTS,
+    INFERENCE_SERVICES,
+    JOBS,
+    PODS,
+    SERVICES,
+    Object,
+    Resource,
+)
+
+CHILDREN = (INFERENCE_SERVICES, DEPLOYMENTS, SERVICES, CONFIG_MAPS, JOBS, PODS)
+"""Kinds that carry our labels: our children, and what KServe and the Job controller make of them."""
+
+
+@dataclass(frozen=True)
+class Observed:
+    """One consistent-enough look: each kind by name."""
+
+    parent: Object
+    children: Mapping[Resource, Mapping[str, Object]]
+
+    def find(self, resource: Resource, name: str) -> Object | None:
+        """A child by name, None if there is none."""
+        return self.children[resource].get(name)
+
+    def of_agent(self, resource: Resource, agent: str) -> list[Object]:
+        """Children of a kind that carry an agent's label."""
+        return [obj for obj in self.children[resource].values() if label(obj, names.LABEL_AGENT) == agent]
+
+    def owned(self, resource: Resource) -> list[Object]:
+        """Children of a kind that this cascade itself created, not what KServe derived from them."""
+        uid = self.parent["metadata"]["uid"]
+        return [obj for obj in self.children[resource].values() if owner_uid(obj) == uid]
+
+
+def label(obj: Object, name: str) -> str | None:
+    """A label's value."""
+    value = (obj["metadata"].get("labels") or {}).get(name)
+    return None if value is None else str(value)
+
+
+def owner_uid(obj: Object) -> str | None:
+    """Uid of the controller that owns an object."""
+    references = obj["metadata"].get("ownerReferences") or []
+    return next((str(each["uid"]) for each in references if each.get("controller")), None)
+
+
+async def observe(kube: Kube, namespace: str, name: str) -> Observed | None:
+    """Read a cascade and its children; None if the cascade is gone or on its way out."""
+    parent = await kube.get(CASCADES, namespace, name)
+    if parent is None or parent["metadata"].get("deletionTimestamp"):
+        return None
+    labels = {names.LABEL_CASCADE: name}
+    lists = await asyncio.gather(*(_list(kube, resource, namespace, labels) for resource in CHILDREN))
+    children = {
+        resource: {obj["metadata"]["name"]: obj for obj in found}
+        for resource, found in zip(CHILDREN, lists, strict=True)
+    }
+    return Observed(parent, children)
+
+
+async def _list(kube: Kube, resource: Resource, namespace: str, labels: Mapping[str, str]) -> list[Object]:
+    try:
+        return await kube.list(resource, namespace, labels)
+    except KubeError as error:
+        if error.status == 404 and resource is INFERENCE_SERVICES:
+            return []  # KServe is not installed; applying the first InferenceService says so in the status
+        raise

@@ -1,0 +1,151 @@
+"""How an agent's workload is doing, judged from what KServe, the Deployment controller and the kubelet report.
+
+An InferenceService stays Ready on its old pods during a rollout, and its `observedGeneration` is its child's counter,
+so a finished rollout is read from the Deployment's pod template instead (notes in `inference.REVISION`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from disrouter import names
+from disrouter.api import DeploymentMode
+from disrouter_operator.cascade import Cascade
+from disrouter_operator.inference import REVISION, revision
+from disrouter_operator.observe import Observed
+from disrouter_operator.resources import DEPLOYMENTS, INFERENCE_SERVICES, PODS, Object
+
+_BLOCKED = ("BlockedByFailedLoad", "InvalidSpec")
+_STUCK = (
+    "CrashLoopBackOff",
+    "CreateContainerConfigError",
+    "CreateContainerError",
+    "ErrImagePull",
+    "ImagePullBackOff",
+    "InvalidImageName",
+)
+
+
+@dataclass(frozen=True)
+class Serving:
+    """An agent's workload. `ready`: some pods serve. `replaced`: all pods are what the manifest now asks for."""
+
+    exists: bool = False
+    ready: bool = False
+    replaced: bool = False
+    available: bool = False
+    """Every pod that should serve does."""
+    url: str | None = None
+    failure: tuple[str, str] | None = None
+    """Reason and message of a failure that waiting does not cure."""
+    waiting: str | None = None
+    """What a pod waits for, for people."""
+
+    @property
+    def rolled_out(self) -> bool:
+        """The wanted pods, and only they, serve."""
+        return self.ready and self.replaced and self.available
+
+
+def of_inference_service(observed: Observed, desired: Object, cascade: Cascade) -> Serving:
+    """The state of the InferenceService `desired`."""
+    name = desired["metadata"]["name"]
+    live = observed.find(INFERENCE_SERVICES, name)
+    if live is None:
+        return Serving()
+    status = live.get("status") or {}
+    knative = cascade.spec.deployment_mode is DeploymentMode.KNATIVE
+    deployment = observed.find(DEPLOYMENTS, names.predictor(name))
+    replaced = _revision_serves(status) if knative else _replaced(deployment, revision(desired))
+    return Serving(
+        exists=True,
+        ready=_condition(status, "Ready").get("status") == "True",
+        replaced=replaced,
+        available=knative or _available(deployment),
+        url=_base((status.get("address") or {}).get("url")),
+        failure=_failure(status),
+        waiting=waiting(observed.of_agent(PODS, desired["metadata"]["labels"][names.LABEL_AGENT])),
+    )
+
+
+def of_external(observed: Observed, deployment: Object) -> Serving:
+    """The state of an external agent's Deployment."""
+    live = observed.find(DEPLOYMENTS, deployment["metadata"]["name"])
+    if live is None:
+        return Serving()
+    status = live.get("status") or {}
+    current = status.get("observedGeneration", 0) >= live["metadata"].get("generation", 0)
+    return Serving(
+        exists=True,
+        ready=(status.get("readyReplicas") or 0) > 0,
+        replaced=current and _all_updated(status),
+        available=_available(live),
+        waiting=waiting(observed.of_agent(PODS, deployment["metadata"]["labels"][names.LABEL_AGENT])),
+    )
+
+
+def waiting(pods: Iterable[Object]) -> str | None:
+    """Why a pod does not start, if it says so: image, crash, no node."""
+    for pod in sorted(pods, key=lambda pod: str(pod["metadata"]["name"])):
+        status = pod.get("status") or {}
+        for each in (*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())):
+            state = (each.get("state") or {}).get("waiting") or {}
+            if state.get("reason") in _STUCK:
+                detail = f"container {each.get('name')}: {state['reason']}: {state.get('message') or 'see its log'}"
+                return f"pod {pod['metadata']['name']}, {detail}"
+        scheduled = _condition(status, "PodScheduled")
+        if scheduled.get("status") == "False" and scheduled.get("reason") == "Unschedulable":
+            return f"pod {pod['metadata']['name']}, {scheduled.get('message') or 'no node fits'}"
+    return None
+
+
+def _replaced(deployment: Object | None, wanted: str) -> bool:
+    if deployment is None:
+        return False
+    template = deployment["spec"]["template"]["metadata"].get("annotations") or {}
+    status = deployment.get("status") or {}
+    seen = status.get("observedGeneration", 0) >= deployment["metadata"].get("generation", 0)
+    return bool(template.get(REVISION) == wanted and seen and _all_updated(status))
+
+
+def _all_updated(status: Object) -> bool:
+    replicas = status.get("replicas") or 0
+    return bool(0 < replicas == (status.get("updatedReplicas") or 0))
+
+
+def _available(deployment: Object | None) -> bool:
+    status = (deployment or {}).get("status") or {}
+    return 0 < (status.get("replicas") or 0) <= (status.get("availableReplicas") or 0)
+
+
+def _revision_serves(status: Object) -> bool:
+    predictor = (status.get("components") or {}).get("predictor") or {}
+    latest = predictor.get("latestCreatedRevision")
+    return latest is not None and latest == predictor.get("latestReadyRevision")
+
+
+def _failure(status: Object) -> tuple[str, str] | None:
+    model = status.get("modelStatus") or {}
+    transition = model.get("transitionStatus")
+    if transition in _BLOCKED:
+        info = model.get("lastFailureInfo") or {}
+        message = info.get("message") or "KServe gives no message; see the log of kserve-container"
+        return str(info.get("reason") or transition), str(message)
+    predictor = _condition(status, "PredictorReady")
+    if predictor.get("status") == "False" and predictor.get("reason") == "ReconcileFailed":
+        return "ReconcileFailed", str(predictor.get("message") or "KServe could not create the predictor")
+    return None
+
+
+def _condition(status: Object, type_: str) -> dict[str, Any]:
+    return next((each for each in status.get("conditions") or [] if each.get("type") == type_), {})
+
+
+def _base(url: Any) -> str | None:
+    """The address without a path, as the route table wants it."""
+    if not isinstance(url, str) or "://" not in url:
+        return None
+    scheme, _, rest = url.partition("://")
+    return f"{scheme}://{rest.split('/', 1)[0]}"

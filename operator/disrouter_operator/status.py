@@ -1,0 +1,185 @@
+"""`status` of a cascade: conditions and summary from the agents' states. Times move only when a condition does."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from pydantic import ValidationError
+
+from disrouter.api import AgentStatus, CascadeStatus, Condition, ConditionType, Phase
+from disrouter_operator.resources import Object
+
+FAILED_PHASES = frozenset(
+    {
+        Phase.COLLECTING_FAILED,
+        Phase.SFT_FAILED,
+        Phase.RL_FAILED,
+        Phase.EVALUATING_FAILED,
+        Phase.PROMOTING_FAILED,
+        Phase.SERVING_FAILED,
+    }
+)
+
+Verdict = tuple[ConditionType, Literal["True", "False"], str, str]
+"""Type, status, reason, message of a condition to be."""
+
+MAX_MESSAGE = 4096
+"""Of a condition's message; enough for every broken rule and bounded for etcd."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the conditions are judged on."""
+
+    generation: int
+    url: str
+    entry: str
+    agents: Sequence[AgentStatus]
+    """Agents of the spec in order, then those that are leaving."""
+    held: frozenset[str]
+    """Agents that wait for their weights outside the route table."""
+    to_train: int
+    trained: int
+
+
+def read(parent: Object) -> CascadeStatus:
+    """The status that the last pass wrote; empty if there is none or it cannot be read (an older version's)."""
+    try:
+        return CascadeStatus.model_validate(parent.get("status") or {})
+    except ValidationError:
+        return CascadeStatus()
+
+
+def of_facts(facts: Facts, before: CascadeStatus, now: datetime) -> CascadeStatus:
+    """The status of a cascade whose spec is valid."""
+    staying = [agent for agent in facts.agents if agent.phase is not Phase.DRAINING]
+    ready = sum(agent.ready for agent in staying)
+    verdicts = [_spec_valid(), _agents_ready(facts, staying), _endpoint_ready(facts, staying)]
+    verdicts = [_ready(verdicts), *verdicts, _training(facts, staying), _degraded(staying)]
+    return CascadeStatus(
+        observed_generation=facts.generation,
+        conditions=conditions(verdicts, before, facts.generation, now),
+        url=facts.url,
+        agents_ready=f"{ready}/{len(staying)}",
+        training=f"{facts.trained}/{facts.to_train}" if facts.to_train else None,
+        agents=tuple(facts.agents),
+    )
+
+
+def of_invalid(message: str, before: CascadeStatus, generation: int, now: datetime) -> CascadeStatus:
+    """The status of a cascade that breaks rules: what ran before runs on and keeps its state."""
+    text = f"{message} (nothing is changed until this is corrected)"
+    verdicts: list[Verdict] = [
+        (ConditionType.READY, "False", "SpecInvalid", text),
+        (ConditionType.SPEC_VALID, "False", "SpecInvalid", text),
+    ]
+    return before.model_copy(
+        update={
+            "observed_generation": generation,
+            "conditions": _merge(before.conditions, conditions(verdicts, before, generation, now)),
+        }
+    )
+
+
+def with_refusals(
+    status: CascadeStatus, refusals: Sequence[str], before: CascadeStatus, now: datetime
+) -> CascadeStatus:
+    """The same status when the API server refused some children: not ready, with its words."""
+    text = "; ".join(refusals)
+    verdicts: list[Verdict] = [
+        (ConditionType.READY, "False", "ChildRefused", text),
+        (ConditionType.DEGRADED, "True", "ChildRefused", text),
+    ]
+    generation = status.observed_generation or 0
+    refused = conditions(verdicts, before, generation, now)
+    return status.model_copy(update={"conditions": _merge(status.conditions, refused)})
+
+
+def conditions(
+    verdicts: Sequence[Verdict], before: CascadeStatus, generation: int, now: datetime
+) -> tuple[Condition, ...]:
+    """Verdicts as metav1 conditions; an unchanged status keeps its transition time."""
+    old = {each.type: each for each in before.conditions}
+    return tuple(
+        Condition(
+            type=type_,
+            status=status,
+            reason=reason,
+            message=message if len(message) <= MAX_MESSAGE else f"{message[: MAX_MESSAGE - 1]}…",
+            last_transition_time=old[type_].last_transition_time
+            if type_ in old and old[type_].status == status
+            else timestamp(now),
+            observed_generation=generation,
+        )
+        for type_, status, reason, message in verdicts
+    )
+
+
+def condition(status: CascadeStatus, type_: ConditionType) -> Condition | None:
+    """A condition by type, None if there is none."""
+    return next((each for each in status.conditions if each.type == type_), None)
+
+
+def timestamp(now: datetime) -> str:
+    """RFC 3339 in seconds, as metav1.Time has it."""
+    return now.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _merge(old: Sequence[Condition], new: Sequence[Condition]) -> tuple[Condition, ...]:
+    replaced = {each.type: each for each in new}
+    kept = tuple(replaced.pop(each.type, each) for each in old)
+    return kept + tuple(replaced.values())
+
+
+def _spec_valid() -> Verdict:
+    return ConditionType.SPEC_VALID, "True", "Valid", "every rule is kept"
+
+
+def _agents_ready(facts: Facts, agents: Sequence[AgentStatus]) -> Verdict:
+    failed = [agent for agent in agents if agent.phase is Phase.SERVING_FAILED and not agent.ready]
+    if failed:
+        return ConditionType.AGENTS_READY, "False", "AgentFailed", _say(failed)
+    missing = [agent for agent in agents if not agent.ready and agent.name not in facts.held]
+    if missing:
+        return ConditionType.AGENTS_READY, "False", "AgentStarting", _say(missing)
+    held = f"; waiting for training: {', '.join(sorted(facts.held))}" if facts.held else ""
+    return ConditionType.AGENTS_READY, "True", "AllServe", f"every agent in the route serves{held}"
+
+
+def _endpoint_ready(facts: Facts, agents: Sequence[AgentStatus]) -> Verdict:
+    if any(agent.name == facts.entry and agent.ready for agent in agents):
+        return ConditionType.ENDPOINT_READY, "True", "EntryServes", f"queries enter at agent {facts.entry}"
+    return ConditionType.ENDPOINT_READY, "False", "NoAgentServes", "no agent serves yet; see status.agents"
+
+
+def _ready(others: Sequence[Verdict]) -> Verdict:
+    broken = [(reason, message) for _, status, reason, message in others if status != "True"]
+    if broken:
+        return ConditionType.READY, "False", broken[0][0], broken[0][1]
+    return ConditionType.READY, "True", "Serving", "every agent in the route serves"
+
+
+def _training(facts: Facts, agents: Sequence[AgentStatus]) -> Verdict:
+    if not facts.to_train:
+        return ConditionType.TRAINING_COMPLETE, "True", "NothingToTrain", "no agent is in mode trained"
+    failed = [agent for agent in agents if agent.phase in FAILED_PHASES and agent.phase is not Phase.SERVING_FAILED]
+    if failed:
+        return ConditionType.TRAINING_COMPLETE, "False", "TrainingFailed", _say(failed)
+    if facts.trained == facts.to_train:
+        return ConditionType.TRAINING_COMPLETE, "True", "AllTrained", "every agent in mode trained serves its run"
+    busy = [agent for agent in agents if agent.run is not None and agent.phase not in (Phase.READY, Phase.PENDING)]
+    return ConditionType.TRAINING_COMPLETE, "False", "InProgress", _say(busy)
+
+
+def _degraded(agents: Sequence[AgentStatus]) -> Verdict:
+    failed = [agent for agent in agents if agent.phase in FAILED_PHASES]
+    if failed:
+        return ConditionType.DEGRADED, "True", str(failed[0].phase), _say(failed)
+    return ConditionType.DEGRADED, "False", "AsExpected", "nothing failed"
+
+
+def _say(agents: Sequence[AgentStatus]) -> str:
+    return "; ".join(f"agent {agent.name} is {agent.phase}: {agent.message or agent.reason or ''}" for agent in agents)
