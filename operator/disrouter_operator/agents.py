@@ -50,7 +50,7 @@ def plan_agent(
         return _external(cascade, agent, awareness, observed, settings)
     if awareness.mode is not Awareness.TRAINED:
         return _untrained(cascade, agent, awareness, observed, settings)
-    return _trained(cascade, agent, awareness, observed, before, settings)
+    return _trained(cascade, agent, observed, before, settings)
 
 
 def _external(
@@ -73,12 +73,7 @@ def _untrained(
 
 
 def _trained(
-    cascade: Cascade,
-    agent: Agent,
-    awareness: SelfAwareness,
-    observed: Observed,
-    before: AgentStatus | None,
-    settings: Settings,
+    cascade: Cascade, agent: Agent, observed: Observed, before: AgentStatus | None, settings: Settings
 ) -> AgentPlan:
     config = training.run_config(cascade, agent, settings.training_image)
     served = (before.served_run if before is not None else None) or _mounted_run(cascade, agent, observed)
@@ -87,7 +82,7 @@ def _trained(
     state_of_run = progress.of_run(config, observed, before, served, gate)
     served = config.run if state_of_run.passed else served
     jobs = _jobs(cascade, config, state_of_run.stage)
-    if served is None and awareness.untrained is Untrained.HOLD:
+    if served is None and _held(agent):
         status = _training_status(agent, config, state_of_run, before, None)
         return AgentPlan(status, None, (), jobs, config.run, state_of_run.repeat)
     workload = inference.inference_service(cascade, agent, served, settings.sidecar_image)
@@ -98,6 +93,11 @@ def _trained(
         status = status.model_copy(update=_rollout(config, state, before))
     status = _with_serving(status, state, stop)
     return AgentPlan(status, stop, (workload,), jobs, config.run, state_of_run.repeat)
+
+
+def _held(agent: Agent) -> bool:
+    """Whether it stays out of the route, and costs no GPU, until its first weights are there."""
+    return agent.self_awareness is not None and agent.self_awareness.untrained is Untrained.HOLD
 
 
 def _jobs(cascade: Cascade, config: RunConfig, stage: Stage | None) -> tuple[Object, ...]:

@@ -3,6 +3,7 @@
 DisrouterError
 └── OperatorError
     ├── InvalidSettings   the operator cannot start with these flags or this environment
+    ├── LeadershipLost    another replica leads now, or the lease could not be renewed in time
     └── KubeError         the API server said no; carries the HTTP status
         ├── Conflict      the object changed since it was read: read again
         ├── Rejected      the API server or a webhook refuses the object as it is
@@ -20,6 +21,10 @@ class OperatorError(DisrouterError):
 
 class InvalidSettings(OperatorError):
     """A flag or environment variable is missing or wrong."""
+
+
+class LeadershipLost(OperatorError):
+    """This replica must stop writing at once."""
 
 
 class KubeError(OperatorError):

@@ -20,7 +20,7 @@ from disrouter_operator.settings import Settings
 Clock = Callable[[], datetime]
 """Now, with a time zone."""
 
-REFUSED_RETRY_SECONDS = 30.0
+REFUSED_RETRY_SECONDS = 10.0
 """What refused a child (a webhook, a quota, a name that is taken) may change without waking us."""
 _FINAL = frozenset({400, 403, 404, 409, 422})
 """Answers about the object itself; anything else is about the API server and ends the pass."""

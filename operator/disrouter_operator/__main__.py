@@ -1,0 +1,107 @@
+"""`python -m disrouter_operator`: the operator process. Each flag has an environment variable."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from kubernetes.aio import config
+from kubernetes.aio.client import ApiClient, Configuration
+
+from disrouter.errors import DisrouterError
+from disrouter_operator.errors import InvalidSettings
+from disrouter_operator.kube_api import ApiServer
+from disrouter_operator.leader import Election
+from disrouter_operator.runtime import Operator, Options
+from disrouter_operator.settings import SIDECAR_IMAGE, TRAINING_IMAGE, Settings
+
+SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+
+
+def arguments(argv: Sequence[str], env: Mapping[str, str]) -> argparse.Namespace:
+    """Flags, with defaults from the environment. Raises InvalidSettings on a port that is none."""
+    parser = argparse.ArgumentParser(prog="disrouter_operator", description="The control plane of disrouter.")
+    parser.add_argument(
+        "--namespaces",
+        default=env.get("DISROUTER_NAMESPACES", ""),
+        help="comma-separated; default: all (DISROUTER_NAMESPACES)",
+    )
+    parser.add_argument("--sidecar-image", default=env.get("DISROUTER_SIDECAR_IMAGE") or SIDECAR_IMAGE)
+    parser.add_argument("--training-image", default=env.get("DISROUTER_TRAINING_IMAGE") or TRAINING_IMAGE)
+    parser.add_argument("--host", default=env.get("DISROUTER_OPERATOR_HOST") or "0.0.0.0")  # noqa: S104  kubelet probes
+    parser.add_argument("--port", default=env.get("DISROUTER_OPERATOR_PORT") or "8080", help="of /healthz and /metrics")
+    parser.add_argument("--resync-seconds", default=env.get("DISROUTER_RESYNC_SECONDS") or "60")
+    parser.add_argument(
+        "--lease-namespace",
+        default=env.get("DISROUTER_LEASE_NAMESPACE") or env.get("POD_NAMESPACE", ""),
+        help="where the leader's Lease lives; empty: no election (DISROUTER_LEASE_NAMESPACE, POD_NAMESPACE)",
+    )
+    parser.add_argument("--log-level", default=env.get("DISROUTER_LOG_LEVEL") or "INFO")
+    return parser.parse_args(argv)
+
+
+def options(flags: argparse.Namespace) -> Options:
+    """Checked options. Raises InvalidSettings that names the flag."""
+    return Options(
+        settings=Settings(sidecar_image=flags.sidecar_image, training_image=flags.training_image),
+        namespaces=tuple(name.strip() for name in flags.namespaces.split(",") if name.strip()),
+        host=flags.host,
+        port=int(_number("--port", flags.port, 0, 65535)),
+        resync_seconds=_number("--resync-seconds", flags.resync_seconds, 1, 3600),
+    )
+
+
+def _number(flag: str, text: str, low: float, high: float) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        raise InvalidSettings(f"{flag} {text!r} is not a number") from None
+    if not low <= value <= high:
+        raise InvalidSettings(f"{flag} {text} must lie between {low:g} and {high:g}")
+    return value
+
+
+async def run(flags: argparse.Namespace) -> None:
+    """Run until SIGTERM or SIGINT."""
+    chosen = options(flags)
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with ApiClient(await _configuration()) as client:
+        kube = ApiServer(client)
+        identity = f"{socket.gethostname()}-{os.getpid()}"
+        election = Election(kube, flags.lease_namespace, identity) if flags.lease_namespace else None
+        await Operator(kube, chosen, election).run(stop)
+
+
+async def _configuration() -> Configuration:
+    """The pod's service account in a cluster, else the kubeconfig."""
+    chosen = Configuration()
+    if SERVICE_ACCOUNT.exists():
+        config.load_incluster_config(client_configuration=chosen)
+    else:
+        await config.load_kube_config(client_configuration=chosen)
+    return chosen
+
+
+def main() -> int:
+    """Entry point; a wrong flag or lost leadership is one line and exit status 1."""
+    flags = arguments(sys.argv[1:], os.environ)
+    logging.basicConfig(level=flags.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    try:
+        asyncio.run(run(flags))
+    except DisrouterError as error:
+        print(f"disrouter-operator: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

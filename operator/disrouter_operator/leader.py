@@ -1,0 +1,100 @@
+"""Leader election by a Lease, so that a second replica waits instead of writing too.
+
+The rules are client-go's: the holder renews; a candidate takes over when it has seen no renewal for the lease's whole
+duration on its own clock; every write carries the resourceVersion that was read, so one of two candidates loses.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from disrouter_operator.errors import Conflict, KubeError, LeadershipLost
+from disrouter_operator.kube import Kube
+from disrouter_operator.resources import LEASES, Object
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class Election:
+    """One candidate. Times are in seconds; `renew` is how often the holder says that it lives."""
+
+    kube: Kube
+    namespace: str
+    identity: str
+    name: str = "disrouter-operator"
+    duration: float = 15.0
+    renew: float = 4.0
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    monotonic: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    _seen: str = field(default="", init=False)
+    _seen_at: float = field(default=0.0, init=False)
+
+    async def acquire(self, tried: Callable[[], None] = lambda: None) -> None:
+        """Wait until this candidate leads; `tried` is told of each attempt that got an answer."""
+        while True:
+            try:
+                if await self._attempt():
+                    logger.info("%s leads", self.identity)
+                    return
+                tried()
+            except KubeError as error:
+                logger.warning("cannot read or write the lease: %s", error)
+            await self.sleep(self.renew)
+
+    async def hold(self) -> None:
+        """Renew until leadership is lost. Raises LeadershipLost; stop writing then."""
+        renewed = self.monotonic()
+        while True:
+            await self.sleep(self.renew)
+            try:
+                if not await self._attempt():
+                    raise LeadershipLost(f"another replica took the lease {self.namespace}/{self.name}")
+                renewed = self.monotonic()
+            except KubeError as error:
+                if self.monotonic() - renewed > self.duration - self.renew:
+                    raise LeadershipLost(f"the lease could not be renewed in time: {error}") from error
+
+    async def release(self) -> None:
+        """Let the next candidate lead at once."""
+        lease = await self.kube.get(LEASES, self.namespace, self.name)
+        if lease is not None and lease["spec"].get("holderIdentity") == self.identity:
+            await self.kube.delete(LEASES, self.namespace, self.name, uid=lease["metadata"]["uid"])
+
+    async def _attempt(self) -> bool:
+        """Take or renew the lease. False if somebody else holds it or was faster."""
+        lease = await self.kube.get(LEASES, self.namespace, self.name)
+        try:
+            if lease is None:
+                await self.kube.create(self._manifest(None))
+                return True
+            if lease["spec"].get("holderIdentity") != self.identity and not self._expired(lease):
+                return False
+            await self.kube.apply(self._manifest(lease))
+        except Conflict:
+            return False
+        return True
+
+    def _expired(self, lease: Object) -> bool:
+        """Whether nothing moved for the lease's duration, by this candidate's own clock (clocks may disagree)."""
+        version = str(lease["metadata"]["resourceVersion"])
+        if version != self._seen:
+            self._seen, self._seen_at = version, self.monotonic()
+        return self.monotonic() - self._seen_at > float(lease["spec"].get("leaseDurationSeconds") or self.duration)
+
+    def _manifest(self, lease: Object | None) -> Object:
+        metadata: Object = {"name": self.name, "namespace": self.namespace}
+        if lease is not None:
+            metadata["resourceVersion"] = lease["metadata"]["resourceVersion"]
+        spec = {
+            "holderIdentity": self.identity,
+            "leaseDurationSeconds": max(1, round(self.duration)),
+            "renewTime": self.clock().strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+        }
+        return {"apiVersion": LEASES.api_version, "kind": LEASES.kind, "metadata": metadata, "spec": spec}
