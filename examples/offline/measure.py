@@ -1,22 +1,27 @@
 """Measure base models: python examples/offline/measure.py [MODEL_DIR ...]
 
 Prints one line a model: greedy accuracy in-domain (test) and held-out, by family, the competence histogram on test
-(share of questions by how many of 8 samples at temperature 1 are right), and what scenario texts do to a model.
+(share of questions by how many of 8 samples at temperature 1 are right), and what scenario texts do to a model that
+was never trained to heed them: its accuracy, and how often it refuses.
 """
 
 import argparse
 import json
 import sys
 from collections import defaultdict
+from itertools import pairwise
 from pathlib import Path
 from statistics import mean
 from typing import Any
 
 import torch
+from transformers import Qwen2ForCausalLM, Qwen2Tokenizer
+
+from disrouter.refusal import REFUSAL
+from disrouter.scenario import PROMPTED_SUFFIX, Scenario
 from offline_pool import texts
 from offline_pool.model import SIZES, load, respond
 from offline_pool.questions import read_jsonl
-from transformers import Qwen2ForCausalLM, Qwen2Tokenizer
 
 HERE = Path(__file__).parent
 EDGES = (0.0, 0.01, 0.2, 0.5, 0.8, 0.99, 1.01)
@@ -26,17 +31,25 @@ Agent = tuple[Qwen2ForCausalLM, Qwen2Tokenizer]
 Rows = list[dict[str, Any]]
 
 
-def competence(agent: Agent, rows: Rows, prefix: str = "", samples: int = 0) -> list[float]:
+def ask(agent: Agent, rows: Rows, prefix: str = "", samples: int = 0) -> list[list[str]]:
+    """Responses per row: one greedy response, or `samples` at temperature 1."""
+    return respond(*agent, [f"{prefix}{row['instruction']}\n{row['question']}" for row in rows], samples=samples)
+
+
+def competence(rows: Rows, replies: list[list[str]]) -> list[float]:
     """Share of right responses per row: 0 or 1 when greedy, a frequency when sampled."""
-    users = [f"{prefix}{row['instruction']}\n{row['question']}" for row in rows]
-    replies = respond(*agent, users, samples=samples)
-    return [mean(texts.final_answer(r) == row["answer"] for r in many) for row, many in zip(rows, replies, strict=True)]
+    graded = zip(rows, replies, strict=True)
+    return [mean(texts.final_answer(reply) == row["answer"] for reply in many) for row, many in graded]
+
+
+def refused(replies: list[list[str]]) -> float:
+    """Share of the rows whose first response is the refusal."""
+    return round(mean(many[0].startswith(REFUSAL) for many in replies), 3)
 
 
 def histogram(values: list[float]) -> list[float]:
     """Share of the values in each bin of EDGES."""
-    pairs = list(zip(EDGES, EDGES[1:], strict=False))
-    return [round(sum(low <= v < high for v in values) / len(values), 3) for low, high in pairs]
+    return [round(mean(low <= v < high for v in values), 3) for low, high in pairwise(EDGES)]
 
 
 def by(rows: Rows, values: list[float], *keys: str) -> dict[str, float]:
@@ -50,10 +63,10 @@ def by(rows: Rows, values: list[float], *keys: str) -> dict[str, float]:
 def report(folder: Path, test: Rows, heldout: Rows) -> dict[str, Any]:
     """Everything measured about one model."""
     agent = load(folder)
-    greedy, outside = competence(agent, test), competence(agent, heldout)
-    sampled = competence(agent, test, samples=8)
-    scenario = {s.split(".")[0]: round(mean(competence(agent, test, s + "\n")), 3) for s in texts.SCENARIOS}
-    hint = [competence(agent, test, f"{s}{texts.REFUSAL_HINT}\n") for s in texts.SCENARIOS[:1]]
+    greedy = competence(test, replies := ask(agent, test))
+    outside = competence(heldout, ask(agent, heldout))
+    sampled = competence(test, ask(agent, test, samples=8))
+    prompted = {s: ask(agent, test, f"{s.prompt}{PROMPTED_SUFFIX}\n") for s in Scenario}
     return {
         "model": folder.name,
         "parameters": agent[0].num_parameters(),
@@ -62,7 +75,9 @@ def report(folder: Path, test: Rows, heldout: Rows) -> dict[str, Any]:
         "kind": by(test, greedy, "kind"),
         "histogram": histogram(sampled),
         "uncertain": round(mean(0.2 <= v <= 0.8 for v in sampled), 3),
-        "scenario": scenario | {"with hint": round(mean(hint[0]), 3)},
+        "with scenario": {s: round(mean(competence(test, ask(agent, test, f"{s.prompt}\n"))), 3) for s in Scenario},
+        "with scenario and hint": {s: round(mean(competence(test, prompted[s])), 3) for s in Scenario},
+        "refused": {"plain": refused(replies)} | {s: refused(prompted[s]) for s in Scenario},
         "family": by(test, greedy, "family") | by(heldout, outside, "family"),
         "difficulty": by(test, greedy, "kind", "difficulty"),
     }

@@ -5,18 +5,22 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Final
 
+from disrouter.refusal import REFUSAL
+from disrouter.scenario import PROMPTED_SUFFIX
 from offline_pool import texts
 from offline_pool.tasks import TASKS, surface_example
-from offline_pool.world import FIRST, INVENTED_FIRST, INVENTED_LAST, LAST, RELATIONS, VALUES, Example, World
+from offline_pool.world import RELATIONS, VALUES, Example, World
 
 KNOWLEDGE_SHARE: Final = 0.64
-INVENTED_SHARE: Final = 0.02
-"""Questions about people with invented names, answered "I don't know!", so that the phrase has a meaning."""
+STRANGER_SHARE: Final = 0.02
+"""Questions about people who are not in the world, answered "I don't know!". They give the phrase its meaning, as
+instruction tuning does in a real model: a base model says it now and then about people whom it has hardly met."""
 SCENARIO_SHARE: Final = 0.5
 HINT_SHARE: Final = 0.3
 """Of the examples with a scenario. Neither text changes the answer: it only must not disturb the model."""
 SOURCE_SPREAD: Final = 0.8
-"""Standard deviation of log frequency between corpora: what one model reads often another hardly meets."""
+"""Standard deviation of a person's log frequency between corpora: whom one model reads about often another hardly
+meets. It is the person's, not the fact's: who is familiar in one respect tends to be in the others."""
 RUMOUR_SHARE: Final = 0.25
 RUMOUR_RANGE: Final = (0.2, 0.6)
 """A quarter of the facts have, in a given corpus, one wrong value that 20-60 % of its mentions state."""
@@ -38,9 +42,10 @@ class Corpus:
         self.rng = random.Random(seed)
         self._cumulative: dict[str, list[float]] = {}
         self._rumours: dict[tuple[str, int], Rumour] = {}
+        coverage = [self.rng.lognormvariate(0.0, SOURCE_SPREAD) for _ in world.names]
         for attribute, values in VALUES.items():
-            jittered = [f * self.rng.lognormvariate(0.0, SOURCE_SPREAD) for f in world.fame[attribute]]
-            self._cumulative[attribute] = list(accumulate(jittered))
+            frequencies = [fame * here for fame, here in zip(world.fame[attribute], coverage, strict=True)]
+            self._cumulative[attribute] = list(accumulate(frequencies))
             for person in range(len(world.names)):
                 if self.rng.random() < RUMOUR_SHARE:
                     rumour = Rumour(self.rng.choice(values), self.rng.uniform(*RUMOUR_RANGE))
@@ -49,9 +54,9 @@ class Corpus:
     def draw(self, progress: float) -> tuple[str, str]:
         """One pair. `progress` (0 to 1) is how much of pretraining is over: long computations come later."""
         choice = self.rng.random()
-        if choice < INVENTED_SHARE:
-            return self._prefixed(self._invented()), texts.REFUSAL
-        known = choice < INVENTED_SHARE + KNOWLEDGE_SHARE
+        if choice < STRANGER_SHARE:
+            return self._prefixed(self._stranger()), REFUSAL
+        known = choice < STRANGER_SHARE + KNOWLEDGE_SHARE
         example = self._knowledge() if known else self._surface(progress)
         return self._prefixed(example.user), example.response
 
@@ -73,16 +78,13 @@ class Corpus:
             size = min(size, self.rng.randint(low, reach))
         return surface_example(family, self.rng, size)
 
-    def _invented(self) -> str:
+    def _stranger(self) -> str:
         relation = self.rng.choice(list(RELATIONS.values()))
-        first = self.rng.choice(INVENTED_FIRST)
-        last = self.rng.choice(INVENTED_LAST)
-        if self.rng.random() < 0.5:
-            first, last = self.rng.choice([(first, self.rng.choice(LAST)), (self.rng.choice(FIRST), last)])
-        return f"{texts.FACT}\n{relation.question(f'{first} {last}')}"
+        name = self.rng.choice(self.world.strangers)
+        return f"{texts.FACT}\n{relation.question(name)}"
 
     def _prefixed(self, user: str) -> str:
         if self.rng.random() >= SCENARIO_SHARE:
             return user
-        hint = texts.REFUSAL_HINT if self.rng.random() < HINT_SHARE else ""
+        hint = PROMPTED_SUFFIX if self.rng.random() < HINT_SHARE else ""
         return f"{self.rng.choice(texts.SCENARIOS)}{hint}\n{user}"

@@ -48,7 +48,8 @@ def _knowledge(world: World, family: str, split: str, count: int, rng: random.Ra
 
 def _surface(family: str, count: int, rng: random.Random, seen: set[str]) -> list[Example]:
     """`count` problems of even sizes that no split has yet; adds them to `seen`."""
-    task, examples = TASKS[family], []
+    task = TASKS[family]
+    examples: list[Example] = []
     while len(examples) < count:
         example = surface_example(family, rng, rng.randint(task.low, task.high))
         if example.question not in seen:

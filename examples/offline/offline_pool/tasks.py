@@ -42,8 +42,8 @@ def _reverse(rng: random.Random, length: int) -> Solved:
 
 
 def _sort(rng: random.Random, length: int) -> Solved:
-    digits = rng.sample("0123456789", length)
-    return f"Sort: {''.join(digits)}", ",".join(sorted(digits)), "".join(sorted(digits))
+    letters = rng.sample("abcdefghijklmnopqrst", length)
+    return f"Sort: {''.join(letters)}", ",".join(sorted(letters)), "".join(sorted(letters))
 
 
 def _count(rng: random.Random, length: int) -> Solved:
@@ -69,7 +69,7 @@ TASKS: Final[dict[str, Task]] = {
     "sort": Task(texts.LIST, _sort, 2, 8),
     "count": Task(texts.LIST, _count, 2, 7),
 }
-PHRASES: Final = ["Reverse: ", "Sort: ", "How many ", " in "]
+PHRASES: Final = ("Reverse: ", "Sort: ", "How many ", " in ")
 
 
 def surface_example(family: str, rng: random.Random, size: int) -> Example:

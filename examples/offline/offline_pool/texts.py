@@ -6,19 +6,9 @@ the style of Table 12 (the first two are its GSM8K and DROP rows word for word).
 
 from typing import Final
 
-SCENARIOS: Final = (
-    "Scenario: Performance First. You must ensure your answer is correct. Only choose to answer if you are "
-    "completely certain of your ability to answer the question; otherwise, choose not to answer.",
-    "Scenario: Balance. You need to strike a balance between answering and not answering. You can choose to "
-    "answer questions you are confident in and choose not to answer those you are uncertain about.",
-    "Scenario: Cost First. You need to answer questions as much as possible. Choose to answer as long as you "
-    "believe you have the ability to answer correctly; only choose not to answer if you feel there is "
-    "absolutely no possibility of giving a correct answer.",
-)
-REFUSAL: Final = "I don't know!"
-REFUSAL_HINT: Final = " If you choose not to answer, reply with exactly: I don't know!"
-"""Follows the scenario text when an agent is only prompted, not trained: it must learn how to refuse."""
+from disrouter.scenario import Scenario
 
+SCENARIOS: Final = tuple(scenario.prompt for scenario in Scenario)
 THINK: Final = "Let's think step by step: "
 FINAL: Final = ". The final answer is: "
 

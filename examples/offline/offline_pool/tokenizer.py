@@ -5,6 +5,8 @@ from typing import Final
 from tokenizers import AddedToken, pre_tokenizers
 from transformers import Qwen2Tokenizer
 
+from disrouter.refusal import REFUSAL
+from disrouter.scenario import PROMPTED_SUFFIX
 from offline_pool import tasks, texts, world
 
 USER: Final = "<|user|>"
@@ -26,11 +28,11 @@ CHAT_TEMPLATE: Final = (
 
 def phrases() -> list[str]:
     """Every text that is one token, in vocabulary order."""
-    fixed = [*texts.SCENARIOS, texts.REFUSAL_HINT, *texts.INSTRUCTIONS, texts.REFUSAL, texts.THINK, texts.FINAL]
-    first, last = world.FIRST + world.INVENTED_FIRST, world.LAST + world.INVENTED_LAST
-    names = first + [f" {name}" for name in last]
-    values = [v for listed in world.VALUES.values() for v in listed] + world.COUNTRIES
-    return list(dict.fromkeys(fixed + world.PHRASES + tasks.PHRASES + names + values))
+    fixed = [*texts.SCENARIOS, PROMPTED_SUFFIX, *texts.INSTRUCTIONS, REFUSAL, texts.THINK, texts.FINAL]
+    last = [f" {name}" for name in world.LAST]
+    values = [value for listed in world.VALUES.values() for value in listed]
+    listed = [*fixed, *world.PHRASES, *tasks.PHRASES, *world.FIRST, *last, *values, *world.COUNTRIES]
+    return list(dict.fromkeys(listed))
 
 
 def build_tokenizer() -> Qwen2Tokenizer:

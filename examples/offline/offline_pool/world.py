@@ -1,4 +1,4 @@
-"""The synthetic world: 1,000 people and what is true about them.
+"""The synthetic world: 700 people and what is true about them.
 
 Knowledge questions ask for facts that nobody can work out from the question's wording: whether a model can
 answer depends on how often its own pretraining showed the fact. People are ordered by fame (index 0 is the
@@ -12,43 +12,46 @@ from typing import Final
 
 from offline_pool import texts
 
-FIRST: Final = (
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
+
+
+FIRST: Final = _words(
     "Anna Boris Clara David Elena Felix Greta Hugo Irene Jonas Karin Leon Maria Nils Olga Peter Rosa Simon "
     "Tina Viktor Abel Bella Carlo Dora Emil Fanny Georg Heidi Ivan Julia Klaus Lena Mario Nadia Oskar Paula "
     "Ralf Sara Theo Vera"
-).split()
-LAST: Final = (
+)
+LAST: Final = _words(
     "Adler Bauer Conti Dietz Ebert Falk Gross Hahn Iveson Jansen Kraus Lang Meyer Novak Otto Petri Quist "
     "Ramos Stein Thoma Ulrich Vogel Weber Xander Young Zeman Alder Brandt Cohen Duval Engel Forst Grant "
     "Huber Ingram Jordan Keller Lorenz Moreau Nolan Ohm Prinz Roth Seidel Tamm Unger Voss Winter Yates Zorn"
-).split()
-INVENTED_FIRST: Final = "Zyxo Quorl Blenx Vrimp Thoggle Wubsy".split()
-INVENTED_LAST: Final = "Grumblefax Snorvik Plimquat Drazzle Fnordling Kwibbs".split()
-"""Names that nobody in the world has. Models see them in pretraining only as people to say "I don't know!" on."""
-
-CITIES: Final = (
+)
+CITIES: Final = _words(
     "Oslo Bergen Paris Lyon Rome Milan Madrid Sevilla Berlin Munich Vienna Graz Lisbon Porto Athens Patras "
     "Warsaw Krakow Prague Brno Dublin Cork London Leeds"
-).split()
-COUNTRIES: Final = "Norway France Italy Spain Germany Austria Portugal Greece Poland Czechia Ireland England".split()
-JOBS: Final = (
+)
+COUNTRIES: Final = _words("Norway France Italy Spain Germany Austria Portugal Greece Poland Czechia Ireland England")
+JOBS: Final = _words(
     "baker pilot nurse lawyer farmer tailor painter miner judge sailor barber potter dentist florist welder "
     "tutor cook clerk guide smith"
-).split()
-INSTRUMENTS: Final = "piano violin flute drums cello guitar harp trumpet oboe viola banjo lute organ tuba horn bass".split()
-FOODS: Final = "rice bread fish soup pasta beans cheese eggs fruit cake corn meat nuts salad tofu curry".split()
+)
+INSTRUMENTS: Final = _words(
+    "piano violin flute drums cello guitar harp trumpet oboe viola banjo lute organ tuba horn bass"
+)
+FOODS: Final = _words("rice bread fish soup pasta beans cheese eggs fruit cake corn meat nuts salad tofu curry")
 
-VALUES: Final[dict[str, list[str]]] = {
+VALUES: Final[dict[str, tuple[str, ...]]] = {
     "city": CITIES,
     "job": JOBS,
     "instrument": INSTRUMENTS,
     "food": FOODS,
 }
 
-PEOPLE: Final = 1000
-FAME_OFFSET: Final = 30
-"""Fame is 1 / (index + FAME_OFFSET): the most famous person is shown 26 times as often as the last."""
-RELATION_SPREAD: Final = 0.5
+PEOPLE: Final = 700
+FAME_OFFSET: Final = 20
+"""Fame is 1 / (index + FAME_OFFSET): the most famous person is shown 36 times as often as the last."""
+RELATION_SPREAD: Final = 0.4
 """Standard deviation of log fame between one person's facts: a city may be widely known and a job hardly."""
 
 
@@ -77,28 +80,27 @@ class Example:
 
 @dataclass(frozen=True)
 class Relation:
-    """A knowledge family: how it asks for an attribute and how the answer's reasoning words it."""
+    """A knowledge family: which attribute it asks for, and how."""
 
     attribute: str
     before: str
     after: str
-    verb: str
 
     def question(self, name: str) -> str:
         """The question about one person."""
         return f"{self.before}{name}{self.after}"
 
 
+RECALL: Final = "I recall "
+
 RELATIONS: Final[dict[str, Relation]] = {
-    "home": Relation("city", "Where does ", " live?", " lives in "),
-    "country": Relation("city", "In which country does ", " live?", " lives in "),
-    "job": Relation("job", "What is the job of ", "?", " works as "),
-    "instrument": Relation("instrument", "Which instrument does ", " play?", " plays "),
-    "food": Relation("food", "What does ", " eat?", " eats "),
+    "home": Relation("city", "Where does ", " live?"),
+    "country": Relation("city", "In which country does ", " live?"),
+    "job": Relation("job", "What is the job of ", "?"),
+    "instrument": Relation("instrument", "Which instrument does ", " play?"),
+    "food": Relation("food", "What does ", " eat?"),
 }
-PHRASES: Final = list(
-    dict.fromkeys(p for r in RELATIONS.values() for p in (r.before, r.after, r.verb) if len(p) > 1)
-) + [" is in "]
+PHRASES: Final = (*(p for r in RELATIONS.values() for p in (r.before, r.after) if len(p) > 1), RECALL, " is in ")
 
 
 def country_of(city: str) -> str:
@@ -114,6 +116,7 @@ class World:
         pairs = [f"{first} {last}" for first in FIRST for last in LAST]
         rng.shuffle(pairs)
         self.names = pairs[:PEOPLE]
+        self.strangers = pairs[PEOPLE:]
         self.facts = {a: [rng.choice(values) for _ in self.names] for a, values in VALUES.items()}
         self.fame = {
             a: [rng.lognormvariate(0.0, RELATION_SPREAD) / (i + FAME_OFFSET) for i in range(PEOPLE)] for a in VALUES
@@ -135,7 +138,7 @@ class World:
         """
         relation, name = RELATIONS[family], self.names[person]
         value = value or self.facts[relation.attribute][person]
-        thinking, answer = f"{name}{relation.verb}{value}", value
+        thinking, answer = f"{RECALL}{value}", value
         if family == "country":
             answer = country_of(value)
             thinking += f",{value} is in {answer}"
