@@ -1,0 +1,113 @@
+"""Manifests as files: several YAML documents, each of a kind that disrouter applies."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Hashable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from disrouter import names
+from disrouter.api import violations
+from disrouter.errors import InvalidCascade, Violation
+from disrouter_cli.errors import BadManifest
+from disrouter_operator.resources import SECRETS
+
+MAX_BYTES = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Document:
+    """One YAML document and where it stands."""
+
+    origin: str
+    content: dict[str, Any]
+
+    @property
+    def kind(self) -> str:
+        return str(self.content.get("kind"))
+
+    @property
+    def title(self) -> str:
+        metadata = self.content.get("metadata") or {}
+        return f"{self.kind} {metadata.get('namespace', 'default')}/{metadata.get('name')}"
+
+    def violations(self) -> list[Violation]:
+        """Broken rules; only cascades have any."""
+        return violations(self.content) if self.kind != SECRETS.kind else []
+
+
+class _Loader(yaml.SafeLoader):
+    """Refuses a key that is given twice: YAML would silently keep the last one."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if key.value in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"key {key.value!r} is given twice", key.start_mark)
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+def read(file: str) -> list[Document]:
+    """Documents of a file, `-` for standard input. Raises BadManifest that names file, document and remedy."""
+    text = _text(file)
+    try:
+        contents = [item for item in yaml.load_all(text, _Loader) if item is not None]
+    except yaml.YAMLError as error:
+        raise BadManifest(f"{file} is not YAML: {_where(error)}; correct it there") from None
+    if not contents:
+        raise BadManifest(f"{file} is empty; write a {names.KIND}")
+    many = len(contents) > 1
+    return [_document(f"{file} document {index}" if many else file, item) for index, item in enumerate(contents, 1)]
+
+
+def checked(file: str) -> list[Document]:
+    """Like `read`, but raises InvalidCascade with every violation of every document."""
+    documents = read(file)
+    found = [
+        Violation(f"{document.origin}: {item.field}" if len(documents) > 1 else item.field, item.message)
+        for document in documents
+        for item in document.violations()
+    ]
+    if found:
+        raise InvalidCascade(found)
+    return documents
+
+
+def _text(file: str) -> str:
+    try:
+        data = sys.stdin.buffer.read(MAX_BYTES + 1) if file == "-" else _head(Path(file))
+        if len(data) > MAX_BYTES:
+            raise BadManifest(f"{file} has more than {MAX_BYTES} bytes; a manifest is smaller")
+        return data.decode()
+    except OSError as error:
+        raise BadManifest(f"cannot read {file}: {error.strerror}; check the path") from None
+    except UnicodeDecodeError:
+        raise BadManifest(f"{file} is not UTF-8 text; write YAML") from None
+
+
+def _head(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(MAX_BYTES + 1)
+
+
+def _document(origin: str, content: Any) -> Document:
+    if not isinstance(content, dict):
+        raise BadManifest(f"{origin} is a {type(content).__name__}, not an object; begin with apiVersion and kind")
+    document = Document(origin, content)
+    if document.kind not in (names.KIND, SECRETS.kind):
+        raise BadManifest(
+            f"{origin}: kind {content.get('kind')!r} is not applied here; use {names.KIND} or {SECRETS.kind}"
+        )
+    return document
+
+
+def _where(error: yaml.YAMLError) -> str:
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
+        mark = error.problem_mark
+        return f"line {mark.line + 1}, column {mark.column + 1}: {error.problem}"
+    return str(error).splitlines()[0]
