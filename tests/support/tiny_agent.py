@@ -20,13 +20,13 @@ from disrouter.scenario import PROMPTED_SUFFIX, Scenario
 from disrouter_training.template import FINAL, THINK
 
 COLOURS = ["red", "green", "blue", "white", "black", "brown", "pink", "grey"]
-THINGS = [f"thing{number:02d}" for number in range(40)]
+THINGS = [f"thing{number:02d}" for number in range(60)]
 RARE = "rare "
 CHAT = (
     "{%- for m in messages -%}{{- '<|user|>' + m['content'] if m['role'] == 'user' else '<|bot|>' + m['content'] + "
     "'<|end|>' -}}{%- endfor -%}{%- if add_generation_prompt -%}{{- '<|bot|>' -}}{%- endif -%}"
 )
-STEPS = 150
+STEPS = 200
 BATCH = 128
 
 

@@ -1,0 +1,90 @@
+"""Stages that are killed or stopped go on from where they were."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from disrouter.artifacts import Stage
+from disrouter_training.shards import read_rows
+from support.trainer import Trainer
+
+START_SECONDS = 60
+"""Until a process must have imported its libraries and begun, on a busy machine."""
+
+
+def start(trainer: Trainer, stage: Stage, log: Path) -> subprocess.Popen[bytes]:
+    environment = {**os.environ, "DISROUTER_TERMINATION_LOG": str(log)}
+    command = [sys.executable, "-m", "disrouter_training", *trainer.arguments(stage)]
+    return subprocess.Popen(command, stderr=subprocess.PIPE, env=environment)
+
+
+def signal_when(process: subprocess.Popen[bytes], number: signal.Signals, ready: Callable[[], bool]) -> int:
+    """Send a signal once something is there; the exit code."""
+    deadline = time.monotonic() + START_SECONDS
+    while not ready():
+        assert process.poll() is None, process.communicate()[1].decode()
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.send_signal(number)
+    process.communicate()
+    return process.returncode
+
+
+def test_collect_keeps_its_shards_when_killed(trained: Trainer, finished: Trainer, tmp_path: Path) -> None:
+    trained.forget("collect")
+    shards = trained.layout.stage(Stage.COLLECT) / "shards"
+    process = start(trained, Stage.COLLECT, tmp_path / "log")
+    assert signal_when(process, signal.SIGKILL, lambda: len(list(shards.glob("0*"))) >= 2) == -signal.SIGKILL
+    before = {path: path.stat().st_mtime_ns for path in shards.glob("0*.jsonl")}
+    assert trained.layout.done(Stage.COLLECT) is None
+    assert trained("collect") == 0
+    whole = sorted((finished.layout.stage(Stage.COLLECT) / "shards").iterdir())
+    assert 2 <= len(before) < len(whole)
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    assert [(shards / path.name).read_bytes() for path in whole] == [path.read_bytes() for path in whole]
+
+
+def test_sft_makes_a_checkpoint_when_terminated(
+    trained: Trainer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trained.forget("sft")
+    folder = trained.layout.stage(Stage.SFT)
+    process = start(trained, Stage.SFT, tmp_path / "log")
+    assert signal_when(process, signal.SIGTERM, (folder / "progress.json").exists) == 75
+    assert "sft was interrupted after step" in (tmp_path / "log").read_text()
+    checkpoint = max(int(path.name.rpartition("-")[2]) for path in (folder / "checkpoints").glob("checkpoint-*"))
+    assert trained("sft") == 0
+    assert f"sft resumes at {checkpoint}/60" in capsys.readouterr().err
+
+
+def test_rl_goes_on_from_its_checkpoint_when_killed_and_ends_as_if_it_had_not_been(
+    trained: Trainer, finished: Trainer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trained.forget("rl")
+    folder = trained.layout.stage(Stage.RL)
+    process = start(trained, Stage.RL, tmp_path / "log")
+    later = folder / "checkpoints" / "checkpoint-6"
+    assert signal_when(process, signal.SIGKILL, later.exists) == -signal.SIGKILL
+    assert trained("rl") == 0
+    assert "rl resumes at" in capsys.readouterr().err
+    rows, whole = (read_rows(t.layout.stage(Stage.RL) / "metrics.jsonl") for t in (trained, finished))
+    assert [row["step"] for row in rows] == list(range(1, 31))
+    assert [row["scenarios"] for row in rows] == [row["scenarios"] for row in whole]
+
+
+def test_evaluate_asks_only_what_is_missing(trained: Trainer, finished: Trainer) -> None:
+    folder = trained.layout.stage(Stage.EVALUATE)
+    (folder / "done.json").unlink()
+    kept, dropped = folder / "replies" / "base" / "0000.jsonl", folder / "replies" / "forced" / "0000.jsonl"
+    before = kept.stat().st_mtime_ns
+    dropped.unlink()
+    assert trained("evaluate") == 0
+    assert kept.stat().st_mtime_ns == before
+    whole = finished.layout.stage(Stage.EVALUATE) / "evaluation.json"
+    assert (folder / "evaluation.json").read_bytes() == whole.read_bytes()

@@ -1,0 +1,66 @@
+"""The parts of the RL stage that need no model."""
+
+import json
+import random
+from collections import Counter
+from pathlib import Path
+
+from disrouter.scenario import Scenario
+from disrouter_training.questions import Question
+from disrouter_training.rl import schedule
+from disrouter_training.rl_metrics import StepMetrics
+from disrouter_training.trainer import last_checkpoint, micro_batch
+
+QUESTIONS = [Question(id=f"q{number}", question=f"{number}?", answer="1") for number in range(7)]
+
+
+def test_the_schedule_gives_every_scenario_and_question_an_equal_share() -> None:
+    prompts = list(schedule(QUESTIONS, 21, random.Random(0)))
+    assert Counter(scenario for _, scenario in prompts) == dict.fromkeys(Scenario, 7)
+    assert set(Counter(index for index, _ in prompts).values()) == {3}
+
+
+def test_metrics_are_written_per_scenario_and_step(tmp_path: Path) -> None:
+    metrics = StepMetrics(tmp_path / "metrics.jsonl")
+    metrics.add(Scenario.BALANCE, 1.0, refused=False, correct=True)
+    metrics.add(Scenario.BALANCE, 0.0, refused=False, correct=False)
+    metrics.add(Scenario.COST_FIRST, 0.5, refused=True, correct=False)
+    metrics.close_step(1, {"kl": 0.25, "loss": -0.5, "learning_rate": 1e-5})
+    assert json.loads((tmp_path / "metrics.jsonl").read_text()) == {
+        "step": 1,
+        "reward": 0.5,
+        "kl": 0.25,
+        "loss": -0.5,
+        "scenarios": {
+            "balance": {"reward": 0.5, "answerRate": 1.0, "precision": 0.5},
+            "cost-first": {"reward": 0.5, "answerRate": 0.0, "precision": None},
+        },
+    }
+
+
+def test_metrics_after_the_checkpoint_are_forgotten_and_a_torn_line_with_them(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    path.write_text('{"step": 1, "reward": 0.25}\n{"step": 2, "reward": 0.75}\n{"step": 3, "rew')
+    metrics = StepMetrics(path)
+    metrics.rewind(1)
+    assert path.read_text() == '{"step": 1, "reward": 0.25}\n'
+    assert metrics.last_steps() == {"firstReward": 0.25, "lastReward": 0.25}
+
+
+def test_a_torn_checkpoint_is_dropped_for_the_one_before(tmp_path: Path) -> None:
+    for step, content in ((9, "{}"), (10, '{"global_st')):
+        folder = tmp_path / "checkpoints" / f"checkpoint-{step}"
+        folder.mkdir(parents=True)
+        (folder / "trainer_state.json").write_text(content)
+    said = list[str]()
+    assert last_checkpoint(tmp_path, said.append) == tmp_path / "checkpoints" / "checkpoint-9"
+    assert not (tmp_path / "checkpoints" / "checkpoint-10").exists()
+    assert len(said) == 1
+
+
+def test_a_micro_batch_divides_the_batch_and_fits_the_memory() -> None:
+    assert micro_batch(96, 64, 424) == 96
+    large = micro_batch(96, 512, 152_000)
+    assert 96 % large == 0
+    assert large < 96
+    assert micro_batch(7, 32_768, 152_000) == 1
