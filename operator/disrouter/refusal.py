@@ -34,8 +34,9 @@ class Decision(StrEnum):
 class RefusalMatcher:
     """Feed text deltas, read the decision; once decided it never changes.
 
-    `feed` returns the decision so far; `finish` says what the ended text was. Memory is bounded: only the lead, the
-    phrase and, inside a reasoning block, the last few characters are kept.
+    `feed` returns the decision so far; `finish` says what the ended text was. The text is judged letter by letter, so
+    the first letter that decides is the same however the deltas are cut. Memory is bounded: only the lead, the phrase
+    and, inside a reasoning block, the last few characters are kept.
     """
 
     def __init__(self) -> None:
@@ -45,44 +46,43 @@ class RefusalMatcher:
 
     def feed(self, delta: str) -> Decision:
         """Take the next piece of the reply's text."""
-        if self.decision is Decision.UNDECIDED and delta:
-            self._text += delta
-            self.decision = self._judge(ended=False)
+        position = 0
+        while position < len(delta) and self.decision is Decision.UNDECIDED:
+            if self._thinking:
+                position = self._reason(delta, position)
+            else:
+                self._text += delta[position]
+                position += 1
+                self.decision = self._judge(ended=False)
         return self.decision
 
     def finish(self) -> Decision:
         """The reply has ended. An empty reply is an answer: there is nothing in it that refuses."""
         if self.decision is Decision.UNDECIDED:
-            self.decision = self._judge(ended=True)
+            self.decision = Decision.ANSWER if self._thinking else self._judge(ended=True)
         return self.decision
 
-    def _judge(self, *, ended: bool) -> Decision:
-        if not self._skip_reasoning():
-            return Decision.ANSWER if ended else Decision.UNDECIDED
-        text = self._text.lstrip()
-        core = text.lstrip(_OPENING).lstrip()
-        lead = len(self._text) - len(core)
-        if lead > MAX_LEAD:
-            return Decision.ANSWER
-        return _judge_core(core, ended=ended or len(self._text) > MAX_HELD)
-
-    def _skip_reasoning(self) -> bool:
-        """Drop a leading `<think>...</think>`; False while it may still be open."""
-        if not self._thinking:
-            head = self._text.lstrip()
-            if head and _THINK_OPEN.startswith(head) and len(head) < len(_THINK_OPEN):
-                return False
-            if not head.startswith(_THINK_OPEN):
-                return True
-            self._thinking = True
-            self._text = head[len(_THINK_OPEN) :]
-        end = self._text.find(_THINK_CLOSE)
+    def _reason(self, delta: str, position: int) -> int:
+        """Skip what a reasoning block says; the place in `delta` where the reply goes on."""
+        text = self._text + delta[position:]
+        end = text.find(_THINK_CLOSE)
         if end < 0:
-            self._text = self._text[-len(_THINK_CLOSE) :]
-            return False
-        self._thinking = False
-        self._text = self._text[end + len(_THINK_CLOSE) :]
-        return True
+            self._text = text[1 - len(_THINK_CLOSE) :]
+            return len(delta)
+        self._thinking, self._text = False, ""
+        return len(delta) - (len(text) - end - len(_THINK_CLOSE))
+
+    def _judge(self, *, ended: bool) -> Decision:
+        head = self._text.lstrip()
+        core = head.lstrip(_OPENING).lstrip()
+        if len(self._text) - len(core) > MAX_LEAD:
+            return Decision.ANSWER
+        if head == _THINK_OPEN:
+            self._thinking, self._text = True, ""
+            return Decision.UNDECIDED
+        if head and _THINK_OPEN.startswith(head) and not ended:
+            return Decision.UNDECIDED
+        return _judge_core(core, ended=ended or len(self._text) > MAX_HELD)
 
 
 def is_refusal(text: str) -> bool:

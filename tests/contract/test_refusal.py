@@ -1,0 +1,187 @@
+"""The refusal matcher: what it says never depends on how the text was cut, and what it said it does not take back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from disrouter.refusal import MAX_HELD, MAX_LEAD, REFUSAL, Decision, RefusalMatcher, is_refusal
+
+ANSWER, REFUSE, UNDECIDED = Decision.ANSWER, Decision.REFUSE, Decision.UNDECIDED
+
+PIECES = st.sampled_from(
+    [
+        *(
+            *"Ii !.\n\t\"“”*()‘'’…»«<>İß🙂",
+            "don't",
+            "DON’T",
+            "know",
+            "**",
+            "<think>",
+            "</think>",
+            "think",
+            "</",
+            "\u00a0",
+        ),
+        *(REFUSAL, "I don't know", "but", "Rome", "dont", "\u200b", " " * 70, "<think>hm</think>"),
+    ]
+)
+TEXTS = st.one_of(st.lists(PIECES, max_size=12).map("".join), st.text(max_size=40))
+GAPS = st.sampled_from([" ", "  ", "\n", "\t", "\u00a0"])
+APOSTROPHES = st.sampled_from(["'", "’", "‘", "ʼ", "´", "`", "＇"])
+
+
+def cut(text: str, places: Sequence[int]) -> list[str]:
+    edges = [0, *sorted(place % (len(text) + 1) for place in places), len(text)]
+    return [text[start:end] for start, end in pairwise(edges)]
+
+
+def decide(pieces: Sequence[str]) -> Decision:
+    """The final decision, checking on the way that none is taken back."""
+    matcher = RefusalMatcher()
+    seen = UNDECIDED
+    for piece in pieces:
+        decision = matcher.feed(piece)
+        assert seen in (UNDECIDED, decision)
+        assert matcher.decision is decision
+        seen = decision
+    final = matcher.finish()
+    assert final is not UNDECIDED
+    assert seen in (UNDECIDED, final)
+    assert matcher.feed("anything") is final
+    assert matcher.finish() is final
+    return final
+
+
+@settings(max_examples=300)
+@given(text=TEXTS, places=st.lists(st.integers(0, 60), max_size=8))
+@example(text="I don't know, but it is Rome", places=[12])
+@example(text="I don't know.  ", places=[13, 14])
+@example(text="<think>I don't know!</think> I don't know!", places=[3, 9, 25])
+@example(text="<think>a</think><think>b</think>I don't know!", places=[17, 20])
+@example(text=" " * 65 + "<think>a</think>I don't know!", places=[65])
+@example(text="I don't know" + " " * 250 + "but Rome", places=[230])
+@example(text="I  don't \n know!", places=[2, 3])
+def test_any_cut_gives_the_decision_of_the_whole(text: str, places: list[int]) -> None:
+    whole = decide([text])
+    assert decide(cut(text, places)) is whole
+    assert decide(list(text)) is whole
+    assert is_refusal(text) is (whole is REFUSE)
+
+
+LEADS = st.builds("{}{}".format, st.text(alphabet=" \n\t", max_size=8), st.sampled_from(["", '"', "“", "**", "*", "("]))
+PHRASES = st.builds("{}{}don{}t{}know".format, st.sampled_from("iI"), GAPS, APOSTROPHES, GAPS)
+TAILS = st.builds(
+    "{}{}".format,
+    st.sampled_from(["", "!", ".", "…", "!!!", '."', "**", "!”", ".)"]),
+    st.text(alphabet=" \n", max_size=4),
+)
+
+
+@given(lead=LEADS, phrase=PHRASES, case=st.sampled_from([str, str.upper, str.lower, str.title]), tail=TAILS)
+def test_the_phrase_is_a_refusal_in_any_dress(lead: str, phrase: str, case: Callable[[str], str], tail: str) -> None:
+    assert is_refusal(lead + case(phrase) + tail)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        REFUSAL,
+        "I don't know",
+        "I don’t know.",
+        " I DON'T KNOW!\n",
+        '"I don\'t know!"',
+        "**I don't know!**",
+        "<think>2+2... hm</think>\n\nI don't know!",
+        "\n<think>\n</think>I don't know",
+    ],
+)
+def test_refusals(text: str) -> None:
+    assert is_refusal(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        " ",
+        "four",
+        "I",
+        "I don't",
+        "I don't kno",
+        "I don't know the exact year, but it was Rome.",
+        "I don't know. Maybe Rome.",
+        "I don't know who wrote it",
+        "I don't knowingly lie!",
+        "Well, I don't know!",
+        "He said: I don't know!",
+        "I do not know!",
+        "<think>I don't know!</think>four",
+        "<think>I don't know!",
+        "<thinking>I don't know!",
+        "Idon't know!",
+    ],
+)
+def test_answers(text: str) -> None:
+    assert not is_refusal(text)
+
+
+def test_the_canonical_refusal_is_known_at_its_mark_without_waiting_for_the_end() -> None:
+    matcher = RefusalMatcher()
+    assert [matcher.feed(piece) for piece in ("I", " don", "'t", " know", "!")] == [UNDECIDED] * 4 + [REFUSE]
+
+
+def test_without_its_mark_only_the_end_tells() -> None:
+    matcher = RefusalMatcher()
+    assert matcher.feed("I don't know. ") is UNDECIDED
+    assert matcher.finish() is REFUSE
+
+
+@given(st.text(min_size=1, max_size=20))
+def test_an_answer_is_known_at_the_first_letter_that_differs(text: str) -> None:
+    matcher = RefusalMatcher()
+    assert matcher.feed("The " + text) is ANSWER
+
+
+@pytest.mark.parametrize("filler", [" ", '"', "\n", "* ", "( "])
+def test_a_lead_of_nothing_is_not_held_for_ever(filler: str) -> None:
+    matcher = RefusalMatcher()
+    held = 0
+    while matcher.feed(filler) is UNDECIDED:
+        held += len(filler)
+        assert held <= MAX_LEAD
+    assert matcher.decision is ANSWER
+
+
+@pytest.mark.parametrize("filler", [" ", ".", "! "[1:], "…", '"'])
+def test_an_undecided_tail_is_not_held_for_ever(filler: str) -> None:
+    matcher = RefusalMatcher()
+    matcher.feed("I don't know")
+    held = 0
+    while matcher.feed(filler) is UNDECIDED:
+        held += len(filler)
+        assert held <= MAX_HELD
+    assert matcher.decision is REFUSE
+
+
+@given(st.lists(st.text(max_size=50), max_size=200))
+def test_reasoning_is_not_kept_in_memory(pieces: list[str]) -> None:
+    matcher = RefusalMatcher()
+    matcher.feed("<think>")
+    for piece in pieces:
+        matcher.feed(piece.replace("<", ""))
+    assert len(matcher._text) <= len("</think>")
+    assert matcher.decision is UNDECIDED
+    assert matcher.feed("</think>I don't know!") is REFUSE
+
+
+def test_white_space_inside_the_phrase_is_not_held_for_ever() -> None:
+    matcher = RefusalMatcher()
+    matcher.feed("I don't")
+    for _ in range(MAX_HELD + 1):
+        matcher.feed(" ")
+    assert matcher.decision is ANSWER
