@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from disrouter.routes import Awareness
 from disrouter.scenario import PROMPTED_SUFFIX, Scenario
@@ -58,7 +59,7 @@ async def test_engines_are_asked_in_the_mode_of_the_client(three: Cascade) -> No
 
 async def test_every_agent_but_the_last_is_instructed_and_the_original_travels_on(three: Cascade) -> None:
     three.scripts(REFUSAL, REFUSAL, "four")
-    fields = {"temperature": 0.5, "logit_bias": {"1": 2}, "disrouter": {"scenario": "cost-first"}}
+    fields: dict[str, Any] = {"temperature": 0.5, "logit_bias": {"1": 2}, "disrouter": {"scenario": "cost-first"}}
     response = await three.ask(**fields)
     assert response.headers["x-disrouter-scenario"] == "cost-first"
     small, medium, large = (agent.engine.bodies[0] for agent in three.agents.values())

@@ -75,12 +75,16 @@ class FakeEngine:
     healthy: bool = True
     bodies: list[dict[str, Any]] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
+    sent: int = 0
+    """Pieces of streams that went out."""
+    asked: asyncio.Event = field(default_factory=asyncio.Event)
     cancelled: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def chat(self, request: web.Request) -> web.StreamResponse:
         script = self.script
         body = await request.json()
         self.bodies.append(body)
+        self.asked.set()
         self.headers.append({key.lower(): value for key, value in request.headers.items()})
         try:
             if script.hang:
@@ -98,6 +102,7 @@ class FakeEngine:
         await response.prepare(request)
         for piece in stream_of(script.text) if script.pieces is None else script.pieces:
             await response.write(piece)
+            self.sent += 1
             await asyncio.sleep(script.gap)
         if script.then == "hang":
             await asyncio.sleep(3600)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import socket
 from collections.abc import AsyncIterator
@@ -100,7 +101,7 @@ class Cascade:
     ) -> aiohttp.ClientResponse:
         target = self.agents[agent] if agent else self.entry
         head = {"content-type": "application/json", **(headers or {})}
-        return await self.http.post(f"{target.url}/v1/chat/completions", data=body, headers=head)
+        return await self.http.post(f"{target.url}/v1/chat/completions", data=io.BytesIO(body), headers=head)
 
     async def said(self, response: aiohttp.ClientResponse) -> tuple[str, str]:
         """Path and text of a whole answer."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 from types import SimpleNamespace
 from typing import Self
 
@@ -13,6 +14,8 @@ from disrouter_sidecar.ports import Headers
 
 KEEP_ALIVE_SECONDS = 4.0
 """Less than uvicorn's 5 s, so that an engine seldom closes a connection just as it is taken from the pool."""
+LARGE_BODY_BYTES = 1024 * 1024
+"""Bodies above this are written in pieces, so that one upload does not hold up the other requests."""
 _CLOSED = (aiohttp.ServerDisconnectedError, ConnectionResetError, BrokenPipeError)
 
 
@@ -71,7 +74,7 @@ class AioUpstream:
                 async with asyncio.timeout(head):
                     response = await self._session.post(
                         url,
-                        data=body,
+                        data=body if len(body) <= LARGE_BODY_BYTES else io.BytesIO(body),
                         headers=headers,
                         timeout=timeout,
                         allow_redirects=False,

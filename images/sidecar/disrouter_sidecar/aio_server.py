@@ -12,6 +12,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from disrouter.errors import InvalidRequest
 from disrouter.names import HEADER_REQUEST_ID
+from disrouter_sidecar import logs
 from disrouter_sidecar.errors import ClientGone, Rejected
 from disrouter_sidecar.health import Readiness
 from disrouter_sidecar.replies import JSON, error_body, model_list, rejection
@@ -70,8 +71,11 @@ class Surface:
     async def chat(self, request: web.Request) -> web.StreamResponse:
         """POST /v1/chat/completions."""
         client = AioClient(request)
+        request_id = logs.request_id(request.headers.get(HEADER_REQUEST_ID))
         try:
-            await self._service.chat(await _body(request), request.headers, client)
+            await self._service.chat(await _body(request), request.headers, request_id, client)
+        except (Rejected, InvalidRequest) as error:
+            return _rejected(error, {HEADER_REQUEST_ID: request_id})
         except ClientGone:
             client.response.force_close()
         except Exception:
@@ -127,8 +131,9 @@ def build_app(service: Service, readiness: Readiness) -> web.Application:
         await asyncio.gather(task, return_exceptions=True)
 
     async def close_connections(_: web.Request, response: web.StreamResponse) -> None:
-        if service.draining:
+        if service.draining:  # aiohttp has written its own Connection header by now
             response.force_close()
+            response.headers["connection"] = "close"
 
     app.cleanup_ctx.append(watch)
     app.on_response_prepare.append(close_connections)
@@ -142,11 +147,17 @@ async def _poll(service: Service) -> None:
 
 
 async def _body(request: web.Request) -> bytes:
+    encoding = request.headers.get("content-encoding", "identity")
+    if encoding.lower() != "identity":
+        message = f"content-encoding {encoding[:32]!r} is not supported; send the body as it is"
+        raise Rejected(415, "unsupported_encoding", message, param="content-encoding")
     try:
         async with asyncio.timeout(BODY_SECONDS):
             return await request.read()
     except TimeoutError:
         raise Rejected(408, "request_timeout", f"the body did not arrive within {BODY_SECONDS:g} s") from None
+    except web.RequestPayloadError:
+        raise Rejected(400, "invalid_request", "the body is not complete") from None
     except web.HTTPRequestEntityTooLarge:
         limit = request.client_max_size
         raise Rejected(413, "request_too_large", f"the body is larger than {limit} bytes; send less") from None
@@ -157,8 +168,7 @@ async def _shape_errors(request: web.Request, handler: _Handler) -> web.StreamRe
     try:
         return await handler(request)
     except (Rejected, InvalidRequest) as error:
-        status, headers, body = rejection(error)
-        return web.Response(status=status, body=body, headers=_with_id(headers, request))
+        return _rejected(error, {})
     except web.HTTPException as error:
         return _http_error(request, error)
     except Exception:
@@ -177,9 +187,9 @@ def _http_error(request: web.Request, error: web.HTTPException) -> web.Response:
     return response
 
 
-def _with_id(headers: dict[str, str], request: web.Request) -> dict[str, str]:
-    given = request.headers.get(HEADER_REQUEST_ID)
-    return headers if given is None else {**headers, HEADER_REQUEST_ID: given}
+def _rejected(error: Rejected | InvalidRequest, more: Mapping[str, str]) -> web.Response:
+    status, headers, body = rejection(error)
+    return web.Response(status=status, body=body, headers={**headers, **more})
 
 
 def _json(value: object) -> web.Response:

@@ -55,6 +55,7 @@ def build_runner(service: Service, upstream: AioUpstream) -> web.AppRunner:
     return web.AppRunner(
         build_app(service, Readiness(service, upstream, time.monotonic)),
         access_log=None,
+        auto_decompress=False,
         handler_cancellation=True,
         shutdown_timeout=max(service.config.drain_seconds, 0.01),
     )

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from disrouter.errors import InvalidRequest
 from disrouter.names import HEADER_AGENT, HEADER_HOPS, HEADER_PATH, HEADER_REQUEST_ID
 from disrouter.routes import RouteTable
-from disrouter_sidecar import logs
 from disrouter_sidecar.chain import itinerary, parse_path
 from disrouter_sidecar.chat import parse, target, wish_of_headers
 from disrouter_sidecar.config import Config
@@ -41,10 +40,9 @@ class Service:
             raise Rejected(503, "not_ready", f"this agent cannot route yet: {self.holder.problem}; try again shortly")
         return self.holder.table
 
-    async def chat(self, raw: bytes, headers: Mapping[str, str], client: Client) -> None:
+    async def chat(self, raw: bytes, headers: Mapping[str, str], request_id: str, client: Client) -> None:
         """Answer one chat completion. Raises Rejected or InvalidRequest before anything was sent, ClientGone after."""
         started = self.clock()
-        request_id = logs.request_id(headers.get(HEADER_REQUEST_ID))
         facts: dict[str, object] = {"request_id": request_id, "agent": self.config.agent}
         outcome = "internal_error"
         self.metrics.inflight.inc()
