@@ -18,7 +18,7 @@ from kubernetes.aio.client import ApiClient, Configuration
 from disrouter.errors import DisrouterError
 from disrouter_operator.errors import InvalidSettings
 from disrouter_operator.kube_api import ApiServer
-from disrouter_operator.leader import Election
+from disrouter_operator.leader import LEASE_NAME, Election
 from disrouter_operator.runtime import Operator, Options
 from disrouter_operator.settings import SIDECAR_IMAGE, TRAINING_IMAGE, Settings
 
@@ -42,6 +42,12 @@ def arguments(argv: Sequence[str], env: Mapping[str, str]) -> argparse.Namespace
         "--lease-namespace",
         default=env.get("DISROUTER_LEASE_NAMESPACE") or env.get("POD_NAMESPACE", ""),
         help="where the leader's Lease lives; empty: no election (DISROUTER_LEASE_NAMESPACE, POD_NAMESPACE)",
+    )
+    parser.add_argument("--lease-name", default=env.get("DISROUTER_LEASE_NAME") or LEASE_NAME)
+    parser.add_argument(
+        "--identity",
+        default=env.get("DISROUTER_IDENTITY") or f"{socket.gethostname()}-{os.getpid()}",
+        help="of this replica in the Lease",
     )
     parser.add_argument("--log-level", default=env.get("DISROUTER_LOG_LEVEL") or "INFO")
     return parser.parse_args(argv)
@@ -76,19 +82,24 @@ async def run(flags: argparse.Namespace) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with ApiClient(await _configuration()) as client:
         kube = ApiServer(client)
-        identity = f"{socket.gethostname()}-{os.getpid()}"
-        election = Election(kube, flags.lease_namespace, identity) if flags.lease_namespace else None
+        election = None
+        if flags.lease_namespace:
+            election = Election(kube, flags.lease_namespace, flags.identity, flags.lease_name)
         await Operator(kube, chosen, election).run(stop)
 
 
 async def _configuration() -> Configuration:
     """The pod's service account in a cluster, else the kubeconfig."""
     chosen = Configuration()
-    if SERVICE_ACCOUNT.exists():
+    if _in_cluster():
         config.load_incluster_config(client_configuration=chosen)
     else:
         await config.load_kube_config(client_configuration=chosen)
     return chosen
+
+
+def _in_cluster() -> bool:
+    return SERVICE_ACCOUNT.exists()
 
 
 def main() -> int:

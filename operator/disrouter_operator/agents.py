@@ -177,6 +177,8 @@ def _pending(state: Serving) -> tuple[str, str]:
 
 def _with_serving(status: AgentStatus, state: Serving, stop: Stop) -> AgentStatus:
     update: dict[str, object] = {"ready": state.ready, "url": stop.url, "awareness": str(stop.awareness)}
+    if status.run is not None and not state.ready and state.waiting is not None and status.message != state.waiting:
+        update["message"] = f"{status.message}; meanwhile it does not serve: {state.waiting}"
     if state.failure is not None:
         reason, message = state.failure
         update |= {"phase": Phase.SERVING_FAILED, "reason": reason, "message": message}

@@ -43,6 +43,8 @@ def settings() -> kopf.OperatorSettings:
     chosen = kopf.OperatorSettings()
     chosen.posting.enabled = False
     chosen.peering.standalone = True
+    # Saves the right to watch every CRD and namespace; a kind that is installed later is met by the resync.
+    chosen.scanning.disabled = True
     return chosen
 
 

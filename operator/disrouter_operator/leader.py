@@ -17,6 +17,8 @@ from disrouter_operator.errors import Conflict, KubeError, LeadershipLost
 from disrouter_operator.kube import Kube
 from disrouter_operator.resources import LEASES, Object
 
+LEASE_NAME = "disrouter-operator"
+
 logger = logging.getLogger(__name__)
 
 
@@ -27,7 +29,7 @@ class Election:
     kube: Kube
     namespace: str
     identity: str
-    name: str = "disrouter-operator"
+    name: str = LEASE_NAME
     duration: float = 15.0
     renew: float = 4.0
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)

@@ -45,7 +45,7 @@ class Metrics:
 
 
 def application(pulse: Pulse, metrics: Metrics) -> web.Application:
-    """`/healthz` for the liveness probe, `/metrics` for Prometheus."""
+    """`/healthz` for the liveness probe, `/readyz` (a waiting replica is ready too), `/metrics` for Prometheus."""
 
     async def healthz(_: web.Request) -> web.Response:
         age = pulse.age()
@@ -57,7 +57,7 @@ def application(pulse: Pulse, metrics: Metrics) -> web.Application:
         return web.Response(body=generate_latest(metrics.registry), content_type="text/plain")
 
     app = web.Application()
-    app.add_routes([web.get("/healthz", healthz), web.get("/metrics", scrape)])
+    app.add_routes([web.get("/healthz", healthz), web.get("/readyz", healthz), web.get("/metrics", scrape)])
     return app
 
 

@@ -36,10 +36,6 @@ class Observed:
         """A child by name, None if there is none."""
         return self.children[resource].get(name)
 
-    def of_agent(self, resource: Resource, agent: str) -> list[Object]:
-        """Children of a kind that carry an agent's label."""
-        return [obj for obj in self.children[resource].values() if label(obj, names.LABEL_AGENT) == agent]
-
     def owned(self, resource: Resource) -> list[Object]:
         """Children of a kind that this cascade itself created, not what KServe derived from them."""
         uid = self.parent["metadata"]["uid"]

@@ -66,7 +66,7 @@ def of_inference_service(observed: Observed, desired: Object, cascade: Cascade) 
         available=knative or _available(deployment),
         url=_base((status.get("address") or {}).get("url")),
         failure=_failure(status),
-        waiting=waiting(observed.of_agent(PODS, desired["metadata"]["labels"][names.LABEL_AGENT])),
+        waiting=waiting(_pods(observed, desired)),
     )
 
 
@@ -82,7 +82,7 @@ def of_external(observed: Observed, deployment: Object) -> Serving:
         ready=(status.get("readyReplicas") or 0) > 0,
         replaced=current and _all_updated(status),
         available=_available(live),
-        waiting=waiting(observed.of_agent(PODS, deployment["metadata"]["labels"][names.LABEL_AGENT])),
+        waiting=waiting(_pods(observed, deployment)),
     )
 
 
@@ -99,6 +99,12 @@ def waiting(pods: Iterable[Object]) -> str | None:
         if scheduled.get("status") == "False" and scheduled.get("reason") == "Unschedulable":
             return f"pod {pod['metadata']['name']}, {scheduled.get('message') or 'no node fits'}"
     return None
+
+
+def _pods(observed: Observed, workload: Object) -> list[Object]:
+    """Pods that carry a workload's labels; the pods of its training carry others."""
+    wanted = workload["metadata"]["labels"].items()
+    return [pod for pod in observed.children[PODS].values() if wanted <= (pod["metadata"].get("labels") or {}).items()]
 
 
 def _replaced(deployment: Object | None, wanted: str) -> bool:

@@ -80,6 +80,14 @@ class ControlPlane:
         """`kubectl get -o json`, parsed."""
         return json.loads(self.kubectl("get", kind, "--namespace", namespace, "-o", "json", *arguments))
 
+    def wait(self, what: str, ready: Callable[[], bool], seconds: float = 30.0) -> None:
+        """Ask again until `ready` says yes."""
+        deadline = time.monotonic() + seconds
+        while not ready():
+            if time.monotonic() > deadline:
+                raise AssertionError(f"{what} did not come about within {seconds:.0f} s")
+            time.sleep(0.2)
+
     def kubeconfig_for(self, token: str, path: Path) -> Path:
         """A kubeconfig that logs in with `token`, for example a service account's."""
         path.write_text(_kubeconfig(self.url, self.ca_file, token))
@@ -188,7 +196,13 @@ def _exists(plane: ControlPlane, kind: str, name: str) -> bool:
 
 def _start(stack: ExitStack, state: Path, name: str, command: list[str]) -> None:
     log = stack.enter_context((state / f"{name}.log").open("wb"))
-    process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, preexec_fn=_die_with_parent)
+    process = subprocess.Popen(
+        command,
+        stdout=log,
+        stderr=log,
+        stdin=subprocess.DEVNULL,
+        preexec_fn=_die_with_parent,  # noqa: PLW1509  makes one system call and takes no lock
+    )
     stack.callback(_stop, process)
 
 

@@ -1,0 +1,80 @@
+"""What every part's tests share: golden files, and the real control plane where its binaries are."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from disrouter.api import crd
+from support.controlplane import ASSETS_VARIABLE, ControlPlane, assets, control_plane, kserve_crd
+
+_NEEDS = {
+    "controlplane": (
+        ASSETS_VARIABLE,
+        "needs a Kubernetes control plane's binaries: export KUBEBUILDER_ASSETS=$(setup-envtest use -p path)",
+    ),
+    "vllm": (
+        "DISROUTER_VLLM_PYTHON",
+        "needs vLLM: export DISROUTER_VLLM_PYTHON=<python of an environment with vllm>",
+    ),
+}
+"""Variable that each marker needs, and how to get what it names."""
+
+Golden = Callable[[str, Any], None]
+
+
+class _Plain(yaml.SafeDumper):
+    """YAML for people: no anchors, and texts of several lines as such."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def _text(dumper: _Plain, text: str) -> yaml.ScalarNode:
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
+
+
+_Plain.add_representer(str, _text)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--regenerate", action="store_true", help="rewrite golden files instead of comparing with them")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for marker, (variable, how) in _NEEDS.items():
+        if item.get_closest_marker(marker) is None or os.environ.get(variable):
+            continue
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"{variable} is not set in CI, where nothing is skipped: {how}", pytrace=False)
+        pytest.skip(how)
+
+
+@pytest.fixture
+def golden(request: pytest.FixtureRequest) -> Golden:
+    """Compare objects with `golden/<name>.yaml` beside the test; `--regenerate` writes it."""
+    folder = Path(str(request.path)).parent / "golden"
+
+    def check(name: str, objects: Any) -> None:
+        path = folder / f"{name}.yaml"
+        if request.config.getoption("--regenerate"):
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(yaml.dump_all(objects, Dumper=_Plain, sort_keys=True, width=120))
+        assert path.exists(), f"{path} is missing: run pytest --regenerate and read the difference"
+        assert list(yaml.safe_load_all(path.read_text())) == objects
+
+    return check
+
+
+@pytest.fixture(scope="session")
+def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
+    """A real control plane with KServe's full CRD and ours; one for the whole session."""
+    binaries = assets()
+    assert binaries is not None, "mark the test with pytest.mark.controlplane"
+    with control_plane(binaries, tmp_path_factory.mktemp("plane"), (kserve_crd(), crd())) as running:
+        yield running

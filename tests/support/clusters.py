@@ -1,0 +1,127 @@
+"""Scenes for tests of the control plane: cascades, and what KServe and the Job controller would report."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from disrouter import names
+from disrouter.artifacts import Evaluation, ScenarioResult
+from disrouter.scenario import Scenario
+from disrouter_operator.cascade import Cascade
+from disrouter_operator.inference import REVISION
+from disrouter_operator.resources import Object
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "qwen.yaml"
+
+
+def example(**spec: Any) -> Object:
+    """examples/qwen.yaml in namespace default, with top-level fields of the spec replaced."""
+    manifest: Object = yaml.safe_load(EXAMPLE.read_text())
+    manifest["metadata"]["namespace"] = "default"
+    manifest["spec"] |= spec
+    return manifest
+
+
+def cascade(manifest: Object) -> Cascade:
+    """A manifest as if an API server had taken it."""
+    return Cascade.of(manifest | {"metadata": manifest["metadata"] | {"uid": "uid-of-cascade", "generation": 1}})
+
+
+def ready_status(url: str | None = None, ready: str = "True") -> Object:
+    """Status of an InferenceService whose pods serve, as KServe writes it in Standard mode."""
+    status: Object = {
+        "conditions": [{"type": kind, "status": ready} for kind in ("IngressReady", "PredictorReady", "Ready")],
+        "modelStatus": {"transitionStatus": "UpToDate" if ready == "True" else "InProgress"},
+    }
+    return status | ({"address": {"url": url}} if url else {})
+
+
+def predictor_deployment(isvc: Object, *, replicas: int = 1) -> Object:
+    """The Deployment that KServe makes for an InferenceService, its rollout finished."""
+    name = names.predictor(isvc["metadata"]["name"])
+    selector = {"app": f"isvc.{name}"}
+    predictor = isvc["spec"]["predictor"]
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {
+            "name": name,
+            "namespace": isvc["metadata"]["namespace"],
+            "labels": dict(isvc["metadata"]["labels"]),
+            "ownerReferences": [
+                {
+                    "apiVersion": isvc["apiVersion"],
+                    "kind": isvc["kind"],
+                    "name": isvc["metadata"]["name"],
+                    "uid": isvc["metadata"]["uid"],
+                    "controller": True,
+                }
+            ],
+        },
+        "spec": {
+            "replicas": replicas,
+            "selector": {"matchLabels": selector},
+            "template": {
+                "metadata": {"labels": selector, "annotations": {REVISION: predictor["annotations"][REVISION]}},
+                "spec": {"containers": [{"name": "kserve-container", "image": "engine"}]},
+            },
+        },
+    }
+
+
+def rolled_out(generation: int = 1, replicas: int = 1) -> Object:
+    """Status of a Deployment whose pods are all new and available."""
+    counts = ("replicas", "updatedReplicas", "availableReplicas", "readyReplicas")
+    return {"observedGeneration": generation} | dict.fromkeys(counts, replicas)
+
+
+def complete() -> Object:
+    """Status of a Job that succeeded."""
+    return {"succeeded": 1, "conditions": [{"type": "Complete", "status": "True"}]}
+
+
+def failed(reason: str = "BackoffLimitExceeded") -> Object:
+    """Status of a Job that gave up."""
+    return {"failed": 1, "conditions": [{"type": "Failed", "status": "True", "reason": reason}]}
+
+
+def pod_of(job: Object, message: str, exit_code: int = 0) -> Object:
+    """A finished pod of a Job with a termination message."""
+    terminated = {"exitCode": exit_code, "message": message}
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": f"{job['metadata']['name']}-x1",
+            "namespace": job["metadata"]["namespace"],
+            "labels": dict(job["spec"]["template"]["metadata"]["labels"]),
+        },
+        "status": {"containerStatuses": [{"name": "trainer", "state": {"terminated": terminated}}]},
+    }
+
+
+def evaluation(run: str, gain: float) -> str:
+    """The compact JSON that `evaluate` leaves."""
+    result = Evaluation(
+        run=run,
+        questions=200,
+        base_accuracy=0.5,
+        forced_accuracy=0.5,
+        scenarios=tuple(
+            ScenarioResult(
+                scenario=scenario,
+                answer_rate=0.5,
+                accuracy_when_answering=0.8,
+                utility=0.6 + gain,
+                serving_utility=0.6,
+                self_assessment_accuracy=0.8,
+                self_assessment_f1=0.8,
+            )
+            for scenario in Scenario
+        ),
+    )
+    return json.dumps(result.dump(), separators=(",", ":"))

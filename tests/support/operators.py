@@ -1,0 +1,99 @@
+"""The real operator in a thread, logged in as a service account that may do exactly what it needs."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from kubernetes.aio import config
+from kubernetes.aio.client import ApiClient, Configuration
+
+from disrouter_operator.kube_api import ApiServer
+from disrouter_operator.runtime import Operator, Options
+from disrouter_operator.settings import Settings
+from support.controlplane import ControlPlane
+
+OWNED = ["get", "list", "create", "patch", "delete"]
+RULES: list[dict[str, Any]] = [
+    {"apiGroups": ["disrouter.io"], "resources": ["selfroutingcascades"], "verbs": ["get", "list", "watch"]},
+    {"apiGroups": ["disrouter.io"], "resources": ["selfroutingcascades/status"], "verbs": ["patch"]},
+    {"apiGroups": ["serving.kserve.io"], "resources": ["inferenceservices"], "verbs": [*OWNED, "watch"]},
+    {"apiGroups": ["apps"], "resources": ["deployments"], "verbs": [*OWNED, "watch"]},
+    {"apiGroups": ["batch"], "resources": ["jobs"], "verbs": [*OWNED, "watch"]},
+    {"apiGroups": [""], "resources": ["services", "configmaps"], "verbs": OWNED},
+    {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch"]},
+    {"apiGroups": [""], "resources": ["events"], "verbs": ["create"]},
+]
+"""All that the operator needs besides its Lease; the chart's role says the same."""
+
+SETTINGS = Settings(sidecar_image="sidecar:test", training_image="trainer:test")
+_NAME = "disrouter-operator"
+
+
+def service_account(plane: ControlPlane, folder: Path) -> Path:
+    """A kubeconfig of the operator's service account with its role."""
+    named = {"metadata": {"name": _NAME}}
+    account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": _NAME, "namespace": "default"}}
+    rbac = "rbac.authorization.k8s.io"
+    role = {"apiVersion": f"{rbac}/v1", "kind": "ClusterRole", **named, "rules": RULES}
+    binding = {
+        "apiVersion": f"{rbac}/v1",
+        "kind": "ClusterRoleBinding",
+        **named,
+        "roleRef": {"apiGroup": rbac, "kind": "ClusterRole", "name": _NAME},
+        "subjects": [{"kind": "ServiceAccount", "name": _NAME, "namespace": "default"}],
+    }
+    token = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "type": "kubernetes.io/service-account-token",
+        "metadata": {
+            "name": f"{_NAME}-token",
+            "namespace": "default",
+            "annotations": {"kubernetes.io/service-account.name": _NAME},
+        },
+    }
+    plane.apply(account, role, binding, token)
+    plane.wait(
+        "the service account's token",
+        lambda: "token" in (plane.get("secret", "default", f"{_NAME}-token").get("data") or {}),
+    )
+    data = plane.get("secret", "default", f"{_NAME}-token")["data"]
+    return plane.kubeconfig_for(base64.b64decode(data["token"]).decode(), folder / "operator.kubeconfig")
+
+
+@contextmanager
+def running(kubeconfig: Path, options: Options) -> Iterator[Operator]:
+    """An operator in a thread of its own; Kopf reads KUBECONFIG, which the caller sets."""
+    started, box = threading.Event(), []
+
+    async def main() -> None:
+        stop = asyncio.Event()
+        async with await api_client(kubeconfig) as client:
+            operator = Operator(ApiServer(client), options)
+            box.extend([operator, asyncio.get_running_loop(), stop])
+            started.set()
+            await operator.run(stop)
+
+    thread = threading.Thread(target=lambda: asyncio.run(main()), name="operator")
+    thread.start()
+    assert started.wait(30)
+    operator, loop, stop = box
+    try:
+        yield operator
+    finally:
+        loop.call_soon_threadsafe(stop.set)
+        thread.join(30)
+        assert not thread.is_alive(), "the operator did not stop"
+
+
+async def api_client(kubeconfig: Path) -> ApiClient:
+    """A client that the caller closes."""
+    configuration = Configuration()
+    await config.load_kube_config(config_file=str(kubeconfig), client_configuration=configuration)
+    return ApiClient(configuration)
