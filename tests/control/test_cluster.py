@@ -79,18 +79,26 @@ class Place:
     def until(self, ready: Any, what: str = "it") -> None:
         self.plane.wait(what, ready)
 
-    def patch_status(self, kind: str, name: str, status: Object) -> None:
-        self.plane.kubectl(
-            "patch", kind, name, "-n", self.namespace, "--subresource=status", "--type=merge", "-p",
-            json.dumps({"status": status}),
-        )  # fmt: skip
+    def patch_status(self, kind: str, name: str, status: Object, *, check: bool = True) -> None:
+        patch = json.dumps({"status": status})
+        where = ("-n", self.namespace, "--subresource=status", "--type=merge", "-p", patch)
+        self.plane.kubectl("patch", kind, name, *where, check=check)
+
+    def pods(self, selector: str) -> list[Object]:
+        return list(self.plane.get("pods", self.namespace, f"--selector={selector}")["items"])
 
     def pods_ready(self, selector: str) -> None:
-        """What a kubelet reports of pods that serve."""
-        self.until(lambda: self.plane.get("pods", self.namespace, f"--selector={selector}")["items"], "a pod")
-        for pod in self.plane.get("pods", self.namespace, f"--selector={selector}")["items"]:
-            ready = {"type": "Ready", "status": "True"}
-            self.patch_status("pod", pod["metadata"]["name"], {"phase": "Running", "conditions": [ready]})
+        """What a kubelet reports of pods that serve, old and new, until a rollout is through."""
+
+        def through() -> bool:
+            pods = [pod for pod in self.pods(selector) if "deletionTimestamp" not in pod["metadata"]]
+            waiting = [pod for pod in pods if pod["status"]["phase"] != "Running"]
+            for pod in waiting:
+                status = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
+                self.patch_status("pod", pod["metadata"]["name"], status, check=False)
+            return bool(pods) and not waiting
+
+        self.until(through, f"pods {selector}")
 
     def serve(self, *agents: str) -> None:
         """What KServe does for agents with a model."""
@@ -104,8 +112,8 @@ class Place:
     def end_pod(self, job: Object, message: str = "") -> None:
         """What a kubelet reports of a Job's pod that succeeded; the real Job controller concludes the rest."""
         selector = f"job-name={job['metadata']['name']}"
-        self.until(lambda: self.plane.get("pods", self.namespace, f"--selector={selector}")["items"], "a pod")
-        (pod,) = self.plane.get("pods", self.namespace, f"--selector={selector}")["items"]
+        self.until(lambda: self.pods(selector), "a pod")
+        (pod,) = self.pods(selector)
         container = clusters.pod_of(job, message)["status"]["containerStatuses"][0]
         container |= {"image": "trainer:test", "imageID": "", "ready": False, "restartCount": 0}
         self.patch_status("pod", pod["metadata"]["name"], {"phase": "Succeeded", "containerStatuses": [container]})
@@ -197,7 +205,6 @@ def test_the_real_job_controller_takes_an_agent_through_training(place: Place) -
     assert engine["volumeMounts"][0]["subPath"] == f"qwen/small/{run}/rl/weights"
     assert place.cascade()["status"]["agents"][0]["awareness"] == "prompted"
     place.serve("small")
-    place.pods_ready("app=isvc.qwen-small-predictor")
     place.until(lambda: place.cascade()["status"]["agents"][0]["awareness"] == "trained", "the rollout")
 
 
@@ -216,8 +223,7 @@ def test_an_edit_that_breaks_a_rule_leaves_the_children_alone(place: Place) -> N
 def test_deleting_the_cascade_leaves_nothing_behind(place: Place) -> None:
     place.plane.kubectl("delete", "src", "qwen", "-n", place.namespace)
     place.until(lambda: not place.children(), "the garbage collection")
-    left = place.plane.get("pods", place.namespace, SELECTOR)["items"]
-    place.until(lambda: not place.plane.get("pods", place.namespace, SELECTOR)["items"], f"{len(left)} pods going")
+    place.until(lambda: not place.pods(names.LABEL_CASCADE), "the end of the pods")
 
 
 def test_every_invalid_manifest_is_refused_or_told_so_and_stalls_nobody(
