@@ -31,7 +31,7 @@ check: $(VENV)/.ready ## Format, lint, types, import contracts, CRD up to date, 
 	@$(BIN)/python -m pytest -q tests/manifests
 
 bench: $(VENV)/.ready ## Measure the sidecar against a direct call and write docs/benchmarks.md
-	@$(BIN)/python -m tests.bench.sidecar --write docs/benchmarks.md
+	@PYTHONPATH=tests $(BIN)/python -m bench.sidecar --write docs/benchmarks.md
 
 crds: $(VENV)/.ready ## Write the CRD from the models
 	@$(BIN)/python -m disrouter_cli.crd
