@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from disrouter.scenario import Scenario
@@ -11,6 +13,7 @@ from disrouter_sidecar.table import RouteHolder
 PINNED = "pinned"
 """Value of the label `scenario` for a request that named its agent."""
 ANSWER, REFUSE, SKIP = "answer", "refuse", "skip"
+_OWN = ("cascade", "agent")
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _OVERHEAD = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25)
 _HOPS = (0, 1, 2, 3, 4, 6, 8, 16, 32, 64)
@@ -22,64 +25,44 @@ class Metrics:
     def __init__(self, cascade: str, agent: str, holder: RouteHolder) -> None:
         self.registry = CollectorRegistry()
         self._own = (cascade, agent)
-        own = ("cascade", "agent")
         self._decisions = Counter(
             "disrouter_agent_decisions",
             "What this agent did with a request: answer, refuse, or skip because its engine failed.",
-            (*own, "scenario", "decision"),
+            (*_OWN, "scenario", "decision"),
             registry=self.registry,
         )
-        self._decision_seconds = Histogram(
-            "disrouter_decision_seconds",
-            "From asking the engine until it answered or refused.",
-            own,
-            buckets=_SECONDS,
-            registry=self.registry,
-        ).labels(*self._own)
-        self._hops = Histogram(
-            "disrouter_hops",
-            "Agents that passed a request on before this one answered it.",
-            own,
-            buckets=_HOPS,
-            registry=self.registry,
-        ).labels(*self._own)
-        self._overhead = Histogram(
-            "disrouter_overhead_seconds",
-            "The sidecar's own work from the body read until the first agent is asked.",
-            own,
-            buckets=_OVERHEAD,
-            registry=self.registry,
-        ).labels(*self._own)
+        self._decision_seconds = self._histogram(
+            "decision_seconds", "From asking the engine until it answered or refused.", _SECONDS
+        )
+        self._hops = self._histogram("hops", "Agents that passed a request on before this one answered it.", _HOPS)
+        self._overhead = self._histogram(
+            "overhead_seconds", "The sidecar's own work from the body read until the first agent is asked.", _OVERHEAD
+        )
         self._errors = Counter(
             "disrouter_forward_errors",
             "Agents skipped before the commit, by reason.",
             ("reason",),
             registry=self.registry,
         )
-        self._cost = Counter(
-            "disrouter_cost",
-            "Cost of the answers given, in the cascade's unit.",
-            own,
-            registry=self.registry,
-        ).labels(*self._own)
-        self.inflight = Gauge("disrouter_inflight_requests", "Requests being served now.", registry=self.registry)
-        self._watch(holder)
         for reason in Reason:
             self._errors.labels(reason)
+        cost = Counter("disrouter_cost", "Cost of the answers, in the cascade's unit.", _OWN, registry=self.registry)
+        self._cost = cost.labels(*self._own)
+        self.inflight = self._gauge("inflight_requests", "Requests being served now.")
+        self._watch(holder)
 
     def _watch(self, holder: RouteHolder) -> None:
-        generation = Gauge(
-            "disrouter_route_table_generation",
-            "Generation of the table in use, -1 without one.",
-            registry=self.registry,
-        )
+        generation = self._gauge("route_table_generation", "Generation of the table in use, -1 without one.")
         generation.set_function(lambda: -1 if holder.table is None else holder.table.generation)
-        rejected = Gauge(
-            "disrouter_route_table_rejected",
-            "1 while the file cannot be used and an older table serves.",
-            registry=self.registry,
-        )
+        rejected = self._gauge("route_table_rejected", "1 while the table's file cannot be used.")
         rejected.set_function(lambda: float(holder.problem is not None))
+
+    def _histogram(self, name: str, text: str, buckets: Sequence[float]) -> Histogram:
+        whole = Histogram(f"disrouter_{name}", text, _OWN, buckets=buckets, registry=self.registry)
+        return whole.labels(*self._own)
+
+    def _gauge(self, name: str, text: str) -> Gauge:
+        return Gauge(f"disrouter_{name}", text, registry=self.registry)
 
     def decided(self, decision: str, scenario: Scenario | None, seconds: float) -> None:
         """This agent's engine was asked and this came of it."""

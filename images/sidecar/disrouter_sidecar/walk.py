@@ -81,15 +81,13 @@ class Walk:
         route = self.asked.table.agents[self.config.agent]
         decides = self.asked.itinerary.decides(position, route.awareness)
         started = self.clock()
-        decision = names.SKIP
         try:
             answer = await self._ask_engine(budget, route.awareness if decides else Awareness.NONE, decides, position)
-            decision = names.ANSWER
-        except Refused:
-            decision = names.REFUSE
-            raise
-        finally:
+        except (Refused, UpstreamFailed) as outcome:
+            decision = names.REFUSE if isinstance(outcome, Refused) else names.SKIP
             self.metrics.decided(decision, self.asked.scenario, self.clock() - started)
+            raise
+        self.metrics.decided(names.ANSWER, self.asked.scenario, self.clock() - started)
         path = [*([] if self.asked.itinerary.pinned else self.trail), self.config.agent]
         self.metrics.answered(len(path) - 1, route.cost)
         return answer, self._answered_by(self.config.agent, path)
