@@ -77,7 +77,7 @@ class Transformers:
     name: str = "transformers"
 
     def argv(self, args: Sequence[str]) -> list[str]:
-        serve = [sys.executable, "-m", "transformers.cli.transformers", "serve", option(args, "model")]
+        serve = [sys.executable, "-m", "disrouter_local.transformers_serve", "serve", option(args, "model")]
         return [*serve, "--host", option(args, "host"), "--port", option(args, "port"), "--dtype", "float32"]
 
     def env(self, args: Sequence[str]) -> dict[str, str]:

@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any
 
 from disrouter import names
-from disrouter_local.objects import is_true, key_of, owner_reference, with_condition
+from disrouter_local.objects import covers, is_true, key_of, owner_reference, with_condition
 from disrouter_operator.kube import Kube
 from disrouter_operator.resources import DEPLOYMENTS, INFERENCE_SERVICES, PODS, Object
 
@@ -56,7 +56,7 @@ async def sync(kube: Kube, address: Address, now: datetime) -> None:
         namespace, name = key_of(isvc)
         deployment = await kube.get(DEPLOYMENTS, namespace, names.predictor(name))
         status = build_status(isvc, deployment, _pods_of(isvc, pods), address, now)
-        if status != isvc.get("status"):
+        if not covers(isvc.get("status"), status):
             await kube.patch_status({**isvc, "status": status})
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from disrouter_local.jobs import NODE_SHUTDOWN
-from disrouter_local.objects import Clock, is_deleting, key_of, selects, stamp, uid_of
+from disrouter_local.objects import Clock, covers, is_deleting, key_of, selects, stamp, uid_of
 from disrouter_local.pod import Host, Inputs, PodRunner
 from disrouter_operator.errors import Conflict
 from disrouter_operator.kube import Kube
@@ -87,8 +87,8 @@ class Kubelet:
         await self._kube.remove_pod(pod)
 
     async def _report(self, pod: Object, status: dict[str, Any]) -> None:
-        merged = {**(pod.get("status") or {}), **status}
-        if merged != pod.get("status"):
+        if not covers(pod.get("status"), status):
+            merged = {**(pod.get("status") or {}), **status}
             with contextlib.suppress(Conflict):  # somebody wrote the pod meanwhile: the next step sees it
                 await self._kube.patch_status({**pod, "status": merged})
 

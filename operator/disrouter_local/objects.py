@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from disrouter_operator.resources import Object
 
 Clock = Callable[[], datetime]
+_EMPTY = (None, "")
 
 
 class Key(NamedTuple):
@@ -101,6 +102,16 @@ def with_condition(
     unchanged = before is not None and before.get("status") == value
     since = before["lastTransitionTime"] if before is not None and unchanged else stamp(now)
     return {"type": type_, "status": value, "reason": reason, "message": message, "lastTransitionTime": since}
+
+
+def covers(live: Any, wanted: Any) -> bool:
+    """Whether `live` already says all that `wanted` says; absent, null and empty are the same, as on the wire."""
+    if isinstance(wanted, dict):
+        return all(covers((live or {}).get(name), value) for name, value in wanted.items())
+    if isinstance(wanted, list):
+        found = live or []
+        return len(found) == len(wanted) and all(map(covers, found, wanted))
+    return bool(live == wanted) or (live in _EMPTY and wanted in _EMPTY)
 
 
 def digest(value: Any, length: int = 10) -> str:

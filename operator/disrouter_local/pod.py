@@ -67,11 +67,13 @@ class Inputs:
 
     def secret(self, name: str, key: str) -> str | None:
         """A Secret's value, None if there is none."""
+        return self.secret_files(name).get(key)
+
+    def secret_files(self, name: str) -> dict[str, str]:
+        """A Secret's values by key, decoded; empty if there is none."""
         secret = self.secrets.get(name) or {}
-        if key in (secret.get("stringData") or {}):
-            return str(secret["stringData"][key])
-        encoded = (secret.get("data") or {}).get(key)
-        return None if encoded is None else base64.b64decode(encoded).decode()
+        data = {key: base64.b64decode(text).decode() for key, text in (secret.get("data") or {}).items()}
+        return data | (secret.get("stringData") or {})
 
 
 class PodRunner:
@@ -107,13 +109,16 @@ class PodRunner:
         return None
 
     def update(self, inputs: Inputs) -> None:
-        """Keep the files of mounted ConfigMaps fresh; the containers start once all of them exist."""
+        """Keep the files of ConfigMap and Secret volumes fresh; the containers start once all of them exist."""
         self._inputs = inputs
-        mounted = volumes.config_map_volumes(self._pod)
-        for volume, name in mounted.items():
+        config_maps, secrets = volumes.config_map_volumes(self._pod), volumes.secret_volumes(self._pod)
+        for volume, name in config_maps.items():
             if name in inputs.config_maps:
-                volumes.write_config_map(volumes.config_map_folder(self._folder, volume), inputs.config_maps[name])
-        if inputs.config_maps.keys() >= set(mounted.values()):
+                files = inputs.config_maps[name].get("data") or {}
+                volumes.write_files(volumes.volume_folder(self._folder, volume), files)
+        for volume, name in secrets.items():
+            volumes.write_files(volumes.volume_folder(self._folder, volume), inputs.secret_files(name))
+        if inputs.config_maps.keys() >= set(config_maps.values()) and inputs.secrets.keys() >= set(secrets.values()):
             self._configured.set()
 
     def begin_stop(self) -> None:

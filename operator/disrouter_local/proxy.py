@@ -10,6 +10,8 @@ import asyncio
 import contextlib
 import itertools
 import logging
+import socket
+import struct
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -81,7 +83,7 @@ class Forwarder:
                 group.create_task(_pump(reader, to_upstream))
                 group.create_task(_pump(from_upstream, writer))
         except* OSError:
-            writer.transport.abort()  # a broken stream must not look like a complete one
+            _reset(writer)
         finally:
             to_upstream.close()
 
@@ -116,6 +118,12 @@ async def _pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> Non
         await sink.drain()
     with contextlib.suppress(OSError):
         sink.write_eof()
+
+
+def _reset(writer: asyncio.StreamWriter) -> None:
+    """Break a connection off: a stream that was cut must not look like one that ended."""
+    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()
 
 
 class Proxy:

@@ -16,6 +16,9 @@ from disrouter.artifacts import write_atomically
 from disrouter_local.errors import InvalidPod
 from disrouter_operator.resources import Object
 
+_FILES = frozenset({"configMap", "secret", "emptyDir", "projected"})
+"""Kinds of volumes that are a folder of the pod; a projected one (a cluster's tokens) stays empty here."""
+
 
 @dataclass(frozen=True)
 class Claims:
@@ -59,7 +62,7 @@ def mount(pod: Object, container: Mapping[str, Any], folder: Path, claims: Claim
     """Build the root of a container below `folder`. Raises InvalidPod for volumes that exist in clusters only."""
     root = folder / container["name"] / "root"
     root.mkdir(parents=True, exist_ok=True)
-    volumes = {volume["name"]: volume for volume in pod["spec"].get("volumes") or []}
+    volumes = {volume["name"]: volume for volume in _volumes(pod)}
     paths = []
     for item in container.get("volumeMounts") or []:
         target = _source(volumes, item["name"], folder, claims) / item.get("subPath", "")
@@ -75,28 +78,35 @@ def mount(pod: Object, container: Mapping[str, Any], folder: Path, claims: Claim
     return Root(root, tuple(paths))
 
 
-def config_map_folder(folder: Path, volume: str) -> Path:
-    """Where the files of a pod's ConfigMap volume are kept fresh."""
+def volume_folder(folder: Path, volume: str) -> Path:
+    """Where the files of a pod's ConfigMap or Secret volume are kept fresh, or an emptyDir lies."""
     return folder / "volumes" / volume
 
 
-def write_config_map(folder: Path, config_map: Object) -> None:
-    """Make a folder's files equal to a ConfigMap's data; unchanged files are not touched."""
-    data: dict[str, str] = config_map.get("data") or {}
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, text in data.items():
+def write_files(folder: Path, files: Mapping[str, str]) -> None:
+    """Make a folder's files equal to a ConfigMap's or Secret's; unchanged files are not touched."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for name, text in files.items():
         path = folder / name
         if not path.is_file() or path.read_text() != text:
             write_atomically(path, text)
     for path in folder.iterdir():
-        if path.name not in data and not path.name.startswith("."):
+        if path.name not in files and not path.name.startswith("."):
             path.unlink()
 
 
 def config_map_volumes(pod: Object) -> dict[str, str]:
     """Volume name -> ConfigMap name."""
-    volumes = pod["spec"].get("volumes") or []
-    return {volume["name"]: volume["configMap"]["name"] for volume in volumes if "configMap" in volume}
+    return {item["name"]: item["configMap"]["name"] for item in _volumes(pod) if "configMap" in item}
+
+
+def secret_volumes(pod: Object) -> dict[str, str]:
+    """Volume name -> Secret name."""
+    return {item["name"]: item["secret"]["secretName"] for item in _volumes(pod) if "secret" in item}
+
+
+def _volumes(pod: Object) -> list[dict[str, Any]]:
+    return list(pod["spec"].get("volumes") or [])
 
 
 def _source(volumes: Mapping[str, Mapping[str, Any]], name: str, folder: Path, claims: Claims) -> Path:
@@ -107,8 +117,8 @@ def _source(volumes: Mapping[str, Mapping[str, Any]], name: str, folder: Path, c
         return claims.folder(volume["persistentVolumeClaim"]["claimName"])
     if "hostPath" in volume:
         return Path(volume["hostPath"]["path"])
-    if "configMap" in volume or "emptyDir" in volume:
-        path = config_map_folder(folder, name)
+    if not _FILES.isdisjoint(volume):
+        path = volume_folder(folder, name)
         path.mkdir(parents=True, exist_ok=True)
         return path
     kind = next((key for key in volume if key != "name"), "unknown")
