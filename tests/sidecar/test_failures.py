@@ -62,7 +62,7 @@ async def test_an_engine_that_refuses_the_connection_is_skipped(three: Cascade, 
 async def test_a_stream_that_fails_before_it_decides_is_mended_by_the_next_agent(
     three: Cascade, script: Script, reason: str
 ) -> None:
-    three.publish(with_timeouts(three.table(), first_byte=0.2, idle=0.2))
+    three.publish(with_timeouts(three.table(), first_byte=0.5, idle=0.5))
     three.scripts(script, "four", "unused")
     response = await three.ask(stream=True)
     assert await response.read() == b"".join(stream_of("four"))
@@ -158,7 +158,7 @@ async def test_the_chains_deadline_bounds_a_whole_reply(three: Cascade) -> None:
 async def test_a_stream_that_breaks_after_the_commit_ends_with_an_error_event(
     three: Cascade, who: str, then: str
 ) -> None:
-    three.publish(with_timeouts(three.table(), idle=0.2))
+    three.publish(with_timeouts(three.table(), idle=0.5))
     pieces = [delta(content="the answer "), delta(content="is")]
     breaking = Script(pieces=pieces, then=then, gap=0.01)
     three.scripts(breaking if who == "small" else REFUSAL, breaking, "unused")
