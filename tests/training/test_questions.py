@@ -109,5 +109,5 @@ def test_an_evaluation_question_never_trains(tmp_path: Path) -> None:
 
 def test_too_few_questions_to_split_is_an_error(tmp_path: Path) -> None:
     source = write(tmp_path / "q.jsonl", [good(1)])
-    with pytest.raises(DatasetError, match="evaluate.holdout"):
+    with pytest.raises(DatasetError, match=r"evaluate\.holdout"):
         split_questions(config(source, EvaluateConfig()), tmp_path)

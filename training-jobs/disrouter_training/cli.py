@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from disrouter_training.stop import StopSignal
 
 EXIT_FAILED = 1
 EXIT_INTERRUPTED = 75
+SMALLER = "lower collect.batchSize, sft.batchSize or rl.promptsPerStep, or give the Job more memory"
 PVC_ROOT_VARIABLE = "DISROUTER_PVC_ROOT"
 TERMINATION_LOG = "DISROUTER_TERMINATION_LOG"
 """Environment variable: the file whose content the kubelet reports as the container's last message."""
@@ -36,8 +38,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _end(str(error), EXIT_INTERRUPTED)
     except (DisrouterError, ValueError) as error:
         return _end(str(error), EXIT_FAILED)
-    except (OSError, MemoryError, RuntimeError) as error:
-        return _end(f"{type(error).__name__}: {error}", EXIT_FAILED)
+    except MemoryError as error:
+        return _end(f"out of memory: {error}; {SMALLER}", EXIT_FAILED)
+    except Exception as error:
+        if "out of memory" in str(error):
+            return _end(f"{error}; {SMALLER}", EXIT_FAILED)
+        traceback.print_exc()
+        return _end(f"unexpected {type(error).__name__}: {error}; the log has the whole trace", EXIT_FAILED)
 
 
 def write_termination_message(text: str) -> None:

@@ -36,7 +36,7 @@ class Question(BaseModel):
     grader: Grader = Grader.EXACT
     family: str | None = None
     kind: str | None = None
-    difficulty: float | None = None
+    difficulty: float | str | None = None
 
     @property
     def user(self) -> str:
