@@ -11,7 +11,7 @@ from offline_pool.world import RELATIONS, Example, World
 HELD_OUT: Final = ("food", "count")
 """Families that pretraining shows and self-awareness training never does: one of each kind."""
 SPLITS: Final[dict[str, tuple[int, int]]] = {
-    "train": (260, 140),
+    "train": (375, 125),
     "dev": (50, 25),
     "test": (100, 50),
     "heldout": (200, 100),
