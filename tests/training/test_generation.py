@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from disrouter.scenario import Scenario
 from disrouter_training.errors import Interrupted
 from disrouter_training.generation import Sampling, TransformersGenerator

@@ -25,7 +25,7 @@ class Sampling:
     """How replies are drawn. Temperature 0 is greedy."""
 
     def __init__(self, *, samples: int, temperature: float, max_new_tokens: int, batch_size: int) -> None:
-        self.samples, self.temperature = samples, temperature
+        self.samples, self.temperature = samples, float(temperature)
         self.max_new_tokens, self.batch_size = max_new_tokens, batch_size
 
     @property
