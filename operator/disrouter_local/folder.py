@@ -33,8 +33,6 @@ class Folder:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        root.mkdir(parents=True, exist_ok=True)
-        root.chmod(0o700)
         self._counter = root / "version"
         self._lock = root / "lock"
 
@@ -48,7 +46,9 @@ class Folder:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Exclude every other writer, in this process or another."""
+        """Exclude every other writer, in this process or another. The first one makes the folder."""
+        if not self.root.exists():
+            self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
         with self._lock.open("a") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield

@@ -131,10 +131,12 @@ async def test_an_unknown_kind_is_rejected(store: Store) -> None:
         await store.apply({"apiVersion": "v1", "kind": "Banana", "metadata": {"name": "b"}})
 
 
-def test_secrets_lie_in_a_private_folder(tmp_path: Path) -> None:
-    Store(Folder(tmp_path / "objects"))
+async def test_the_folder_is_made_by_the_first_write_and_private(tmp_path: Path) -> None:
+    store = Store(Folder(tmp_path / "objects"))
+    assert await store.list(SECRETS, None) == []
+    assert not (tmp_path / "objects").exists()
+    await store.apply({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}})
     assert (tmp_path / "objects").stat().st_mode & 0o077 == 0
-    assert SECRETS.plural == "secrets"
 
 
 WRITER = """
