@@ -36,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return int(arguments.handler(arguments) or 0)
     except Interrupted as error:
         return _end(str(error), EXIT_INTERRUPTED)
-    except (DisrouterError, ValueError) as error:
+    except DisrouterError as error:
         return _end(str(error), EXIT_FAILED)
     except MemoryError as error:
         return _end(f"out of memory: {error}; {SMALLER}", EXIT_FAILED)

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from disrouter.artifacts import RUN_FILE, RunConfig, RunLayout, Stage, write_atomically
-from disrouter.uris import PVC_ROOT, local_path
+from disrouter.uris import PVC_ROOT
+from disrouter_training.places import resolve
 from disrouter_training.progress import Clock, Progress, Say, say_on_stderr
 from disrouter_training.stop import StopSignal
 
@@ -53,7 +54,7 @@ class Job:
 
     def base_model(self) -> str:
         """What transformers loads as the agent's base model."""
-        return local_path(self.config.model, self.pvc_root)
+        return resolve(self.config.model, self.pvc_root)
 
     def seed(self, *parts: object) -> int:
         """A seed of its own for each part of the work, so that resuming in the middle changes nothing."""

@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from disrouter.artifacts import DatasetSource
-from disrouter.uris import local_path
 from disrouter_training.errors import DatasetError
 from disrouter_training.grading import Grader, number_in
+from disrouter_training.places import resolve
 
 MAX_TEXT = 200_000
 """Characters of a question; far above any context window here, far below what would fill the memory."""
@@ -71,7 +71,7 @@ class Source:
 def read_source(source: DatasetSource, pvc_root: Path) -> Source:
     """Read one dataset. Raises DatasetError if it is not there, empty, or more bad than MAX_BAD_SHARE."""
     if source.file is not None:
-        path = Path(local_path(source.file, pvc_root))
+        path = Path(resolve(source.file, pvc_root))
         name, rows = source.file, _file_rows(path)
     else:
         name, rows = str(source.id), _hub_rows(source)

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from disrouter.artifacts import RunConfig, RunLayout, Stage, write_atomically
-from disrouter.uris import local_path
 from disrouter_training.cascade import Terminal, Trained, score
 from disrouter_training.errors import TrainingError
 from disrouter_training.evaluate import PREDICTIONS_FILE, read_evaluation
 from disrouter_training.generation import Sampling, TransformersGenerator
 from disrouter_training.grading import is_correct
+from disrouter_training.places import resolve
 from disrouter_training.prompts import forced
 from disrouter_training.shards import read_rows, shard
 from disrouter_training.split import split_questions
@@ -58,7 +58,7 @@ def _terminal(request: Request, stop: StopSignal) -> Terminal:
     run = request.runs[0]
     questions = split_questions(run, request.pvc_root).evaluation
     model = request.terminal_model
-    name = local_path(model, request.pvc_root) if "://" in model else str(Path(model).absolute())
+    name = resolve(model, request.pvc_root) if "://" in model else str(Path(model).absolute())
     collect = run.collect
     sampling = Sampling(samples=1, temperature=0, max_new_tokens=collect.max_new_tokens, batch_size=collect.batch_size)
     generator = TransformersGenerator(name, stop)

@@ -31,6 +31,7 @@ from disrouter_training.shards import read_rows
 from disrouter_training.trainer import (
     Watcher,
     common_arguments,
+    drop_checkpoints,
     last_checkpoint,
     micro_batch,
     train,
@@ -56,6 +57,7 @@ def rl(job: Job) -> None:
     trainer = _trainer(job, folder, questions, metrics, watcher)
     train(trainer, folder, Stage.RL, progress, job.say)
     job.finish(Stage.RL, {"steps": config.steps, "last": metrics.last_steps()}, started)
+    drop_checkpoints(folder)
 
 
 def schedule(questions: Sequence[Question], count: int, rng: random.Random) -> Iterator[tuple[int, Scenario]]:

@@ -17,7 +17,7 @@ from disrouter_training.job import Job
 from disrouter_training.model import load_model, load_tokenizer
 from disrouter_training.prompts import free
 from disrouter_training.sft_data import Example, build
-from disrouter_training.trainer import Watcher, common_arguments, micro_batch, train
+from disrouter_training.trainer import Watcher, common_arguments, drop_checkpoints, micro_batch, train
 
 QUESTIONS_FILE = "questions.jsonl"
 """The training questions, passed on to the RL stage."""
@@ -48,6 +48,7 @@ def sft(job: Job) -> None:
         "scenarios": {share.scenario: share.summary() for share in shares},
     }
     job.finish(Stage.SFT, metrics, started)
+    drop_checkpoints(folder)
 
 
 def _trainer(job: Job, folder: Path, examples: list[Example], steps: int, watcher: Watcher) -> Any:

@@ -108,4 +108,8 @@ def train(trainer: Any, folder: Path, stage: str, progress: Progress, say: Say) 
     trainer.save_model(str(weights))
     trainer.processing_class.save_pretrained(str(weights))
     (weights / "training_args.bin").unlink(missing_ok=True)
+
+
+def drop_checkpoints(folder: Path) -> None:
+    """After the stage is marked complete, and not before: until then they are all that a new start has."""
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)
