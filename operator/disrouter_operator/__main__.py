@@ -106,6 +106,7 @@ def main() -> int:
     """Entry point; a wrong flag or lost leadership is one line and exit status 1."""
     flags = arguments(sys.argv[1:], os.environ)
     logging.basicConfig(level=flags.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logging.getLogger("kopf").setLevel(logging.WARNING)  # it reports each watch event at INFO
     try:
         asyncio.run(run(flags))
     except DisrouterError as error:

@@ -61,5 +61,5 @@ async def watch(enqueue: Enqueue, namespaces: Sequence[str], stop: asyncio.Event
 
 
 async def _login(**kwargs: Any) -> kopf.ConnectionInfo | None:
-    """The pod's service account in a cluster, else the kubeconfig."""
+    """The pod's service account in a cluster, else the kubeconfig (a token or a certificate, no plugin)."""
     return kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)

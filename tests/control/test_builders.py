@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -30,7 +31,7 @@ def _service(manifest: Object, agent: int, run: str | None = None) -> Object:
     return inference.inference_service(owner, owner.spec.agents[agent], run, SIDECAR)
 
 
-VARIANTS = {
+VARIANTS: dict[str, Callable[[], Object]] = {
     "isvc_hub_model": lambda: _service(example(), 0),
     "isvc_claim_autoscaled": lambda: _service(example(), 1),
     "isvc_trained_weights": lambda: _service(example(), 0, RUN),
@@ -76,7 +77,8 @@ def test_kserves_own_models_know_every_field(monkeypatch: pytest.MonkeyPatch) ->
     for name, build in VARIANTS.items():
         manifest = build()
         with ApiClient() as client:
-            model = client.deserialize(SimpleNamespace(data=json.dumps(manifest)), "V1beta1InferenceService")
+            answer = SimpleNamespace(data=json.dumps(manifest))
+            model = client.deserialize(answer, "V1beta1InferenceService")
             assert client.sanitize_for_serialization(model) == manifest, name
 
 

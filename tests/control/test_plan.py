@@ -411,3 +411,64 @@ async def test_a_pod_that_cannot_start_is_named() -> None:
     await scene.run()
     assert "no such image" in scene.condition("AgentsReady")["message"]
     assert "stage 1 of 4" in scene.agent("small")["message"]
+
+
+async def test_a_model_that_moves_to_a_provider_keeps_serving_until_it_is_drained() -> None:
+    scene = Scene(clusters.example())
+    await scene.run()
+    manifest = clusters.example()
+    medium = manifest["spec"]["agents"][1]
+    del medium["model"], medium["selfAwareness"]
+    medium["external"] = {"url": "https://api.example.com/v1", "model": "middle"}
+    scene.kube.put(manifest)
+    await scene.run()
+    assert "qwen-medium" in scene.kube.names(INFERENCE_SERVICES)
+    assert "qwen-medium" in scene.kube.names(DEPLOYMENTS)
+    assert scene.table().agents["medium"].url == "http://qwen-medium.default.svc.cluster.local"
+    assert scene.agent("medium")["drainingSince"]
+    scene.now += timedelta(seconds=90)
+    await scene.run()
+    assert "qwen-medium" not in scene.kube.names(INFERENCE_SERVICES)
+    assert "drainingSince" not in scene.agent("medium")
+
+
+async def test_a_knative_agent_is_addressed_as_knative_does_and_ready_by_its_revision() -> None:
+    scene = Scene(clusters.example(deploymentMode="Knative"))
+    await scene.run()
+    assert scene.table().agents["small"].url == "http://qwen-small.default.svc.cluster.local"
+    status = clusters.ready_status("http://qwen-medium.default.svc.cluster.local/v1")
+    for latest, phase in (("r2", "Promoting"), ("r1", "Ready")):
+        if phase == "Promoting":
+            await scene.train("medium", 0.1)
+        status["components"] = {"predictor": {"latestCreatedRevision": latest, "latestReadyRevision": "r1"}}
+        scene.kube.set_status(INFERENCE_SERVICES, "qwen-medium", status)
+        await scene.run()
+        assert scene.agent("medium")["phase"] == phase
+    assert scene.agent("medium")["url"] == "http://qwen-medium.default.svc.cluster.local"
+
+
+async def test_a_result_that_is_no_evaluation_is_a_failure_with_a_remedy() -> None:
+    scene = Scene(clusters.example())
+    for stage in Stage:
+        await scene.run()
+        scene.end_job("small", stage, clusters.complete(), "{}" if stage is Stage.EVALUATE else "")
+    await scene.run()
+    assert scene.agent("small")["phase"] == "EvaluatingFailed"
+    assert "delete it to retry" in scene.agent("small")["message"]
+
+
+async def test_a_cascade_that_is_gone_or_going_is_left_to_the_garbage_collector() -> None:
+    scene = Scene(clusters.example())
+    scene.kube.one(CASCADES, "qwen")["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    assert await scene.run() is None
+    assert await reconcile(scene.kube, Key("default", "none"), SETTINGS, lambda: scene.now) is None
+    assert scene.kube.writes == []
+
+
+async def test_promotion_changes_the_pods_of_that_agent_alone() -> None:
+    scene = Scene(clusters.example())
+    await scene.run()
+    scene.kube.writes.clear()
+    await scene.train("small", 0.1)
+    applied = [name for verb, kind, name in scene.kube.writes if (verb, kind) == ("apply", "InferenceService")]
+    assert applied == ["qwen-small"]

@@ -70,7 +70,8 @@ def service_account(plane: ControlPlane, folder: Path) -> Path:
 @contextmanager
 def running(kubeconfig: Path, options: Options) -> Iterator[Operator]:
     """An operator in a thread of its own; Kopf reads KUBECONFIG, which the caller sets."""
-    started, box = threading.Event(), []
+    started = threading.Event()
+    box: list[Any] = []
 
     async def main() -> None:
         stop = asyncio.Event()

@@ -1,0 +1,96 @@
+"""The adapter's promises on a real API server, above all those of server-side apply."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from disrouter_operator.drift import satisfies
+from disrouter_operator.errors import Conflict, Rejected, Unreachable
+from disrouter_operator.inference import inference_service
+from disrouter_operator.kube_api import ApiServer
+from disrouter_operator.resources import CASCADES, CONFIG_MAPS, INFERENCE_SERVICES, PODS, Object
+from support import clusters, operators
+from support.controlplane import ControlPlane
+
+pytestmark = pytest.mark.controlplane
+
+
+@pytest.fixture
+async def kube(plane: ControlPlane) -> AsyncIterator[ApiServer]:
+    async with await operators.api_client(plane.kubeconfig) as client:
+        yield ApiServer(client)
+
+
+def _config_map(name: str, **data: str) -> Object:
+    metadata = {"name": name, "namespace": "default", "labels": {"test": "kube-api"}}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}
+
+
+async def test_apply_removes_what_is_wanted_no_more_and_drift_sees_it(kube: ApiServer) -> None:
+    live = await kube.apply(_config_map("one", a="1", b="2"))
+    assert satisfies(live, _config_map("one", a="1", b="2"))
+    assert not satisfies(live, _config_map("one", a="1"))
+    live = await kube.apply(_config_map("one", a="1"))
+    assert live["data"] == {"a": "1"}
+    assert (await kube.apply(_config_map("one", a="1")))["metadata"]["resourceVersion"] == live["metadata"][
+        "resourceVersion"
+    ]
+
+
+async def test_an_inference_service_that_was_just_applied_is_not_drift(kube: ApiServer) -> None:
+    for rollout in ("surge", "recreate"):
+        owner = clusters.cascade(clusters.example(rollout=rollout))
+        desired = inference_service(owner, owner.spec.agents[1], None, "sidecar:test")
+        desired["metadata"].pop("ownerReferences")  # the garbage collector would follow an owner that is not there
+        live = await kube.apply(desired)
+        assert satisfies(live, desired), rollout
+        assert "status" not in live
+    assert "rollingUpdate" not in live["spec"]["predictor"]["deploymentStrategy"]
+    await kube.delete(INFERENCE_SERVICES, "default", desired["metadata"]["name"])
+
+
+async def test_lists_carry_kinds_and_follow_labels(kube: ApiServer) -> None:
+    await kube.apply(_config_map("two"))
+    found = await kube.list(CONFIG_MAPS, None, {"test": "kube-api"})
+    assert {(obj["apiVersion"], obj["kind"]) for obj in found} == {("v1", "ConfigMap")}
+    assert await kube.list(PODS, "default", {"test": "kube-api"}) == []
+
+
+async def test_a_status_is_replaced_whole_and_only_on_the_version_that_was_read(kube: ApiServer) -> None:
+    manifest: Any = clusters.example()
+    manifest["metadata"]["name"] = "statused"
+    live = await kube.create(manifest)
+    live = await kube.patch_status(live | {"status": {"url": "http://x", "agentsReady": "1/2"}})
+    newer = await kube.patch_status(live | {"status": {"agentsReady": "2/2"}})
+    assert newer["status"] == {"agentsReady": "2/2"}
+    assert newer["metadata"]["generation"] == 1
+    with pytest.raises(Conflict):
+        await kube.patch_status(live | {"status": {}})
+    await kube.delete(CASCADES, "default", "statused", uid=live["metadata"]["uid"])
+
+
+async def test_missing_is_none_and_deleting_it_is_fine(kube: ApiServer) -> None:
+    assert await kube.get(CONFIG_MAPS, "default", "nothing") is None
+    await kube.delete(CONFIG_MAPS, "default", "nothing")
+
+
+async def test_another_uid_is_spared(kube: ApiServer) -> None:
+    await kube.apply(_config_map("three"))
+    await kube.delete(CONFIG_MAPS, "default", "three", uid="00000000-0000-0000-0000-000000000000")
+    assert await kube.get(CONFIG_MAPS, "default", "three") is not None
+
+
+async def test_a_refusal_carries_the_api_servers_words(kube: ApiServer) -> None:
+    wrong = clusters.example()
+    wrong["spec"]["agents"][0]["cost"] = 7
+    with pytest.raises(Rejected, match="should be less than or equal to 1"):
+        await kube.apply(wrong)
+
+
+async def test_no_answer_is_unreachable(kube: ApiServer) -> None:
+    kube._client.configuration.host = "https://127.0.0.1:1"
+    with pytest.raises(Unreachable):
+        await kube.get(CONFIG_MAPS, "default", "x")

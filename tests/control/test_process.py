@@ -1,0 +1,127 @@
+"""The operator as a process: flags, probe, metrics, election."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import urllib.request
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from disrouter_operator.__main__ import arguments, options
+from disrouter_operator.errors import InvalidSettings, LeadershipLost
+from disrouter_operator.kube_api import ApiServer
+from disrouter_operator.leader import Election
+from disrouter_operator.metrics import Metrics, Pulse, application, serve
+from disrouter_operator.resources import LEASES
+from support import clusters, operators
+from support.controlplane import ControlPlane
+
+
+def test_flags_outrank_the_environment_which_outranks_defaults() -> None:
+    env = {"DISROUTER_SIDECAR_IMAGE": "from/env:1", "DISROUTER_NAMESPACES": "a, b,"}
+    chosen = options(arguments(["--port=9000", "--training-image=from/flag:1"], env))
+    assert chosen.settings.sidecar_image == "from/env:1"
+    assert chosen.settings.training_image == "from/flag:1"
+    assert chosen.namespaces == ("a", "b")
+    assert chosen.port == 9000
+
+
+@pytest.mark.parametrize("port", ["http", "-1", "70000"])
+def test_a_wrong_port_is_named(port: str) -> None:
+    with pytest.raises(InvalidSettings, match="--port"):
+        options(arguments([f"--port={port}"], {}))
+
+
+async def test_the_probe_fails_when_no_pass_runs_any_more() -> None:
+    now = 0.0
+    pulse, metrics = Pulse(monotonic=lambda: now, stale_after=10), Metrics()
+    async with serve(application(pulse, metrics), "127.0.0.1", 0) as port:
+        assert await _get(port, "/healthz") == 200
+        now = 11.0
+        assert await _get(port, "/healthz") == 503
+        pulse.beat()
+        assert await _get(port, "/healthz") == 200
+        assert await _get(port, "/metrics") == 200
+
+
+@pytest.mark.controlplane
+async def test_one_candidate_leads_and_the_next_takes_over_only_when_it_is_silent(plane: ControlPlane) -> None:
+    now = 0.0
+
+    async def sleep(seconds: float) -> None:
+        nonlocal now
+        now += seconds
+        await asyncio.sleep(0)
+
+    async with await operators.api_client(plane.kubeconfig) as client:
+        kube = ApiServer(client)
+
+        def candidate(name: str) -> Election:
+            clock = lambda: datetime.now(UTC)  # noqa: E731
+            return Election(kube, "default", name, "test", clock=clock, monotonic=lambda: now, sleep=sleep)
+
+        first, second = candidate("first"), candidate("second")
+        await first.acquire()
+        tries = 0
+
+        def renew() -> None:
+            nonlocal tries
+            tries += 1
+
+        await second.acquire(renew)
+        assert tries >= 4, "it waited for the whole duration of the lease"
+        lease = await kube.get(LEASES, "default", "test")
+        assert lease is not None
+        assert lease["spec"]["holderIdentity"] == "second"
+        with pytest.raises(LeadershipLost, match="took the lease"):
+            await first.hold()
+        await second.release()
+        assert await kube.get(LEASES, "default", "test") is None
+
+
+@pytest.mark.controlplane
+def test_the_process_leads_reconciles_and_hands_the_lease_back_on_sigterm(plane: ControlPlane, tmp_path: Path) -> None:
+    namespace = "process"
+    plane.kubectl("create", "namespace", namespace)
+    env = os.environ | {
+        "KUBECONFIG": str(plane.kubeconfig),
+        "DISROUTER_NAMESPACES": namespace,
+        "DISROUTER_LEASE_NAMESPACE": namespace,
+        "DISROUTER_OPERATOR_PORT": "0",
+        "DISROUTER_OPERATOR_HOST": "127.0.0.1",
+    }
+    log = (tmp_path / "operator.log").open("wb")
+    process = subprocess.Popen([sys.executable, "-m", "disrouter_operator"], env=env, stdout=log, stderr=log)
+    try:
+        manifest: Any = clusters.example()
+        manifest["metadata"]["namespace"] = namespace
+        plane.apply(manifest)
+        plane.wait("the status", lambda: "status" in plane.get("src", namespace, "qwen"))
+        assert plane.get("lease", namespace, "disrouter-operator")["spec"]["holderIdentity"]
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0, (tmp_path / "operator.log").read_text()
+        assert plane.get("lease", namespace)["items"] == []
+    finally:
+        process.kill()
+        process.wait()
+        log.close()
+    assert "Traceback" not in (tmp_path / "operator.log").read_text()
+
+
+async def _get(port: int, path: str) -> int:
+    def ask() -> int:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as response:
+                return int(response.status)
+        except urllib.error.HTTPError as error:
+            error.close()
+            return error.code
+
+    return await asyncio.to_thread(ask)
