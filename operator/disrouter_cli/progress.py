@@ -119,7 +119,8 @@ def _agent_line(agent: dict[str, Any]) -> str:
 
 
 def _ready_line(cascade: Object, ready: dict[str, Any]) -> str:
+    status = cascade.get("status") or {}
     if ready["status"] == "True":
-        agents = (cascade.get("status") or {}).get("agentsReady", "")
-        return f"Ready, agents {agents}"
-    return f"not ready: {ready['reason']} - {ready.get('message', '')}"
+        return f"Ready, agents {status.get('agentsReady', '')}"
+    details = "" if status.get("agents") else f" - {ready.get('message', '')}"  # the agents' own lines say more
+    return f"not ready: {ready['reason']}{details}"

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from disrouter_local.objects import key_of
+from disrouter_operator.errors import KubeError
 from disrouter_operator.resources import Object, Resource, resource_of
 
 
@@ -92,9 +93,11 @@ def _folder(resource: Resource) -> str:
 def _read(path: Path) -> Record | None:
     try:
         content = json.loads(path.read_bytes())
+        return Record(content["object"], content["applied"])
     except FileNotFoundError:
         return None
-    return Record(content["object"], content["applied"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise KubeError(f"{path} is damaged ({error!r}); delete it, and apply the manifest again") from None
 
 
 def _replace(path: Path, text: str) -> None:

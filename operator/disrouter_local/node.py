@@ -70,6 +70,8 @@ class Node:
                 self.wake()
             except KubeError as error:
                 logger.warning("%s; trying again", error)
+            except Exception:  # one odd object must not end everybody's processes
+                logger.exception("a step failed; trying again")
             await asyncio.sleep(SETTLE_SECONDS)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._woken.wait(), RESYNC_SECONDS)

@@ -26,6 +26,8 @@ POLL_SECONDS = 0.1
 """How often the store's version is looked at: one small file."""
 PASS_SECONDS = 10.0
 """A pass over every cascade at least this often."""
+KEPT_LOGS = 100
+"""Pods whose logs are kept over a restart of the runtime."""
 SMALL_MACHINE = 4
 """Cores up to which every process is held to one thread, so that agents and training share the machine."""
 
@@ -59,6 +61,13 @@ def build_host(state: StateFolder, options: Options, environ: Mapping[str, str],
     )
 
 
+def prune_logs(logs: Path, keep: int = KEPT_LOGS) -> None:
+    """Delete the logs of all but the newest pods."""
+    folders = sorted((path for path in logs.glob("*") if path.is_dir()), key=lambda path: path.stat().st_mtime)
+    for folder in folders[: max(0, len(folders) - keep)]:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 class Runtime:
     """Runs until `stop` is called; then every process has ended."""
 
@@ -76,7 +85,9 @@ class Runtime:
         """Hold the state folder and work. Raises AlreadyRunning at once if somebody else holds it."""
         volumes = {name: str(path) for name, path in self._options.volumes.items()}
         with self._state.held({"pid": os.getpid(), "volumes": volumes}):
+            self._state.remember(self._options.volumes)
             shutil.rmtree(self._state.pods, ignore_errors=True)  # left by a runtime that was killed
+            prune_logs(self._state.logs)
             host = build_host(self._state, self._options, os.environ, self._clock)
             logger.info("runtime %d on %s, engine %s", os.getpid(), self._state.root, host.engine.name)
             services = ServicePorts(self._state.ports)

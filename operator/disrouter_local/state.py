@@ -54,6 +54,16 @@ class StateFolder:
     def runtime(self) -> Path:
         return self.root / "runtime.json"
 
+    def volumes(self) -> dict[str, Path]:
+        """Folders of claims as they were named last."""
+        content = _json(self.root / "volumes.json") or {}
+        return {str(name): Path(path) for name, path in content.items()}
+
+    def remember(self, volumes: Mapping[str, Path]) -> None:
+        """Keep the folders of claims for the next runtime: without them it would train and serve elsewhere."""
+        text = json.dumps({name: str(path) for name, path in volumes.items()}, indent=1)
+        write_atomically(self.root / "volumes.json", text + "\n")
+
     def store(self) -> Store:
         """The objects, shared with every other process that opens them."""
         return Store(Folder(self.root / "objects"))
@@ -96,11 +106,16 @@ class StateFolder:
         return None
 
     def _published(self) -> dict[str, Any] | None:
-        try:
-            content = json.loads(self.runtime.read_bytes())
-        except (FileNotFoundError, ValueError):
-            return None
-        return content if isinstance(content, dict) else None
+        return _json(self.runtime)
+
+
+def _json(file: Path) -> dict[str, Any] | None:
+    """An object from a file that this program wrote; None if it is missing or damaged."""
+    try:
+        content = json.loads(file.read_bytes())
+    except (FileNotFoundError, ValueError):
+        return None
+    return content if isinstance(content, dict) else None
 
 
 def _lock(file: IO[str]) -> bool:

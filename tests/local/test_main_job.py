@@ -162,10 +162,11 @@ def test_agents_come_and_go_while_every_request_is_answered(home: Home) -> None:
     assert not any(alive(pid) for pid in before.values())
 
 
-def test_ctrl_c_ends_everything_cleanly(home: Home) -> None:
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_ends_everything_cleanly(home: Home, stop: signal.Signals) -> None:
     up = home.start(home.write(PROVIDER))
     pids = _ready(home)
-    up.send_signal(signal.SIGINT)
+    up.send_signal(stop)
     told, _ = up.communicate(timeout=30)
     assert up.returncode == 130
     assert "READY   http://127.0.0.1:" in told

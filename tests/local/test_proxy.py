@@ -127,7 +127,7 @@ async def test_a_slow_reader_holds_the_sender_back(forwarder: tuple[Forwarder, i
     made, port = forwarder
     backend, sent = ports.lease("backend"), 0
 
-    async def pour(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def pour(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         nonlocal sent
         for _ in range(2000):
             writer.write(b"x" * 65536)

@@ -6,14 +6,16 @@ examples:
   disrouter up --detach && disrouter apply -f cascade.yaml && disrouter wait
 
 In the foreground it tells what happens; Ctrl-C stops everything. `pvc://NAME/path` in a manifest is a path below the
-folder of --volume NAME=DIR, or of <state>/volumes/NAME. The engine is vLLM where it is installed (DISROUTER_VLLM_PYTHON
-names its interpreter where that is another one), else `transformers serve`; DISROUTER_ENGINE overrules the choice.
+folder of --volume NAME=DIR (remembered for the next `up`), or of <state>/volumes/NAME. The engine is vLLM where it is
+installed (DISROUTER_VLLM_PYTHON names its interpreter where that is another one), else `transformers serve`;
+DISROUTER_ENGINE overrules the choice.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -45,15 +47,16 @@ def run(args: argparse.Namespace) -> int:
     from disrouter_cli import manifests
     from disrouter_cli.commands.apply import apply_documents
 
-    volumes = parse_volumes(args.volume)
     documents = manifests.checked(args.file) if args.file else []
     state = state_folder(args)
+    volumes = state.volumes() | parse_volumes(args.volume)
     runtime = _start(state, volumes, args.max_jobs, detach=args.detach)
     try:
         apply_documents(state.store(), documents)
         if args.detach:
             print(f"runtime runs (pid {runtime.pid}), log {state.runtime_log}")
             return 0
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # a service manager's stop is a Ctrl-C
         return _narrate(state, runtime)
     finally:
         if not args.detach:
@@ -63,6 +66,8 @@ def run(args: argparse.Namespace) -> int:
 def _start(state: StateFolder, volumes: dict[str, Path], max_jobs: int, *, detach: bool) -> subprocess.Popen[bytes]:
     """Start the runtime and wait until it holds the state folder. Raises CliError with what it said."""
     from disrouter_local.errors import AlreadyRunning
+    from disrouter_local.guard import bound_log
+    from disrouter_local.process import LOG_LIMIT
 
     held = state.running()
     if held is not None:
@@ -71,6 +76,7 @@ def _start(state: StateFolder, volumes: dict[str, Path], max_jobs: int, *, detac
             "stop it with `disrouter down`, or choose another folder with --state"
         )
     state.logs.mkdir(parents=True, exist_ok=True)
+    bound_log(state.runtime_log, LOG_LIMIT)
     command = [sys.executable, "-m", "disrouter_local", f"--state={state.root}", f"--max-jobs={max_jobs}"]
     command += [f"--volume={name}={path}" for name, path in volumes.items()]
     command += [] if detach else ["--life-line"]
