@@ -3,7 +3,6 @@
 DisrouterError
 └── LocalError
     ├── AlreadyRunning   another runtime holds this state folder
-    ├── NotRunning       no runtime holds it
     ├── CannotStart      a process cannot be started as it is
     └── InvalidPod       a pod asks for what one machine cannot give
 """
@@ -19,10 +18,6 @@ class LocalError(DisrouterError):
 
 class AlreadyRunning(LocalError):
     """Another runtime holds the state folder."""
-
-
-class NotRunning(LocalError):
-    """No runtime holds the state folder."""
 
 
 class CannotStart(LocalError):

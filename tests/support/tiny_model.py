@@ -7,13 +7,13 @@ asked without one, as the last agent is, it answers both. So one model serves ev
 from __future__ import annotations
 
 from pathlib import Path
-
-import torch
-from tokenizers import AddedToken, pre_tokenizers
-from transformers import GenerationConfig, Qwen2Config, Qwen2ForCausalLM, Qwen2Tokenizer
+from typing import TYPE_CHECKING
 
 from disrouter.refusal import REFUSAL
 from disrouter.scenario import PROMPTED_SUFFIX, Scenario, instruct
+
+if TYPE_CHECKING:
+    from transformers import Qwen2ForCausalLM, Qwen2Tokenizer
 
 KNOWN, ANSWER = "What is two plus two?", "It is four."
 UNKNOWN, LAST_ANSWER = "Who lives in Cork?", "Tina lives in Cork."
@@ -29,6 +29,9 @@ _GOOD_LOSS = 1e-3
 
 def build(folder: Path) -> Path:
     """Train the model and save it with its tokenizer, for transformers and vLLM. Deterministic."""
+    import torch
+    from transformers import GenerationConfig
+
     torch.manual_seed(0)
     torch.set_num_threads(1)
     pairs = list(_lessons())
@@ -55,6 +58,9 @@ def _lessons() -> list[tuple[str, str]]:
 
 def _tokenizer() -> Qwen2Tokenizer:
     """Bytes, so that replies come in pieces; one token for each text of a prompt, so that prompts are short."""
+    from tokenizers import AddedToken, pre_tokenizers
+    from transformers import Qwen2Tokenizer
+
     vocabulary = {byte: index for index, byte in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}
     tokenizer = Qwen2Tokenizer(
         vocab=vocabulary,
@@ -73,6 +79,9 @@ def _tokenizer() -> Qwen2Tokenizer:
 
 
 def _train(tokenizer: Qwen2Tokenizer, pairs: list[tuple[str, str]]) -> Qwen2ForCausalLM:
+    import torch
+    from transformers import Qwen2Config, Qwen2ForCausalLM
+
     model = Qwen2ForCausalLM(
         Qwen2Config(
             vocab_size=len(tokenizer),
