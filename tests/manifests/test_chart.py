@@ -11,6 +11,9 @@ from typing import Any
 import pytest
 import yaml
 
+from support.controlplane import ControlPlane
+from support.operators import RULES
+
 ROOT = Path(__file__).parents[2]
 CHARTS = ROOT / "charts"
 pytestmark = pytest.mark.controlplane  # helm comes with the control plane's binaries
@@ -59,19 +62,38 @@ def test_the_operator_runs_restricted_and_knows_its_images() -> None:
     assert container["resources"]["requests"]
 
 
-def test_the_role_is_least_privilege() -> None:
-    (role,) = of_kind(render(), "ClusterRole")
-    allowed = {
+def allowed(rules: list[dict[str, Any]]) -> set[tuple[str, str, str]]:
+    """Every (group, resource, verb) that rules grant."""
+    return {
         (group, resource, verb)
-        for rule in role["rules"]
+        for rule in rules
         for group in rule["apiGroups"]
         for resource in rule["resources"]
         for verb in rule["verbs"]
     }
-    assert not [item for item in allowed if "*" in item]
-    assert not [item for item in allowed if item[1] == "secrets"]
-    assert ("disrouter.io", "selfroutingcascades", "delete") not in allowed
-    assert ("disrouter.io", "selfroutingcascades", "update") not in allowed
+
+
+def test_the_role_is_exactly_what_the_operator_is_tested_with() -> None:
+    (role,) = of_kind(render(), "ClusterRole")
+    assert allowed(role["rules"]) == allowed(RULES)
+    assert not [item for item in allowed(role["rules"]) if "*" in item or item[1] == "secrets"]
+
+
+def test_only_the_operators_own_lease_can_be_changed() -> None:
+    (role,) = of_kind(render(), "Role")
+    named = [rule for rule in role["rules"] if rule["verbs"] != ["create"]]
+    (deployment,) = of_kind(render(), "Deployment")
+    env = {item["name"]: item.get("value") for item in deployment["spec"]["template"]["spec"]["containers"][0]["env"]}
+    assert [rule["resourceNames"] for rule in named] == [[env["DISROUTER_LEASE_NAME"]]]
+
+
+@pytest.mark.parametrize("values", [(), ("--set", "watchNamespaces={default}")])
+def test_a_real_api_server_accepts_every_object(plane: ControlPlane, values: tuple[str, ...], tmp_path: Path) -> None:
+    manifests = tmp_path / "rendered.yaml"
+    manifests.write_text(yaml.safe_dump_all(render(*values)))
+    plane.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "disrouter"}})
+    out = plane.kubectl("apply", "--dry-run=server", "--filename", str(manifests))
+    assert out.count("(server dry run)") == len(render(*values))
 
 
 def test_named_namespaces_get_roles_and_the_cluster_none() -> None:

@@ -183,6 +183,12 @@ INVALID = (
         by_schema=True,
     ),
     Invalid(
+        "trained from s3",
+        lambda m: _agent(m, 1, model={"uri": "s3://bucket/qwen"}),
+        "spec.agents[1].model.uri",
+        "cannot be trained: Jobs read base models from hf:// or pvc://",
+    ),
+    Invalid(
         "min above max",
         lambda m: _agent(m, 1, replicas={"min": 4, "max": 2}),
         "spec.agents[1].replicas",

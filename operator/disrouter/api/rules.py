@@ -191,6 +191,13 @@ def _routes(spec: CascadeSpec) -> Iterator[Violation]:
 
 def _training(spec: CascadeSpec) -> Iterator[Violation]:
     for index, agent in enumerate(spec.agents):
+        trained = spec.awareness(index).mode is Awareness.TRAINED
+        if trained and agent.model is not None and agent.model.uri.startswith("s3://"):
+            yield Violation(
+                f"spec.agents[{index}].model.uri",
+                f"{agent.model.uri!r} cannot be trained: Jobs read base models from hf:// or pvc://; copy it to a "
+                f"claim, or set spec.agents[{index}].selfAwareness.mode to prompted",
+            )
         awareness = agent.self_awareness
         if awareness is not None and awareness.mode is Awareness.TRAINED and spec.training is None:
             yield Violation(
