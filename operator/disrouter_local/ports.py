@@ -67,7 +67,8 @@ class ServicePorts:
         """The Service's port, leased on first use."""
         key = f"{namespace}/{service}"
         if key not in self._ports:
-            self._ports[key] = self._pool.lease(key, self._remembered.get(key))
+            # The file's path, so that two runtimes with a cascade of one name begin to look at different places.
+            self._ports[key] = self._pool.lease(f"{self._file}:{key}", self._remembered.get(key))
             write_atomically(self._file, json.dumps({**self._remembered, **self._ports}, indent=1, sort_keys=True))
         return self._ports[key]
 
