@@ -1,0 +1,147 @@
+"""The offline pool: its question set is reproducible and fair, its shipped models know more the larger they are."""
+
+import json
+import sys
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+import pytest
+
+from disrouter.refusal import REFUSAL
+from disrouter.scenario import PROMPTED_SUFFIX, Scenario, instruct
+
+pytest.importorskip("torch")
+pytest.importorskip("transformers")
+
+POOL = Path(__file__).resolve().parents[2] / "examples" / "offline"
+sys.path.insert(0, str(POOL))
+
+from offline_pool import corpus, questions, tasks, texts, tokenizer, world  # noqa: E402
+from offline_pool.model import SIZES, load, respond  # noqa: E402
+
+NAMES = list(SIZES)
+ACCURACY = {"nano": (0.22, 0.42), "small": (0.37, 0.57), "medium": (0.5, 0.7), "large": (0.52, 0.72)}
+"""Greedy accuracy on 200 test questions: the README's figure give or take three standard errors."""
+
+Rows = list[dict[str, Any]]
+
+
+def rows_of(split: str) -> Rows:
+    """The shipped rows of one split."""
+    return questions.read_jsonl(POOL / "questions" / f"{split}.jsonl")
+
+
+def people_in(rows: Rows) -> set[str]:
+    """The people that knowledge questions name."""
+    known = world.World().names
+    texts_of = [row["question"] for row in rows if row["kind"] == "knowledge"]
+    return {name for name in known if any(name in text for text in texts_of)}
+
+
+def test_shipped_questions_are_what_the_script_writes(tmp_path: Path) -> None:
+    questions.write_questions(tmp_path)
+    for split in questions.SPLITS:
+        shipped = (POOL / "questions" / f"{split}.jsonl").read_text(encoding="utf-8")
+        assert (tmp_path / f"{split}.jsonl").read_text(encoding="utf-8") == shipped
+
+
+def test_every_row_has_the_fields_of_the_question_format() -> None:
+    kinds = {"id", "instruction", "question", "answer", "grader", "family", "kind", "difficulty"}
+    for split in questions.SPLITS:
+        for row in rows_of(split):
+            assert set(row) == kinds
+            assert row["grader"] == "exact"
+            assert row["kind"] in ("knowledge", "surface")
+            assert isinstance(row["difficulty"], int)
+            assert json.dumps(row).isascii()
+
+
+def test_ids_and_questions_are_unique_over_all_splits() -> None:
+    rows = [row for split in questions.SPLITS for row in rows_of(split)]
+    assert len({row["id"] for row in rows}) == len(rows)
+    assert len({row["question"] for row in rows}) == len(rows)
+
+
+def test_people_asked_about_in_one_split_are_in_no_other() -> None:
+    train, dev, test = (people_in(rows_of(split)) for split in ("train", "dev", "test"))
+    assert not train & dev
+    assert not train & test
+    assert not dev & test
+    assert not people_in(rows_of("heldout")) & (train | dev)
+
+
+def test_held_out_families_appear_in_the_held_out_split_alone() -> None:
+    held_out = rows_of("heldout")
+    assert {row["kind"] for row in held_out} == {"knowledge", "surface"}
+    families = {row["family"] for split in ("train", "dev", "test") for row in rows_of(split)}
+    assert not families & {row["family"] for row in held_out}
+
+
+@pytest.mark.parametrize("split", list(questions.SPLITS))
+def test_most_questions_are_about_knowledge(split: str) -> None:
+    assert mean(row["kind"] == "knowledge" for row in rows_of(split)) >= 0.6
+
+
+def test_worked_answers_follow_the_answer_template_and_hold_the_answer() -> None:
+    stream = corpus.Corpus(world.World(), seed=3)
+    for _ in range(500):
+        user, reply = stream.draw(1.0)
+        assert reply == REFUSAL or (reply.startswith(texts.THINK) and texts.final_answer(reply))
+        assert user.count("\n") == (2 if user.startswith("Scenario: ") else 1)
+
+
+def test_every_computation_is_right() -> None:
+    rows = {family: [r for r in rows_of("train") if r["family"] == family] for family in tasks.TASKS}
+    assert all(str(eval(r["question"][:-2])) == r["answer"] for r in rows["add"] + rows["multiply"])
+    assert all(r["question"].split(": ")[1][::-1] == r["answer"] for r in rows["reverse"])
+    assert all("".join(sorted(r["question"].split(": ")[1])) == r["answer"] for r in rows["sort"])
+
+
+@pytest.mark.parametrize("text", [None, "no template here", REFUSAL])
+def test_a_text_outside_the_template_has_no_final_answer(text: str | None) -> None:
+    assert texts.final_answer(text or "") is None
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_scenario_texts_are_single_tokens_of_every_shipped_tokenizer(name: str) -> None:
+    _, shipped = load(POOL / "models" / name)
+    phrases = [*(s.prompt for s in Scenario), PROMPTED_SUFFIX, REFUSAL, texts.THINK, texts.FINAL, *texts.INSTRUCTIONS]
+    for phrase in phrases:
+        ids = tokenizer.encode(shipped, phrase)
+        assert len(ids) == 1
+        assert shipped.decode(ids) == phrase
+
+
+def test_chat_template_gives_the_prompt_the_models_were_pretrained_on() -> None:
+    _, shipped = load(POOL / "models" / "nano")
+    user = [{"role": "user", "content": "Sort: cab"}]
+    for scenario in Scenario:
+        chat = instruct(user, scenario, prompted=True)
+        text = shipped.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)
+        line = f"{scenario.prompt}{PROMPTED_SUFFIX}\nSort: cab"
+        assert tokenizer.encode(shipped, text) == tokenizer.encode_prompt(shipped, line)
+        system = [{"role": "system", "content": scenario.prompt + PROMPTED_SUFFIX}, *user]
+        assert shipped.apply_chat_template(system, tokenize=False, add_generation_prompt=True) == text
+
+
+def test_shipped_models_know_more_the_larger_they_are() -> None:
+    """Medium and large are level within the error of this sample (see the README), so they are not ranked."""
+    rows = rows_of("test")[::3]
+    users = [f"{row['instruction']}\n{row['question']}" for row in rows]
+    accuracy = {}
+    for name in NAMES:
+        replies = respond(*load(POOL / "models" / name), users)
+        accuracy[name] = mean(texts.final_answer(r[0]) == row["answer"] for r, row in zip(replies, rows, strict=True))
+    assert accuracy["nano"] < accuracy["small"] < min(accuracy["medium"], accuracy["large"])
+    for name, (low, high) in ACCURACY.items():
+        assert low <= accuracy[name] <= high, accuracy
+
+
+def test_shipped_weights_are_half_precision_and_small() -> None:
+    weights = [POOL / "models" / name / "model.safetensors" for name in NAMES]
+    assert sum(path.stat().st_size for path in weights) < 4_000_000
+    for name in NAMES:
+        config = json.loads((POOL / "models" / name / "config.json").read_text(encoding="utf-8"))
+        assert config["dtype"] == "float16"
+        assert config["hidden_size"] == 32 * config["num_attention_heads"]
