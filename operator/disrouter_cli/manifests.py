@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import sys
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,12 +33,14 @@ class Document:
 
     @property
     def title(self) -> str:
-        metadata = self.content.get("metadata") or {}
+        metadata = self.content.get("metadata")
+        if not isinstance(metadata, dict):
+            return self.kind
         return f"{self.kind} {metadata.get('namespace', 'default')}/{metadata.get('name')}"
 
     def violations(self) -> list[Violation]:
-        """Broken rules; only cascades have any."""
-        return violations(self.content) if self.kind != SECRETS.kind else []
+        """Broken rules, each with field and remedy."""
+        return list(_secret_violations(self.content)) if self.kind == SECRETS.kind else violations(self.content)
 
 
 class _Loader(yaml.SafeLoader):
@@ -46,6 +49,8 @@ class _Loader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen: set[str] = set()
         for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise yaml.constructor.ConstructorError(None, None, "a key must be a plain word", key.start_mark)
             if key.value in seen:
                 raise yaml.constructor.ConstructorError(None, None, f"key {key.value!r} is given twice", key.start_mark)
             seen.add(key.value)
@@ -104,6 +109,29 @@ def _document(origin: str, content: Any) -> Document:
             f"{origin}: kind {content.get('kind')!r} is not applied here; use {names.KIND} or {SECRETS.kind}"
         )
     return document
+
+
+def _secret_violations(secret: dict[str, Any]) -> Iterator[Violation]:
+    """What a Secret needs to be kept and read here."""
+    if secret.get("apiVersion") != SECRETS.api_version:
+        yield Violation("apiVersion", f"is {secret.get('apiVersion')!r}; write {SECRETS.api_version}")
+    metadata = secret.get("metadata")
+    if not isinstance(metadata, dict) or not metadata.get("name"):
+        yield Violation("metadata.name", "is required; add it")
+    for field in ("data", "stringData"):
+        values = secret.get(field) or {}
+        if not isinstance(values, dict) or not all(isinstance(value, str) for value in values.values()):
+            yield Violation(field, "must map keys to strings; quote the values")
+        elif field == "data" and not all(map(_is_base64, values.values())):
+            yield Violation(field, "holds a value that is not base64 text; encode it, or use stringData")
+
+
+def _is_base64(text: str) -> bool:
+    try:
+        base64.b64decode(text, validate=True).decode()
+    except ValueError:
+        return False
+    return True
 
 
 def _where(error: yaml.YAMLError) -> str:

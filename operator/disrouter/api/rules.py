@@ -19,6 +19,8 @@ from disrouter.errors import InvalidCascade, Violation
 from disrouter.names import API_VERSION, KIND, MAX_CASCADE, MAX_NAMESPACE, is_dns_label
 from disrouter.routes import Awareness
 
+_TOP_LEVEL = ("apiVersion", "kind", "metadata", "spec", "status")
+
 
 def parse(manifest: Mapping[str, Any]) -> CascadeSpec:
     """The spec of a manifest that keeps every rule. Raises InvalidCascade with all violations."""
@@ -48,7 +50,17 @@ def _envelope(manifest: Mapping[str, Any]) -> Iterator[Violation]:
         yield Violation("apiVersion", f"is {manifest.get('apiVersion')!r}; write {API_VERSION}")
     if manifest.get("kind") != KIND:
         yield Violation("kind", f"is {manifest.get('kind')!r}; write {KIND}")
+    for field in sorted(map(str, manifest.keys() - _TOP_LEVEL)):
+        yield Violation(field, f"unknown field (known here: {', '.join(_TOP_LEVEL)}); remove it or correct its name")
     metadata = manifest.get("metadata") or {}
+    if not isinstance(metadata, Mapping):
+        yield Violation(
+            "metadata", f"is a {type(metadata).__name__}, not an object; write for example metadata: {{name: qwen}}"
+        )
+        return
+    for field in ("labels", "annotations"):
+        if not isinstance(metadata.get(field) or {}, Mapping):
+            yield Violation(f"metadata.{field}", "is not an object; write name: value pairs")
     name, namespace = str(metadata.get("name") or ""), str(metadata.get("namespace") or "default")
     if len(name) > MAX_CASCADE:
         yield Violation("metadata.name", f"has {len(name)} characters; use at most {MAX_CASCADE}")
