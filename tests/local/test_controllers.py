@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -206,6 +207,21 @@ async def test_an_inference_service_becomes_a_deployment_and_a_service(store: St
     version = store.version
     await kserve.sync(store, lambda name, namespace: f"http://{name}.{namespace}", NOW)
     assert store.version == version
+
+
+def test_the_stand_in_makes_what_kserve_makes(golden: Callable[[str, Any], None]) -> None:
+    isvc = inference_service()
+    isvc["metadata"] |= {"generation": 1, "uid": "u"}
+    ready = {"status": {"conditions": [{"type": "Available", "status": "True"}]}}
+    status = kserve.build_status(isvc, ready, [], lambda name, namespace: f"http://{name}.{namespace}", NOW)
+    golden("kserve", [kserve.build_deployment(isvc), kserve.build_service(isvc), {"status": status}])
+
+
+def test_pods_of_deployments_and_jobs_carry_their_template(golden: Callable[[str, Any], None]) -> None:
+    owners = [deployment(), job()]
+    for owner in owners:
+        owner["metadata"] |= {"uid": "u", "namespace": "default"}
+    golden("pods", [deployments.build_pod(owners[0]), jobs.build_pod(owners[1])])
 
 
 def test_its_status_follows_the_deployment_and_names_a_failed_load() -> None:
