@@ -1,7 +1,6 @@
 """The offline pool: its question set is reproducible and fair, its shipped models know more the larger they are."""
 
 import json
-import sys
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -10,15 +9,10 @@ import pytest
 
 from disrouter.refusal import REFUSAL
 from disrouter.scenario import PROMPTED_SUFFIX, Scenario, instruct
-
-pytest.importorskip("torch")
-pytest.importorskip("transformers")
+from offline_pool import corpus, questions, tasks, texts, tokenizer, world
+from offline_pool.model import SIZES, load, respond
 
 POOL = Path(__file__).resolve().parents[2] / "examples" / "offline"
-sys.path.insert(0, str(POOL))
-
-from offline_pool import corpus, questions, tasks, texts, tokenizer, world  # noqa: E402
-from offline_pool.model import SIZES, load, respond  # noqa: E402
 
 NAMES = list(SIZES)
 ACCURACY = {"nano": (0.22, 0.42), "small": (0.37, 0.57), "medium": (0.5, 0.7), "large": (0.52, 0.72)}
