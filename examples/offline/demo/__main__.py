@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import os
 import shutil
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -13,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from openai import OpenAI
+from openai import OpenAI, OpenAIError
 
 from .asking import choose, show
 from .disrouter import CommandFailed, Disrouter
-from .progress import Steps, wait_until_gone, wait_until_ready
+from .progress import Steps, wait_until_gone, wait_until_ready, wait_until_serving
 from .questions import read
 from .report import Fingerprint, fingerprint, print_report, served_runs
 from .traffic import Traffic
@@ -40,31 +41,46 @@ def main() -> int:
     parser.add_argument("--state", type=Path, default=Path(".disrouter/demo"), help="where everything is kept")
     folder = parser.parse_args().state.resolve()
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
     demo = Demo(folder)
     try:
         demo.run()
-    except (CommandFailed, KeyboardInterrupt) as error:
-        print(f"\nThe demo stopped: {error or 'interrupted'}", file=sys.stderr)
-        return 1
+    except KeyboardInterrupt:
+        return _stopped("interrupted")
+    except (CommandFailed, OpenAIError, OSError, LookupError) as error:
+        return _stopped(f"{type(error).__name__}: {error}")
     finally:
         with contextlib.suppress(CommandFailed):
             demo.runtime.down()
     return 0
 
 
+def _stopped(why: str) -> int:
+    print(f"\nThe demo stopped: {why}", file=sys.stderr)
+    return 1
+
+
+def _interrupt(_number: int, _frame: object) -> None:
+    raise KeyboardInterrupt
+
+
 class Demo:
     """The steps, and what they share."""
 
     def __init__(self, folder: Path) -> None:
-        shutil.rmtree(folder, ignore_errors=True)
         self.volumes = folder / "volumes"
+        names = ("models", "data", "weights")
+        self.runtime = Disrouter(folder / "state", {name: self.volumes / name for name in names})
+        if folder.exists():
+            with contextlib.suppress(CommandFailed):  # what an earlier demo left running, if anything
+                self.runtime.down()
+            shutil.rmtree(folder)
         self.volumes.mkdir(parents=True)
         self.weights = self.volumes / "weights"
         self.weights.mkdir()
         for name, target in (("models", POOL / "models"), ("data", POOL / "questions")):
             (self.volumes / name).symlink_to(target)
-        names = ("models", "data", "weights")
-        self.runtime = Disrouter(folder / "state", {name: self.volumes / name for name in names})
         self.manifest = folder / "cascade.yaml"
         shutil.copy(POOL / "cascade.yaml", self.manifest)
         self.questions = read(POOL / "questions" / "test.jsonl")
@@ -83,7 +99,8 @@ class Demo:
     def start(self) -> None:
         """Bring three agents up."""
         self.steps.begin("Start three agents: nano, small and large, each an engine and a sidecar")
-        self.runtime.up(self.manifest)
+        self.runtime.up(self.manifest, self.manifest.with_name("up.log"))
+        wait_until_serving(self.runtime, PATIENCE)
 
     def train(self) -> None:
         """Wait until the two that may refuse have learned when to."""
@@ -111,6 +128,10 @@ class Demo:
             wait_until_ready(self.runtime, self.weights, PATIENCE)
             time.sleep(5)
         self._compare(before, traffic, "medium")
+        trained = served_runs(self.runtime, self.weights).keys() - before.weights.keys()
+        print(f"  trained meanwhile: {', '.join(sorted(trained))} and nobody else")
+        if trained != {"medium"}:
+            raise CommandFailed(f"medium alone should have been trained, but it was {sorted(trained)}")
         print_report(self.runtime, self.weights, self.volumes)
 
     def remove(self) -> None:
@@ -140,6 +161,8 @@ class Demo:
         """Say what the change did to the others and to the requests. Raises CommandFailed if it did anything."""
         after = fingerprint(self.runtime, self.weights).without(agent)
         print(f"  {traffic.summary}")
+        if not traffic.sent:
+            raise CommandFailed("no request was sent meanwhile")
         if traffic.failures:
             raise CommandFailed(f"a request was lost: {traffic.failures[0]}")
         if before != after:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -10,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 CASCADE = "tiny"
+_PR_SET_PDEATHSIG = 1
 
 
 class CommandFailed(Exception):
@@ -34,10 +37,16 @@ class Disrouter:
     state: Path
     volumes: dict[str, Path]
 
-    def up(self, manifest: Path) -> None:
-        """Start the runtime in the background."""
+    def up(self, manifest: Path, log: Path) -> subprocess.Popen[bytes]:
+        """Start the runtime; it ends with this process, however that ends."""
         mounts = [word for name, folder in self.volumes.items() for word in ("--volume", f"{name}={folder}")]
-        self._run("up", str(manifest), "--detach", *mounts)
+        with log.open("wb") as output:
+            return subprocess.Popen(
+                self._command("up", str(manifest), *mounts),
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                preexec_fn=_end_with_parent,  # noqa: PLW1509  no threads yet
+            )
 
     def down(self) -> None:
         """Stop everything it runs."""
@@ -60,9 +69,12 @@ class Disrouter:
         ]
 
     def ready(self) -> bool:
-        """Whether the cascade is Ready and all training is done."""
-        conditions = {item["type"]: item["status"] for item in self.cascade().get("status", {}).get("conditions", [])}
-        return conditions.get("Ready") == "True" and conditions.get("TrainingComplete") == "True"
+        """Whether the cascade, as last applied, is Ready and all its training is done."""
+        cascade = self.cascade()
+        status = cascade.get("status", {})
+        seen = status.get("observedGeneration") == cascade["metadata"]["generation"]
+        conditions = {item["type"]: item["status"] for item in status.get("conditions", [])}
+        return seen and conditions.get("Ready") == "True" and conditions.get("TrainingComplete") == "True"
 
     @property
     def url(self) -> str:
@@ -78,11 +90,19 @@ class Disrouter:
             if item["container"] != "trainer" and agent in (None, item["agent"])
         }
 
+    def _command(self, *arguments: str) -> list[str]:
+        return [sys.executable, "-m", "disrouter_cli", *arguments, "--state", str(self.state)]
+
     def _run(self, *arguments: str) -> str:
-        command = [sys.executable, "-m", "disrouter_cli", *arguments, "--state", str(self.state)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        done = subprocess.run(self._command(*arguments), capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise CommandFailed(
                 f"`disrouter {' '.join(arguments)}` failed: {done.stderr.strip() or done.stdout.strip()}"
             )
         return done.stdout
+
+
+def _end_with_parent() -> None:
+    """Linux: have this child told to stop when its parent dies, also by SIGKILL. Elsewhere Ctrl-C and exit do."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

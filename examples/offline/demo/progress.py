@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from dataclasses import dataclass
@@ -30,6 +31,20 @@ class Steps:
             f"\n[{self.done}/{len(self.budget)}] {title}   ({clock(elapsed)} so far, about {clock(left)} left)",
             flush=True,
         )
+
+
+def wait_until_serving(runtime: Disrouter, limit: float) -> None:
+    """Wait until every agent serves, trained or not. Raises CommandFailed after `limit` s."""
+    started = time.monotonic()
+    while True:
+        with contextlib.suppress(CommandFailed):  # the runtime may not have written anything yet
+            agents = runtime.agents()
+            if agents and all(agent.ready for agent in agents):
+                print(f"  {clock(time.monotonic() - started)}  all serve at {runtime.url}", flush=True)
+                return
+        if time.monotonic() - started > limit:
+            raise CommandFailed(f"the agents do not serve after {limit:.0f} s; see {runtime.state}/logs")
+        time.sleep(1.0)
 
 
 def wait_until_ready(runtime: Disrouter, weights: Path, limit: float) -> None:

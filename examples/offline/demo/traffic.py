@@ -5,17 +5,21 @@ from __future__ import annotations
 import itertools
 import threading
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Self
 
+import httpx
 from openai import OpenAI, OpenAIError
 
+from disrouter.scenario import Scenario
+
+from .asking import Reply, ask, ask_streamed
 from .questions import Question
 
 
 class Traffic:
-    """Asks questions one after another from a thread of its own until it is left.
+    """Asks questions from two threads, one streamed and one whole, until it is left.
 
     The client does not retry, so a request that the cascade loses is seen.
     """
@@ -25,35 +29,43 @@ class Traffic:
         self._questions = questions
         self._pause = pause
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="traffic", daemon=True)
+        self._threads = [threading.Thread(target=self._run, args=(how,), daemon=True) for how in (ask, ask_streamed)]
         self.answered: Counter[str] = Counter()
         self.failures: list[str] = []
 
     def __enter__(self) -> Self:
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._stop.set()
-        self._thread.join(timeout=70)
+        for thread in self._threads:
+            thread.join(timeout=70)
         self._client.close()
+
+    @property
+    def sent(self) -> int:
+        """Requests that have ended, well or badly."""
+        return self.answered.total() + len(self.failures)
 
     @property
     def summary(self) -> str:
         """How many requests were sent, how many failed, who answered."""
-        total = self.answered.total() + len(self.failures)
         shares = ", ".join(f"{name} {count}" for name, count in sorted(self.answered.items()))
-        return f"{total} requests sent throughout, {len(self.failures)} failed (answered by {shares})"
+        return f"{self.sent} requests sent throughout, {len(self.failures)} failed (answered by {shares})"
 
-    def _run(self) -> None:
+    def _run(self, how: Callable[[OpenAI, Question, Scenario], Reply]) -> None:
+        """One request after another. Anything but an answer with its path is a failure."""
+        scenarios = itertools.cycle(Scenario)
         for question in itertools.cycle(self._questions):
             if self._stop.wait(self._pause):
                 return
             try:
-                raw = self._client.chat.completions.with_raw_response.create(
-                    model="tiny", messages=[{"role": "user", "content": question.prompt}], max_tokens=64, temperature=0
-                )
-            except OpenAIError as error:
+                reply = how(self._client, question, next(scenarios))
+            except (OpenAIError, httpx.HTTPError) as error:
                 self.failures.append(f"{type(error).__name__}: {error}")
             else:
-                self.answered[raw.headers.get("x-disrouter-agent", "?")] += 1
+                self.answered[reply.path.rsplit(" ", 1)[-1]] += 1
+                if not reply.text:
+                    self.failures.append(f"an empty answer by way of {reply.path}")
