@@ -3,6 +3,7 @@
 Source: Table 8. A reply is a refusal when its text, after white space, an optional reasoning block and optional
 opening quotes, IS the phrase "I don't know" - followed by nothing but closing punctuation and white space, or by the
 exclamation mark of the template. "I don't know the exact year, but ..." is an answer that merely begins like one.
+A reply that its token limit cut off inside the phrase, from "I don't" on, refuses too: half a refusal answers nobody.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from enum import StrEnum
 REFUSAL = "I don't know!"
 
 _PHRASE = "i don't know"
+_LEAST = "i don't"
+"""The shortest beginning of the phrase that tells a refusal which was cut off from an answer."""
 _APOSTROPHES = str.maketrans(dict.fromkeys("\u2019\u2018\u02bc\u00b4`\uff07", "'"))
 _OPENING = "\"'*_\u201c\u201d\u2018\u00ab("
 _CLOSING = ".!\u2026\"'*_\u201c\u201d\u2019\u00bb)"
@@ -56,10 +59,13 @@ class RefusalMatcher:
                 self.decision = self._judge(ended=False)
         return self.decision
 
-    def finish(self) -> Decision:
-        """The reply has ended. An empty reply is an answer: there is nothing in it that refuses."""
+    def finish(self, *, truncated: bool = False) -> Decision:
+        """The reply has ended, `truncated` if by its token limit. An empty one is an answer: nothing in it refuses."""
         if self.decision is Decision.UNDECIDED:
-            self.decision = Decision.ANSWER if self._thinking else self._judge(ended=True)
+            if truncated and not self._thinking and _fold(_core(self._text)).startswith(_LEAST):
+                self.decision = Decision.REFUSE  # undecided, so all of it is a beginning of the phrase, or the phrase
+            else:
+                self.decision = Decision.ANSWER if self._thinking else self._judge(ended=True)
         return self.decision
 
     def _reason(self, delta: str, position: int) -> int:
@@ -73,8 +79,7 @@ class RefusalMatcher:
         return len(delta) - (len(text) - end - len(_THINK_CLOSE))
 
     def _judge(self, *, ended: bool) -> Decision:
-        head = self._text.lstrip()
-        core = head.lstrip(_OPENING).lstrip()
+        head, core = self._text.lstrip(), _core(self._text)
         if len(self._text) - len(core) > MAX_LEAD:
             return Decision.ANSWER
         if head == _THINK_OPEN:
@@ -85,11 +90,16 @@ class RefusalMatcher:
         return _judge_core(core, ended=ended or len(self._text) > MAX_HELD)
 
 
-def is_refusal(text: str) -> bool:
-    """Whether a whole reply refuses."""
+def is_refusal(text: str, *, truncated: bool = False) -> bool:
+    """Whether a whole reply refuses; `truncated` as in `RefusalMatcher.finish`."""
     matcher = RefusalMatcher()
     matcher.feed(text)
-    return matcher.finish() is Decision.REFUSE
+    return matcher.finish(truncated=truncated) is Decision.REFUSE
+
+
+def _core(text: str) -> str:
+    """Without white space and opening quotes at the front."""
+    return text.lstrip().lstrip(_OPENING).lstrip()
 
 
 def _judge_core(core: str, *, ended: bool) -> Decision:

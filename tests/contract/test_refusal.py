@@ -179,6 +179,37 @@ def test_reasoning_is_not_kept_in_memory(pieces: list[str]) -> None:
     assert matcher.feed("</think>I don't know!") is REFUSE
 
 
+@given(lead=LEADS, phrase=PHRASES, length=st.integers(len("I don't"), 40), case=st.sampled_from([str, str.upper]))
+@example(lead='"', phrase="I don't know", length=7, case=str)
+@example(lead="", phrase="I \n don’t know", length=10, case=str)
+def test_a_refusal_that_the_token_limit_cuts_off_is_a_refusal(
+    lead: str, phrase: str, length: int, case: Callable[[str], str]
+) -> None:
+    text = lead + case(phrase)[:length]
+    assert is_refusal(text, truncated=True) is ("t" in text.lower())
+
+
+@given(text=TEXTS, places=st.lists(st.integers(0, 60), max_size=8))
+@example(text="I don't ", places=[3])
+@example(text="<think>I don't", places=[3])
+def test_truncation_matters_only_inside_the_phrase_and_never_by_the_cut(text: str, places: list[int]) -> None:
+    matcher = RefusalMatcher()
+    for piece in cut(text, places):
+        matcher.feed(piece)
+    truncated = matcher.finish(truncated=True) is REFUSE
+    assert truncated is is_refusal(text, truncated=True)
+    assert truncated or not is_refusal(text)
+    if truncated and not is_refusal(text):
+        assert any(is_refusal(text + REFUSAL[start:]) for start in range(len(REFUSAL))), "no end makes it a refusal"
+
+
+@pytest.mark.parametrize(
+    "text", ["", "I", "I do", "I don", "I don'", "I don't care", "<think>I don't", "It is I don't"]
+)
+def test_what_a_token_limit_cuts_off_elsewhere_is_an_answer(text: str) -> None:
+    assert not is_refusal(text, truncated=True)
+
+
 def test_white_space_inside_the_phrase_is_not_held_for_ever() -> None:
     matcher = RefusalMatcher()
     matcher.feed("I don't")

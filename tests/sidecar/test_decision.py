@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from disrouter.refusal import Decision
-from disrouter_sidecar.decision import MAX_HELD_BYTES, StreamDecider, decide_whole
+from disrouter_sidecar.decision import MAX_HELD_BYTES, MAX_PARSED_BYTES, StreamDecider, decide_whole
 from disrouter_sidecar.sse import EventReader
 from support.fake_engine import DONE, delta, event, stream_of, whole_of
 from support.sidecars import REFUSAL
@@ -25,6 +25,10 @@ STREAMS: list[tuple[str, int, Sequence[bytes], Decision]] = [
     ("a refusal with a curly apostrophe", 1, stream_of("I don’t know!"), REFUSE),
     ("a refusal without its mark", 1, stream_of("I don't know"), REFUSE),
     ("an answer that begins like a refusal", 1, stream_of("I don't know the year, but the city is Rome"), ANSWER),
+    ("a refusal that the token limit cuts off", 1, [delta(content="I don't"), delta(finish="length"), DONE], REFUSE),
+    ("the same in one chunk", 1, [delta(content="I don’t kn", finish="length"), DONE], REFUSE),
+    ("a cut before the refusal shows", 1, [delta(content="I"), delta(finish="length"), DONE], ANSWER),
+    ("an answer of the same words", 1, [delta(content="I don't"), delta(finish="stop"), DONE], ANSWER),
     ("comments between events", 1, [b": keep-alive\n\n", *stream_of(REFUSAL), b": bye\n\n"], REFUSE),
     ("carriage returns", 1, [piece.replace(b"\n", b"\r\n") for piece in stream_of(REFUSAL)], REFUSE),
     ("other fields", 1, [b"event: x\nid: 1\nretry: 3\n" + piece for piece in stream_of(REFUSAL)], REFUSE),
@@ -136,6 +140,10 @@ def test_an_event_of_several_lines_is_one_payload() -> None:
         (b'{"choices": [{"message": {"content": "I don\'t know!", "tool_calls": [{"id": "1"}]}}]}', ANSWER),
         (b'{"choices": [{"message": {"reasoning_content": "hm", "content": "I don\'t know!"}}]}', REFUSE),
         (b'{"choices": []}', ANSWER),
+        (whole_of("I don't kn", finish="length"), REFUSE),
+        (whole_of("I don", finish="length"), ANSWER),
+        (whole_of("I don't"), ANSWER),
+        (whole_of(REFUSAL) + b" " * MAX_PARSED_BYTES, ANSWER),
         (b'{"choices": "x"}', ANSWER),
         (b'{"choices": [1]}', ANSWER),
         (b"[]", ANSWER),

@@ -37,10 +37,10 @@ def stream_of(text: str, choices: int = 1) -> list[bytes]:
     return [*pieces, *(delta(index, finish="stop") for index in range(choices)), DONE]
 
 
-def whole_of(*texts: str) -> bytes:
+def whole_of(*texts: str, finish: str = "stop") -> bytes:
     """The whole reply with one choice a text."""
     choices = [
-        {"index": index, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
+        {"index": index, "message": {"role": "assistant", "content": text}, "finish_reason": finish}
         for index, text in enumerate(texts)
     ]
     usage = {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}

@@ -16,6 +16,10 @@ from disrouter_sidecar.sse import EventReader
 
 MAX_HELD_BYTES = 256 * 1024
 """Bytes of an undecided stream that are held back; one that goes on reasoning beyond them is relayed as an answer."""
+MAX_PARSED_BYTES = 4 * 1024 * 1024
+"""A longer whole reply is an answer unread: refusals are short, and parsing takes many times a reply's bytes."""
+_CUT_OFF = "length"
+"""`finish_reason` of a choice that met its token limit."""
 _ANSWERS = ("tool_calls", "function_call", "refusal", "audio")
 
 
@@ -78,8 +82,9 @@ class StreamDecider:
         self._seen.add(index)
         content = delta.get("content")
         decision = matcher.feed(content) if isinstance(content, str) else matcher.decision
-        if choice.get("finish_reason") is not None:
-            decision = matcher.finish()
+        reason = choice.get("finish_reason")
+        if reason is not None:
+            decision = matcher.finish(truncated=reason == _CUT_OFF)
         if decision is Decision.ANSWER or (
             decision is Decision.REFUSE and self._all_refuse(range(len(self._matchers)))
         ):
@@ -98,7 +103,7 @@ class StreamDecider:
 
 def decide_whole(body: bytes) -> Decision:
     """The decision of a whole reply: refuse when it has choices and each of them refuses."""
-    choices = _loads(body).get("choices")
+    choices = _loads(body).get("choices") if len(body) <= MAX_PARSED_BYTES else None
     if not isinstance(choices, list) or not choices:
         return Decision.ANSWER
     return Decision.REFUSE if all(_refuses(choice) for choice in choices) else Decision.ANSWER
@@ -109,7 +114,7 @@ def _refuses(choice: Any) -> bool:
     if not isinstance(message, dict) or any(message.get(key) for key in _ANSWERS):
         return False
     content = message.get("content")
-    return isinstance(content, str) and is_refusal(content)
+    return isinstance(content, str) and is_refusal(content, truncated=choice.get("finish_reason") == _CUT_OFF)
 
 
 def _loads(text: bytes) -> dict[str, Any]:
