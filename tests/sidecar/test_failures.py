@@ -79,6 +79,42 @@ async def test_a_whole_reply_that_fails_is_mended_too(three: Cascade, script: Sc
     assert skips(three.entry, reason) == 1
 
 
+OWN_FAULTS = [(401, "auth"), (403, "auth"), (404, "not_found"), (408, "timeout"), (429, "rate_limited")]
+ACCOUNT = b'{"error": {"message": "Incorrect API key: sk-live-1234 of org-567"}}'
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(("status", "reason"), OWN_FAULTS)
+async def test_what_is_wrong_with_an_agents_key_model_or_quota_is_mended_by_the_next_agent(
+    three: Cascade, status: int, reason: str, stream: bool
+) -> None:
+    three.scripts(Script(status=status, body=ACCOUNT), "four", "unused")
+    response = await three.ask(stream=stream)
+    assert response.status == 200
+    assert response.headers["x-disrouter-path"] == "small,medium"
+    assert skips(three.entry, reason) == 1
+
+
+@pytest.mark.parametrize(("status", "reason"), OWN_FAULTS)
+async def test_where_nobody_is_left_the_client_gets_our_words_and_not_the_providers(
+    three: Cascade, status: int, reason: str
+) -> None:
+    three.scripts(REFUSAL, REFUSAL, Script(status=status, body=ACCOUNT))
+    response = await three.ask()
+    assert response.status == (429 if status == 429 else 503)
+    assert int(response.headers["retry-after"]) > 0
+    assert response.headers["x-disrouter-path"] == "small,medium,large"
+    error = (await response.json())["error"]
+    assert f"large: {reason} (status {status})" in error["message"]
+    assert "sk-live" not in error["message"]
+    assert error["type"] == ("rate_limit_error" if status == 429 else "server_error")
+
+
+async def test_a_rate_limit_that_is_not_the_last_reason_is_no_rate_limit(three: Cascade) -> None:
+    three.scripts(Script(status=429, body=ACCOUNT), REFUSAL, BROKEN)
+    assert (await three.ask()).status == 503
+
+
 async def test_any_other_complaint_of_the_engine_is_the_clients_to_see(three: Cascade) -> None:
     body = b'{"error": {"message": "temperature must be positive", "type": "BadRequestError", "code": 400}}'
     three.entry.engine.script = Script(status=400, body=body)

@@ -28,6 +28,11 @@ class Reason(StrEnum):
     TIMEOUT = "timeout"
     SERVER_ERROR = "5xx"
     CONTEXT_LENGTH = "context_length"
+    AUTH = "auth"
+    """The engine or provider does not accept the agent's key."""
+    NOT_FOUND = "not_found"
+    """The engine or provider does not know the agent's model."""
+    RATE_LIMITED = "rate_limited"
 
 
 class SidecarError(DisrouterError):

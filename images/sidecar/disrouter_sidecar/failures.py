@@ -7,6 +7,14 @@ from typing import Any
 
 from disrouter_sidecar.errors import Reason
 
+_OWN_FAULTS = {
+    401: Reason.AUTH,
+    403: Reason.AUTH,
+    404: Reason.NOT_FOUND,
+    408: Reason.TIMEOUT,
+    429: Reason.RATE_LIMITED,
+}
+"""What is wrong between this agent and its engine or provider: not the client's to mend, nor to read."""
 _CONTEXT_STATUS = (400, 413, 422)
 _CONTEXT_WORDS = (
     "context_length_exceeded",
@@ -22,13 +30,16 @@ MAX_INSPECTED = 16 * 1024
 def reason_of(status: int, body: bytes) -> Reason | None:
     """The reason to skip an agent that replied so; None where the reply is the client's to see.
 
-    A question too long for this agent may fit the next one; any other 4xx would be the same everywhere. Redirects are
-    never followed (they would carry a key elsewhere), so they count as a broken server.
+    A question too long for this agent may fit the next one, and a key, model name or quota is this agent's own; any
+    other 4xx would be the same everywhere. Redirects are never followed (they would carry a key elsewhere), so they
+    count as a broken server.
     """
     if 200 <= status < 300:
         return None
     if status >= 500 or status < 400:
         return Reason.SERVER_ERROR
+    if status in _OWN_FAULTS:
+        return _OWN_FAULTS[status]
     text = body[:MAX_INSPECTED].decode(errors="replace").lower()
     if status in _CONTEXT_STATUS and any(words in text for words in _CONTEXT_WORDS):
         return Reason.CONTEXT_LENGTH

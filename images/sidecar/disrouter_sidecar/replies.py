@@ -12,11 +12,12 @@ from disrouter.routes import RouteTable
 from disrouter_sidecar.errors import RETRY_AFTER_SECONDS, Rejected
 
 JSON = "application/json"
+_KINDS = {429: "rate_limit_error"}
 
 
 def error_body(status: int, code: str | None, message: str, param: str | None = None) -> bytes:
     """`{"error": {...}}` as OpenAI's clients read it."""
-    kind = "invalid_request_error" if status < 500 else "server_error"
+    kind = _KINDS.get(status, "invalid_request_error" if status < 500 else "server_error")
     return orjson.dumps({"error": {"message": message, "type": kind, "param": param, "code": code}})
 
 
@@ -30,7 +31,7 @@ def rejection(error: Rejected | InvalidRequest) -> tuple[int, dict[str, str], by
     if isinstance(error, InvalidRequest):
         return 400, {"content-type": JSON}, error_body(400, "invalid_request", str(error), error.param)
     headers = {"content-type": JSON}
-    if error.status == 503:
+    if error.status in (429, 503):
         headers["retry-after"] = str(RETRY_AFTER_SECONDS)
     if error.path is not None:
         headers[HEADER_PATH] = ",".join(error.path)
