@@ -76,7 +76,7 @@ async def test_an_unknown_model_is_told_the_known_ones(three: Cascade) -> None:
 
 
 async def test_a_body_over_the_limit_is_refused_before_it_is_parsed(three: Cascade) -> None:
-    response = await three.post(b"x" * (16 * 1024 * 1024 + 1))
+    response = await three.post(b"x" * (4 * 1024 * 1024 + 1))
     assert response.status == 413
     assert (await response.json())["error"]["code"] == "request_too_large"
     assert (await three.ask()).status == 200

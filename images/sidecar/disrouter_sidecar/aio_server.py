@@ -15,6 +15,7 @@ from disrouter.names import HEADER_REQUEST_ID
 from disrouter_sidecar import logs
 from disrouter_sidecar.errors import ClientGone, Rejected
 from disrouter_sidecar.health import Readiness
+from disrouter_sidecar.memory import Take, parsed_size
 from disrouter_sidecar.replies import JSON, error_body, model_list, rejection
 from disrouter_sidecar.service import Service
 from disrouter_sidecar.table import POLL_SECONDS
@@ -73,7 +74,8 @@ class Surface:
         client = AioClient(request)
         request_id = logs.request_id(request.headers.get(HEADER_REQUEST_ID))
         try:
-            await self._service.chat(await _body(request), request.headers, request_id, client)
+            with self._service.requests.share() as take:
+                await self._service.chat(await _body(request, take), request.headers, request_id, client)
         except (Rejected, InvalidRequest) as error:
             return _rejected(error, {HEADER_REQUEST_ID: request_id})
         except ClientGone:
@@ -146,21 +148,35 @@ async def _poll(service: Service) -> None:
         service.holder.poll()
 
 
-async def _body(request: web.Request) -> bytes:
+async def _body(request: web.Request, take: Take) -> bytes:
     encoding = request.headers.get("content-encoding", "identity")
     if encoding.lower() != "identity":
         message = f"content-encoding {encoding[:32]!r} is not supported; send the body as it is"
         raise Rejected(415, "unsupported_encoding", message, param="content-encoding")
     try:
         async with asyncio.timeout(BODY_SECONDS):
-            return await request.read()
+            raw = await _read(request, take)
     except TimeoutError:
         raise Rejected(408, "request_timeout", f"the body did not arrive within {BODY_SECONDS:g} s") from None
     except web.RequestPayloadError:
         raise Rejected(400, "invalid_request", "the body is not complete") from None
-    except web.HTTPRequestEntityTooLarge:
-        limit = request.client_max_size
-        raise Rejected(413, "request_too_large", f"the body is larger than {limit} bytes; send less") from None
+    take(parsed_size(raw) - len(raw))
+    return raw
+
+
+async def _read(request: web.Request, take: Take) -> bytes:
+    """The body, claiming its bytes as they come: a client that announces much and sends nothing holds nothing."""
+    limit = request.client_max_size
+    raw = bytearray()
+    if (request.content_length or 0) <= limit:
+        async for piece in request.content.iter_any():
+            take(len(piece))
+            raw += piece
+            if len(raw) > limit:
+                break
+        else:
+            return bytes(raw)
+    raise Rejected(413, "request_too_large", f"the body is larger than {limit} bytes; send less")
 
 
 @web.middleware

@@ -15,9 +15,10 @@ from disrouter.routes import Timeouts
 from disrouter_sidecar.decision import StreamDecider, decide_whole
 from disrouter_sidecar.errors import Reason, Refused, UpstreamFailed
 from disrouter_sidecar.failures import reason_of, reason_of_event
+from disrouter_sidecar.memory import Take
 from disrouter_sidecar.ports import Reply
 
-MAX_REPLY_BYTES = 64 * 1024 * 1024
+MAX_REPLY_BYTES = 16 * 1024 * 1024
 """Largest whole reply that is read into memory."""
 
 
@@ -31,13 +32,14 @@ class Answer:
 
 
 class Budget:
-    """Seconds that a request has left before its commit.
+    """What a request may still use before its commit: seconds, and through `take` bytes of replies that are held.
 
     A whole reply's first byte is also its last, so only the chain's deadline bounds it; `first_byte` bounds streams.
     """
 
-    def __init__(self, timeouts: Timeouts, clock: Callable[[], float], *, stream: bool) -> None:
+    def __init__(self, timeouts: Timeouts, clock: Callable[[], float], take: Take, *, stream: bool) -> None:
         self.timeouts = timeouts
+        self.take = take
         self._stream = stream
         self._clock = clock
         self._deadline = clock() + timeouts.chain
@@ -59,7 +61,7 @@ class Budget:
 
 
 async def judge_engine(reply: Reply, budget: Budget, *, decides: bool, last: bool, choices: int) -> Answer:
-    """What the own engine's reply is worth. Raises Refused or UpstreamFailed; the reply is then closed."""
+    """What the own engine's reply is worth. Raises Refused, UpstreamFailed or Rejected; it is then closed."""
     try:
         if not 200 <= reply.status < 300:
             body = await _read(reply, budget)
@@ -107,6 +109,7 @@ async def _decide(reply: Reply, budget: Budget, decider: StreamDecider) -> Answe
     seconds = budget.first()
     while True:
         piece = await reply.chunk(seconds)
+        budget.take(len(piece))
         held.append(piece)
         decision = decider.feed(piece) if piece else decider.finish()
         if decider.error is not None:
@@ -131,6 +134,7 @@ async def _read(reply: Reply, budget: Budget) -> bytes:
     pieces: list[bytes] = []
     size = 0
     while piece := await reply.chunk(budget.idle()):
+        budget.take(len(piece))
         pieces.append(piece)
         size += len(piece)
         if size > MAX_REPLY_BYTES:

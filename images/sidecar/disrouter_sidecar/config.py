@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 from disrouter.names import SIDECAR_PORT, is_dns_label
 from disrouter_sidecar.errors import InvalidConfig
 
-MAX_BODY_BYTES = 16 * 1024 * 1024
-"""Largest request body by default: a million tokens of text with room for small images."""
+MAX_BODY_BYTES = 4 * 1024 * 1024
+"""Largest request body by default: a million tokens of text. Parsed it may take 30 times as much."""
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from disrouter.errors import InvalidRequest
 from disrouter.names import HEADER_AGENT, HEADER_HOPS, HEADER_PATH, HEADER_REQUEST_ID
@@ -14,6 +14,7 @@ from disrouter_sidecar.chain import itinerary, parse_path
 from disrouter_sidecar.chat import parse, target, wish_of_headers
 from disrouter_sidecar.config import Config
 from disrouter_sidecar.errors import ClientGone, Rejected
+from disrouter_sidecar.memory import REPLY_BYTES, REQUEST_BYTES, Memory, Take
 from disrouter_sidecar.metrics import Metrics
 from disrouter_sidecar.ports import Client, Headers, Upstream
 from disrouter_sidecar.relay import relay
@@ -33,6 +34,8 @@ class Service:
     upstream: Upstream
     clock: Callable[[], float]
     draining: bool = False
+    requests: Memory = field(default_factory=lambda: Memory(REQUEST_BYTES, "request"))
+    replies: Memory = field(default_factory=lambda: Memory(REPLY_BYTES, "reply"))
 
     def table(self) -> RouteTable:
         """The current route table. Raises Rejected (503) while there is none."""
@@ -47,7 +50,8 @@ class Service:
         outcome = "internal_error"
         self.metrics.inflight.inc()
         try:
-            outcome = await self._chat(raw, headers, client, facts)
+            with self.replies.share() as take:
+                outcome = await self._chat(raw, headers, client, facts, take)
         except (asyncio.CancelledError, ClientGone):
             outcome = "client_gone"
             raise
@@ -62,11 +66,13 @@ class Service:
             milliseconds = round((self.clock() - started) * 1000, 2)
             _log.info("chat", extra={**facts, "outcome": outcome, "milliseconds": milliseconds})
 
-    async def _chat(self, raw: bytes, headers: Mapping[str, str], client: Client, facts: dict[str, object]) -> str:
+    async def _chat(
+        self, raw: bytes, headers: Mapping[str, str], client: Client, facts: dict[str, object], take: Take
+    ) -> str:
         started = self.clock()
         asked = self._understand(raw, headers, str(facts["request_id"]))
         facts.update(stream=asked.chat.stream, scenario=asked.scenario, pinned=asked.itinerary.pinned)
-        walk = Walk(asked, self.config, self.upstream, self.metrics, self.clock)
+        walk = Walk(asked, self.config, self.upstream, self.metrics, self.clock, take)
         self.metrics.overhead(self.clock() - started)
         try:
             answer, ours = await walk.run()

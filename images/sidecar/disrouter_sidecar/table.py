@@ -28,7 +28,6 @@ class RouteHolder:
         """When the current table was read, in Unix seconds."""
         self.problem: str | None = f"the route table {path} has not been read yet"
         """Why the file as it is now cannot be used; None when the current table is the file's."""
-        self.rejections = 0
         self._path = path
         self._cascade = cascade
         self._clock = clock
@@ -71,6 +70,5 @@ class RouteHolder:
         if problem == self.problem:
             return
         self.problem = problem
-        self.rejections += 1
         kept = "none" if self.table is None else self.table.generation
         _log.error("route table cannot be used", extra={"problem": problem, "kept_generation": kept})

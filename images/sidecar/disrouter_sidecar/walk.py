@@ -21,7 +21,8 @@ from disrouter_sidecar.attempt import Answer, Budget, judge_agent, judge_engine
 from disrouter_sidecar.chain import Itinerary
 from disrouter_sidecar.chat import Chat, engine_body
 from disrouter_sidecar.config import Config
-from disrouter_sidecar.errors import Refused, Rejected, UpstreamFailed
+from disrouter_sidecar.errors import Reason, Refused, Rejected, UpstreamFailed
+from disrouter_sidecar.memory import Take
 from disrouter_sidecar.metrics import Metrics
 from disrouter_sidecar.ports import Headers, Upstream
 from disrouter_sidecar.replies import JSON
@@ -55,14 +56,16 @@ class Walk:
     upstream: Upstream
     metrics: Metrics
     clock: Callable[[], float]
+    take: Take
+    """Asked before bytes of a reply are held."""
     trail: list[str] = field(default_factory=list)
     """Agents that passed the request on, earlier sidecars' included."""
     skipped: dict[str, UpstreamFailed] = field(default_factory=dict)
 
     async def run(self) -> tuple[Answer, Headers]:
-        """The first answer and its `x-disrouter-*` headers. Raises Rejected (503) when no agent can answer."""
+        """The first answer and its `x-disrouter-*` headers. Raises Rejected (503, 429) when no agent can answer."""
         self.trail = list(self.asked.visited)
-        budget = Budget(self.asked.table.timeouts, self.clock, stream=self.asked.chat.stream)
+        budget = Budget(self.asked.table.timeouts, self.clock, self.take, stream=self.asked.chat.stream)
         agents = self.asked.itinerary.agents
         for position, agent in enumerate(agents):
             try:
@@ -138,4 +141,7 @@ class Walk:
     def _nobody(self) -> Rejected:
         reasons = "; ".join(f"{agent}: {failure.reason} ({failure.detail})" for agent, failure in self.skipped.items())
         message = f"no agent can answer now (path: {' -> '.join(self.trail)}; {reasons or 'nobody is left to ask'})"
-        return Rejected(503, "no_agent_available", f"{message}; try again shortly", path=tuple(self.trail))
+        last = next(reversed(self.skipped.values()), None)
+        limited = last is not None and last.reason is Reason.RATE_LIMITED
+        status, code = (429, "rate_limit_exceeded") if limited else (503, "no_agent_available")
+        return Rejected(status, code, f"{message}; try again shortly", path=tuple(self.trail))
