@@ -2,7 +2,8 @@
 
 What differs from a cluster: pods share one network, so every port of a pod is replaced by a free one - wherever a
 variable ends in `_PORT` and wherever a probe names it; paths below mount points lie elsewhere (`volumes`); an image is
-a Python module of this installation (`IMAGES`) or, for the engine, `engines`.
+a Python module of this installation (`IMAGES`) or, for the engine, `engines`; and no `lifecycle` hook runs, because
+`pod.PodRunner` stops the sidecar, and with it what is in flight, before the engine.
 """
 
 from __future__ import annotations
@@ -30,6 +31,9 @@ IMAGES = {"sidecar": "disrouter_sidecar", "training": "disrouter_training"}
 ENGINE_MODEL = "DISROUTER_ENGINE_MODEL"
 _REFERENCE = re.compile(r"\$(\$|\(([A-Za-z_][A-Za-z0-9_.-]*)\))")
 _PYTHON = ("python", "python3")
+_LINGER = "DISROUTER_LINGER_SECONDS"
+_LINGER_HERE = "0.5"
+"""Seconds: this machine's proxy leaves a pod that ends at once, so its sidecar need not wait for distant ones."""
 
 
 @dataclass(frozen=True)
@@ -134,6 +138,8 @@ def _environment(pod: Object, container: Container, place: Place) -> dict[str, s
         if name.endswith("_PORT") and value.isdigit():
             value = str(place.ports.get(int(value), value))
         env[name] = root.rewrite(value)
+    if _LINGER in env:
+        env[_LINGER] = _LINGER_HERE
     return {"DISROUTER_HOST": LOOPBACK, **env}
 
 

@@ -35,6 +35,15 @@ _ENGINE_LIMITS = {"cpu": "8", "memory": "32Gi"}
 _SIDECAR_RESOURCES = {"requests": {"cpu": "100m", "memory": "128Mi"}, "limits": {"cpu": "1", "memory": "512Mi"}}
 _ENGINE_START_SECONDS = 3600
 """A first start downloads and compiles; the kubelet restarts an engine that is not healthy by then."""
+LINGER_SECONDS = 5
+"""How long a pod that ends still takes new requests: every node's proxy learns of its end within a few seconds."""
+DRAIN_SECONDS = 60
+"""How long requests in flight get after that; a long streamed answer takes about a minute."""
+ENGINE_HOLD_SECONDS = LINGER_SECONDS + DRAIN_SECONDS + 2
+"""How long the engine is kept from its SIGTERM, on which vLLM aborts what it generates. The kubelet signals all of a
+pod's containers at once, and only a preStop hook orders their ends; the margin is for the sidecar's last bytes."""
+GRACE_SECONDS = ENGINE_HOLD_SECONDS + 15
+"""The pod's whole time to end. The hook counts against it; what is left is for the engine's own shutdown."""
 
 
 def engine(cascade: Cascade, agent: Agent, run: str | None, *, knative: bool) -> Object:
@@ -61,8 +70,9 @@ def engine(cascade: Cascade, agent: Agent, run: str | None, *, knative: bool) ->
     }
     if model_volume(cascade, agent, run) is not None:
         container["volumeMounts"] = [_model_mount(cascade, agent, run)]
-    # Knative allows one port in a pod and no probe on a container without one; there the sidecar vouches for vLLM.
-    return container if knative else container | _engine_port_and_probes()
+    # Knative allows one port in a pod, no probe on a container without one (there the sidecar vouches for vLLM), and no
+    # hook: its queue-proxy gives every container one of its own that waits until the requests in flight are done.
+    return container if knative else container | _engine_port_and_probes() | _held_until_drained()
 
 
 def sidecar(cascade: Cascade, agent: Agent, image: str, engine_env: list[Object]) -> Object:
@@ -75,6 +85,8 @@ def sidecar(cascade: Cascade, agent: Agent, image: str, engine_env: list[Object]
             {"name": "DISROUTER_AGENT", "value": agent.name},
             {"name": "DISROUTER_PORT", "value": str(names.SIDECAR_PORT)},
             {"name": "DISROUTER_ROUTES", "value": f"{ROUTES_MOUNT}/{ROUTES_FILE}"},
+            {"name": "DISROUTER_LINGER_SECONDS", "value": str(LINGER_SECONDS)},
+            {"name": "DISROUTER_DRAIN_SECONDS", "value": str(DRAIN_SECONDS)},
             *engine_env,
         ],
         "ports": [{"name": "http1", "containerPort": names.SIDECAR_PORT, "protocol": "TCP"}],
@@ -134,6 +146,10 @@ def _engine_port_and_probes() -> Object:
         "readinessProbe": {**health, "periodSeconds": 5, "failureThreshold": 3},
         "livenessProbe": {**health, "periodSeconds": period, "failureThreshold": 6},
     }
+
+
+def _held_until_drained() -> Object:
+    return {"lifecycle": {"preStop": {"exec": {"command": ["sleep", str(ENGINE_HOLD_SECONDS)]}}}}
 
 
 def _probe(path: str, port: int) -> Object:

@@ -20,8 +20,6 @@ REVISION = f"{names.GROUP}/revision"
 """Pod annotation: hash of the pod's content; tells a finished rollout from old pods that are still ready."""
 DEPLOYMENT_MODE = "serving.kserve.io/deploymentMode"
 AUTOSCALER = "serving.kserve.io/autoscalerClass"
-GRACE_SECONDS = 60
-"""For a pod to finish the requests in flight."""
 
 
 def inference_service(cascade: Cascade, agent: Agent, run: str | None, sidecar_image: str) -> Object:
@@ -40,10 +38,10 @@ def inference_service(cascade: Cascade, agent: Agent, run: str | None, sidecar_i
             containers.sidecar(cascade, agent, sidecar_image, containers.local_engine_env(agent)),
         ],
         "volumes": volumes,
-        "terminationGracePeriodSeconds": GRACE_SECONDS,
     }
     scale: Object = {"minReplicas": agent.replicas.min, "maxReplicas": agent.replicas.max}
-    if not knative:  # the webhook refuses deploymentStrategy outside Standard
+    if not knative:  # KServe's webhook refuses deploymentStrategy there, Knative's a grace period (fieldmask.go)
+        pod["terminationGracePeriodSeconds"] = containers.GRACE_SECONDS
         scale["deploymentStrategy"] = _strategy(cascade)
     manifest["spec"] = {"predictor": {"annotations": {REVISION: _digest(pod)}, **scale, **pod}}
     return manifest
@@ -62,7 +60,7 @@ def external(cascade: Cascade, agent: Agent, sidecar_image: str) -> list[Object]
             "spec": {
                 "containers": [containers.sidecar(cascade, agent, sidecar_image, _provider_env(agent))],
                 "volumes": [containers.routes_volume(cascade)],
-                "terminationGracePeriodSeconds": GRACE_SECONDS,
+                "terminationGracePeriodSeconds": containers.GRACE_SECONDS,
                 "automountServiceAccountToken": False,
             },
         },

@@ -1,119 +1,30 @@
-"""The manifests that a cascade becomes, held by golden files and judged by KServe's own models and schema."""
+"""What a cascade becomes besides InferenceServices (tests/manifests has those), held by golden files."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
-from types import SimpleNamespace
 from typing import Any
 
-import jsonschema
-import kserve.models as kserve_models
-import kubernetes.client.models
-import pytest
-from kubernetes.client import ApiClient
-
-from disrouter import names
 from disrouter.artifacts import Stage
 from disrouter.routes import Awareness
 from disrouter_operator import endpoint, inference, routing, training
-from disrouter_operator.resources import Object
 from disrouter_operator.routing import Stop
 from support.clusters import cascade, example
-from support.controlplane import kserve_crd
 
 SIDECAR = "sidecar:test"
-RUN = "0123456789"
-
-
-def _service(manifest: Object, agent: int, run: str | None = None) -> Object:
-    owner = cascade(manifest)
-    return inference.inference_service(owner, owner.spec.agents[agent], run, SIDECAR)
-
-
-VARIANTS: dict[str, Callable[[], Object]] = {
-    "isvc_hub_model": lambda: _service(example(), 0),
-    "isvc_claim_autoscaled": lambda: _service(example(), 1),
-    "isvc_trained_weights": lambda: _service(example(), 0, RUN),
-    "isvc_surge": lambda: _service(example(rollout="surge"), 0),
-    "isvc_knative": lambda: _service(example(deploymentMode="Knative"), 0),
-    "isvc_bucket": lambda: _service(_with_model("s3://bucket/qwen"), 0),
-}
-
-
-def _with_model(uri: str) -> Object:
-    manifest = example()
-    manifest["spec"]["agents"][0]["model"] = {"uri": uri}
-    return manifest
-
-
-@pytest.fixture(scope="module")
-def schema() -> Any:
-    version = kserve_crd()["spec"]["versions"][0]
-    # `jsonschema.validate` would first judge KServe's 600 KB of schema, each time.
-    return jsonschema.Draft202012Validator(version["schema"]["openAPIV3Schema"])
-
-
-@pytest.mark.parametrize("name", VARIANTS)
-def test_an_inference_service_is_as_its_golden_file(name: str, golden: Any) -> None:
-    golden(name, [VARIANTS[name]()])
-
-
-@pytest.mark.parametrize("name", VARIANTS)
-def test_an_inference_service_fits_the_schema_of_kserve(name: str, schema: Any) -> None:
-    manifest = VARIANTS[name]()
-    schema.validate(manifest)
-    _no_unknown_field(manifest["spec"], schema.schema["properties"]["spec"], "spec")
-
-
-def test_kserves_own_models_know_every_field(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Reading into the models drops what they do not know, so writing back the same proves that nothing is unknown."""
-    for name in dir(kserve_models):
-        if name.startswith("V1"):
-            monkeypatch.setattr(kubernetes.client.models, name, getattr(kserve_models, name), raising=False)
-    strategy = kubernetes.client.models.V1DeploymentStrategy  # kserve generated a reference without its model
-    monkeypatch.setattr(kubernetes.client.models, "K8sIoApiAppsV1DeploymentStrategy", strategy, raising=False)
-    monkeypatch.setitem(ApiClient.NATIVE_TYPES_MAPPING, "dict(str, str)", object)  # as kserve spells a map
-    for name, build in VARIANTS.items():
-        manifest = build()
-        with ApiClient() as client:
-            answer = SimpleNamespace(data=json.dumps(manifest))
-            model = client.deserialize(answer, "V1beta1InferenceService")
-            assert client.sanitize_for_serialization(model) == manifest, name
-
-
-@pytest.mark.parametrize("name", VARIANTS)
-def test_every_container_states_requests_and_limits(name: str) -> None:
-    for container in VARIANTS[name]()["spec"]["predictor"]["containers"]:
-        resources = container["resources"]
-        assert {"cpu", "memory"} <= resources["requests"].keys()
-        assert resources["requests"].keys() == resources["limits"].keys()
-
-
-def test_a_knative_pod_has_one_port_and_probes_only_where_it_is() -> None:
-    engine, sidecar = VARIANTS["isvc_knative"]()["spec"]["predictor"]["containers"]
-    assert "ports" not in engine
-    assert not [key for key in engine if key.endswith("Probe")]
-    assert [port["name"] for port in sidecar["ports"]] == ["http1"]
-
-
-def test_a_scenario_a_cost_and_a_successor_are_no_part_of_a_pod() -> None:
-    before = _service(example(), 1)
-    manifest = example(scenario="cost-first", timeouts={"connect": 9})
-    manifest["spec"]["agents"][1]["cost"] = 0.5
-    manifest["spec"]["agents"].insert(0, {"name": "tiny", "model": {"uri": "hf://a/b"}, "cost": 0.0})
-    assert _service(manifest, 2) == before
-
-
-def test_the_revision_moves_with_the_pod_and_only_with_it() -> None:
-    base = inference.revision(_service(example(), 0))
-    assert inference.revision(_service(example(rollout="surge"), 0)) == base
-    assert inference.revision(_service(example(), 0, RUN)) != base
 
 
 def test_an_external_agent_is_a_sidecar_with_its_key_from_a_secret(golden: Any) -> None:
     owner = cascade(example())
     golden("external", inference.external(owner, owner.spec.agents[2], SIDECAR))
+
+
+def test_an_external_agents_pod_outlives_its_drain() -> None:
+    owner = cascade(example())
+    pod = inference.external(owner, owner.spec.agents[2], SIDECAR)[0]["spec"]["template"]["spec"]
+    env = {item["name"]: item.get("value") for item in pod["containers"][0]["env"]}
+    drained = float(env["DISROUTER_LINGER_SECONDS"]) + float(env["DISROUTER_DRAIN_SECONDS"])
+    assert drained < pod["terminationGracePeriodSeconds"]
+    assert "lifecycle" not in pod["containers"][0]
 
 
 def test_training_is_an_immutable_run_file_and_a_job_a_stage(golden: Any) -> None:
@@ -156,31 +67,13 @@ def test_the_entry_selector_does_not_match_training_pods() -> None:
     pod = training.job(owner, config, Stage.RL)["spec"]["template"]["metadata"]["labels"]
     selector = endpoint.service(owner, "small")["spec"]["selector"]
     assert not selector.items() <= pod.items()
-    assert selector.items() <= _service(example(), 0)["metadata"]["labels"].items()
+    assert (
+        selector.items()
+        <= inference.inference_service(owner, owner.spec.agents[0], None, SIDECAR)["metadata"]["labels"].items()
+    )
 
 
 def test_a_job_carries_no_label_of_kserve() -> None:
     owner = cascade(example())
     config = training.run_config(owner, owner.spec.agents[0], "trainer:test")
     assert "serving.kserve.io" not in str(training.job(owner, config, Stage.RL))
-
-
-def test_a_long_name_still_fits_kserve() -> None:
-    manifest = example()
-    manifest["metadata"] |= {"name": "q" * 40, "namespace": "n" * 36}
-    owner = cascade(manifest)
-    name = inference.inference_service(owner, owner.spec.agents[0], None, SIDECAR)["metadata"]["name"]
-    assert len(name) + 36 <= names.MAX_CHILD_WITH_NAMESPACE
-
-
-def _no_unknown_field(value: Any, schema: Any, path: str) -> None:
-    """jsonschema lets unknown fields pass; the API server would drop them."""
-    if isinstance(value, dict):
-        free = "additionalProperties" in schema or schema.get("x-kubernetes-preserve-unknown-fields")
-        known = schema.get("properties", {})
-        for key, inner in value.items():
-            assert free or key in known, f"{path}.{key} is not a field of the schema"
-            _no_unknown_field(inner, known.get(key, {"x-kubernetes-preserve-unknown-fields": True}), f"{path}.{key}")
-    elif isinstance(value, list):
-        for inner in value:
-            _no_unknown_field(inner, schema.get("items", {}), f"{path}[]")

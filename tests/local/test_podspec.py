@@ -71,6 +71,17 @@ def translate(
     return podspec.translate(obj, Place(ports, roots, engine or engines.Transformers(), lambda *_: secret))
 
 
+def test_a_sidecar_does_not_linger_for_proxies_that_are_not_there(tmp_path: Path, claims: Claims) -> None:
+    obj = agent_pod()
+    obj["spec"]["containers"][1]["env"] += [
+        {"name": "DISROUTER_LINGER_SECONDS", "value": "5"},
+        {"name": "DISROUTER_DRAIN_SECONDS", "value": "60"},
+    ]
+    env = translate(obj, tmp_path, claims)["transformer-container"].env
+    assert float(env["DISROUTER_LINGER_SECONDS"]) <= 1
+    assert env["DISROUTER_DRAIN_SECONDS"] == "60"
+
+
 def test_ports_are_moved_wherever_they_are_named(tmp_path: Path, claims: Claims) -> None:
     programs = translate(agent_pod(), tmp_path, claims, engines.Vllm("/opt/vllm/python"))
     engine, sidecar = programs["kserve-container"], programs["transformer-container"]

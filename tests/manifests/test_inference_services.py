@@ -1,0 +1,148 @@
+"""InferenceServices of agents, held by golden files and judged by KServe's own models and schema."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import jsonschema
+import kserve.models as kserve_models
+import kubernetes.client.models
+import pytest
+from kubernetes.client import ApiClient
+
+from disrouter import names
+from disrouter_operator import inference
+from disrouter_operator.resources import Object
+from support.clusters import cascade, example
+from support.controlplane import kserve_crd
+
+SIDECAR = "sidecar:test"
+RUN = "0123456789"
+
+
+def _service(manifest: Object, agent: int, run: str | None = None) -> Object:
+    owner = cascade(manifest)
+    return inference.inference_service(owner, owner.spec.agents[agent], run, SIDECAR)
+
+
+VARIANTS: dict[str, Callable[[], Object]] = {
+    "isvc_hub_model": lambda: _service(example(), 0),
+    "isvc_claim_autoscaled": lambda: _service(example(), 1),
+    "isvc_trained_weights": lambda: _service(example(), 0, RUN),
+    "isvc_surge": lambda: _service(example(rollout="surge"), 0),
+    "isvc_knative": lambda: _service(example(deploymentMode="Knative"), 0),
+    "isvc_bucket": lambda: _service(_with_model("s3://bucket/qwen"), 0),
+}
+
+
+def _with_model(uri: str) -> Object:
+    manifest = example()
+    agent = manifest["spec"]["agents"][0]
+    agent["model"], agent["selfAwareness"] = {"uri": uri}, {"mode": "prompted"}
+    return manifest
+
+
+@pytest.fixture(scope="module")
+def schema() -> Any:
+    version = kserve_crd()["spec"]["versions"][0]
+    # `jsonschema.validate` would first judge KServe's 600 KB of schema, each time.
+    return jsonschema.Draft202012Validator(version["schema"]["openAPIV3Schema"])
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_an_inference_service_is_as_its_golden_file(name: str, golden: Any) -> None:
+    golden(name, [VARIANTS[name]()])
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_an_inference_service_fits_the_schema_of_kserve(name: str, schema: Any) -> None:
+    manifest = VARIANTS[name]()
+    schema.validate(manifest)
+    _no_unknown_field(manifest["spec"], schema.schema["properties"]["spec"], "spec")
+
+
+def test_kserves_own_models_know_every_field(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reading into the models drops what they do not know, so writing back the same proves that nothing is unknown."""
+    for name in dir(kserve_models):
+        if name.startswith("V1"):
+            monkeypatch.setattr(kubernetes.client.models, name, getattr(kserve_models, name), raising=False)
+    strategy = kubernetes.client.models.V1DeploymentStrategy  # kserve generated a reference without its model
+    monkeypatch.setattr(kubernetes.client.models, "K8sIoApiAppsV1DeploymentStrategy", strategy, raising=False)
+    monkeypatch.setitem(ApiClient.NATIVE_TYPES_MAPPING, "dict(str, str)", object)  # as kserve spells a map
+    for name, build in VARIANTS.items():
+        manifest = build()
+        with ApiClient() as client:
+            answer = SimpleNamespace(data=json.dumps(manifest))
+            model = client.deserialize(answer, "V1beta1InferenceService")
+            assert client.sanitize_for_serialization(model) == manifest, name
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_every_container_states_requests_and_limits(name: str) -> None:
+    for container in VARIANTS[name]()["spec"]["predictor"]["containers"]:
+        resources = container["resources"]
+        assert {"cpu", "memory"} <= resources["requests"].keys()
+        assert resources["requests"].keys() == resources["limits"].keys()
+
+
+def test_a_knative_pod_has_one_port_and_probes_only_where_it_is() -> None:
+    engine, sidecar = VARIANTS["isvc_knative"]()["spec"]["predictor"]["containers"]
+    assert "ports" not in engine
+    assert not [key for key in engine if key.endswith("Probe")]
+    assert [port["name"] for port in sidecar["ports"]] == ["http1"]
+
+
+def test_knative_gets_no_hook_and_no_grace_period_which_its_webhook_refuses() -> None:
+    predictor = VARIANTS["isvc_knative"]()["spec"]["predictor"]
+    assert "terminationGracePeriodSeconds" not in predictor
+    assert not [container for container in predictor["containers"] if "lifecycle" in container]
+
+
+def test_an_engine_outlives_its_sidecars_drain_and_the_pod_outlives_both() -> None:
+    predictor = _service(example(), 0)["spec"]["predictor"]
+    engine, sidecar = predictor["containers"]
+    env = {item["name"]: item["value"] for item in sidecar["env"]}
+    drained = float(env["DISROUTER_LINGER_SECONDS"]) + float(env["DISROUTER_DRAIN_SECONDS"])
+    program, seconds = engine["lifecycle"]["preStop"]["exec"]["command"]
+    assert program == "sleep"
+    assert float(env["DISROUTER_LINGER_SECONDS"]) >= 5
+    assert drained < float(seconds) < predictor["terminationGracePeriodSeconds"]
+    assert "lifecycle" not in sidecar
+
+
+def test_a_scenario_a_cost_and_a_successor_are_no_part_of_a_pod() -> None:
+    before = _service(example(), 1)
+    manifest = example(scenario="cost-first", timeouts={"connect": 9})
+    manifest["spec"]["agents"][1]["cost"] = 0.5
+    manifest["spec"]["agents"].insert(0, {"name": "tiny", "model": {"uri": "hf://a/b"}, "cost": 0.0})
+    assert _service(manifest, 2) == before
+
+
+def test_the_revision_moves_with_the_pod_and_only_with_it() -> None:
+    base = inference.revision(_service(example(), 0))
+    assert inference.revision(_service(example(rollout="surge"), 0)) == base
+    assert inference.revision(_service(example(), 0, RUN)) != base
+
+
+def test_a_long_name_still_fits_kserve() -> None:
+    manifest = example()
+    manifest["metadata"] |= {"name": "q" * 40, "namespace": "n" * 36}
+    owner = cascade(manifest)
+    name = inference.inference_service(owner, owner.spec.agents[0], None, SIDECAR)["metadata"]["name"]
+    assert len(name) + 36 <= names.MAX_CHILD_WITH_NAMESPACE
+
+
+def _no_unknown_field(value: Any, schema: Any, path: str) -> None:
+    """jsonschema lets unknown fields pass; the API server would drop them."""
+    if isinstance(value, dict):
+        free = "additionalProperties" in schema or schema.get("x-kubernetes-preserve-unknown-fields")
+        known = schema.get("properties", {})
+        for key, inner in value.items():
+            assert free or key in known, f"{path}.{key} is not a field of the schema"
+            _no_unknown_field(inner, known.get(key, {"x-kubernetes-preserve-unknown-fields": True}), f"{path}.{key}")
+    elif isinstance(value, list):
+        for inner in value:
+            _no_unknown_field(inner, schema.get("items", {}), f"{path}[]")
