@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from disrouter import __version__, names
 
-SIDECAR_IMAGE = f"ghcr.io/disrouter/sidecar:v{__version__}"
-TRAINING_IMAGE = f"ghcr.io/disrouter/training:v{__version__}"
+SIDECAR_IMAGE = f"ghcr.io/disrouter/sidecar:{__version__}"
+TRAINING_IMAGE = f"ghcr.io/disrouter/training:{__version__}"
 
 
 @dataclass(frozen=True)

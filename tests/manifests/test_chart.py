@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
+from disrouter_operator.settings import SIDECAR_IMAGE, TRAINING_IMAGE
 from support.controlplane import ControlPlane
 from support.operators import RULES
 
@@ -60,6 +61,14 @@ def test_the_operator_runs_restricted_and_knows_its_images() -> None:
     assert env["DISROUTER_SIDECAR_IMAGE"].endswith("/sidecar:v9")
     assert container["resources"]["limits"]
     assert container["resources"]["requests"]
+
+
+def test_the_chart_and_the_operators_defaults_name_the_same_images() -> None:
+    (deployment,) = of_kind(render(), "Deployment")
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    env = {item["name"]: item.get("value") for item in container["env"]}
+    assert env["DISROUTER_SIDECAR_IMAGE"] == SIDECAR_IMAGE
+    assert env["DISROUTER_TRAINING_IMAGE"] == TRAINING_IMAGE
 
 
 def allowed(rules: list[dict[str, Any]]) -> set[tuple[str, str, str]]:
