@@ -58,9 +58,9 @@ def read_shard(path: Path, questions: Sequence[Question]) -> list[Row]:
 
 
 def read_rows(path: Path) -> list[Row]:
-    """Rows of a JSONL file that this package wrote."""
+    """Rows of a JSONL file that this package wrote. Strings in it may hold every line break but LF (`splitlines`)."""
     try:
-        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
     except ValueError as error:
         raise DatasetError(f"{path} is damaged ({error}); delete it and run the stage again") from error
 

@@ -55,7 +55,7 @@ def ask_streamed(client: OpenAI, question: Question, scenario: Scenario) -> Repl
 def choose(questions: Sequence[Question], predictions: Path) -> list[tuple[Question, Scenario]]:
     """Two questions a scenario: one that the first agent answered in its evaluation, and one that it refused."""
     by_id = {question.id: question for question in questions}
-    rows = [json.loads(line) for line in predictions.read_text().splitlines()]
+    rows = [json.loads(line) for line in predictions.read_text(encoding="utf-8").split("\n") if line]
     chosen: list[tuple[Question, Scenario]] = []
     for scenario in Scenario:
         for refused in (False, True):

@@ -21,7 +21,7 @@ class Question:
 
 def read(path: Path) -> list[Question]:
     """Rows of a JSONL file in its order."""
-    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
     return [
         Question(
             row["id"],

@@ -85,7 +85,7 @@ def to_jsonl(rows: list[dict[str, Any]]) -> str:
 
 def read_jsonl(path: Path) -> list[dict[str, Any]]:
     """The rows of one split."""
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
 
 
 def write_questions(folder: Path, seed: int = 20) -> None:
