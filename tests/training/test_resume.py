@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from disrouter.artifacts import Stage
+from disrouter_training.lock import LOCK_FILE
 from disrouter_training.shards import read_rows
 from support.trainer import Trainer
 
@@ -24,7 +25,9 @@ def start(trainer: Trainer, stage: Stage, log: Path) -> subprocess.Popen[bytes]:
     return subprocess.Popen(command, stderr=subprocess.PIPE, env=environment)
 
 
-def signal_when(process: subprocess.Popen[bytes], number: signal.Signals, ready: Callable[[], bool]) -> int:
+def signal_when(
+    process: subprocess.Popen[bytes], number: signal.Signals, ready: Callable[[], bool], *, wait: bool = True
+) -> int | None:
     """Send a signal once something is there; the exit code."""
     deadline = time.monotonic() + START_SECONDS
     while not ready():
@@ -32,7 +35,8 @@ def signal_when(process: subprocess.Popen[bytes], number: signal.Signals, ready:
         assert time.monotonic() < deadline
         time.sleep(0.01)
     process.send_signal(number)
-    process.communicate()
+    if wait:
+        process.communicate()
     return process.returncode
 
 
@@ -76,6 +80,27 @@ def test_rl_goes_on_from_its_checkpoint_when_killed_and_ends_as_if_it_had_not_be
     rows, whole = (read_rows(t.layout.stage(Stage.RL) / "metrics.jsonl") for t in (trained, finished))
     assert [row["step"] for row in rows] == list(range(1, 31))
     assert [row["scenarios"] for row in rows] == [row["scenarios"] for row in whole]
+
+
+def test_a_second_trainer_of_a_run_is_told_who_is_at_work_and_to_come_back(volumes: Path, tmp_path: Path) -> None:
+    trainer = Trainer(volumes, tmp_path / "artifacts")
+    lock = trainer.layout.directory / LOCK_FILE
+    first = start(trainer, Stage.COLLECT, tmp_path / "first")
+    signal_when(first, signal.SIGSTOP, lambda: lock.exists() and str(first.pid) in lock.read_text(), wait=False)
+    try:
+        second = start(trainer, Stage.COLLECT, tmp_path / "second")
+        told = second.communicate(timeout=START_SECONDS)[1].decode()
+    finally:
+        first.kill()
+        first.communicate()
+    assert second.returncode == 75
+    assert told.count("\n") == 1
+    message = (tmp_path / "second").read_text()
+    assert message.startswith(f"{trainer.layout.directory} is being trained by pid {first.pid} on ")
+    third = start(trainer, Stage.SFT, tmp_path / "third")
+    assert "stage collect of run" in third.communicate(timeout=START_SECONDS)[1].decode(), (
+        "the lock ends with its holder"
+    )
 
 
 def test_evaluate_asks_only_what_is_missing(trained: Trainer, finished: Trainer) -> None:

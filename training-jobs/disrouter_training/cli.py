@@ -1,8 +1,8 @@
 """The command line: `python -m disrouter_training <stage> --run run.json`.
 
-Exit codes: 0 done, 1 failed, 2 wrong arguments, 75 interrupted after its work was kept (sysexits' EX_TEMPFAIL: try
-again). A failure is one line on stderr and in the container's termination log. Stages import torch only when they
-run, so `--help` and mistakes in the arguments answer at once.
+Exit codes: 0 done, 1 failed, 2 wrong arguments, 75 interrupted after its work was kept, or another process is at work
+on the run (sysexits' EX_TEMPFAIL: try again). A failure is one line on stderr and in the container's termination log.
+Stages import torch only when they run, so `--help` and mistakes in the arguments answer at once.
 """
 
 from __future__ import annotations
@@ -16,13 +16,14 @@ from pathlib import Path
 from disrouter.artifacts import TERMINATION_MESSAGE_LIMIT, RunConfig, RunLayout, Stage
 from disrouter.errors import DisrouterError
 from disrouter.uris import PVC_ROOT
-from disrouter_training.errors import Interrupted
+from disrouter_training.errors import Interrupted, RunBusy
 from disrouter_training.job import Job
+from disrouter_training.lock import only_trainer
 from disrouter_training.progress import say_on_stderr
 from disrouter_training.stop import StopSignal
 
 EXIT_FAILED = 1
-EXIT_INTERRUPTED = 75
+EXIT_TRY_AGAIN = 75
 SMALLER = "lower collect.batchSize, sft.batchSize or rl.promptsPerStep, or give the Job more memory"
 PVC_ROOT_VARIABLE = "DISROUTER_PVC_ROOT"
 TERMINATION_LOG = "DISROUTER_TERMINATION_LOG"
@@ -34,8 +35,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     try:
         return int(arguments.handler(arguments) or 0)
-    except Interrupted as error:
-        return _end(str(error), EXIT_INTERRUPTED)
+    except (Interrupted, RunBusy) as error:
+        return _end(str(error), EXIT_TRY_AGAIN)
     except DisrouterError as error:
         return _end(str(error), EXIT_FAILED)
     except MemoryError as error:
@@ -129,8 +130,9 @@ def _run_stages(arguments: argparse.Namespace) -> None:
     config = RunConfig.read(arguments.run)
     layout = RunLayout.of(arguments.artifacts.absolute(), config)
     job = Job(config, layout, arguments.pvc_root.absolute(), _listening())
-    for stage in arguments.stages:
-        _run_stage(job, stage, arguments.serving)
+    with only_trainer(layout.directory, job.say):
+        for stage in arguments.stages:
+            _run_stage(job, stage, arguments.serving)
 
 
 def _run_stage(job: Job, stage: Stage, serving: str | None) -> None:

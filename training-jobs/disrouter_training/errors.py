@@ -4,6 +4,7 @@ DisrouterError
 └── TrainingError
     ├── DatasetError    questions that cannot be read, or too many bad rows
     ├── ModelError      a model that cannot be loaded or used
+    ├── RunBusy         another trainer is at work in the run's directory
     └── Interrupted     asked to stop; what was done is kept and a new start goes on from there
 """
 
@@ -22,6 +23,10 @@ class DatasetError(TrainingError):
 
 class ModelError(TrainingError):
     """The model cannot be loaded or lacks something that training needs."""
+
+
+class RunBusy(TrainingError):
+    """Another trainer is at work in the run's directory; later it may be free."""
 
 
 class Interrupted(TrainingError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from transformers import GenerationConfig, StoppingCriteriaList
@@ -12,13 +12,6 @@ from disrouter_training.errors import ModelError
 from disrouter_training.model import load_model, load_tokenizer
 from disrouter_training.prompts import Prompt
 from disrouter_training.stop import StopSignal
-
-
-class Generator(Protocol):
-    """Anything that replies to prompts."""
-
-    def replies(self, prompts: Sequence[Prompt], sampling: Sampling, seed: int) -> list[list[str]]:
-        """For each prompt `sampling.samples` replies; the same seed gives the same replies."""
 
 
 class Sampling:
@@ -57,7 +50,10 @@ class TransformersGenerator:
         self._name, self._stop = name, stop
 
     def replies(self, prompts: Sequence[Prompt], sampling: Sampling, seed: int) -> list[list[str]]:
-        """Raises Interrupted between and within batches when asked to stop; half a batch is thrown away."""
+        """For each prompt `sampling.samples` replies; the same seed gives the same replies.
+
+        Raises Interrupted between and within batches when asked to stop; half a batch is thrown away.
+        """
         torch.manual_seed(seed)
         config = sampling.config(self._model, self._tokenizer)
         out: list[list[str]] = []
