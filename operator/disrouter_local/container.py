@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ HEALTHY_SECONDS = 60.0
 MESSAGE_LIMIT = 4096
 """Bytes of a termination message, as in Kubernetes."""
 TAIL_LINES = 10
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,7 @@ class Container:
         failures = 0
         while not self._stopping.is_set():
             began = asyncio.get_running_loop().time()
-            code = await self._run_once()
+            code = await self._attempt()
             if self._stopping.is_set() or not self.spec.restart:
                 self._finish(code)
                 return
@@ -98,15 +100,26 @@ class Container:
             await self._rest(RESTART.delay(failures))
         self._finish(0)
 
+    async def _attempt(self) -> int:
+        """Run it once. A command that cannot be started or watched counts as one that ended with 127."""
+        try:
+            return await self._run_once()
+        except Exception as error:
+            message = str(error)
+            if not isinstance(error, CannotStart):
+                logger.exception("container %s failed to run", self.spec.name)
+                message = f"{type(error).__name__}: {error}; the runtime's log says more"
+            if self._process is not None:
+                await self._process.stop()
+            self._process, self.pid, self.ready = None, None, False
+            self._last = {"terminated": {"exitCode": 127, "reason": "StartError", "message": message}}
+            return 127
+
     async def _run_once(self) -> int:
-        """From start to end. A command that cannot be started counts as one that ended with 127."""
+        """From start to end; the exit code."""
         if self.spec.message is not None:
             self.spec.message.unlink(missing_ok=True)
-        try:
-            process = await Process.start(self.spec.command)
-        except CannotStart as error:
-            self._last = {"terminated": {"exitCode": 127, "reason": "StartError", "message": str(error)}}
-            return 127
+        process = await Process.start(self.spec.command)
         started = stamp(self._clock())
         self._process, self.pid = process, process.pid
         self._set({"running": {"startedAt": started}})

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import itertools
+import logging
 import os
 import shutil
 from collections.abc import Callable, Mapping
@@ -20,11 +22,14 @@ from disrouter_local.objects import Clock, key_of, uid_of, with_condition
 from disrouter_local.ports import LOOPBACK, PortPool
 from disrouter_local.process import Command
 from disrouter_local.volumes import Claims
+from disrouter_operator.queue import Backoff
 from disrouter_operator.resources import Object
 
 JOB_NICE = 10
 DEFAULT_GRACE = 30.0
-RETRY_SECONDS = 3.0
+RETRY = Backoff(first=0.5, longest=10.0)
+"""Rests before a pod that cannot start is prepared again."""
+logger = logging.getLogger(__name__)
 _KEPT_ENV = frozenset(
     {
         "HOME",
@@ -91,7 +96,8 @@ class PodRunner:
         self._folder = host.pods / self.uid
         self._ports: dict[int, int] = {}
         self._containers: list[Container] = []
-        self._problem = ""
+        self._unprepared = ""
+        self._unwritten = ""
         self._is_job = pod["spec"].get("restartPolicy", "Always") != "Always"
         self._task = asyncio.create_task(self._start())
         self._stop_task: asyncio.Task[None] | None = None
@@ -111,6 +117,14 @@ class PodRunner:
     def update(self, inputs: Inputs) -> None:
         """Keep the files of ConfigMap and Secret volumes fresh; the containers start once all of them exist."""
         self._inputs = inputs
+        try:
+            self._write(inputs)
+        except Exception as error:
+            self._unwritten = self._explain(error, known=self._unwritten)
+        else:
+            self._unwritten = ""
+
+    def _write(self, inputs: Inputs) -> None:
         config_maps, secrets = volumes.config_map_volumes(self._pod), volumes.secret_volumes(self._pod)
         for volume, name in config_maps.items():
             if name in inputs.config_maps:
@@ -182,17 +196,32 @@ class PodRunner:
             await asyncio.gather(*(container.wait() for container in self._containers))
 
     async def _prepared(self) -> None:
-        """Start the containers; what is missing - a folder, a Secret - may come, so try again."""
-        while True:
+        """Start the containers; what is missing - a folder, a Secret, space - may come, so try again."""
+        for attempt in itertools.count(1):
             try:
                 self._run()
-            except (LocalError, KeyError) as error:
-                self._problem = str(error) if isinstance(error, LocalError) else f"the pod lacks the field {error}"
+            except Exception as error:
+                self._unprepared = self._explain(error, known=self._unprepared)
                 self._changed()
-                await asyncio.sleep(RETRY_SECONDS)
+                await asyncio.sleep(RETRY.delay(attempt))
             else:
-                self._problem = ""
+                self._unprepared = ""
                 return
+
+    @property
+    def _problem(self) -> str:
+        return self._unprepared or self._unwritten
+
+    def _explain(self, error: Exception, known: str) -> str:
+        """One line for people; what nobody foresaw goes into the log as a whole, once."""
+        if isinstance(error, LocalError):
+            return str(error)
+        if isinstance(error, KeyError):
+            return f"the pod lacks the field {error}"
+        problem = f"{type(error).__name__}: {error}; the runtime's log says more"
+        if problem != known:
+            logger.error("pod %s/%s cannot be prepared", *key_of(self._pod), exc_info=error)
+        return problem
 
     def _run(self) -> None:
         specs = self._specs()

@@ -205,9 +205,8 @@ async def test_a_pod_waits_for_its_config_map_and_sees_it_change(machine: Machin
 
 
 async def test_a_missing_secret_is_a_clear_status_until_it_comes(
-    machine: Machine, monkeypatch: pytest.MonkeyPatch
+    machine: Machine,
 ) -> None:
-    monkeypatch.setattr("disrouter_local.pod.RETRY_SECONDS", 0.1)
     env = [{"name": "KEY", "valueFrom": {"secretKeyRef": {"name": "k", "key": "token"}}}]
     await machine.create("app", pod_spec("import os, time; print(os.environ['KEY']); time.sleep(60)", env=env))
     pod = await machine.pod("app", lambda found: (found.get("status") or {}).get("message"))
@@ -216,6 +215,45 @@ async def test_a_missing_secret_is_a_clear_status_until_it_comes(
     await machine.store.apply({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "k"}, "data": data})
     pod = await machine.pod("app", lambda found: is_true(found, "Ready"))
     assert not pod["status"]["message"]
+
+
+async def test_a_folder_that_cannot_be_made_is_a_clear_status_until_it_can(
+    machine: Machine, state: StateFolder, caplog: pytest.LogCaptureFixture
+) -> None:
+    blocker = state.root / "volumes"
+    blocker.parent.mkdir(parents=True, exist_ok=True)
+    blocker.write_text("a file where the claims' folders should be")
+    volume = {"name": "data", "persistentVolumeClaim": {"claimName": "data"}}
+    spec = pod_spec("import time; time.sleep(60)", volumeMounts=[{"name": "data", "mountPath": "/mnt/data"}])
+    await machine.create("app", {**spec, "volumes": [volume]})
+    pod = await machine.pod("app", lambda found: (found.get("status") or {}).get("message"))
+    waiting = main_status(pod)["state"]["waiting"]
+    assert waiting["reason"] == "CreateContainerError"
+    assert "NotADirectoryError" in waiting["message"]
+    assert "pod default/app cannot be prepared" in caplog.text
+    blocker.unlink()
+    pod = await machine.pod("app", lambda found: is_true(found, "Ready"))
+    assert not pod["status"]["message"]
+
+
+async def test_a_secret_that_is_no_text_is_told_and_holds_up_no_other_pod(machine: Machine) -> None:
+    data = {"token": "no base64"}
+    await machine.store.apply({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "k"}, "data": data})
+    volumes = [{"name": "keys", "secret": {"secretName": "k"}}]
+    await machine.create("app", {**pod_spec("import time; time.sleep(60)"), "volumes": volumes})
+    await machine.create("other", pod_spec("import time; time.sleep(60)"))
+    pod = await machine.pod("app", lambda found: (found.get("status") or {}).get("message"))
+    assert "Error" in pod["status"]["message"]
+    assert "no base64" not in pod["status"]["message"]
+    await machine.pod("other", lambda found: is_true(found, "Ready"))
+
+
+async def test_a_command_that_the_system_does_not_take_is_told_and_tried_again(machine: Machine) -> None:
+    await machine.create("app", {"containers": [{"name": "main", "command": ["python", "-c", "pass\0"]}]})
+    pod = await machine.pod("app", lambda found: main_status(found).get("restartCount", 0) >= 1)
+    last = main_status(pod)["lastState"]["terminated"]
+    assert (last["exitCode"], last["reason"]) == (127, "StartError")
+    assert "null byte" in last["message"]
 
 
 async def test_containers_inherit_paths_and_no_secrets(machine: Machine, state: StateFolder) -> None:

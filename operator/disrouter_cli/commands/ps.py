@@ -31,7 +31,9 @@ def run(args: argparse.Namespace) -> int:
     if args.output == "json":
         print(output.as_json(rows))
         return 0
-    fields = ("pod", "container", "state", "pid", "ready", "restarts", "log")
+    fields = ["pod", "container", "state", "pid", "ready", "restarts", "log"]
+    if any(row["message"] for row in rows):
+        fields.append("message")
     print(output.table([field.upper() for field in fields], [[str(row[field]) for field in fields] for row in rows]))
     return 0
 
@@ -63,6 +65,7 @@ def _rows(state: StateFolder, pod: Object, running: bool) -> list[dict[str, Any]
                 "state": (item["state"][current].get("reason") or current) if running else "stopped",
                 "pid": int(pid) if pid and running else None,
                 "ready": bool(item.get("ready")) and running,
+                "message": (item["state"][current].get("message") or "") if running and current == "waiting" else "",
                 "restarts": item.get("restartCount", 0),
                 "started": (item.get("state") or {}).get("running", {}).get("startedAt"),
                 "log": str(state.log(metadata["name"], item["name"])),
