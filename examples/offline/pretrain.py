@@ -20,68 +20,84 @@ from transformers import Qwen2ForCausalLM, Qwen2Tokenizer
 
 from offline_pool.corpus import Corpus
 from offline_pool.model import SIZES, build_model, save
+from offline_pool.texts import SCENARIOS
 from offline_pool.tokenizer import build_tokenizer, encode, encode_prompt
 from offline_pool.world import World
 
 BATCH = 64
-STEPS = {"nano": 4400, "small": 5200, "medium": 2400, "large": 3000}
+STEPS = {"nano": 4400, "small": 5200, "medium": 2400, "large": 5500}
 SEEDS = {"nano": 11, "small": 12, "medium": 13, "large": 14}
 """One seed a model: another crawl of the world each, so that models differ in which rare facts they know."""
 FORESIGHT_WEIGHT = 0.5
 FORESIGHT = 3
 """How many tokens ahead the head looks. The third token of a worked answer is the recalled value."""
+READING_WEIGHT = 0.1
 Row = tuple[list[int], list[int]]
 """Prompt ids and response ids."""
+NO_LABEL = -100
+"""Ignored by the losses."""
 
 
 @dataclass(frozen=True)
 class Batch:
     """Right-padded `ids` and `labels` [rows, longest]; only response tokens have labels, the others -100.
 
-    `openings` [rows] is the position whose next token opens the response, `ahead` [rows] the token FORESIGHT later.
+    `openings` [rows] is the position whose next token opens the response, `ahead` [rows] the token FORESIGHT later,
+    `scenarios` [rows] the index of the scenario that the prompt begins with, NO_LABEL where it has none.
     """
 
     ids: Tensor
     labels: Tensor
     openings: Tensor
     ahead: Tensor
+    scenarios: Tensor
 
 
-class Foresight(nn.Module):
-    """A head for pretraining alone: where the response opens, foretell its third token.
+class Heads(nn.Module):
+    """Two heads for pretraining alone, both at the position that opens the response; dropped in the end.
 
-    Multi-token prediction (Gloeckle et al., 2024, arXiv:2404.19737) at one position. Large models look an entity up
-    while they read it (Ferrando et al., 2024, arXiv:2411.14257), so what they know is present before they write. A
-    model of two layers looks it up only where it writes it, and its first token could not tell whether it will
-    succeed. The head learns values, never whether they are right, and is dropped in the end.
+    Foresight foretells the response's third token: multi-token prediction (Gloeckle et al., 2024, arXiv:2404.19737)
+    at one position. Large models look an entity up while they read it (Ferrando et al., 2024, arXiv:2411.14257), so
+    what they know is present before they write. A model of two layers looks it up only where it writes it, and its
+    first token could not tell whether it will succeed. The head learns values, never whether they are right.
+
+    Reading says which scenario the prompt began with. An instruct model reads its instructions; to a model from
+    scratch they carry no information, and it learns to ignore them for good: its attention to them saturates at zero,
+    where no later training can revive it.
     """
 
     def __init__(self, hidden: int) -> None:
         super().__init__()
         self.turn = nn.Linear(hidden, hidden, bias=False)
+        self.read = nn.Linear(hidden, len(SCENARIOS), bias=False)
 
-    def forward(self, states: Tensor, embedding: Tensor) -> Tensor:
-        """Logits [rows, vocabulary] from last hidden states [rows, hidden]."""
-        return functional.linear(self.turn(states), embedding)
+    def forward(self, states: Tensor, embedding: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Losses of foresight and reading, in nats, from last hidden states [rows, hidden]."""
+        foretold = functional.linear(self.turn(states), embedding)
+        foresight = functional.cross_entropy(foretold, batch.ahead)
+        read = functional.cross_entropy(self.read(states), batch.scenarios, ignore_index=NO_LABEL, reduction="sum")
+        return foresight, read / max(1, int((batch.scenarios != NO_LABEL).sum()))
 
 
-def collate(rows: list[Row]) -> Batch:
-    """Pad rows to one batch."""
+def collate(rows: list[Row], scenarios: list[int]) -> Batch:
+    """Pad rows to one batch; `scenarios` are the token ids of the scenarios' texts."""
     longest = max(len(prompt) + len(reply) for prompt, reply in rows)
     ids = torch.zeros(len(rows), longest, dtype=torch.long)
-    labels = torch.full((len(rows), longest), -100)
+    labels = torch.full((len(rows), longest), NO_LABEL)
     for i, (prompt, reply) in enumerate(rows):
         end = len(prompt) + len(reply)
         ids[i, :end] = torch.tensor(prompt + reply)
         labels[i, len(prompt) : end] = torch.tensor(reply)
     openings = torch.tensor([len(prompt) - 1 for prompt, _ in rows])
     ahead = torch.tensor([reply[min(FORESIGHT, len(reply)) - 1] for _, reply in rows])
-    return Batch(ids, labels, openings, ahead)
+    read = [scenarios.index(prompt[1]) if prompt[1] in scenarios else NO_LABEL for prompt, _ in rows]
+    return Batch(ids, labels, openings, ahead, torch.tensor(read))
 
 
 def batches(corpus: Corpus, tokenizer: Qwen2Tokenizer, steps: int, seed: int) -> Iterator[Batch]:
     """Draw `steps` batches. Rows of 32 batches are sorted by length first, so that little is padding."""
     rng = random.Random(seed)
+    scenarios = [encode(tokenizer, text)[0] for text in SCENARIOS]
     for start in range(0, steps, 32):
         count = min(32, steps - start)
         pairs = [corpus.draw(start / steps) for _ in range(count * BATCH)]
@@ -93,23 +109,23 @@ def batches(corpus: Corpus, tokenizer: Qwen2Tokenizer, steps: int, seed: int) ->
         order = list(range(count))
         rng.shuffle(order)
         for i in order:
-            yield collate(rows[i * BATCH : (i + 1) * BATCH])
+            yield collate(rows[i * BATCH : (i + 1) * BATCH], scenarios)
 
 
-def loss_of(model: Qwen2ForCausalLM, foresight: Foresight, batch: Batch) -> tuple[Tensor, Tensor]:
-    """Next-token loss on the responses, and the foresight head's loss; nats."""
+def losses(model: Qwen2ForCausalLM, heads: Heads, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+    """Next-token loss on the responses, then those of the heads: foresight and reading; nats."""
     any_model: Any = model
     states = any_model.model(input_ids=batch.ids, use_cache=False).last_hidden_state
     embedding = any_model.get_input_embeddings().weight
     logits = functional.linear(states[:, :-1], embedding)
-    loss = functional.cross_entropy(logits.flatten(0, 1), batch.labels[:, 1:].flatten(), ignore_index=-100)
+    loss = functional.cross_entropy(logits.flatten(0, 1), batch.labels[:, 1:].flatten(), ignore_index=NO_LABEL)
     opening = states[torch.arange(len(batch.openings)), batch.openings]
-    return loss, functional.cross_entropy(foresight(opening, embedding), batch.ahead)
+    return loss, *heads(opening, embedding, batch)
 
 
-def optimizers(model: Qwen2ForCausalLM, foresight: Foresight) -> list[torch.optim.Optimizer]:
+def optimizers(model: Qwen2ForCausalLM, heads: Heads) -> list[torch.optim.Optimizer]:
     """Muon for the hidden matrices, AdamW for embeddings, norms and biases."""
-    named = [*model.named_parameters(), *foresight.named_parameters()]
+    named = [*model.named_parameters(), *heads.named_parameters()]
     matrices = [p for name, p in named if p.ndim == 2 and "embed" not in name]
     others = [p for name, p in named if p.ndim != 2 or "embed" in name]
     return [
@@ -125,14 +141,14 @@ def rate(step: int, steps: int) -> float:
 
 def train(model: Qwen2ForCausalLM, tokenizer: Qwen2Tokenizer, corpus: Corpus, steps: int, seed: int) -> None:
     """Train in place; prints a progress line every 100 steps."""
-    foresight = Foresight(model.config.hidden_size)
-    steppers = optimizers(model, foresight)
+    heads = Heads(model.config.hidden_size)
+    steppers = optimizers(model, heads)
     schedules = [torch.optim.lr_scheduler.LambdaLR(s, lambda k: rate(k, steps)) for s in steppers]
     began, average = time.monotonic(), 0.0
     model.train()
     for step, batch in enumerate(batches(corpus, tokenizer, steps, seed), start=1):
-        loss, foretold = loss_of(model, foresight, batch)
-        torch.autograd.backward(loss + FORESIGHT_WEIGHT * foretold)
+        loss, foretold, read = losses(model, heads, batch)
+        torch.autograd.backward(loss + FORESIGHT_WEIGHT * foretold + READING_WEIGHT * read)
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         for stepper, schedule in zip(steppers, schedules, strict=True):
             stepper.step()
@@ -143,7 +159,8 @@ def train(model: Qwen2ForCausalLM, tokenizer: Qwen2Tokenizer, corpus: Corpus, st
             spent = time.monotonic() - began
             left = spent / step * (steps - step)
             print(
-                f"step {step} of {steps}, loss {average:.3f}, foresight {foretold.item():.2f}, {left:.0f} s left",
+                f"step {step} of {steps}, loss {average:.3f}, foresight {foretold.item():.2f}, "
+                f"reading {read.item():.2f}, {left:.0f} s left",
                 flush=True,
             )
 
