@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 VLLM_VENV := .venv-vllm
 BIN := $(VENV)/bin
-PIP_INSTALL = install --quiet --disable-pip-version-check
+PIP_INSTALL = install --quiet --quiet --disable-pip-version-check
 PACKAGES := operator/disrouter operator/disrouter_operator operator/disrouter_local operator/disrouter_cli \
 	images/sidecar/disrouter_sidecar training-jobs/disrouter_training
 SOURCES := operator images training-jobs tests examples

@@ -15,7 +15,7 @@ from offline_pool.model import SIZES, load, respond
 POOL = Path(__file__).resolve().parents[2] / "examples" / "offline"
 
 NAMES = list(SIZES)
-ACCURACY = {"nano": (0.22, 0.42), "small": (0.37, 0.57), "medium": (0.5, 0.7), "large": (0.52, 0.72)}
+ACCURACY = {"nano": (0.16, 0.36), "small": (0.41, 0.61), "medium": (0.47, 0.67), "large": (0.62, 0.82)}
 """Greedy accuracy on 200 test questions: the README's figure give or take three standard errors."""
 
 Rows = list[dict[str, Any]]
@@ -120,14 +120,13 @@ def test_chat_template_gives_the_prompt_the_models_were_pretrained_on() -> None:
 
 
 def test_shipped_models_know_more_the_larger_they_are() -> None:
-    """Medium and large are level within the error of this sample (see the README), so they are not ranked."""
     rows = rows_of("test")[::3]
     users = [f"{row['instruction']}\n{row['question']}" for row in rows]
     accuracy = {}
     for name in NAMES:
         replies = respond(*load(POOL / "models" / name), users)
         accuracy[name] = mean(texts.final_answer(r[0]) == row["answer"] for r, row in zip(replies, rows, strict=True))
-    assert accuracy["nano"] < accuracy["small"] < min(accuracy["medium"], accuracy["large"])
+    assert sorted(NAMES, key=accuracy.__getitem__) == ["nano", "small", "medium", "large"]
     for name, (low, high) in ACCURACY.items():
         assert low <= accuracy[name] <= high, accuracy
 
