@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from disrouter_operator.errors import Conflict, KubeError, LeadershipLost
+from disrouter_operator.errors import Conflict, KubeError, LeadershipLost, Unreachable
 from disrouter_operator.kube import Kube
 from disrouter_operator.resources import LEASES, Object
 
@@ -37,12 +37,13 @@ class Election:
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     _seen: str = field(default="", init=False)
     _seen_at: float = field(default=0.0, init=False)
+    _renewed: float = field(default=0.0, init=False)
 
     async def acquire(self, tried: Callable[[], None] = lambda: None) -> None:
         """Wait until this candidate leads; `tried` is told of each attempt that got an answer."""
         while True:
             try:
-                if await self._attempt():
+                if await self._attempt(self.renew):
                     logger.info("%s leads", self.identity)
                     return
                 tried()
@@ -51,16 +52,14 @@ class Election:
             await self.sleep(self.renew)
 
     async def hold(self) -> None:
-        """Renew until leadership is lost. Raises LeadershipLost; stop writing then."""
-        renewed = self.monotonic()
+        """Renew until leadership is lost. Raises LeadershipLost in time before others may lead; stop writing then."""
         while True:
             await self.sleep(self.renew)
             try:
-                if not await self._attempt():
+                if not await self._attempt(self._time_left()):
                     raise LeadershipLost(f"another replica took the lease {self.namespace}/{self.name}")
-                renewed = self.monotonic()
             except KubeError as error:
-                if self.monotonic() - renewed > self.duration - self.renew:
+                if self._time_left() <= 0:
                     raise LeadershipLost(f"the lease could not be renewed in time: {error}") from error
 
     async def release(self) -> None:
@@ -69,8 +68,27 @@ class Election:
         if lease is not None and lease["spec"].get("holderIdentity") == self.identity:
             await self.kube.delete(LEASES, self.namespace, self.name, uid=lease["metadata"]["uid"])
 
-    async def _attempt(self) -> bool:
-        """Take or renew the lease. False if somebody else holds it or was faster."""
+    def _time_left(self) -> float:
+        """Seconds that the holder may still try to renew; what remains of the lease then is for stopping."""
+        return self._renewed + self.duration - self.renew - self.monotonic()
+
+    async def _attempt(self, seconds: float) -> bool:
+        """Take or renew the lease. False if somebody else holds it. Raises Unreachable after `seconds`.
+
+        The lease counts from before the request: a candidate's clock starts when the write arrives, not its answer.
+        """
+        started = self.monotonic()
+        try:
+            async with asyncio.timeout(seconds):
+                leads = await self._write()
+        except TimeoutError:
+            raise Unreachable(f"the API server did not answer about the lease within {seconds:.1f} s") from None
+        if leads:
+            self._renewed = started
+        return leads
+
+    async def _write(self) -> bool:
+        """False if somebody else holds the lease or was faster."""
         lease = await self.kube.get(LEASES, self.namespace, self.name)
         try:
             if lease is None:

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 import urllib.request
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,9 +20,10 @@ from disrouter_operator.errors import InvalidSettings, LeadershipLost
 from disrouter_operator.kube_api import ApiServer
 from disrouter_operator.leader import Election
 from disrouter_operator.metrics import Metrics, Pulse, application, serve
-from disrouter_operator.resources import LEASES
+from disrouter_operator.resources import LEASES, Object, Resource
 from support import clusters, operators
 from support.controlplane import ControlPlane
+from support.kube_fake import KubeFake
 
 
 def test_flags_outrank_the_environment_which_outranks_defaults() -> None:
@@ -84,6 +86,41 @@ async def test_one_candidate_leads_and_the_next_takes_over_only_when_it_is_silen
             await first.hold()
         await second.release()
         assert await kube.get(LEASES, "default", "test") is None
+
+
+class _Silent(KubeFake):
+    """An API server that stops answering."""
+
+    silent = False
+
+    async def get(self, resource: Resource, namespace: str, name: str) -> Object | None:
+        if self.silent:
+            await asyncio.Event().wait()
+        return await super().get(resource, namespace, name)
+
+
+async def test_a_holder_that_gets_no_answer_stops_before_the_next_may_lead() -> None:
+    kube = _Silent()
+    election = Election(kube, "default", "first", duration=0.6, renew=0.1)
+    await election.acquire()
+    renewed, kube.silent = time.monotonic(), True
+    async with asyncio.timeout(5):
+        with pytest.raises(LeadershipLost, match="could not be renewed in time"):
+            await election.hold()
+    assert time.monotonic() - renewed < election.duration
+
+
+async def test_a_holder_outlives_a_short_silence() -> None:
+    kube = _Silent()
+    election = Election(kube, "default", "first", duration=2.0, renew=0.05)
+    await election.acquire()
+    holding = asyncio.create_task(election.hold())
+    for silent in (True, False, True, False):
+        kube.silent = silent
+        await asyncio.sleep(0.1)
+    assert not holding.done()
+    holding.cancel()
+    await asyncio.gather(holding, return_exceptions=True)
 
 
 @pytest.mark.controlplane
