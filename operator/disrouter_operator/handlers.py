@@ -13,11 +13,19 @@ import kopf
 
 from disrouter import names
 from disrouter_operator.reconcile import Key
-from disrouter_operator.resources import CASCADES, DEPLOYMENTS, INFERENCE_SERVICES, JOBS, PODS
+from disrouter_operator.resources import (
+    CASCADES,
+    CONFIG_MAPS,
+    DEPLOYMENTS,
+    INFERENCE_SERVICES,
+    JOBS,
+    PODS,
+    SERVICES,
+)
 
 Enqueue = Callable[[Key], None]
 
-WATCHED_CHILDREN = (INFERENCE_SERVICES, DEPLOYMENTS, JOBS, PODS)
+WATCHED_CHILDREN = (INFERENCE_SERVICES, DEPLOYMENTS, JOBS, PODS, SERVICES, CONFIG_MAPS)
 
 
 def registry(enqueue: Enqueue) -> kopf.OperatorRegistry:

@@ -18,13 +18,13 @@ from disrouter_operator.runtime import Operator, Options
 from disrouter_operator.settings import Settings
 from support.controlplane import ControlPlane
 
-OWNED = ["get", "list", "create", "patch", "delete"]
+OWNED = ["get", "list", "watch", "create", "patch", "delete"]
 RULES: list[dict[str, Any]] = [
     {"apiGroups": ["disrouter.io"], "resources": ["selfroutingcascades"], "verbs": ["get", "list", "watch"]},
     {"apiGroups": ["disrouter.io"], "resources": ["selfroutingcascades/status"], "verbs": ["patch"]},
-    {"apiGroups": ["serving.kserve.io"], "resources": ["inferenceservices"], "verbs": [*OWNED, "watch"]},
-    {"apiGroups": ["apps"], "resources": ["deployments"], "verbs": [*OWNED, "watch"]},
-    {"apiGroups": ["batch"], "resources": ["jobs"], "verbs": [*OWNED, "watch"]},
+    {"apiGroups": ["serving.kserve.io"], "resources": ["inferenceservices"], "verbs": OWNED},
+    {"apiGroups": ["apps"], "resources": ["deployments"], "verbs": OWNED},
+    {"apiGroups": ["batch"], "resources": ["jobs"], "verbs": OWNED},
     {"apiGroups": [""], "resources": ["services", "configmaps"], "verbs": OWNED},
     {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch"]},
     {"apiGroups": [""], "resources": ["events"], "verbs": ["create"]},
