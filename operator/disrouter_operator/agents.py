@@ -81,7 +81,7 @@ def _trained(
     gate = cascade.spec.training.gate.min_utility_gain
     state_of_run = progress.of_run(config, observed, before, served, gate)
     served = config.run if state_of_run.passed else served
-    jobs = _jobs(cascade, config, state_of_run.stage)
+    jobs = _jobs(cascade, config, state_of_run.stage, served)
     if served is None and _held(agent):
         status = _training_status(agent, config, state_of_run, before, None)
         return AgentPlan(status, None, (), jobs, config.run, state_of_run.repeat)
@@ -100,10 +100,10 @@ def _held(agent: Agent) -> bool:
     return agent.self_awareness is not None and agent.self_awareness.untrained is Untrained.HOLD
 
 
-def _jobs(cascade: Cascade, config: RunConfig, stage: Stage | None) -> tuple[Object, ...]:
+def _jobs(cascade: Cascade, config: RunConfig, stage: Stage | None, served: str | None) -> tuple[Object, ...]:
     if stage is None:
         return ()
-    return training.run_config_map(cascade, config), training.job(cascade, config, stage)
+    return training.run_config_map(cascade, config), training.job(cascade, config, stage, served)
 
 
 def _url(cascade: Cascade, agent: Agent, state: Serving, settings: Settings) -> str:

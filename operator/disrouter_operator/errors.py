@@ -4,6 +4,7 @@ DisrouterError
 └── OperatorError
     ├── InvalidSettings   the operator cannot start with these flags or this environment
     ├── LeadershipLost    another replica leads now, or the lease could not be renewed in time
+    ├── InternalError     planning failed in a way that nobody foresaw: a bug
     └── KubeError         the API server said no; carries the HTTP status
         ├── Conflict      the object changed since it was read: read again
         ├── Rejected      the API server or a webhook refuses the object as it is
@@ -25,6 +26,10 @@ class InvalidSettings(OperatorError):
 
 class LeadershipLost(OperatorError):
     """This replica must stop writing at once."""
+
+
+class InternalError(OperatorError):
+    """Planning failed in a way that nobody foresaw; the cause is chained."""
 
 
 class KubeError(OperatorError):

@@ -44,13 +44,20 @@ class Deletion:
 
 
 @dataclass(frozen=True)
+class Write:
+    """An object to apply, and what to say of it if that undoes what somebody else did."""
+
+    obj: Object
+    repair: events.Note | None = None
+
+
+@dataclass(frozen=True)
 class Plan:
     """What a pass does, in this order: applies, deletes, the status, notes."""
 
-    applies: tuple[Object, ...]
+    applies: tuple[Write, ...]
     deletes: tuple[Deletion, ...]
     status: CascadeStatus
-    repairs: tuple[events.Note, ...] = ()
     requeue_after: float | None = None
 
 
@@ -83,15 +90,13 @@ def _plan(cascade: Cascade, observed: Observed, before: CascadeStatus, settings:
     entry = _entry(plans)
     desired = _desired(cascade, plans, entry)
     drain = _drain(cascade, observed, plans, known, now)
-    wrong = [obj for obj in desired if not _as_wanted(obj, observed)]
     terminating = any(_terminating(obj, observed) for obj in desired)
     after = status.of_facts(_facts(cascade, plans, entry, drain, settings), before, now)
     waits = [wait for wait in (drain.next_due, TERMINATING_RETRY_SECONDS if terminating else None) if wait is not None]
     return Plan(
-        applies=tuple(wrong),
+        applies=tuple(Write(obj, _repair(obj, observed)) for obj in desired if not _as_wanted(obj, observed)),
         deletes=(*drain.due, *_superseded(observed, plans)),
         status=after,
-        repairs=tuple(_repairs(wrong, observed)),
         requeue_after=min(waits, default=None),
     )
 
@@ -129,12 +134,10 @@ def _live(desired: Object, observed: Observed) -> Object | None:
     return observed.find(resource_of(desired), desired["metadata"]["name"])
 
 
-def _repairs(wrong: Sequence[Object], observed: Observed) -> Iterator[events.Note]:
-    for obj in wrong:
-        live = _live(obj, observed)
-        managers = drift.foreign_managers(live, obj) if live is not None else []
-        if managers:
-            yield events.repaired(obj, managers)
+def _repair(obj: Object, observed: Observed) -> events.Note | None:
+    live = _live(obj, observed)
+    managers = drift.foreign_managers(live, obj) if live is not None else []
+    return events.repaired(obj, managers) if managers else None
 
 
 def _drain(
@@ -150,11 +153,11 @@ def _drain(
         if agent is None or (resource, obj["metadata"]["name"]) in wanted:
             continue
         left = (known[agent].draining_since if agent in known else None) or status.timestamp(now)
+        since[agent] = left  # until it is gone: a pass that may not delete must not start its drain anew
         wait = (_moment(left) + timedelta(seconds=cascade.spec.drain_seconds) - now).total_seconds()
         if wait <= 0:
             due.append(_deletion(resource, obj))
         else:
-            since[agent] = left
             waits.append(wait)
     return _Drain(since, tuple(due), min(waits, default=None))
 

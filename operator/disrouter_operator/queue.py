@@ -12,6 +12,8 @@ from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from disrouter.errors import DisrouterError
+
 K = TypeVar("K", bound=Hashable)
 
 logger = logging.getLogger(__name__)
@@ -32,7 +34,7 @@ class Backoff:
 class KeyedQueue(Generic[K]):
     """Feeds keys to `work`, which returns the seconds until it wants the key again, or None.
 
-    `work` may raise: the key is retried with backoff and `failed` is told. Use it inside one event loop.
+    `work` may raise: that is logged and the key is retried with backoff. Use it inside one event loop.
     """
 
     def __init__(
@@ -40,11 +42,9 @@ class KeyedQueue(Generic[K]):
         work: Callable[[K], Awaitable[float | None]],
         *,
         backoff: Backoff | None = None,
-        failed: Callable[[K, Exception], None] | None = None,
     ) -> None:
         self._work = work
         self._backoff = backoff or Backoff()
-        self._failed = failed or _log_failure
         self._ready: asyncio.Queue[K] = asyncio.Queue()
         self._waiting: set[K] = set()
         self._active: set[K] = set()
@@ -108,7 +108,7 @@ class KeyedQueue(Generic[K]):
         except Exception as error:  # whatever a pass raises, the other keys go on
             failures = self._failures.get(key, 0) + 1
             self._failures[key] = failures
-            self._failed(key, error)
+            _log_failure(key, error)
             self.add_after(key, self._backoff.delay(failures))
             return
         self._failures.pop(key, None)
@@ -122,4 +122,6 @@ class KeyedQueue(Generic[K]):
 
 
 def _log_failure(key: Hashable, error: Exception) -> None:
-    logger.error("pass over %s failed: %s", key, error, exc_info=error)
+    """What we raise on purpose is one line; anything else is a bug and shows where."""
+    known = isinstance(error, DisrouterError)
+    logger.error("pass over %s failed: %s", key, error, exc_info=None if known else error)

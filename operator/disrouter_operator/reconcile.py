@@ -10,20 +10,20 @@ from typing import NamedTuple
 
 from disrouter.api import CascadeStatus
 from disrouter_operator import events, status
-from disrouter_operator.errors import KubeError
+from disrouter_operator.convergence import Convergence
+from disrouter_operator.errors import InternalError, KubeError
 from disrouter_operator.kube import Kube
-from disrouter_operator.observe import Observed, observe, owner_uid
+from disrouter_operator.observe import Observed, observe
 from disrouter_operator.plan import Plan, make_plan
-from disrouter_operator.resources import INFERENCE_SERVICES, Object, resource_of
+from disrouter_operator.resources import Object
 from disrouter_operator.settings import Settings
+from disrouter_operator.writes import apply_all
 
 Clock = Callable[[], datetime]
 """Now, with a time zone."""
 
-REFUSED_RETRY_SECONDS = 10.0
-"""What refused a child (a webhook, a quota, a name that is taken) may change without waking us."""
-_FINAL = frozenset({400, 403, 404, 409, 422})
-"""Answers about the object itself; anything else is about the API server and ends the pass."""
+MAX_ERROR = 500
+"""Characters of an unforeseen error in the status."""
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +34,9 @@ class Key(NamedTuple):
     namespace: str
     name: str
 
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
 
 @dataclass(frozen=True)
 class Requeue:
@@ -42,55 +45,41 @@ class Requeue:
     after: float
 
 
-async def reconcile(kube: Kube, key: Key, settings: Settings, clock: Clock) -> Requeue | None:
-    """Bring the cluster one step closer to the cascade `key`; idempotent. Raises KubeError: call again later."""
+async def reconcile(
+    kube: Kube, key: Key, settings: Settings, clock: Clock, convergence: Convergence | None = None
+) -> Requeue | None:
+    """Bring the cluster one step closer to the cascade `key`; idempotent.
+
+    `convergence` is the caller's memory between passes; without one, nothing is held back. Raises KubeError or
+    InternalError: call again later.
+    """
     observed = await observe(kube, key.namespace, key.name)
     if observed is None:
         return None
     now = clock()
-    plan = make_plan(observed, settings, now)
-    refusals = await _apply(kube, plan, observed)
-    if not refusals:
+    plan = await _decide(kube, observed, settings, now)
+    outcome = await apply_all(kube, plan.applies, observed, convergence or Convergence(), now)
+    if outcome.traffic_moved:
         await _delete(kube, plan, key.namespace)
-    before, after = status.read(observed.parent), plan.status
-    if refusals:
-        after = status.with_refusals(after, refusals, before, now)
-    await _write_status(kube, observed.parent, after)
-    await _note(kube, observed.parent, [*plan.repairs, *events.transitions(before, after)], now)
-    waits = [plan.requeue_after, REFUSED_RETRY_SECONDS if refusals else None]
-    soonest = min((wait for wait in waits if wait is not None), default=None)
-    return None if soonest is None else Requeue(soonest)
+    before = status.read(observed.parent)
+    after = status.with_writes(plan.status, outcome.refused, outcome.unkept, before, now)
+    await _conclude(kube, observed.parent, after, outcome.repaired, now)
+    waits = [*outcome.waits, *([plan.requeue_after] if plan.requeue_after is not None else [])]
+    return Requeue(min(waits)) if waits else None
 
 
-async def _apply(kube: Kube, plan: Plan, observed: Observed) -> list[str]:
-    """Write what is not as wanted. One refused child does not keep the others from being written."""
-    refusals = []
-    for obj in plan.applies:
-        try:
-            await _check_owner(kube, obj, observed)
-            await kube.apply(obj)
-        except KubeError as error:
-            if error.status not in _FINAL:
-                raise
-            refusals.append(_refusal(obj, error))
-    return refusals
-
-
-async def _check_owner(kube: Kube, obj: Object, observed: Observed) -> None:
-    """An object of that name that is not this cascade's is never taken over."""
-    resource, name = resource_of(obj), obj["metadata"]["name"]
-    live = observed.find(resource, name) or await kube.get(resource, obj["metadata"]["namespace"], name)
-    if live is None:
-        return
-    if owner_uid(live) != observed.parent["metadata"]["uid"]:
-        raise KubeError("an object of that name exists and is not this cascade's; rename the agent or the object", 409)
-
-
-def _refusal(obj: Object, error: KubeError) -> str:
-    hint = ""
-    if error.status == 404 and resource_of(obj) is INFERENCE_SERVICES:
-        hint = " (is KServe installed?)"
-    return f"{obj['kind']} {obj['metadata']['name']}: {error}{hint}"
+async def _decide(kube: Kube, observed: Observed, settings: Settings, now: datetime) -> Plan:
+    """Plan. Raises InternalError on what nobody foresaw, after saying so where the cascade's owner looks."""
+    try:
+        return make_plan(observed, settings, now)
+    except Exception as error:
+        what = " ".join(f"{type(error).__name__}: {error}".split())[:MAX_ERROR]
+        before, generation = status.read(observed.parent), observed.parent["metadata"].get("generation", 0)
+        after = status.of_internal_error(what, before, generation, now)
+        if after != before:  # the retries say the same
+            logger.exception("planning %s failed", observed.parent["metadata"]["name"])
+        await _conclude(kube, observed.parent, after, [], now)
+        raise InternalError(what) from error
 
 
 async def _delete(kube: Kube, plan: Plan, namespace: str) -> None:
@@ -98,10 +87,14 @@ async def _delete(kube: Kube, plan: Plan, namespace: str) -> None:
         await kube.delete(deletion.resource, namespace, deletion.name, uid=deletion.uid)
 
 
-async def _write_status(kube: Kube, parent: Object, after: CascadeStatus) -> None:
+async def _conclude(
+    kube: Kube, parent: Object, after: CascadeStatus, repaired: Sequence[events.Note], now: datetime
+) -> None:
+    """The one status write, and the Events of what changed."""
     dumped = after.dump()
     if dumped != (parent.get("status") or {}):
         await kube.patch_status({**parent, "status": dumped})
+    await _note(kube, parent, [*repaired, *events.transitions(status.read(parent), after)], now)
 
 
 async def _note(kube: Kube, parent: Object, notes: Sequence[events.Note], now: datetime) -> None:

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from disrouter_operator import handlers
+from disrouter_operator.convergence import Convergence
 from disrouter_operator.errors import KubeError
 from disrouter_operator.kube import Kube
 from disrouter_operator.leader import Election
@@ -46,7 +47,8 @@ class Operator:
         self._election = election
         self.pulse = Pulse()
         self.metrics = Metrics()
-        self._queue: KeyedQueue[Key] = KeyedQueue(self._pass, failed=_report)
+        self._convergence = Convergence()
+        self._queue: KeyedQueue[Key] = KeyedQueue(self._pass)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set. Raises LeadershipLost when another replica took over."""
@@ -78,7 +80,8 @@ class Operator:
         started = time.monotonic()
         result = "failed"
         try:
-            again = await reconcile(self._kube, key, self._options.settings, self._options.clock)
+            options = self._options
+            again = await reconcile(self._kube, key, options.settings, options.clock, self._convergence)
             result = "done"
         finally:
             self.metrics.passes.labels(result).inc()
@@ -116,9 +119,3 @@ async def _until(stop: asyncio.Event, *works: Coroutine[Any, Any, None]) -> None
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def _report(key: Key, error: Exception) -> None:
-    """An answer of the API server is one line; anything else is a bug and shows where."""
-    known = isinstance(error, KubeError)
-    logger.error("pass over %s/%s failed: %s", key.namespace, key.name, error, exc_info=None if known else error)

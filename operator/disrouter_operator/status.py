@@ -84,18 +84,28 @@ def of_invalid(message: str, before: CascadeStatus, generation: int, now: dateti
     )
 
 
-def with_refusals(
-    status: CascadeStatus, refusals: Sequence[str], before: CascadeStatus, now: datetime
+def of_internal_error(what: str, before: CascadeStatus, generation: int, now: datetime) -> CascadeStatus:
+    """The status of a cascade on which the operator itself failed: everything runs on as it is."""
+    text = (
+        f"the operator failed on this cascade, which is a bug: {what} (nothing is changed and the pass is repeated; "
+        "please report it with the traceback in the operator's log)"
+    )
+    found = conditions([(ConditionType.READY, "False", "InternalError", text)], before, generation, now)
+    return before.model_copy(update={"observed_generation": generation, "conditions": _merge(before.conditions, found)})
+
+
+def with_writes(
+    status: CascadeStatus, refused: Sequence[str], unkept: Sequence[str], before: CascadeStatus, now: datetime
 ) -> CascadeStatus:
-    """The same status when the API server refused some children: not ready, with its words."""
-    text = "; ".join(refusals)
-    verdicts: list[Verdict] = [
-        (ConditionType.READY, "False", "ChildRefused", text),
-        (ConditionType.DEGRADED, "True", "ChildRefused", text),
-    ]
-    generation = status.observed_generation or 0
-    refused = conditions(verdicts, before, generation, now)
-    return status.model_copy(update={"conditions": _merge(status.conditions, refused)})
+    """The same status where writes failed: a refused child is not ready, one that somebody else changes may serve."""
+    if not refused and not unkept:
+        return status
+    reason, text = "ChildRefused" if refused else "ChildNotKept", "; ".join([*refused, *unkept])
+    verdicts: list[Verdict] = [(ConditionType.DEGRADED, "True", reason, text)]
+    if refused:
+        verdicts.append((ConditionType.READY, "False", reason, text))
+    found = conditions(verdicts, before, status.observed_generation or 0, now)
+    return status.model_copy(update={"conditions": _merge(status.conditions, found)})
 
 
 def conditions(

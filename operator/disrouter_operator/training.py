@@ -6,7 +6,7 @@ import json
 
 from disrouter import names, uris
 from disrouter.api import Agent, Training
-from disrouter.artifacts import RUN_FILE, RunConfig, Stage
+from disrouter.artifacts import RUN_FILE, RunConfig, Stage, served_subpath
 from disrouter_operator.cascade import COMPONENT_TRAINING, Cascade
 from disrouter_operator.containers import NON_ROOT, complete_resources
 from disrouter_operator.resources import CONFIG_MAPS, JOBS, Object
@@ -53,8 +53,12 @@ def job_name(config: RunConfig, stage: Stage) -> str:
     return names.training_job(config.cascade, config.agent, stage, config.run)
 
 
-def job(cascade: Cascade, config: RunConfig, stage: Stage) -> Object:
-    """The Job that takes a run through one stage. A retry resumes from the stage's own checkpoint."""
+def job(cascade: Cascade, config: RunConfig, stage: Stage, served: str | None = None) -> Object:
+    """The Job that takes a run through one stage. A retry resumes from the stage's own checkpoint.
+
+    `served` is the run that the agent serves meanwhile, None for its base model: what `evaluate` compares with. It
+    cannot change while the Job lives, because only the Job's own run can be promoted next.
+    """
     labels = _labels(cascade, config) | {names.LABEL_STAGE: str(stage)}
     manifest = cascade.child(JOBS, job_name(config, stage), labels)
     manifest["spec"] = {
@@ -65,7 +69,7 @@ def job(cascade: Cascade, config: RunConfig, stage: Stage) -> Object:
                 "restartPolicy": "Never",
                 "automountServiceAccountToken": False,
                 "securityContext": {"fsGroup": FILE_GROUP},
-                "containers": [_trainer(cascade, config, stage)],
+                "containers": [_trainer(cascade, config, _arguments(config, stage, served))],
                 "volumes": _volumes(cascade, config),
             },
         },
@@ -73,7 +77,14 @@ def job(cascade: Cascade, config: RunConfig, stage: Stage) -> Object:
     return manifest
 
 
-def _trainer(cascade: Cascade, config: RunConfig, stage: Stage) -> Object:
+def _arguments(config: RunConfig, stage: Stage, served: str | None) -> list[str]:
+    arguments = [str(stage), f"--run={RUN_MOUNT}/{RUN_FILE}", f"--artifacts={ARTIFACTS_MOUNT}"]
+    if stage is Stage.EVALUATE and served is not None:
+        arguments.append(f"--serving={ARTIFACTS_MOUNT}/{served_subpath(config.cascade, config.agent, served)}")
+    return arguments
+
+
+def _trainer(cascade: Cascade, config: RunConfig, arguments: list[str]) -> Object:
     inputs = [
         {"name": _volume_name(claim), "mountPath": f"{uris.PVC_ROOT}/{claim}", "readOnly": True}
         for claim in _claims(config)
@@ -82,7 +93,7 @@ def _trainer(cascade: Cascade, config: RunConfig, stage: Stage) -> Object:
         "name": CONTAINER,
         "image": config.image,
         "command": ["python", "-m", "disrouter_training"],
-        "args": [str(stage), f"--run={RUN_MOUNT}/{RUN_FILE}", f"--artifacts={ARTIFACTS_MOUNT}"],
+        "args": arguments,
         "env": [
             {"name": "DISROUTER_PVC_ROOT", "value": uris.PVC_ROOT},
             {"name": "DISROUTER_TERMINATION_LOG", "value": TERMINATION_LOG},

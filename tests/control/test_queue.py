@@ -6,6 +6,8 @@ import asyncio
 import itertools
 from collections.abc import Awaitable, Callable
 
+import pytest
+
 from disrouter_operator.queue import Backoff, KeyedQueue
 
 Work = Callable[[str], Awaitable[float | None]]
@@ -59,10 +61,9 @@ async def test_a_key_that_is_being_worked_on_is_worked_on_again_but_never_twice_
     assert most == 1
 
 
-async def test_a_failing_key_backs_off_alone() -> None:
+async def test_a_failing_key_backs_off_alone_and_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     tries: list[float] = []
     others = 0
-    told: list[str] = []
     loop = asyncio.get_running_loop()
 
     async def work(key: str) -> float | None:
@@ -73,14 +74,14 @@ async def test_a_failing_key_backs_off_alone() -> None:
         others += 1
         return 0.001
 
-    queue = KeyedQueue(work, backoff=Backoff(first=0.02), failed=lambda key, error: told.append(key))
+    queue = KeyedQueue(work, backoff=Backoff(first=0.02))
     queue.add("bad")
     queue.add("good")
     await _run(queue, lambda: len(tries) == 4)
     gaps = [later - earlier for earlier, later in itertools.pairwise(tries)]
     assert all(gap >= wait * 0.9 for gap, wait in zip(gaps, (0.02, 0.04, 0.08), strict=True))
     assert others > 10
-    assert told == ["bad"] * 4
+    assert [record.getMessage() for record in caplog.records] == ["pass over bad failed: no"] * 4
 
 
 def test_backoff_doubles_up_to_its_limit() -> None:

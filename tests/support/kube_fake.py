@@ -16,12 +16,14 @@ Id = tuple[Resource, str, str]
 
 
 class KubeFake:
-    """Objects in memory. `writes` lists every verb that changed something, in order; `refuse` makes applies fail."""
+    """Objects in memory. `writes` lists every verb that changed something, in order; `refuse` makes applies fail
+    and `mutate` changes what they store, as admission webhooks do."""
 
     def __init__(self) -> None:
         self.objects: dict[Id, Object] = {}
         self.writes: list[tuple[str, str, str]] = []
         self.refuse: Callable[[Object], KubeError | None] = lambda _: None
+        self.mutate: Callable[[Object], None] = lambda _: None
         self._count = itertools.count(1)
 
     def put(self, obj: Object) -> Object:
@@ -71,6 +73,7 @@ class KubeFake:
         live = self.objects.get(id_) or {"metadata": {"uid": f"uid-{next(self._count)}", "generation": 0}}
         merged = _merge(live, obj)
         merged["metadata"]["generation"] += 1
+        self.mutate(merged)
         self.writes.append(("apply", obj["kind"], obj["metadata"]["name"]))
         return self._store(id_, merged)
 

@@ -1,0 +1,97 @@
+"""The writes of a pass: what is not as wanted is applied, and what the API server makes of it is told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from disrouter import names
+from disrouter_operator import events
+from disrouter_operator.cascade import COMPONENT_ENDPOINT, COMPONENT_ROUTES
+from disrouter_operator.convergence import WINDOW, Convergence
+from disrouter_operator.errors import KubeError
+from disrouter_operator.kube import Kube
+from disrouter_operator.observe import Observed, label, owner_uid
+from disrouter_operator.plan import Write
+from disrouter_operator.resources import INFERENCE_SERVICES, Object, resource_of
+
+REFUSED_RETRY_SECONDS = 10.0
+"""What refused a child (a webhook, a quota, a name that is taken) may change without waking us."""
+_FINAL = frozenset({400, 403, 404, 409, 422})
+"""Answers about the object itself; anything else is about the API server and ends the pass."""
+_TRAFFIC = frozenset({COMPONENT_ROUTES, COMPONENT_ENDPOINT})
+
+
+@dataclass
+class Outcome:
+    """What became of the writes of a pass; texts are for people."""
+
+    refused: list[str] = field(default_factory=list)
+    unkept: list[str] = field(default_factory=list)
+    """Written, but changed by somebody else at once."""
+    repaired: list[events.Note] = field(default_factory=list)
+    waits: list[float] = field(default_factory=list)
+    """Seconds after which something should be written again."""
+    traffic_moved: bool = True
+    """Routes and entry are as wanted, so nobody is sent to what the pass deletes."""
+
+
+async def apply_all(
+    kube: Kube, writes: tuple[Write, ...], observed: Observed, convergence: Convergence, now: datetime
+) -> Outcome:
+    """Apply in order. One child that is refused does not keep the others from being written. Raises KubeError."""
+    outcome = Outcome()
+    for write in writes:
+        obj = write.obj
+        try:
+            wait = await _apply(kube, obj, observed, convergence, now)
+        except KubeError as error:
+            if error.status not in _FINAL:
+                raise
+            outcome.refused.append(_refusal(obj, error))
+            wait = REFUSED_RETRY_SECONDS
+        else:
+            outcome.unkept += [_unkept(obj)] if wait else []
+            outcome.repaired += [write.repair] if write.repair is not None and not wait else []
+        if wait:
+            outcome.waits.append(wait)
+            outcome.traffic_moved &= label(obj, names.LABEL_COMPONENT) not in _TRAFFIC
+    return outcome
+
+
+async def _apply(kube: Kube, obj: Object, observed: Observed, convergence: Convergence, now: datetime) -> float:
+    """Apply an object unless that is known to be in vain; returns the seconds until it should be applied again."""
+    wait = convergence.wait(observed.find(resource_of(obj), obj["metadata"]["name"]), obj, now)
+    if wait:
+        return wait
+    await _check_owner(kube, obj, observed)
+    return convergence.note(await kube.apply(obj), obj, now)
+
+
+async def _check_owner(kube: Kube, obj: Object, observed: Observed) -> None:
+    """An object of that name that is not this cascade's is never taken over."""
+    resource, name = resource_of(obj), obj["metadata"]["name"]
+    live = observed.find(resource, name) or await kube.get(resource, obj["metadata"]["namespace"], name)
+    if live is None:
+        return
+    if owner_uid(live) != observed.parent["metadata"]["uid"]:
+        raise KubeError("an object of that name exists and is not this cascade's; rename the agent or the object", 409)
+
+
+def _refusal(obj: Object, error: KubeError) -> str:
+    hint = ""
+    if error.status == 404 and resource_of(obj) is INFERENCE_SERVICES:
+        hint = " (is KServe installed?)"
+    return f"{_name(obj)}: {error}{hint}"
+
+
+def _unkept(obj: Object) -> str:
+    minutes = WINDOW.total_seconds() / 60
+    return (
+        f"{_name(obj)} does not stay as it is applied: an admission webhook or another controller changes it each "
+        f"time; exempt it there (it is written again every {minutes:g} minutes)"
+    )
+
+
+def _name(obj: Object) -> str:
+    return f"{obj['kind']} {obj['metadata']['name']}"

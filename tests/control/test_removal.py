@@ -1,0 +1,118 @@
+"""How agents leave: out of the route first, drained, then deleted."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from disrouter_operator.errors import Rejected
+from disrouter_operator.reconcile import Key, Requeue, reconcile
+from disrouter_operator.resources import CASCADES, DEPLOYMENTS, INFERENCE_SERVICES, JOBS, Object
+from support import clusters
+from support.scenes import SETTINGS, Scene
+
+
+async def test_a_removed_agent_leaves_the_route_drains_and_goes() -> None:
+    scene = Scene(clusters.example())
+    await scene.run()
+    scene.serve("small", "medium", "large")
+    await scene.run()
+    manifest = clusters.example()
+    del manifest["spec"]["agents"][1]
+    scene.kube.put(manifest)
+    scene.kube.writes.clear()
+    requeue = await scene.run()
+    assert scene.kube.writes[0] == ("apply", "ConfigMap", "qwen-routes")
+    assert scene.table().path() == ["small", "large"]
+    assert scene.agent("medium")["phase"] == "Draining"
+    assert scene.agent("medium")["drainingSince"] == "2026-01-01T00:00:00Z"
+    assert "qwen-medium" in scene.kube.names(INFERENCE_SERVICES)
+    assert not [name for name in scene.kube.names(JOBS) if "medium" in name]
+    assert requeue == Requeue(90.0)
+    scene.now += timedelta(seconds=89)
+    assert await scene.run() == Requeue(1.0)
+    scene.now += timedelta(seconds=1)
+    await scene.run(2)
+    assert "qwen-medium" not in scene.kube.names(INFERENCE_SERVICES)
+    assert [agent["name"] for agent in scene.status["agents"]] == ["small", "large"]
+    assert "Removed" in scene.reasons()
+
+
+async def test_an_agent_that_comes_back_while_it_drains_stays() -> None:
+    scene = Scene(clusters.example())
+    await scene.run()
+    manifest = clusters.example()
+    del manifest["spec"]["agents"][1]
+    scene.kube.put(manifest)
+    await scene.run()
+    scene.kube.put(clusters.example())
+    assert await scene.run() is None
+    assert "drainingSince" not in scene.agent("medium")
+    assert scene.table().path() == ["small", "medium", "large"]
+
+
+async def test_a_model_that_moves_to_a_provider_keeps_serving_until_it_is_drained() -> None:
+    scene = Scene(clusters.example())
+    await scene.run()
+    manifest = clusters.example()
+    medium = manifest["spec"]["agents"][1]
+    del medium["model"], medium["selfAwareness"]
+    medium["external"] = {"url": "https://api.example.com/v1", "model": "middle"}
+    scene.kube.put(manifest)
+    await scene.run()
+    assert "qwen-medium" in scene.kube.names(INFERENCE_SERVICES)
+    assert "qwen-medium" in scene.kube.names(DEPLOYMENTS)
+    assert scene.table().agents["medium"].url == "http://qwen-medium.default.svc.cluster.local"
+    assert scene.agent("medium")["drainingSince"]
+    scene.now += timedelta(seconds=90)
+    await scene.run(2)
+    assert "qwen-medium" not in scene.kube.names(INFERENCE_SERVICES)
+    assert "drainingSince" not in scene.agent("medium")
+
+
+async def test_a_cascade_that_is_gone_or_going_is_left_to_the_garbage_collector() -> None:
+    scene = Scene(clusters.example())
+    scene.kube.one(CASCADES, "qwen")["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    assert await scene.run() is None
+    assert await reconcile(scene.kube, Key("default", "none"), SETTINGS, lambda: scene.now) is None
+    assert scene.kube.writes == []
+
+
+def _without_medium() -> Object:
+    manifest = clusters.example()
+    del manifest["spec"]["agents"][1]
+    return manifest
+
+
+async def test_a_refused_agent_does_not_keep_a_removed_one_from_going() -> None:
+    scene = Scene(clusters.example())
+    await scene.run()
+    manifest = _without_medium()
+    manifest["spec"]["agents"].insert(0, {"name": "tiny", "model": {"uri": "hf://a/b"}, "cost": 0.0})
+    scene.kube.put(manifest)
+    scene.kube.refuse = lambda obj: Rejected("GPU quota", 403) if obj["metadata"]["name"] == "qwen-tiny" else None
+    await scene.run()
+    scene.now += timedelta(seconds=90)
+    await scene.run()
+    assert "qwen-medium" not in scene.kube.names(INFERENCE_SERVICES)
+    assert scene.condition("Ready")["reason"] == "ChildRefused"
+
+
+@pytest.mark.parametrize("refused", ["qwen-routes", "qwen"])
+async def test_nothing_is_deleted_while_traffic_could_still_be_sent_to_it(refused: str) -> None:
+    scene = Scene(clusters.example())
+    await scene.run()
+    scene.serve("medium", "large")
+    await scene.run()
+    scene.kube.refuse = lambda obj: Rejected("no", 403) if obj["metadata"]["name"] == refused else None
+    scene.kube.put(_without_medium())
+    await scene.run()
+    scene.now += timedelta(seconds=91)
+    await scene.run()
+    assert "qwen-medium" in scene.kube.names(INFERENCE_SERVICES)
+    assert scene.agent("medium")["phase"] == "Draining"
+    assert "Removed" not in scene.reasons()
+    scene.kube.refuse = lambda _: None
+    await scene.run()
+    assert "qwen-medium" not in scene.kube.names(INFERENCE_SERVICES)

@@ -1,0 +1,97 @@
+"""A cascade in a small world in memory: passes run on it, and the test plays its clock and controllers."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from disrouter import names
+from disrouter.artifacts import Stage
+from disrouter.routes import RouteTable
+from disrouter_operator.convergence import Convergence
+from disrouter_operator.reconcile import Key, Requeue, reconcile
+from disrouter_operator.resources import (
+    CASCADES,
+    CONFIG_MAPS,
+    DEPLOYMENTS,
+    EVENTS,
+    INFERENCE_SERVICES,
+    JOBS,
+    Object,
+)
+from disrouter_operator.settings import Settings
+from support import clusters
+from support.kube_fake import KubeFake
+
+KEY = Key("default", "qwen")
+SETTINGS = Settings(sidecar_image="sidecar:test", training_image="trainer:test")
+
+
+class Scene:
+    """A cascade in a small world whose clock and controllers the test plays."""
+
+    def __init__(self, manifest: Object) -> None:
+        self.kube = KubeFake()
+        self.now = datetime(2026, 1, 1, tzinfo=UTC)
+        self.convergence = Convergence()
+        self.kube.put(manifest)
+
+    async def run(self, passes: int = 1) -> Requeue | None:
+        requeue = None
+        for _ in range(passes):
+            requeue = await reconcile(self.kube, KEY, SETTINGS, lambda: self.now, self.convergence)
+        return requeue
+
+    @property
+    def status(self) -> Any:
+        return self.kube.one(CASCADES, "qwen")["status"]
+
+    def agent(self, name: str) -> Any:
+        return next(agent for agent in self.status["agents"] if agent["name"] == name)
+
+    def condition(self, type_: str) -> Any:
+        return next(each for each in self.status["conditions"] if each["type"] == type_)
+
+    def table(self) -> RouteTable:
+        return RouteTable.from_json(self.kube.one(CONFIG_MAPS, "qwen-routes")["data"]["routes.json"])
+
+    def reasons(self) -> list[str]:
+        return [obj["reason"] for (kind, _, _), obj in self.kube.objects.items() if kind == EVENTS]
+
+    def serve(self, *agents: str) -> None:
+        """KServe brings the agents up with what they ask for now."""
+        for agent in agents:
+            name = f"qwen-{agent}"
+            if name not in self.kube.names(INFERENCE_SERVICES):
+                self.kube.set_status(DEPLOYMENTS, name, clusters.rolled_out(9))
+                continue
+            isvc = self.kube.one(INFERENCE_SERVICES, name)
+            self.kube.put(clusters.predictor_deployment(isvc))
+            self.kube.set_status(DEPLOYMENTS, names.predictor(name), clusters.rolled_out(9))
+            self.kube.set_status(INFERENCE_SERVICES, name, clusters.ready_status())
+
+    def jobs(self, agent: str) -> list[Object]:
+        """Jobs of an agent."""
+        jobs = [obj for (kind, _, _), obj in self.kube.objects.items() if kind == JOBS]
+        return [job for job in jobs if job["metadata"]["labels"][names.LABEL_AGENT] == agent]
+
+    @staticmethod
+    def arguments(job: Object) -> list[str]:
+        """What a Job's trainer is called with."""
+        return list(job["spec"]["template"]["spec"]["containers"][0]["args"])
+
+    def end_job(self, agent: str, stage: Stage, status: Object, message: str = "", exit_code: int = 0) -> Object:
+        """The stage's Job of an agent ends, its pod leaving a message."""
+        (job,) = [job for job in self.jobs(agent) if job["metadata"]["labels"][names.LABEL_STAGE] == stage]
+        self.kube.set_status(JOBS, job["metadata"]["name"], status)
+        self.kube.put(clusters.pod_of(job, message, exit_code))
+        return job
+
+    async def train(self, agent: str, gain: float) -> None:
+        """All four stages of an agent's run."""
+        for stage in Stage:
+            await self.run()
+            run = self.agent(agent)["run"]
+            message = clusters.evaluation(run, gain) if stage is Stage.EVALUATE else ""
+            self.end_job(agent, stage, clusters.complete(), message)
+        await self.run()
