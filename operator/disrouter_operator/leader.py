@@ -53,14 +53,19 @@ class Election:
 
     async def hold(self) -> None:
         """Renew until leadership is lost. Raises LeadershipLost in time before others may lead; stop writing then."""
+        problem: KubeError | None = None
         while True:
-            await self.sleep(self.renew)
+            await self.sleep(max(0.0, min(self.renew, self._time_left())))
+            left = self._time_left()
+            if left <= 0:
+                why = problem or "this process was held up"
+                raise LeadershipLost(f"the lease could not be renewed in time: {why}") from problem
             try:
-                if not await self._attempt(self._time_left()):
+                if not await self._attempt(left):
                     raise LeadershipLost(f"another replica took the lease {self.namespace}/{self.name}")
+                problem = None
             except KubeError as error:
-                if self._time_left() <= 0:
-                    raise LeadershipLost(f"the lease could not be renewed in time: {error}") from error
+                problem = error
 
     async def release(self) -> None:
         """Let the next candidate lead at once."""

@@ -82,10 +82,19 @@ async def test_one_candidate_leads_and_the_next_takes_over_only_when_it_is_silen
         lease = await kube.get(LEASES, "default", "test")
         assert lease is not None
         assert lease["spec"]["holderIdentity"] == "second"
-        with pytest.raises(LeadershipLost, match="took the lease"):
+        with pytest.raises(LeadershipLost, match="held up"):
             await first.hold()
         await second.release()
         assert await kube.get(LEASES, "default", "test") is None
+
+
+async def test_a_holder_whose_lease_is_taken_stops() -> None:
+    kube = KubeFake()
+    election = Election(kube, "default", "first", duration=2.0, renew=0.01)
+    await election.acquire()
+    kube.one(LEASES, election.name)["spec"]["holderIdentity"] = "second"
+    with pytest.raises(LeadershipLost, match="took the lease"):
+        await election.hold()
 
 
 class _Silent(KubeFake):
