@@ -9,13 +9,15 @@ from pydantic.alias_generators import to_camel
 
 
 class Model(BaseModel):
-    """Immutable and strict; `dump` gives the camelCase dict without unset or empty optional fields."""
+    """Immutable and strict, numbers finite; `dump` gives the camelCase dict without unset optional fields."""
 
     model_config = ConfigDict(
         alias_generator=to_camel,
         populate_by_name=True,
         extra="forbid",
         frozen=True,
+        allow_inf_nan=False,
+        revalidate_instances="subclass-instances",
         use_attribute_docstrings=True,
     )
 

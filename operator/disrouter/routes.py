@@ -1,7 +1,8 @@
 """The route table: which agent is where, what it costs and who is next. The operator writes it, sidecars read it.
 
 It travels as `routes.json` in the ConfigMap `<cascade>-routes`. `version` is the format's; `generation` is the
-cascade's, so that a sidecar can say which manifest it serves. Routing is data: changing it restarts no pod.
+cascade's, so that a sidecar can say which manifest it serves. Routing is data: changing it restarts no pod, so a
+sidecar may be older than the operator whose table it reads.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import ConfigDict, Field, StrictFloat, ValidationError, model_validator
 
 from disrouter.errors import InvalidRouteTable
 from disrouter.model import Model
@@ -26,16 +27,25 @@ class Awareness(StrEnum):
     NONE = "none"
 
 
-class Timeouts(Model):
+_MAX_SECONDS = 86400
+
+
+class _Read(Model):
+    """Read by sidecars older than its writer: they ignore fields they do not know, `version` guards the rest."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
+class Timeouts(_Read):
     """Seconds. `first_byte` bounds the wait for an agent's first byte, `idle` the gap between later ones."""
 
-    connect: float = Field(default=2.0, gt=0)
-    first_byte: float = Field(default=60.0, gt=0)
-    idle: float = Field(default=60.0, gt=0)
-    chain: float = Field(default=600.0, gt=0)
+    connect: StrictFloat = Field(default=2.0, gt=0, le=_MAX_SECONDS)
+    first_byte: StrictFloat = Field(default=60.0, gt=0, le=_MAX_SECONDS)
+    idle: StrictFloat = Field(default=60.0, gt=0, le=_MAX_SECONDS)
+    chain: StrictFloat = Field(default=600.0, gt=0, le=_MAX_SECONDS)
 
 
-class AgentRoute(Model):
+class AgentRoute(_Read):
     """One agent as the others see it: an address, a price, a successor."""
 
     url: str = Field(pattern=r"^https?://[^\s/]+$", description="Base address without a path.")
@@ -44,7 +54,7 @@ class AgentRoute(Model):
     next: str | None = None
 
 
-class RouteTable(Model):
+class RouteTable(_Read):
     """The whole cascade as data."""
 
     version: Literal[1] = 1

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
+from disrouter.api import parse
 from disrouter.errors import InvalidRouteTable
-from disrouter.routes import AgentRoute, Awareness, RouteTable
+from disrouter.routes import AgentRoute, Awareness, RouteTable, Timeouts
 from disrouter.scenario import Scenario
+from support.manifests import valid
 
 
 def _table(**changes: Any) -> RouteTable:
@@ -37,7 +40,7 @@ def test_the_path_goes_from_the_entry_to_the_one_that_always_answers() -> None:
         ('"next": "large"|"next": "huge"', "agents.small.next 'huge' is not among"),
         ('"version": 1|"version": 2', "version"),
         ('"cost": 0.1|"cost": 2', "agents.small.cost"),
-        ('"generation"|"generatoin"', "generatoin"),
+        ('"generation"|"generatoin"', "generation: Field required"),
         ("http://small|http://small/v1", "agents.small.url"),
     ],
 )
@@ -47,6 +50,20 @@ def test_a_broken_table_says_why(broken: str, says: str) -> None:
     assert before in text
     with pytest.raises(InvalidRouteTable, match=says):
         RouteTable.from_json(text.replace(before, after))
+
+
+def test_a_table_of_a_newer_operator_is_read_past_its_unknown_fields() -> None:
+    newer = json.loads(_table().to_json())
+    newer["shadow"] = {"agent": "new"}
+    newer["timeouts"]["queue"] = 3
+    newer["agents"]["small"]["weight"] = 0.5
+    assert RouteTable.from_json(json.dumps(newer)) == _table()
+
+
+def test_a_manifests_timeouts_travel_in_the_table() -> None:
+    table = _table(timeouts=parse(valid() | {"spec": valid()["spec"] | {"timeouts": {"idle": 5}}}).timeouts)
+    assert table.timeouts == Timeouts(idle=5)
+    assert RouteTable.from_json(table.to_json()) == table
 
 
 def test_a_cycle_is_refused_with_its_path() -> None:
