@@ -20,7 +20,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, StrictFloat, StrictInt, ValidationError, model_validator
 
 from disrouter.errors import ArtifactError
 from disrouter.model import Model
@@ -55,9 +55,9 @@ class DatasetSource(Model):
     """Hub id, for example `openai/gsm8k`; needs the columns `question` and `answer`."""
     file: str | None = None
     """JSONL with `question`, `answer` and optionally `instruction`, `grader`, `family`, `id` on each line."""
-    config: str | None = None
+    config: str | None = Field(default=None, min_length=1, max_length=256)
     """Configuration of the Hub dataset."""
-    split: str | None = None
+    split: str | None = Field(default=None, min_length=1, max_length=256)
     """Split of the Hub dataset; default `train`."""
 
     @model_validator(mode="after")
@@ -70,38 +70,38 @@ class DatasetSource(Model):
 class CollectConfig(Model):
     """How competence is measured (section 3.2.2): N sampled answers a question."""
 
-    samples: int = Field(default=10, ge=1, le=256)
+    samples: StrictInt = Field(default=10, ge=1, le=256)
     """N: answers drawn for each question."""
-    temperature: float = Field(default=1.0, gt=0, le=2)
-    max_new_tokens: int = Field(default=512, ge=1, le=32768)
-    batch_size: int = Field(default=32, ge=1, le=65536)
+    temperature: StrictFloat = Field(default=1.0, gt=0, le=2)
+    max_new_tokens: StrictInt = Field(default=512, ge=1, le=32768)
+    batch_size: StrictInt = Field(default=32, ge=1, le=65536)
     """Sequences generated at once."""
 
 
 class SftConfig(Model):
     """Supervised stage: refuse where the frequency of correct answers is under 1 - alpha."""
 
-    samples: int = Field(default=10000, ge=6)
+    samples: StrictInt = Field(default=10000, ge=6)
     """Training examples over all scenarios, half accepted and half refused."""
-    epochs: float = Field(default=1.0, gt=0)
-    learning_rate: float = Field(default=1e-5, gt=0)
-    batch_size: int = Field(default=16, ge=1)
+    epochs: StrictFloat = Field(default=1.0, gt=0)
+    learning_rate: StrictFloat = Field(default=1e-5, gt=0)
+    batch_size: StrictInt = Field(default=16, ge=1)
 
 
 class RlConfig(Model):
     """Reinforcement stage with the scenario-conditioned reward (eq. 7)."""
 
-    gamma: float = Field(default=0.5, ge=0, le=1)
+    gamma: StrictFloat = Field(default=0.5, ge=0, le=1)
     """Reliability factor: the exponent of the reward of a refusal."""
-    steps: int = Field(default=100, ge=1)
+    steps: StrictInt = Field(default=100, ge=1)
     """Optimizer steps."""
-    learning_rate: float = Field(default=1e-6, gt=0)
-    prompts_per_step: int = Field(default=32, ge=1)
-    generations: int = Field(default=4, ge=2)
+    learning_rate: StrictFloat = Field(default=1e-6, gt=0)
+    prompts_per_step: StrictInt = Field(default=32, ge=1)
+    generations: StrictInt = Field(default=4, ge=2)
     """Replies sampled for each prompt."""
-    kl: float = Field(default=0.01, ge=0)
+    kl: StrictFloat = Field(default=0.01, ge=0)
     """Weight of the divergence from the SFT model; holds task accuracy while the decision is learned."""
-    clip: float = Field(default=0.2, gt=0, lt=1)
+    clip: StrictFloat = Field(default=0.2, gt=0, lt=1)
     """Clip range of the policy ratio."""
 
 
@@ -110,7 +110,7 @@ class EvaluateConfig(Model):
 
     datasets: tuple[DatasetSource, ...] = ()
     """Held-out questions; empty: a fixed share of the training datasets that training never sees."""
-    holdout: float = Field(default=0.1, gt=0, lt=1)
+    holdout: StrictFloat = Field(default=0.1, gt=0, lt=1)
     """That share."""
 
 

@@ -40,6 +40,9 @@ MAX_CASCADE = 40
 MAX_AGENT = 20
 
 DNS_LABEL = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"
+SUBDOMAIN = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
+"""Part of a pattern: what claims and Secrets may be called, at most 253 characters."""
+OBJECT_NAME = f"^{SUBDOMAIN}$"
 _DNS_LABEL = re.compile(DNS_LABEL)
 
 

@@ -6,10 +6,19 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from disrouter.names import SUBDOMAIN
+
 PVC_ROOT = "/mnt/pvc"
 """Where Jobs find a claim: `pvc://claim/path` is `/mnt/pvc/claim/path`."""
-MODEL_URI = r"^(hf://[^\s/]+/[^\s]+|pvc://[a-z0-9]([-a-z0-9.]*[a-z0-9])?/[^\s]+|s3://[^\s/]+/[^\s]+)$"
-FILE_URI = r"^pvc://[a-z0-9]([-a-z0-9.]*[a-z0-9])?/[^\s]+$"
+_HUB_NAME = r"[A-Za-z0-9][-A-Za-z0-9._]*"
+_SEGMENT = r"\.?[^\x00-\x20\x7f/.][^\x00-\x20\x7f/]*"
+"""One part of a path. It never is `.` or `..`: RE2, which API servers use, knows no look-ahead to say so."""
+_PATH = f"/{_SEGMENT}(/{_SEGMENT})*"
+MODEL_URI = f"^(hf://{_HUB_NAME}/{_HUB_NAME}|pvc://{SUBDOMAIN}{_PATH}/?|s3://[^\\x00-\\x20\\x7f/]+{_PATH}/?)$"
+"""What a manifest may name as weights."""
+FILE_URI = f"^pvc://{SUBDOMAIN}{_PATH}$"
+"""What a manifest may name as a file of questions; `file://` is for runs without a cluster."""
+HUB_DATASET = f"^{_HUB_NAME}(/{_HUB_NAME})?$"
 _SCHEME = re.compile(r"^(?P<scheme>hf|pvc|s3|file)://(?P<rest>.+)$")
 
 

@@ -16,6 +16,44 @@ def test_an_invalid_manifest_is_refused_with_field_and_remedy(case: Invalid) -> 
     assert [v for v in found if v.field == case.field and case.says in v.message], [str(v) for v in found]
 
 
+@pytest.mark.parametrize("number", [float("inf"), float("nan")])
+def test_numbers_are_finite(number: float) -> None:
+    manifest = valid()
+    manifest["spec"] |= {"timeouts": {"idle": number}}
+    assert [(v.field, "finite number" in v.message) for v in violations(manifest)] == [("spec.timeouts.idle", True)]
+
+
+def test_a_bad_dataset_is_reported_once() -> None:
+    manifest = valid()
+    manifest["spec"]["training"]["datasets"] = [{"file": "data.jsonl"}]
+    assert [v.field for v in violations(manifest)] == ["spec.training.datasets[0].file"]
+
+
+def test_no_message_repeats_a_key() -> None:
+    manifest = valid()
+    manifest["spec"]["agents"][2]["external"]["url"] = "https://user:hidden@host/v1"
+    assert [v for v in violations(manifest) if "hidden" in str(v)] == []
+    manifest = valid()
+    manifest["spec"]["agents"][1]["engine"] = {"args": ["--api-key=hidden"]}
+    found = violations(manifest)
+    assert found
+    assert "hidden" not in str(found)
+
+
+def test_addresses_and_quantities_that_fit() -> None:
+    manifest = valid()
+    first, second, third = manifest["spec"]["agents"]
+    first["model"]["uri"] = "pvc://models.of-us/.cache/a..b/c.d/"
+    first["resources"] = {"requests": {"cpu": 2, "memory": "1.5Gi"}, "limits": {"nvidia.com/gpu": "1", "cpu": "2500m"}}
+    second["engine"] = {"args": ["--max-model-len", "8192", "--model-impl=auto", "-tp=2"]}
+    third["external"] |= {"url": "http://[::1]:8000/v1", "apiKeySecretRef": {"name": "keys.prod", "key": "API_KEY"}}
+    manifest["spec"]["training"]["datasets"] = [{"id": "openai/gsm8k", "config": "main"}, {"id": "squad"}]
+    assert violations(manifest) == []
+    resources = parse(manifest).agents[0].resources
+    assert resources is not None
+    assert resources.requests == {"cpu": "2", "memory": "1.5Gi"}
+
+
 def test_the_valid_manifest_has_no_violations() -> None:
     assert violations(valid()) == []
 

@@ -1,20 +1,20 @@
-"""The rules of a SelfRoutingCascade in Python: shape first, then meaning. Every violation names field and remedy.
+"""The rules of a SelfRoutingCascade in Python: shape first (`shape.py`), then meaning. Each names field and remedy.
 
-The CRD carries the same rules as schema and CEL (`crd.py`); older API servers ignore CEL, so the operator and
+The CRD carries the same rules as schema and CEL (`crd.py`, `cel.py`); older API servers ignore CEL, so the operator and
 `disrouter validate` always check here too.
 """
 
 from __future__ import annotations
 
-import difflib
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic import ValidationError
 
-from disrouter.api.spec import Agent, CascadeSpec
+from disrouter.api.shape import shape_violations
+from disrouter.api.spec import ENGINE_OWNED, Agent, CascadeSpec
 from disrouter.errors import InvalidCascade, Violation
 from disrouter.names import API_VERSION, KIND, MAX_CASCADE, MAX_NAMESPACE, is_dns_label
 from disrouter.routes import Awareness
@@ -28,7 +28,7 @@ def parse(manifest: Mapping[str, Any]) -> CascadeSpec:
     try:
         spec = CascadeSpec.model_validate(manifest.get("spec", {}))
     except ValidationError as error:
-        found += [_shape(detail) for detail in error.errors()]
+        found += shape_violations(error.errors())
         raise InvalidCascade(found) from None
     found += _meaning(spec)
     if found:
@@ -73,53 +73,6 @@ def _envelope(manifest: Mapping[str, Any]) -> Iterator[Violation]:
         )
 
 
-def _shape(detail: ErrorDetails) -> Violation:
-    """A pydantic error in the words of the manifest."""
-    field = _field(detail["loc"])
-    kind = detail["type"]
-    if kind == "extra_forbidden":
-        return Violation(field, f"unknown field{_suggestion(detail['loc'])}; remove it or correct its name")
-    if kind == "missing":
-        return Violation(field, "is required; add it")
-    message = detail["msg"].removeprefix("Value error, ")
-    given = detail.get("input")
-    shown = f" (got {given!r})" if isinstance(given, str | int | float) else ""
-    return Violation(field, f"{message[:1].lower()}{message[1:]}{shown}; correct the value")
-
-
-def _field(location: tuple[int | str, ...]) -> str:
-    return "spec" + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
-
-
-def _suggestion(location: tuple[int | str, ...]) -> str:
-    known = _aliases(CascadeSpec, location[:-1])
-    close = difflib.get_close_matches(str(location[-1]), known, n=1)
-    if close:
-        return f", did you mean {close[0]!r}?"
-    return f" (known here: {', '.join(known)})" if known else ""
-
-
-def _aliases(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
-    """Wire names of the fields of the model that lies at `location` below `model`."""
-    for part in location:
-        if isinstance(part, int):
-            continue
-        inner = next((info for info in model.model_fields.values() if info.alias == part), None)
-        nested = _model_in(inner.annotation) if inner is not None else None
-        if nested is None:
-            return []
-        model = nested
-    return [info.alias or name for name, info in model.model_fields.items()]
-
-
-def _model_in(annotation: Any) -> type[BaseModel] | None:
-    """The model inside `Model`, `Model | None` or `tuple[Model, ...]`."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    arguments = getattr(annotation, "__args__", ())
-    return next((found for argument in arguments if (found := _model_in(argument)) is not None), None)
-
-
 def _meaning(spec: CascadeSpec) -> Iterator[Violation]:
     if spec.scenario is not None and spec.preference is not None:
         yield Violation("spec.preference", "contradicts spec.scenario; give one of the two")
@@ -156,12 +109,24 @@ def _agent(field: str, agent: Agent) -> Iterator[Violation]:
             f"{field}.replicas",
             f"min {agent.replicas.min} exceeds max {agent.replicas.max}; lower min or raise max",
         )
+    for place, argument in enumerate(agent.engine.args):
+        owned = _owned_flag(argument)
+        if owned is not None:
+            yield Violation(f"{field}.engine.args[{place}]", f"{owned} is disrouter's to set; remove it")
     awareness = agent.self_awareness
     if agent.external is not None and awareness is not None and awareness.mode is Awareness.TRAINED:
         yield Violation(
             f"{field}.selfAwareness.mode",
             "an external model cannot be trained here; use prompted, or none if last",
         )
+
+
+def _owned_flag(argument: str) -> str | None:
+    """The flag of ENGINE_OWNED that an argument means: with `=`, as a word of its own, with `_`, or abbreviated."""
+    flag = re.split(r"[=\s]", argument, maxsplit=1)[0].replace("_", "-")
+    if len(flag) <= len("--h"):
+        return None
+    return next((owned for owned in ENGINE_OWNED if owned.startswith(flag)), None)
 
 
 def _routes(spec: CascadeSpec) -> Iterator[Violation]:

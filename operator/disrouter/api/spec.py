@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Any
+from typing import Annotated
 
-from pydantic import Field
+from pydantic import ConfigDict, Field, StrictFloat, StrictInt
 
+from disrouter import routes
+from disrouter.api.quantity import ResourceRequirements
 from disrouter.artifacts import CollectConfig, DatasetSource, EvaluateConfig, RlConfig, SftConfig
 from disrouter.model import Model
-from disrouter.names import DNS_LABEL, MAX_AGENT
-from disrouter.routes import Awareness, Timeouts
+from disrouter.names import DNS_LABEL, MAX_AGENT, OBJECT_NAME
+from disrouter.routes import Awareness
 from disrouter.scenario import Scenario
-from disrouter.uris import MODEL_URI
+from disrouter.uris import FILE_URI, HUB_DATASET, MODEL_URI
 
 ENGINE_IMAGE = "vllm/vllm-openai:v0.32.0"
+ENGINE_OWNED = (
+    *("--host", "--port", "--uds", "--model", "--served-model-name"),
+    *("--api-key", "--ssl-keyfile", "--ssl-certfile", "--ssl-ca-certs", "--root-path"),
+)
+"""Flags of vLLM that disrouter sets, or that would hide the engine from its sidecar and its probes."""
+DATA_KEY = r"^[-._a-zA-Z0-9]+$"
+PROVIDER_URL = r"^https?://[^\s/@?#]+(/[^\s?#]*)?$"
+"""Without user, query or fragment: keys belong into a Secret."""
+
+ObjectName = Annotated[str, Field(pattern=OBJECT_NAME, max_length=253)]
 
 
 class Untrained(StrEnum):
@@ -48,14 +60,14 @@ class ModelSource(Model):
 class SecretKey(Model):
     """A key in a Secret of the cascade's namespace."""
 
-    name: str = Field(min_length=1, max_length=253)
-    key: str = Field(min_length=1, max_length=253)
+    name: ObjectName
+    key: str = Field(pattern=DATA_KEY, max_length=253)
 
 
 class External(Model):
     """An OpenAI-compatible provider outside the cluster."""
 
-    url: str = Field(pattern=r"^https?://[^\s]+$", max_length=512)
+    url: str = Field(pattern=PROVIDER_URL, max_length=512)
     """Base URL up to and including `/v1`."""
     model: str = Field(min_length=1, max_length=256)
     """The provider's name of the model."""
@@ -75,16 +87,16 @@ class SelfAwareness(Model):
 class Replicas(Model):
     """Pods of an agent."""
 
-    min: int = Field(default=1, ge=1, le=1000)
-    max: int = Field(default=1, ge=1, le=1000)
+    min: StrictInt = Field(default=1, ge=1, le=1000)
+    max: StrictInt = Field(default=1, ge=1, le=1000)
 
 
 class Engine(Model):
     """The inference engine of an agent."""
 
     image: str = Field(default=ENGINE_IMAGE, min_length=1, max_length=512)
-    args: tuple[str, ...] = Field(default=(), max_length=64)
-    """Further arguments of vLLM's OpenAI server, for example `--max-model-len=8192`."""
+    args: tuple[Annotated[str, Field(max_length=512)], ...] = Field(default=(), max_length=64)
+    """Further arguments of vLLM's OpenAI server, for example `--max-model-len=8192`; not those that disrouter sets."""
 
 
 class Agent(Model):
@@ -94,14 +106,14 @@ class Agent(Model):
     """Unique; part of object names and of the model name `<cascade>/<agent>`."""
     model: ModelSource | None = None
     external: External | None = None
-    cost: float = Field(ge=0, le=1)
+    cost: StrictFloat = Field(ge=0, le=1)
     """Normalised price of one answer (eq. 1); the list is ordered by it."""
     next: str | None = Field(default=None, max_length=MAX_AGENT)
     """Who gets a refused request; default: the next agent of the list."""
     self_awareness: SelfAwareness | None = None
     """Default: the last agent `none`, an external one `prompted`, else `trained` where `spec.training` is given."""
     replicas: Replicas = Replicas()
-    resources: dict[str, Any] | None = None
+    resources: ResourceRequirements | None = None
     """Kubernetes resource requirements of the engine; default one GPU."""
     engine: Engine = Engine()
 
@@ -109,34 +121,56 @@ class Agent(Model):
 class Artifacts(Model):
     """Where runs and weights are kept."""
 
-    persistent_volume_claim: str = Field(min_length=1, max_length=253)
+    persistent_volume_claim: ObjectName
     """A claim that Jobs write and agents read (ReadWriteMany on more than one node)."""
 
 
 class Gate(Model):
     """What a trained agent must show before it replaces what is served."""
 
-    min_utility_gain: float = Field(default=0.0, ge=-1, le=1)
+    min_utility_gain: StrictFloat = Field(default=0.0, ge=-1, le=1)
     """Least mean gain of the local utility over the three scenarios."""
+
+
+class Dataset(DatasetSource):
+    """Where questions come from. Exactly one of `id` (a Hub dataset) and `file` (JSONL on a claim)."""
+
+    id: str | None = Field(default=None, pattern=HUB_DATASET, max_length=256)
+    """Hub id, for example `openai/gsm8k`; needs the columns `question` and `answer`."""
+    file: str | None = Field(default=None, pattern=FILE_URI, max_length=512)
+    """`pvc://claim/path`: JSONL with `question`, `answer` and optionally `instruction`, `grader`, `family`, `id`."""
+
+
+class Evaluate(EvaluateConfig):
+    """What the gate is judged on."""
+
+    datasets: tuple[Dataset, ...] = Field(default=(), max_length=32)
+    """Held-out questions; empty: a fixed share of the training datasets that training never sees."""
 
 
 class Training(Model):
     """Self-Awareness Training of the agents in mode `trained`, each alone."""
 
-    datasets: tuple[DatasetSource, ...] = Field(min_length=1, max_length=32)
+    datasets: tuple[Dataset, ...] = Field(min_length=1, max_length=32)
     artifacts: Artifacts
     image: str | None = Field(default=None, min_length=1, max_length=512)
     """Trainer image; default: the one that the operator was installed with."""
-    resources: dict[str, Any] | None = None
+    resources: ResourceRequirements | None = None
     """Kubernetes resource requirements of a training Job; default one GPU."""
-    backoff_limit: int = Field(default=3, ge=0, le=20)
+    backoff_limit: StrictInt = Field(default=3, ge=0, le=20)
     """Retries of a stage; each resumes from its checkpoint."""
-    seed: int = Field(default=0, ge=0)
+    seed: StrictInt = Field(default=0, ge=0, le=2**32 - 1)
     collect: CollectConfig = CollectConfig()
     sft: SftConfig = SftConfig()
     rl: RlConfig = RlConfig()
-    evaluate: EvaluateConfig = EvaluateConfig()
+    evaluate: Evaluate = Evaluate()
     gate: Gate = Gate()
+
+
+class Timeouts(routes.Timeouts):
+    """Seconds. `firstByte` bounds the wait for an agent's first byte, `idle` the gap between later ones."""
+
+    model_config = ConfigDict(extra="forbid")
 
 
 class CascadeSpec(Model):
@@ -144,14 +178,14 @@ class CascadeSpec(Model):
 
     scenario: Scenario | None = None
     """Default preference of requests that state none: `balance` if neither this nor `preference` is given."""
-    preference: float | None = Field(default=None, ge=0, le=1)
+    preference: StrictFloat | None = Field(default=None, ge=0, le=1)
     """Alpha instead of a scenario: 0 is performance only, 1 weighs cost most; the nearest scenario is used."""
     agents: tuple[Agent, ...] = Field(min_length=1, max_length=16)
     """Cheapest first; the last one always answers."""
     deployment_mode: DeploymentMode = DeploymentMode.STANDARD
     rollout: Rollout = Rollout.RECREATE
     timeouts: Timeouts = Timeouts()
-    drain_seconds: int = Field(default=90, ge=0, le=3600)
+    drain_seconds: StrictInt = Field(default=90, ge=0, le=3600)
     """Between leaving the route table and deletion; above the kubelet's ConfigMap refresh (about 60 s)."""
     training: Training | None = None
 
