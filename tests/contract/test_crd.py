@@ -2,42 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import jsonschema
 import pytest
 
 from disrouter.api import crd
-from support.manifests import INVALID, Invalid, valid
+from support.cel import nodes
+from support.manifests import INVALID, Invalid, valid, without_none
 
 VERSION = crd()["spec"]["versions"][0]
 ROOT = VERSION["schema"]["openAPIV3Schema"]
-SCHEMA = jsonschema.Draft4Validator(ROOT)
+
+
+def _plain(schema: Any) -> Any:
+    """Kubernetes' extension in the words of JSON schema."""
+    if isinstance(schema, list):
+        return [_plain(child) for child in schema]
+    if not isinstance(schema, dict):
+        return schema
+    out = {key: _plain(child) for key, child in schema.items()}
+    return out | {"type": ["integer", "string"]} if "x-kubernetes-int-or-string" in out else out
+
+
+SCHEMA = jsonschema.Draft4Validator(_plain(ROOT))
 """OpenAPI 3.0 took `exclusiveMinimum` as a flag from draft 4."""
 
 
-def _nodes(schema: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
-    yield path, schema
-    for name, child in schema.get("properties", {}).items():
-        yield from _nodes(child, f"{path}.{name}")
-    if "items" in schema:
-        yield from _nodes(schema["items"], f"{path}[]")
-
-
 def test_every_node_has_a_type_and_nothing_structural_schemas_forbid() -> None:
-    for path, node in _nodes(ROOT):
-        assert "type" in node, path
-        assert not {"$ref", "anyOf", "allOf", "oneOf", "const", "title", "additionalProperties"} & node.keys(), path
+    for path, node in nodes(ROOT):
+        assert ("type" in node) != node.get("x-kubernetes-int-or-string", False), path
+        assert not {"$ref", "anyOf", "allOf", "oneOf", "const", "title", "patternProperties"} & node.keys(), path
+        assert not {"properties", "additionalProperties"} <= node.keys(), path
 
 
-def test_only_resource_requirements_are_open() -> None:
-    opened = [path for path, node in _nodes(ROOT) if node.get("x-kubernetes-preserve-unknown-fields")]
-    assert opened == [".spec.agents[].resources", ".spec.training.resources"]
+def test_nothing_is_open_but_the_names_of_resources() -> None:
+    assert not [path for path, node in nodes(ROOT) if "x-kubernetes-preserve-unknown-fields" in node]
+    assert [path for path, node in nodes(ROOT) if "additionalProperties" in node] == [
+        f".spec.{owner}.resources.{kind}" for owner in ("agents[]", "training") for kind in ("requests", "limits")
+    ]
 
 
 def test_every_field_of_the_spec_is_described() -> None:
-    bare = [path for path, node in _nodes(ROOT["properties"]["spec"]) if "description" not in node]
+    enough = {"description", "x-kubernetes-int-or-string"}
+    bare = [path for path, node in nodes(ROOT["properties"]["spec"]) if not enough & node.keys()]
     named_by_themselves = {"min", "max", "name", "key", "batchSize", "temperature", "maxNewTokens", "epochs", "connect"}
     assert {path.rsplit(".", 1)[-1].removesuffix("[]") for path in bare} <= named_by_themselves | {
         "args", "chain", "collect", "config", "cost", "datasets", "deploymentMode", "engine", "evaluate", "external",
@@ -55,15 +63,9 @@ def test_columns_status_and_short_name_are_there() -> None:
 
 
 def test_every_cel_rule_has_a_message() -> None:
-    rules = [rule for _, node in _nodes(ROOT) for rule in node.get("x-kubernetes-validations", [])]
+    rules = [rule for _, node in nodes(ROOT) for rule in node.get("x-kubernetes-validations", [])]
     assert len(rules) >= 10
     assert all(rule["message"] for rule in rules)
-
-
-def _without_none(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _without_none(child) for key, child in value.items() if child is not None}
-    return [_without_none(child) for child in value] if isinstance(value, list) else value
 
 
 @pytest.mark.parametrize(
@@ -71,7 +73,7 @@ def _without_none(value: Any) -> Any:
 )
 def test_the_schema_alone_refuses_what_it_can_express(case: Invalid) -> None:
     with pytest.raises(jsonschema.ValidationError):
-        SCHEMA.validate(_without_none(case.manifest()))
+        SCHEMA.validate(without_none(case.manifest()))
 
 
 def test_the_schema_accepts_the_valid_manifest() -> None:

@@ -1,16 +1,17 @@
 """The CustomResourceDefinition, generated from the models, so that the two cannot drift apart.
 
 JSON schema is turned into Kubernetes' structural schema: references inlined, `anyOf [X, null]` reduced to X, Python
-docstrings as descriptions. Rules that span fields are CEL (`x-kubernetes-validations`), worded like `rules.py`.
+docstrings as descriptions. Rules that span fields are CEL (`cel.py`).
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+from disrouter.api.cel import AGENT_RULES, DATASET_RULES, ENGINE_RULES, REPLICAS_RULES, SPEC_RULES
 from disrouter.api.spec import CascadeSpec
 from disrouter.api.status import CascadeStatus
-from disrouter.names import GROUP, KIND, MAX_CASCADE, PLURAL, VERSION
+from disrouter.names import DNS_LABEL, GROUP, KIND, MAX_CASCADE, PLURAL, VERSION
 
 Schema = dict[str, Any]
 
@@ -22,62 +23,12 @@ _KEPT = (
     "maxLength",
     "minItems",
     "maxItems",
+    "maxProperties",
     "minimum",
     "maximum",
     "enum",
+    "x-kubernetes-int-or-string",
 )
-_QUANTITY_TREE: Schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
-
-CASCADE_RULES = (
-    {
-        "rule": f"size(self.metadata.name) <= {MAX_CASCADE}",
-        "message": f"metadata.name is too long; use at most {MAX_CASCADE} characters",
-    },
-)
-SPEC_RULES = (
-    {
-        "rule": "!(has(self.scenario) && has(self.preference))",
-        "message": "spec.preference contradicts spec.scenario; give one of the two",
-    },
-    {
-        "rule": "self.agents.map(a, double(a.cost)).isSorted()",
-        "message": "spec.agents: order the agents by cost, cheapest first",
-    },
-    {
-        "rule": "self.agents.all(a, !has(a.next) || self.agents.exists(b, b.name == a.next))",
-        "message": "spec.agents[].next: no agent has that name",
-    },
-    {
-        "rule": "self.agents.all(a, !has(a.next) || a.next != a.name)"
-        " && self.agents.all(a, !has(a.next) || self.agents.exists(b, b.name == a.next && b.cost >= a.cost))",
-        "message": "spec.agents[].next: leads back and may form a cycle; route to a later, costlier agent",
-    },
-    {
-        "rule": "self.agents.all(a, a == self.agents[size(self.agents) - 1]"
-        " || !has(a.selfAwareness) || a.selfAwareness.mode != 'none')",
-        "message": "spec.agents: exactly one agent may be terminal, the last; use mode trained or prompted before it",
-    },
-    {
-        "rule": "!has(self.agents[size(self.agents) - 1].next)"
-        " && (!has(self.agents[size(self.agents) - 1].selfAwareness)"
-        " || self.agents[size(self.agents) - 1].selfAwareness.mode == 'none')",
-        "message": "spec.agents: the last agent always answers; remove its next and selfAwareness",
-    },
-    {
-        "rule": "has(self.training) || self.agents.all(a, !has(a.selfAwareness) || a.selfAwareness.mode != 'trained')",
-        "message": "spec.training: an agent is to be trained but there is no dataset; give datasets and artifacts",
-    },
-)
-AGENT_RULES = (
-    {"rule": "has(self.model) != has(self.external)", "message": "give exactly one of model and external"},
-    {
-        "rule": "!has(self.external) || !has(self.selfAwareness) || self.selfAwareness.mode != 'trained'",
-        "message": "an external model cannot be trained here; use prompted, or none if last",
-    },
-)
-REPLICAS_RULES = ({"rule": "self.min <= self.max", "message": "replicas: min exceeds max; lower min or raise max"},)
-DATASET_RULES = ({"rule": "has(self.id) != has(self.file)", "message": "give exactly one of id and file"},)
-
 PRINTER_COLUMNS = (
     {"name": "Ready", "type": "string", "jsonPath": '.status.conditions[?(@.type=="Ready")].status'},
     {"name": "Reason", "type": "string", "jsonPath": '.status.conditions[?(@.type=="Ready")].reason'},
@@ -128,11 +79,13 @@ def _root() -> Schema:
         "type": "object",
         "description": "A pool of LLMs behind one endpoint in which each model answers or hands on.",
         "required": ["spec"],
-        "x-kubernetes-validations": [dict(rule) for rule in CASCADE_RULES],
         "properties": {
             "apiVersion": {"type": "string"},
             "kind": {"type": "string"},
-            "metadata": {"type": "object"},
+            "metadata": {
+                "type": "object",
+                "properties": {"name": {"type": "string", "pattern": DNS_LABEL, "maxLength": MAX_CASCADE}},
+            },
             "spec": spec,
             "status": _status(),
         },
@@ -148,25 +101,20 @@ def _status() -> Schema:
 
 
 def _annotate(spec: Schema) -> None:
-    """Put in what models cannot say: list keys, rules over fields, free-form quantities."""
+    """Put in what models cannot say: list keys and rules over fields."""
     agents = spec["properties"]["agents"]
     agents |= {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]}
     agent = agents["items"]
     training = spec["properties"]["training"]["properties"]
-    agent["properties"]["resources"] = _with_description(agent["properties"]["resources"])
-    training["resources"] = _with_description(training["resources"])
     for schema, rules in (
         (spec, SPEC_RULES),
         (agent, AGENT_RULES),
+        (agent["properties"]["engine"], ENGINE_RULES),
         (agent["properties"]["replicas"], REPLICAS_RULES),
         (training["datasets"]["items"], DATASET_RULES),
         (training["evaluate"]["properties"]["datasets"]["items"], DATASET_RULES),
     ):
         schema["x-kubernetes-validations"] = [dict(rule) for rule in rules]
-
-
-def _with_description(schema: Schema) -> Schema:
-    return {**_QUANTITY_TREE, "description": schema["description"]}
 
 
 def structural(schema: Schema) -> Schema:
@@ -188,6 +136,10 @@ def _structural(schema: Schema, definitions: dict[str, Schema]) -> Schema:
         out["default"] = {}
     if "items" in schema:
         out["items"] = _structural(schema["items"], definitions)
+    if "patternProperties" in schema:
+        # Structural schemas cannot restrict keys; `rules.py` does.
+        (values,) = schema["patternProperties"].values()
+        out["additionalProperties"] = _structural(values, definitions)
     if "properties" in schema:
         out["properties"] = {key: _structural(value, definitions) for key, value in schema["properties"].items()}
         if schema.get("required"):

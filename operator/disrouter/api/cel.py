@@ -1,0 +1,78 @@
+"""Rules over fields as CEL (`x-kubernetes-validations`), worded like `rules.py`.
+
+API servers from Kubernetes 1.25 on enforce them; older ones drop them, so `rules.py` stays the authority. Agents are
+compared by name and position, never as whole objects. Every list and string that a rule walks is bounded in the
+models, which keeps the cost that the API server estimates under its limit.
+"""
+
+from __future__ import annotations
+
+from disrouter.api.spec import ENGINE_OWNED
+
+Rule = dict[str, str]
+
+_NAMES = "self.agents.map(x, x.name)"
+_LAST = "self.agents[size(self.agents) - 1]"
+_OWNED = "|".join(flag.removeprefix("--").replace("-", "[-_]") for flag in ENGINE_OWNED)
+
+SPEC_RULES: tuple[Rule, ...] = (
+    {
+        "rule": "!(has(self.scenario) && has(self.preference))",
+        "message": "spec.preference contradicts spec.scenario; give one of the two",
+    },
+    {
+        "rule": "self.agents.map(a, double(a.cost)).isSorted()",
+        "message": "spec.agents: order the agents by cost, cheapest first",
+    },
+    {
+        "rule": "self.agents.all(a, !has(a.next) || self.agents.exists(b, b.name == a.next))",
+        "message": "spec.agents[].next: no agent has that name; use one of spec.agents[].name",
+    },
+    {
+        "rule": f"self.agents.all(a, !has(a.next) || !self.agents.exists(b, b.name == a.next)"
+        f" || {_NAMES}.indexOf(a.next) > {_NAMES}.indexOf(a.name))",
+        "message": "spec.agents[].next: leads back and forms a cycle; route to a later, costlier agent",
+    },
+    {
+        "rule": f"self.agents.all(b, b.name == self.agents[0].name || self.agents.exists(a, has(a.next)"
+        f" ? a.next == b.name : {_NAMES}.indexOf(a.name) + 1 == {_NAMES}.indexOf(b.name)))",
+        "message": "spec.agents: no route reaches one of the agents; name it as an earlier agent's next",
+    },
+    {
+        "rule": f"self.agents.all(a, a.name == {_LAST}.name"
+        " || !has(a.selfAwareness) || a.selfAwareness.mode != 'none')",
+        "message": "spec.agents: exactly one agent may be terminal, the last; use mode trained or prompted before it",
+    },
+    {
+        "rule": f"!has({_LAST}.next) && (!has({_LAST}.selfAwareness) || {_LAST}.selfAwareness.mode == 'none')",
+        "message": "spec.agents: the last agent always answers; remove its next and selfAwareness",
+    },
+    {
+        "rule": "has(self.training) || self.agents.all(a, !has(a.selfAwareness) || a.selfAwareness.mode != 'trained')",
+        "message": "spec.training: an agent is to be trained but there is no dataset; give datasets and artifacts",
+    },
+    {
+        "rule": "self.agents.all(a, !has(a.model) || !a.model.uri.startsWith('s3://') || (has(a.selfAwareness)"
+        f" ? a.selfAwareness.mode != 'trained' : !has(self.training) || a.name == {_LAST}.name))",
+        "message": "spec.agents[].model.uri: an agent on s3:// cannot be trained; copy it to a claim, or use prompted",
+    },
+)
+AGENT_RULES: tuple[Rule, ...] = (
+    {"rule": "has(self.model) != has(self.external)", "message": "give exactly one of model and external"},
+    {
+        "rule": "!has(self.external) || !has(self.selfAwareness) || self.selfAwareness.mode != 'trained'",
+        "message": "an external model cannot be trained here; use prompted, or none if last",
+    },
+)
+ENGINE_RULES: tuple[Rule, ...] = (
+    {
+        "rule": f"!has(self.args) || self.args.all(f, !f.matches(r'^--({_OWNED})(=|\\s|$)'))",
+        "message": f"engine.args: disrouter sets {', '.join(ENGINE_OWNED)}; remove them",
+    },
+)
+REPLICAS_RULES: tuple[Rule, ...] = (
+    {"rule": "self.min <= self.max", "message": "replicas: min exceeds max; lower min or raise max"},
+)
+DATASET_RULES: tuple[Rule, ...] = (
+    {"rule": "has(self.id) != has(self.file)", "message": "give exactly one of id and file"},
+)
