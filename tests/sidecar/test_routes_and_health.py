@@ -139,7 +139,7 @@ async def test_every_way_a_table_can_be_wrong_keeps_the_old_one(
     other = good.model_copy(update={"cascade": "other"})
     for text, words in (
         ("{}", "generation"),
-        (json.dumps({**json.loads(good.to_json()), "surprise": 1}), "surprise"),
+        (json.dumps({**json.loads(good.to_json()), "version": 99}), "version"),
         (other.to_json(), "belongs to cascade 'other'"),
         (" " * (MAX_TABLE_BYTES + 1), "larger than"),
     ):
@@ -159,6 +159,12 @@ async def test_every_way_a_table_can_be_wrong_keeps_the_old_one(
     path.write_text(good.to_json())
     assert watched.poll() is True
     assert watched.problem is None
+
+
+async def test_a_field_of_a_newer_operator_is_ignored(three: Cascade, tmp_path: Path) -> None:
+    path = tmp_path / "watched.json"
+    path.write_text(json.dumps({**json.loads(three.table().to_json()), "surprise": 1}))
+    assert holder(path).poll() is True
 
 
 async def test_metrics_tell_what_was_decided(three: Cascade) -> None:
