@@ -7,6 +7,7 @@ from typing import Any
 
 from disrouter import names, uris
 from disrouter.api import Agent
+from disrouter.api.quantity import ResourceRequirements
 from disrouter.artifacts import served_subpath
 from disrouter.routes import ROUTES_FILE
 from disrouter_operator.cascade import Cascade
@@ -121,19 +122,19 @@ def model_volume(cascade: Cascade, agent: Agent, run: str | None) -> Object | No
 
 
 def complete_resources(
-    wanted: Mapping[str, Any] | None, requests: Mapping[str, str], limits: Mapping[str, str]
+    wanted: ResourceRequirements | None, requests: Mapping[str, str], limits: Mapping[str, str]
 ) -> dict[str, dict[str, str]]:
     """Requests and limits in full: KServe would fill each missing one with 1 CPU or 2 GiB.
 
     `wanted` replaces the default of one GPU; CPU and memory that it leaves open keep their defaults.
     """
-    asked = {"limits": {GPU: "1"}} if wanted is None else wanted
-    want_requests, want_limits = dict(asked.get("requests") or {}), dict(asked.get("limits") or {})
+    asked = ResourceRequirements(limits={GPU: "1"}) if wanted is None else wanted
+    want_requests, want_limits = asked.requests or {}, asked.limits or {}
     full_requests = {**requests, **want_limits, **want_requests}
     full_limits = {**limits, **want_requests, **want_limits}
     return {
-        "requests": {key: str(value) for key, value in sorted(full_requests.items())},
-        "limits": {key: str(value) for key, value in sorted(full_limits.items())},
+        "requests": dict(sorted(full_requests.items())),
+        "limits": dict(sorted(full_limits.items())),
     }
 
 

@@ -6,13 +6,15 @@ from typing import Any
 
 import pytest
 
+from disrouter.api.quantity import ResourceRequirements
 from disrouter_operator.containers import GPU, complete_resources
 
 REQUESTS, LIMITS = {"cpu": "2", "memory": "8Gi"}, {"cpu": "8", "memory": "32Gi"}
 
 
 def _complete(wanted: Any) -> Any:
-    return complete_resources(wanted, REQUESTS, LIMITS)
+    asked = ResourceRequirements.model_validate(wanted) if wanted is not None else None
+    return complete_resources(asked, REQUESTS, LIMITS)
 
 
 def test_without_a_wish_an_engine_gets_one_gpu() -> None:
