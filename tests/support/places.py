@@ -1,0 +1,86 @@
+"""A namespace of a real control plane, where the test plays KServe and the kubelet."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import yaml
+
+from disrouter import names
+from disrouter_operator.resources import Object
+from support import clusters
+from support.controlplane import ControlPlane
+
+CHILDREN = "inferenceservices,deployments,services,configmaps,jobs"
+SELECTOR = f"--selector={names.LABEL_CASCADE}"
+
+
+class Place:
+    """A namespace of the real control plane."""
+
+    def __init__(self, plane: ControlPlane, namespace: str) -> None:
+        self.plane, self.namespace = plane, namespace
+        plane.kubectl("create", "namespace", namespace)
+
+    def apply(self, manifest: Object) -> None:
+        manifest["metadata"]["namespace"] = self.namespace
+        self.plane.kubectl("apply", "-f", "-", stdin=yaml.safe_dump(manifest))
+        name = manifest["metadata"]["name"]
+        generation = self.cascade(name)["metadata"]["generation"]
+        self.until(lambda: (self.cascade(name).get("status") or {}).get("observedGeneration") == generation)
+
+    def cascade(self, name: str = "qwen") -> Any:
+        return self.plane.get("src", self.namespace, name)
+
+    def condition(self, type_: str, name: str = "qwen") -> Any:
+        status = self.cascade(name).get("status") or {}
+        return next((each for each in status.get("conditions", []) if each["type"] == type_), {"status": None})
+
+    def children(self) -> list[Object]:
+        return list(self.plane.get(CHILDREN, self.namespace, SELECTOR)["items"])
+
+    def versions(self) -> dict[str, str]:
+        return {f"{c['kind']}/{c['metadata']['name']}": c["metadata"]["resourceVersion"] for c in self.children()}
+
+    def until(self, ready: Any, what: str = "it") -> None:
+        self.plane.wait(what, ready)
+
+    def patch_status(self, kind: str, name: str, status: Object, *, check: bool = True) -> None:
+        patch = json.dumps({"status": status})
+        where = ("-n", self.namespace, "--subresource=status", "--type=merge", "-p", patch)
+        self.plane.kubectl("patch", kind, name, *where, check=check)
+
+    def pods(self, selector: str) -> list[Object]:
+        return list(self.plane.get("pods", self.namespace, f"--selector={selector}")["items"])
+
+    def pods_ready(self, selector: str) -> None:
+        """What a kubelet reports of pods that serve, old and new, until a rollout is through."""
+
+        def through() -> bool:
+            pods = [pod for pod in self.pods(selector) if "deletionTimestamp" not in pod["metadata"]]
+            waiting = [pod for pod in pods if pod["status"]["phase"] != "Running"]
+            for pod in waiting:
+                status = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
+                self.patch_status("pod", pod["metadata"]["name"], status, check=False)
+            return bool(pods) and not waiting
+
+        self.until(through, f"pods {selector}")
+
+    def serve(self, *agents: str) -> None:
+        """What KServe does for agents with a model."""
+        for agent in agents:
+            name = names.agent_object(self.namespace, "qwen", agent)
+            isvc = self.plane.get("inferenceservice", self.namespace, name)
+            self.plane.apply(clusters.predictor_deployment(isvc))
+            self.pods_ready(f"app=isvc.{names.predictor(name)}")
+            self.patch_status("inferenceservice", name, clusters.ready_status())
+
+    def end_pod(self, job: Object, message: str = "") -> None:
+        """What a kubelet reports of a Job's pod that succeeded; the real Job controller concludes the rest."""
+        selector = f"job-name={job['metadata']['name']}"
+        self.until(lambda: self.pods(selector), "a pod")
+        (pod,) = self.pods(selector)
+        container = clusters.pod_of(job, message)["status"]["containerStatuses"][0]
+        container |= {"image": "trainer:test", "imageID": "", "ready": False, "restartCount": 0}
+        self.patch_status("pod", pod["metadata"]["name"], {"phase": "Succeeded", "containerStatuses": [container]})
