@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from disrouter_operator.drift import satisfies
+from disrouter_operator.convergence import Convergence
+from disrouter_operator.drift import foreign_managers, satisfies
 from disrouter_operator.errors import Conflict, Rejected, Unreachable
 from disrouter_operator.inference import inference_service
 from disrouter_operator.kube_api import ApiServer
 from disrouter_operator.resources import CASCADES, CONFIG_MAPS, INFERENCE_SERVICES, PODS, Object
 from support import clusters, operators
 from support.controlplane import ControlPlane
+from support.webhooks import patching_config_maps
 
 pytestmark = pytest.mark.controlplane
 
@@ -38,6 +41,32 @@ async def test_apply_removes_what_is_wanted_no_more_and_drift_sees_it(kube: ApiS
     assert (await kube.apply(_config_map("one", a="1")))["metadata"]["resourceVersion"] == live["metadata"][
         "resourceVersion"
     ]
+
+
+async def test_what_a_webhook_changes_is_seen_in_the_answer_to_the_apply(kube: ApiServer, plane: ControlPlane) -> None:
+    namespace = "webhook"
+    labels = {"webhook": namespace}
+    plane.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace, "labels": labels}})
+    desired = _config_map("four", a="1")
+    desired["metadata"]["namespace"] = namespace
+    memory, now = Convergence(), datetime.now(UTC)
+    with patching_config_maps(plane, namespace, [{"op": "add", "path": "/data/a", "value": "2"}]):
+        plane.wait("the webhook", lambda: _stamped(plane, namespace))
+        live = await kube.apply(desired)
+        assert live["data"] == {"a": "2"}
+        assert foreign_managers(live, desired) == [], "it acts in our name, so no edit by somebody else is reported"
+        assert memory.note(live, desired, now) > 0
+        assert memory.wait(live, desired, now) > 0
+    assert memory.note(await kube.apply(desired), desired, now) == 0
+
+
+def _stamped(plane: ControlPlane, namespace: str) -> bool:
+    """Whether the API server calls the webhook by now."""
+    probe = _config_map("probe", b="1")
+    probe["metadata"]["namespace"] = namespace
+    plane.kubectl("delete", "configmap", "probe", "-n", namespace, "--ignore-not-found")
+    plane.apply(probe)
+    return "a" in plane.get("configmap", namespace, "probe")["data"]
 
 
 async def test_an_inference_service_that_was_just_applied_is_not_drift(kube: ApiServer) -> None:
