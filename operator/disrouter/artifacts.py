@@ -245,7 +245,7 @@ def write_atomically(path: Path, text: str) -> None:
     """Write a file so that a reader or a crash sees the old or the new content, never half of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with scratch.open("w") as file:
+    with scratch.open("w", encoding="utf-8") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
