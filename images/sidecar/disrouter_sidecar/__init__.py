@@ -10,11 +10,12 @@ Pure (no HTTP library; kept when the HTTP machinery changes):
 - `failures`   why an agent could not be used, read from status and body
 - `replies`    OpenAI-shaped errors and model lists
 - `table`      the hot-reloaded route table
+- `memory`     what all requests together may hold
 - `metrics`, `logs`
 
 Around them, against the small protocols of `ports`:
 
-- `engine`     one attempt at one agent
+- `attempt`    one attempt at one agent
 - `walk`       one request's way through the cascade
 - `relay`      from an agent to the client, and the end of a broken stream
 
