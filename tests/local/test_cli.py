@@ -64,7 +64,7 @@ INVALID = {
         "metadata.labels",
         "write name: value pairs",
     ),
-    "spec is text": ({**manifest(), "spec": "x"}, "spec", "correct the value"),
+    "spec is text": ({**manifest(), "spec": "x"}, "spec", "write name: value pairs"),
     "unknown top-level field": ({**manifest(), "specs": {}}, "specs", "unknown field (known here: apiVersion"),
     "secret without name": ({"apiVersion": "v1", "kind": "Secret"}, "metadata.name", "is required; add it"),
     "secret with a number": (
@@ -78,7 +78,7 @@ INVALID = {
         "use stringData",
     ),
     "wrong version": ({**manifest(), "apiVersion": "v1"}, "apiVersion", "write disrouter.io/v1alpha1"),
-    "no agents": (manifest(agents=[]), "spec.agents", "correct the value"),
+    "no agents": (manifest(agents=[]), "spec.agents", "needs at least 1 item; add one"),
     "unknown successor": (manifest(agents=agents({"next": "huge"}, {})), "spec.agents[0].next", "use one of small"),
 }
 

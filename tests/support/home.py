@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -43,7 +44,8 @@ class Home:
         return done
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
-        """`up` in the foreground."""
+        """`up` in the foreground, with Ctrl-C as in a terminal: a test run in the background inherits it ignored."""
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         return subprocess.Popen(
             self.command("up", *arguments), cwd=self.folder, env=self.environ, stdout=subprocess.PIPE, text=True
         )
