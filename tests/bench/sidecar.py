@@ -76,6 +76,7 @@ async def main() -> None:
     text = table(targets, rounds, options.requests)
     print(text)
     if options.write:
+        options.write.parent.mkdir(parents=True, exist_ok=True)
         options.write.write_text(text)
 
 
