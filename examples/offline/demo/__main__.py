@@ -30,8 +30,8 @@ ADDED = {
     "cost": 0.4,
     "engine": {"args": ["--dtype=float32", "--max-model-len=512", "--enforce-eager"]},
 }
-BUDGET = [30.0, 180.0, 20.0, 10.0, 210.0, 20.0, 10.0]
-"""Seconds that the steps usually take on two cores."""
+BUDGET = [15.0, 110.0, 10.0, 5.0, 140.0, 12.0, 5.0]
+"""Seconds that the steps take on two otherwise idle cores."""
 PATIENCE = 900.0
 
 
