@@ -154,7 +154,8 @@ class Container:
         message = f"back-off {seconds:.1f} s; {why}; see {self.spec.command.log}"
         self._set({"waiting": {"reason": "CrashLoopBackOff", "message": message}})
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._stopping.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self._stopping.wait()
 
     def _finish(self, code: int) -> None:
         self.exit_code = code

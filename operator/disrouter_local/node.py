@@ -74,7 +74,8 @@ class Node:
                 logger.exception("a step failed; trying again")
             await asyncio.sleep(SETTLE_SECONDS)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._woken.wait(), RESYNC_SECONDS)
+                async with asyncio.timeout(RESYNC_SECONDS):
+                    await self._woken.wait()
 
     async def close(self) -> None:
         """Stop every pod - requests in flight end first - and then the forwarders."""

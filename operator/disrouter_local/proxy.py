@@ -101,7 +101,8 @@ class Forwarder:
             if left <= 0:
                 return None
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._changed.wait(), min(left, 0.25))
+                async with asyncio.timeout(min(left, 0.25)):
+                    await self._changed.wait()
 
     def _ordered(self) -> list[int]:
         """Backends, each time beginning with another."""

@@ -44,7 +44,8 @@ class Machine:
             self._woken.clear()
             await self.kubelet.sync(await self.store.list(PODS, None))
             try:
-                await asyncio.wait_for(self._woken.wait(), 0.1)
+                async with asyncio.timeout(0.1):
+                    await self._woken.wait()
             except TimeoutError:
                 continue
 
