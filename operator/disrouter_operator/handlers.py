@@ -12,20 +12,11 @@ from typing import Any
 import kopf
 
 from disrouter import names
+from disrouter_operator.observe import CHILDREN
 from disrouter_operator.reconcile import Key
-from disrouter_operator.resources import (
-    CASCADES,
-    CONFIG_MAPS,
-    DEPLOYMENTS,
-    INFERENCE_SERVICES,
-    JOBS,
-    PODS,
-    SERVICES,
-)
+from disrouter_operator.resources import CASCADES
 
 Enqueue = Callable[[Key], None]
-
-WATCHED_CHILDREN = (INFERENCE_SERVICES, DEPLOYMENTS, JOBS, PODS, SERVICES, CONFIG_MAPS)
 
 
 def registry(enqueue: Enqueue) -> kopf.OperatorRegistry:
@@ -40,7 +31,7 @@ def registry(enqueue: Enqueue) -> kopf.OperatorRegistry:
         enqueue(Key(str(namespace), str(labels[names.LABEL_CASCADE])))
 
     kopf.on.event(CASCADES.group, CASCADES.version, CASCADES.plural, registry=handlers)(wake_self)
-    for kind in WATCHED_CHILDREN:
+    for kind in CHILDREN:
         mark = {names.LABEL_CASCADE: kopf.PRESENT}
         kopf.on.event(kind.group, kind.version, kind.plural, registry=handlers, labels=mark)(wake_parent)
     return handlers
