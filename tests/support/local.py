@@ -40,10 +40,11 @@ def alive(pid: int) -> bool:
     """Whether a process exists and is no zombie."""
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+        # One read: the process may end between any two looks at it.
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except (ProcessLookupError, FileNotFoundError):
         return False
-    stat = Path(f"/proc/{pid}/stat")
-    return not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] != "Z"
+    return stat.rpartition(")")[2].split()[0] != "Z"
 
 
 def python(folder: Path, code: str, *, grace: float = 5.0, **env: str) -> Command:
