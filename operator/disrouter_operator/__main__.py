@@ -35,6 +35,11 @@ def arguments(argv: Sequence[str], env: Mapping[str, str]) -> argparse.Namespace
     )
     parser.add_argument("--sidecar-image", default=env.get("DISROUTER_SIDECAR_IMAGE") or SIDECAR_IMAGE)
     parser.add_argument("--training-image", default=env.get("DISROUTER_TRAINING_IMAGE") or TRAINING_IMAGE)
+    parser.add_argument(
+        "--roll-agents",
+        default=env.get("DISROUTER_ROLL_AGENTS") or "false",
+        help="true: a new --sidecar-image replaces running agents' sidecars at once, not with their next change",
+    )
     parser.add_argument("--host", default=env.get("DISROUTER_OPERATOR_HOST") or "0.0.0.0")  # noqa: S104  kubelet probes
     parser.add_argument("--port", default=env.get("DISROUTER_OPERATOR_PORT") or "8080", help="of /healthz and /metrics")
     parser.add_argument("--resync-seconds", default=env.get("DISROUTER_RESYNC_SECONDS") or "60")
@@ -56,12 +61,22 @@ def arguments(argv: Sequence[str], env: Mapping[str, str]) -> argparse.Namespace
 def options(flags: argparse.Namespace) -> Options:
     """Checked options. Raises InvalidSettings that names the flag."""
     return Options(
-        settings=Settings(sidecar_image=flags.sidecar_image, training_image=flags.training_image),
+        settings=Settings(
+            sidecar_image=flags.sidecar_image,
+            training_image=flags.training_image,
+            roll_agents=_truth("--roll-agents", flags.roll_agents),
+        ),
         namespaces=tuple(name.strip() for name in flags.namespaces.split(",") if name.strip()),
         host=flags.host,
         port=int(_number("--port", flags.port, 0, 65535)),
         resync_seconds=_number("--resync-seconds", flags.resync_seconds, 1, 3600),
     )
+
+
+def _truth(flag: str, text: str) -> bool:
+    if text.lower() not in ("true", "false"):
+        raise InvalidSettings(f"{flag} {text!r} must be true or false")
+    return text.lower() == "true"
 
 
 def _number(flag: str, text: str, low: float, high: float) -> float:

@@ -9,12 +9,12 @@ from disrouter import names
 from disrouter.api import Agent, AgentStatus, DeploymentMode, Phase, SelfAwareness, Untrained
 from disrouter.artifacts import RunConfig, Stage
 from disrouter.routes import Awareness
-from disrouter_operator import inference, progress, serving, training
+from disrouter_operator import inference, keeping, progress, serving, training
 from disrouter_operator.cascade import Cascade
 from disrouter_operator.containers import ENGINE, MODELS_MOUNT
 from disrouter_operator.observe import Observed
 from disrouter_operator.progress import Progress
-from disrouter_operator.resources import INFERENCE_SERVICES, Object
+from disrouter_operator.resources import DEPLOYMENTS, INFERENCE_SERVICES, Object
 from disrouter_operator.routing import Stop
 from disrouter_operator.serving import Serving
 from disrouter_operator.settings import Settings
@@ -56,17 +56,19 @@ def plan_agent(
 def _external(
     cascade: Cascade, agent: Agent, awareness: SelfAwareness, observed: Observed, settings: Settings
 ) -> AgentPlan:
-    workload = inference.external(cascade, agent, settings.sidecar_image)
-    state = serving.of_external(observed, workload[0])
+    live = observed.find(DEPLOYMENTS, cascade.agent_object(agent.name))
+    deployment = keeping.workload(lambda image: inference.external(cascade, agent, image), live, settings)
+    workload = (deployment, inference.external_service(cascade, agent))
+    state = serving.of_external(observed, deployment)
     url = settings.service_url(cascade.agent_object(agent.name), cascade.namespace)
     stop = Stop(url, awareness.mode)
-    return AgentPlan(_serving_status(agent, state, stop), stop, tuple(workload))
+    return AgentPlan(_serving_status(agent, state, stop), stop, workload)
 
 
 def _untrained(
     cascade: Cascade, agent: Agent, awareness: SelfAwareness, observed: Observed, settings: Settings
 ) -> AgentPlan:
-    workload = inference.inference_service(cascade, agent, None, settings.sidecar_image)
+    workload = _inference_service(cascade, agent, None, observed, settings)
     state = serving.of_inference_service(observed, workload, cascade)
     stop = Stop(_url(cascade, agent, state, settings), awareness.mode)
     return AgentPlan(_serving_status(agent, state, stop), stop, (workload,))
@@ -75,7 +77,7 @@ def _untrained(
 def _trained(
     cascade: Cascade, agent: Agent, observed: Observed, before: AgentStatus | None, settings: Settings
 ) -> AgentPlan:
-    config = training.run_config(cascade, agent, settings.training_image)
+    config = keeping.run_config(cascade, agent, observed, settings)
     served = (before.served_run if before is not None else None) or _mounted_run(cascade, agent, observed)
     assert cascade.spec.training is not None, "the rules demand spec.training where an agent is trained"
     gate = cascade.spec.training.gate.min_utility_gain
@@ -85,7 +87,7 @@ def _trained(
     if served is None and _held(agent):
         status = _training_status(agent, config, state_of_run, before, None)
         return AgentPlan(status, None, (), jobs, config.run, state_of_run.repeat)
-    workload = inference.inference_service(cascade, agent, served, settings.sidecar_image)
+    workload = _inference_service(cascade, agent, served, observed, settings)
     state = serving.of_inference_service(observed, workload, cascade)
     stop = Stop(_url(cascade, agent, state, settings), _decides(served, state, before))
     status = _training_status(agent, config, state_of_run, before, served)
@@ -93,6 +95,13 @@ def _trained(
         status = status.model_copy(update=_rollout(config, state, before))
     status = _with_serving(status, state, stop)
     return AgentPlan(status, stop, (workload,), jobs, config.run, state_of_run.repeat)
+
+
+def _inference_service(
+    cascade: Cascade, agent: Agent, run: str | None, observed: Observed, settings: Settings
+) -> Object:
+    live = observed.find(INFERENCE_SERVICES, cascade.agent_object(agent.name))
+    return keeping.workload(lambda image: inference.inference_service(cascade, agent, run, image), live, settings)
 
 
 def _held(agent: Agent) -> bool:

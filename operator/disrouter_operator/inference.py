@@ -47,27 +47,31 @@ def inference_service(cascade: Cascade, agent: Agent, run: str | None, sidecar_i
     return manifest
 
 
-def external(cascade: Cascade, agent: Agent, sidecar_image: str) -> list[Object]:
-    """The sidecar alone in front of a provider, as a Deployment and a Service."""
+def external(cascade: Cascade, agent: Agent, sidecar_image: str) -> Object:
+    """The Deployment of the sidecar alone, in front of a provider."""
     labels = cascade.labels(COMPONENT_AGENT, agent.name)
-    name = cascade.agent_object(agent.name)
-    deployment = cascade.child(DEPLOYMENTS, name, labels)
+    pod: Object = {
+        "containers": [containers.sidecar(cascade, agent, sidecar_image, _provider_env(agent))],
+        "volumes": [containers.routes_volume(cascade)],
+        "terminationGracePeriodSeconds": containers.GRACE_SECONDS,
+        "automountServiceAccountToken": False,
+    }
+    deployment = cascade.child(DEPLOYMENTS, cascade.agent_object(agent.name), labels)
+    deployment["metadata"]["annotations"] = {REVISION: _digest(pod)}
     deployment["spec"] = {
         "replicas": agent.replicas.min,
         "selector": {"matchLabels": labels},
-        "template": {
-            "metadata": {"labels": labels},
-            "spec": {
-                "containers": [containers.sidecar(cascade, agent, sidecar_image, _provider_env(agent))],
-                "volumes": [containers.routes_volume(cascade)],
-                "terminationGracePeriodSeconds": containers.GRACE_SECONDS,
-                "automountServiceAccountToken": False,
-            },
-        },
+        "template": {"metadata": {"labels": labels}, "spec": pod},
     }
-    service = cascade.child(SERVICES, name, labels)
+    return deployment
+
+
+def external_service(cascade: Cascade, agent: Agent) -> Object:
+    """The address of an external agent's sidecar; KServe makes the others'."""
+    labels = cascade.labels(COMPONENT_AGENT, agent.name)
+    service = cascade.child(SERVICES, cascade.agent_object(agent.name), labels)
     service["spec"] = service_spec(labels)
-    return [deployment, service]
+    return service
 
 
 def service_spec(selector: dict[str, str]) -> Object:
@@ -76,9 +80,16 @@ def service_spec(selector: dict[str, str]) -> Object:
     return {"type": "ClusterIP", "selector": selector, "ports": [port]}
 
 
-def revision(inference_service: Object) -> str:
-    """The hash of the pod that an InferenceService of ours asks for."""
-    return str(inference_service["spec"]["predictor"]["annotations"][REVISION])
+def pod_spec(workload: Object) -> Object:
+    """The pod's fields of an agent's InferenceService or Deployment."""
+    found: Object = workload["spec"].get("predictor") or workload["spec"]["template"]["spec"]
+    return found
+
+
+def revision(workload: Object) -> str:
+    """The hash of the pod that an agent's InferenceService or Deployment asks for; empty where we wrote none."""
+    described = workload["spec"].get("predictor") or workload["metadata"]
+    return str((described.get("annotations") or {}).get(REVISION, ""))
 
 
 def _annotations(cascade: Cascade, agent: Agent) -> dict[str, str]:

@@ -17,6 +17,8 @@ class Settings:
 
     sidecar_image: str = SIDECAR_IMAGE
     training_image: str = TRAINING_IMAGE
-    """Trainer image of cascades that name none; part of a run's identity."""
+    """Trainer image of new runs of cascades that name none; part of a run's identity."""
+    roll_agents: bool = False
+    """Give running agents `sidecar_image` at once, each by its rollout, instead of with their next change."""
     service_url: Callable[[str, str], str] = names.service_url
     """Address of a Service by name and namespace, without a path."""

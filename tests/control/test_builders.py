@@ -15,12 +15,13 @@ SIDECAR = "sidecar:test"
 
 def test_an_external_agent_is_a_sidecar_with_its_key_from_a_secret(golden: Any) -> None:
     owner = cascade(example())
-    golden("external", inference.external(owner, owner.spec.agents[2], SIDECAR))
+    agent = owner.spec.agents[2]
+    golden("external", [inference.external(owner, agent, SIDECAR), inference.external_service(owner, agent)])
 
 
 def test_an_external_agents_pod_outlives_its_drain() -> None:
     owner = cascade(example())
-    pod = inference.external(owner, owner.spec.agents[2], SIDECAR)[0]["spec"]["template"]["spec"]
+    pod = inference.external(owner, owner.spec.agents[2], SIDECAR)["spec"]["template"]["spec"]
     env = {item["name"]: item.get("value") for item in pod["containers"][0]["env"]}
     drained = float(env["DISROUTER_LINGER_SECONDS"]) + float(env["DISROUTER_DRAIN_SECONDS"])
     assert drained < pod["terminationGracePeriodSeconds"]
