@@ -22,6 +22,7 @@ from typing import Any, Self
 
 from pydantic import Field, StrictFloat, StrictInt, ValidationError, model_validator
 
+from disrouter.calibration import Calibration
 from disrouter.errors import ArtifactError
 from disrouter.model import Model
 from disrouter.scenario import Scenario
@@ -129,6 +130,8 @@ class RunConfig(Model):
     sft: SftConfig = SftConfig()
     rl: RlConfig = RlConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
+    nonce: str | None = Field(default=None, max_length=253)
+    """Any text; another one asks for the same training again (annotation `disrouter.io/retrain`)."""
 
     @property
     def run(self) -> str:
@@ -174,6 +177,8 @@ class Evaluation(Model):
     forced_accuracy: float = Field(ge=0, le=1)
     """The same after training: what training forgot is the difference (Appendix J)."""
     scenarios: tuple[ScenarioResult, ...] = Field(min_length=1)
+    calibration: Calibration | None = None
+    """For the probability mode; absent where the refusal's first token does not tell it from an answer."""
 
     @property
     def utility_gain(self) -> float:

@@ -18,6 +18,9 @@ LABEL_RUN = f"{GROUP}/run"
 LABEL_STAGE = f"{GROUP}/stage"
 LABEL_COMPONENT = f"{GROUP}/component"
 
+ANNOTATION_RETRAIN = f"{GROUP}/retrain"
+"""On a cascade: another value trains every agent again; `disrouter.io/retrain.<agent>` that agent alone."""
+
 HEADER_PREFIX = "x-disrouter-"
 HEADER_SCENARIO = "x-disrouter-scenario"
 HEADER_PREFERENCE = "x-disrouter-preference"

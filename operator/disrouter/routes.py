@@ -10,8 +10,9 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Literal, Self
 
-from pydantic import ConfigDict, Field, StrictFloat, ValidationError, model_validator
+from pydantic import ConfigDict, Field, StrictFloat, StrictInt, ValidationError, model_validator
 
+from disrouter.calibration import Calibration
 from disrouter.errors import InvalidRouteTable
 from disrouter.model import Model
 from disrouter.scenario import Scenario, nearest
@@ -25,6 +26,20 @@ class Awareness(StrEnum):
     TRAINED = "trained"
     PROMPTED = "prompted"
     NONE = "none"
+
+
+class DecisionMode(StrEnum):
+    """Where the decision is read: in the reply's text, or in the refusal's chance at the first token."""
+
+    TEXT = "text"
+    PROBABILITY = "probability"
+
+
+class FallbackPolicy(StrEnum):
+    """When every agent that could still answer has failed: the best agent that is up answers, or nobody does."""
+
+    BEST_EFFORT = "best-effort"
+    FAIL = "fail"
 
 
 _MAX_SECONDS = 86400
@@ -45,6 +60,52 @@ class Timeouts(_Read):
     chain: StrictFloat = Field(default=600.0, gt=0, le=_MAX_SECONDS)
 
 
+class Retries(_Read):
+    """How much extra load retries and skips may make: `ratio` of the requests, never less than `burst` at once."""
+
+    ratio: StrictFloat = Field(default=0.2, ge=0, le=10)
+    burst: StrictInt = Field(default=10, ge=0, le=10000)
+
+
+class Breaker(_Read):
+    """When a failing agent is left alone: after `failures` in a row, for `open_seconds`, then one probe decides."""
+
+    failures: StrictInt = Field(default=5, ge=1, le=1000)
+    open_seconds: StrictFloat = Field(default=10.0, gt=0, le=_MAX_SECONDS)
+
+
+class Fallback(_Read):
+    """What a request gets when every agent that could still answer has failed."""
+
+    policy: FallbackPolicy = FallbackPolicy.BEST_EFFORT
+    """`best-effort`: the costliest agent before them that is up must answer; `fail`: 503 with Retry-After."""
+    retry_after: StrictInt = Field(default=5, ge=1, le=3600)
+    """Seconds that a 503 asks its client to wait."""
+
+
+class SkipRoute(_Read):
+    """Who gets a query at once whose estimated competence lies under `below`."""
+
+    to: str
+    below: float = Field(ge=0, le=1)
+
+
+class ProbabilityRoute(_Read):
+    """Decide by the refusal's chance at the first token."""
+
+    calibration: Calibration
+    gamma: float = Field(default=0.5, ge=0, le=1)
+    """Exponent of the threshold (1 - alpha) ** gamma."""
+    skip: SkipRoute | None = None
+
+
+class AdapterRoute(_Read):
+    """A LoRA adapter that the agent's own sidecar loads into its engine before it asks for it."""
+
+    name: str = Field(min_length=1, max_length=128)
+    path: str = Field(min_length=1, max_length=1024)
+
+
 class AgentRoute(_Read):
     """One agent as the others see it: an address, a price, a successor."""
 
@@ -52,6 +113,9 @@ class AgentRoute(_Read):
     cost: float = Field(ge=0, le=1)
     awareness: Awareness
     next: str | None = None
+    probability: ProbabilityRoute | None = None
+    """Absent: the decision is read in the text."""
+    adapter: AdapterRoute | None = None
 
 
 class RouteTable(_Read):
@@ -65,6 +129,9 @@ class RouteTable(_Read):
     preference: float | None = Field(default=None, ge=0, le=1)
     max_hops: int = Field(default=16, ge=1, le=64)
     timeouts: Timeouts = Timeouts()
+    retries: Retries = Retries()
+    breaker: Breaker = Breaker()
+    fallback: Fallback = Fallback()
     agents: dict[str, AgentRoute] = Field(min_length=1)
 
     @model_validator(mode="after")
@@ -74,6 +141,9 @@ class RouteTable(_Read):
         for name, route in self.agents.items():
             if route.next is not None and route.next not in self.agents:
                 raise ValueError(f"agents.{name}.next {route.next!r} is not among the agents {sorted(self.agents)}")
+            skip = route.probability.skip if route.probability is not None else None
+            if skip is not None and skip.to not in self.agents:
+                raise ValueError(f"agents.{name} skips to {skip.to!r}, not among the agents {sorted(self.agents)}")
         for name in self.agents:
             self.path_from(name)
         return self

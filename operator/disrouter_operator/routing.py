@@ -40,6 +40,9 @@ def table(cascade: Cascade, stops: Mapping[str, Stop], entry: str) -> RouteTable
         scenario=spec.scenario or Scenario.BALANCE,
         preference=spec.preference,
         timeouts=spec.timeouts,
+        retries=spec.retries,
+        breaker=spec.breaker,
+        fallback=spec.fallback,
         agents=routes,
     )
 

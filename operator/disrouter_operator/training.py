@@ -62,7 +62,7 @@ def job(cascade: Cascade, config: RunConfig, stage: Stage, served: str | None = 
     labels = _labels(cascade, config) | {names.LABEL_STAGE: str(stage)}
     manifest = cascade.child(JOBS, job_name(config, stage), labels)
     manifest["spec"] = {
-        "backoffLimit": _training(cascade).backoff_limit,
+        "backoffLimit": _training(cascade).jobs.backoff_limit,
         "template": {
             "metadata": {"labels": labels},
             "spec": {

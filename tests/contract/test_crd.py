@@ -36,21 +36,32 @@ def test_every_node_has_a_type_and_nothing_structural_schemas_forbid() -> None:
         assert not {"properties", "additionalProperties"} <= node.keys(), path
 
 
-def test_nothing_is_open_but_the_names_of_resources() -> None:
-    assert not [path for path, node in nodes(ROOT) if "x-kubernetes-preserve-unknown-fields" in node]
-    assert [path for path, node in nodes(ROOT) if "additionalProperties" in node] == [
-        f".spec.{owner}.resources.{kind}" for owner in ("agents[]", "training") for kind in ("requests", "limits")
-    ]
+def test_only_maps_by_name_and_patches_of_pods_are_open() -> None:
+    patches = [path for path, node in nodes(ROOT) if "x-kubernetes-preserve-unknown-fields" in node]
+    assert {path.rsplit(".", 2)[-2] + "." + path.rsplit(".", 2)[-1] for path in patches} == {"pod.template"}
+    maps = {path.rsplit(".", 1)[-1] for path, node in nodes(ROOT) if "additionalProperties" in node}
+    assert maps == {
+        *("requests", "limits", "nodeSelector", "labels", "annotations"),
+        *("namespaceLabels", "podLabels"),
+    }
+    values = [node["additionalProperties"] for _, node in nodes(ROOT) if "additionalProperties" in node]
+    assert all("maxLength" in value for value in values)
 
 
 def test_every_field_of_the_spec_is_described() -> None:
     enough = {"description", "x-kubernetes-int-or-string"}
-    bare = [path for path, node in nodes(ROOT["properties"]["spec"]) if not enough & node.keys()]
+    bare = [
+        path for path, node in nodes(ROOT["properties"]["spec"]) if not enough & node.keys() and not path.endswith("{}")
+    ]
     named_by_themselves = {"min", "max", "name", "key", "batchSize", "temperature", "maxNewTokens", "epochs", "connect"}
     assert {path.rsplit(".", 1)[-1].removesuffix("[]") for path in bare} <= named_by_themselves | {
         "args", "chain", "collect", "config", "cost", "datasets", "deploymentMode", "engine", "evaluate", "external",
         "gate", "idle", "image", "learningRate", "maxHops", "model", "promptsPerStep", "rl", "rollout", "seed", "sft",
         "timeouts", "replicas", "firstByte",
+        *("value", "fallback", "breaker", "retries", "auth", "networkPolicy", "jobs", "decision", "env", "ratio"),
+        *("burst", "failures", "openSeconds", "metric", "labels", "nodeSelector", "tolerations", "operator"),
+        *("effect", "tolerationSeconds", "serviceAccountName", "priorityClassName", "imagePullSecrets", "headers"),
+        *("namespaceLabels", "podLabels", "enabled", "backend"),
     }  # fmt: skip
 
 

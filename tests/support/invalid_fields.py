@@ -26,6 +26,8 @@ def _with_argument(argument: str) -> Breaks:
     return lambda m: change_agent(m, 1, engine={"args": ["--max-model-len=8192", argument, "1"]})
 
 
+_PROVIDER = {"url": "https://api.example.com/v1", "model": "big"}
+
 FIELDS = (
     Invalid(
         "unknown field",
@@ -89,7 +91,7 @@ FIELDS = (
         "bad model address",
         lambda m: change_agent(m, 1, model={"uri": "models/qwen"}),
         "spec.agents[1].model.uri",
-        "write hf://org/name, pvc://claim/path or s3://bucket/path",
+        "write hf://org/name, pvc://claim/path, s3://bucket/path or oci://image",
         by_schema=True,
     ),
     Invalid("no agents", lambda m: m["spec"].update(agents=[]), "spec.agents", "at least 1 item", by_schema=True),
@@ -281,5 +283,26 @@ FIELDS = (
         lambda m: change_agent(m, 1, engine={"args": ["--served-mod=x"]}),
         "spec.agents[1].engine.args[0]",
         "--served-model-name is disrouter's to set",
+    ),
+    Invalid(
+        "a secret in a header",
+        lambda m: change_agent(m, 2, external={**_PROVIDER, "headers": [{"name": "x-key", "value": "k\tx"}]}),
+        "spec.agents[2].external.headers[0].value",
+        "a key belongs into secretKeyRef",
+        by_schema=True,
+    ),
+    Invalid(
+        "a revision that is no run",
+        lambda m: change_agent(m, 0, revision="latest"),
+        "spec.agents[0].revision",
+        "write the ten hex digits of a run, or base",
+        by_schema=True,
+    ),
+    Invalid(
+        "an adapter on the Hub",
+        lambda m: change_agent(m, 1, model={"uri": "hf://a/b", "adapter": "hf://a/lora"}),
+        "spec.agents[1].model.adapter",
+        "write pvc://claim/path",
+        by_schema=True,
     ),
 )

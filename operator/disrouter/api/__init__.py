@@ -1,27 +1,26 @@
 """The `SelfRoutingCascade` resource: its models, its rules, its CRD."""
 
+from disrouter.api.agent import Agent, Autoscaler, SelfAwareness, Untrained
 from disrouter.api.crd import crd
+from disrouter.api.pod import EnvVar, PodOptions
 from disrouter.api.rules import parse, violations
-from disrouter.api.spec import (
-    Agent,
-    CascadeSpec,
-    DeploymentMode,
-    Rollout,
-    SelfAwareness,
-    Training,
-    Untrained,
-)
+from disrouter.api.spec import CascadeSpec, DeploymentMode, Rollout
 from disrouter.api.status import AgentStatus, CascadeStatus, Condition, ConditionType, Phase
+from disrouter.api.training import Backend, Training
 
 __all__ = [
     "Agent",
     "AgentStatus",
+    "Autoscaler",
+    "Backend",
     "CascadeSpec",
     "CascadeStatus",
     "Condition",
     "ConditionType",
     "DeploymentMode",
+    "EnvVar",
     "Phase",
+    "PodOptions",
     "Rollout",
     "SelfAwareness",
     "Training",

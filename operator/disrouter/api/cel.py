@@ -7,12 +7,14 @@ models, which keeps the cost that the API server estimates under its limit.
 
 from __future__ import annotations
 
-from disrouter.api.spec import ENGINE_OWNED
+from disrouter.api.agent import ENGINE_OWNED
 
 Rule = dict[str, str]
 
 _NAMES = "self.agents.map(x, x.name)"
 _LAST = "self.agents[size(self.agents) - 1]"
+_TRAINED = f"(has(a.selfAwareness) ? a.selfAwareness.mode == 'trained' : has(self.training) && a.name != {_LAST}.name)"
+"""Whether agent `a` is to be trained; an external one never is."""
 _OWNED = "|".join(flag.removeprefix("--").replace("-", "[-_]") for flag in ENGINE_OWNED)
 
 SPEC_RULES: tuple[Rule, ...] = (
@@ -34,7 +36,8 @@ SPEC_RULES: tuple[Rule, ...] = (
         "message": "spec.agents[].next: leads back and forms a cycle; route to a later, costlier agent",
     },
     {
-        "rule": f"self.agents.all(b, b.name == self.agents[0].name || self.agents.exists(a, has(a.next)"
+        "rule": f"self.agents.all(b, b.name == self.agents[0].name || (has(self.entry) && b.name == self.entry)"
+        f" || self.agents.exists(a, has(a.next)"
         f" ? a.next == b.name : {_NAMES}.indexOf(a.name) + 1 == {_NAMES}.indexOf(b.name)))",
         "message": "spec.agents: no route reaches one of the agents; name it as an earlier agent's next",
     },
@@ -52,9 +55,52 @@ SPEC_RULES: tuple[Rule, ...] = (
         "message": "spec.training: an agent is to be trained but there is no dataset; give datasets and artifacts",
     },
     {
-        "rule": "self.agents.all(a, !has(a.model) || !a.model.uri.startsWith('s3://') || (has(a.selfAwareness)"
-        f" ? a.selfAwareness.mode != 'trained' : !has(self.training) || a.name == {_LAST}.name))",
-        "message": "spec.agents[].model.uri: an agent on s3:// cannot be trained; copy it to a claim, or use prompted",
+        "rule": "self.agents.all(a, !has(a.model) || !(a.model.uri.startsWith('s3://') || a.model.uri.startsWith('oci://'))"
+        f" || !{_TRAINED})",
+        "message": "spec.agents[].model.uri: an agent on s3:// or oci:// cannot be trained; copy it to a claim, or use "
+        "prompted",
+    },
+    {
+        "rule": f"self.agents.all(a, !has(a.model) || !has(a.model.adapter) || !{_TRAINED})",
+        "message": "spec.agents[].model.adapter: an agent with an adapter is not trained; set selfAwareness.mode to "
+        "prompted or none",
+    },
+    {
+        "rule": "!has(self.entry) || self.agents.exists(a, a.name == self.entry)",
+        "message": "spec.entry: no agent has that name; use one of spec.agents[].name",
+    },
+    {
+        "rule": "self.agents.all(a, a.name != (has(self.entry) ? self.entry : self.agents[0].name)"
+        " || !has(a.replicas) || a.replicas.min > 0)",
+        "message": "spec.agents[].replicas.min: the agent that requests enter at must stay up; use 1 or more",
+    },
+    {
+        "rule": "self.deploymentMode == 'Knative' || self.agents.all(a, !has(a.replicas) || a.replicas.min > 0"
+        " || (has(a.autoscaling) && a.autoscaling.autoscaler in ['keda', 'external']))",
+        "message": "spec.agents[].replicas.min: only Knative, keda or an external autoscaler goes to 0; use 1 or more",
+    },
+    {
+        "rule": "self.deploymentMode == 'Knative' || self.agents.all(a, !has(a.autoscaling)"
+        " || a.autoscaling.metric in ['cpu', 'memory'])",
+        "message": "spec.agents[].autoscaling.metric: in Standard mode use cpu or memory, or a query of keda",
+    },
+    {
+        "rule": "self.agents.all(a, !has(a.decision) || a.decision.mode != 'probability'"
+        f" || (has(a.model) && {_TRAINED}))",
+        "message": "spec.agents[].decision.mode: only a trained agent's probability is calibrated; use text",
+    },
+    {
+        "rule": "self.agents.all(a, !has(a.decision) || !has(a.decision.skip) || a.decision.mode == 'probability')",
+        "message": "spec.agents[].decision.skip: needs mode probability",
+    },
+    {
+        "rule": "self.agents.all(a, !has(a.decision) || !has(a.decision.skip)"
+        f" || {_NAMES}.indexOf(a.decision.skip.to) > {_NAMES}.indexOf(a.name))",
+        "message": "spec.agents[].decision.skip.to: name a later, costlier agent",
+    },
+    {
+        "rule": "has(self.training) || self.agents.all(a, !has(a.revision))",
+        "message": "spec.agents[].revision: without spec.training there is no run to serve; remove it",
     },
 )
 AGENT_RULES: tuple[Rule, ...] = (
@@ -72,6 +118,21 @@ ENGINE_RULES: tuple[Rule, ...] = (
 )
 REPLICAS_RULES: tuple[Rule, ...] = (
     {"rule": "self.min <= self.max", "message": "replicas: min exceeds max; lower min or raise max"},
+)
+AUTOSCALING_RULES: tuple[Rule, ...] = (
+    {
+        "rule": "has(self.query) == has(self.prometheus) && (!has(self.query) || self.autoscaler == 'keda')",
+        "message": "autoscaling: query and prometheus go together and need autoscaler keda",
+    },
+)
+VALUE_RULES: tuple[Rule, ...] = (
+    {"rule": "has(self.value) != has(self.secretKeyRef)", "message": "give exactly one of value and secretKeyRef"},
+)
+POD_RULES: tuple[Rule, ...] = (
+    {
+        "rule": "!has(self.labels) || self.labels.all(k, !k.startsWith('disrouter.io/'))",
+        "message": "pod.labels: disrouter.io/ labels are disrouter's to set; remove them",
+    },
 )
 DATASET_RULES: tuple[Rule, ...] = (
     {"rule": "has(self.id) != has(self.file)", "message": "give exactly one of id and file"},

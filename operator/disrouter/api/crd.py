@@ -8,7 +8,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from disrouter.api.cel import AGENT_RULES, DATASET_RULES, ENGINE_RULES, REPLICAS_RULES, SPEC_RULES
+from disrouter.api.cel import (
+    AGENT_RULES,
+    AUTOSCALING_RULES,
+    DATASET_RULES,
+    ENGINE_RULES,
+    POD_RULES,
+    REPLICAS_RULES,
+    SPEC_RULES,
+    VALUE_RULES,
+)
 from disrouter.api.spec import CascadeSpec
 from disrouter.api.status import CascadeStatus
 from disrouter.names import DNS_LABEL, GROUP, KIND, MAX_CASCADE, PLURAL, VERSION
@@ -28,6 +37,7 @@ _KEPT = (
     "maximum",
     "enum",
     "x-kubernetes-int-or-string",
+    "x-kubernetes-preserve-unknown-fields",
 )
 PRINTER_COLUMNS = (
     {"name": "Ready", "type": "string", "jsonPath": '.status.conditions[?(@.type=="Ready")].status'},
@@ -106,11 +116,17 @@ def _annotate(spec: Schema) -> None:
     agents |= {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]}
     agent = agents["items"]
     training = spec["properties"]["training"]["properties"]
+    engine = agent["properties"]["engine"]
     for schema, rules in (
         (spec, SPEC_RULES),
         (agent, AGENT_RULES),
-        (agent["properties"]["engine"], ENGINE_RULES),
+        (engine, ENGINE_RULES),
+        (engine["properties"]["env"]["items"], VALUE_RULES),
+        (agent["properties"]["external"]["properties"]["headers"]["items"], VALUE_RULES),
         (agent["properties"]["replicas"], REPLICAS_RULES),
+        (agent["properties"]["autoscaling"], AUTOSCALING_RULES),
+        (training["jobs"]["properties"]["env"]["items"], VALUE_RULES),
+        *((schema["properties"]["pod"], POD_RULES) for schema in (spec, agent, training["jobs"])),
         (training["datasets"]["items"], DATASET_RULES),
         (training["evaluate"]["properties"]["datasets"]["items"], DATASET_RULES),
     ):

@@ -13,11 +13,13 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from disrouter.api.agent import ENGINE_OWNED, Agent, Autoscaler, ScaleMetric
+from disrouter.api.pod import PodOptions
 from disrouter.api.shape import shape_violations
-from disrouter.api.spec import ENGINE_OWNED, Agent, CascadeSpec
+from disrouter.api.spec import CascadeSpec, DeploymentMode
 from disrouter.errors import InvalidCascade, Violation
-from disrouter.names import API_VERSION, KIND, MAX_CASCADE, MAX_NAMESPACE, is_dns_label
-from disrouter.routes import Awareness
+from disrouter.names import API_VERSION, GROUP, KIND, MAX_CASCADE, MAX_NAMESPACE, is_dns_label
+from disrouter.routes import Awareness, DecisionMode
 
 _TOP_LEVEL = ("apiVersion", "kind", "metadata", "spec", "status")
 
@@ -81,7 +83,11 @@ def _meaning(spec: CascadeSpec) -> Iterator[Violation]:
     for index, agent in enumerate(spec.agents):
         yield from _agent(f"spec.agents[{index}]", agent)
     yield from _routes(spec)
+    yield from _entry(spec)
+    yield from _scale(spec)
+    yield from _decisions(spec)
     yield from _training(spec)
+    yield from _pod("spec.pod", spec.pod)
 
 
 def _unique_names(spec: CascadeSpec) -> Iterator[Violation]:
@@ -119,6 +125,18 @@ def _agent(field: str, agent: Agent) -> Iterator[Violation]:
             f"{field}.selfAwareness.mode",
             "an external model cannot be trained here; use prompted, or none if last",
         )
+    scaling = agent.autoscaling
+    if scaling is not None:
+        keda = scaling.autoscaler is Autoscaler.KEDA
+        if (scaling.query is None) != (scaling.prometheus is None) or (scaling.query is not None and not keda):
+            yield Violation(f"{field}.autoscaling", "query and prometheus go together and need autoscaler keda")
+    yield from _pod(f"{field}.pod", agent.pod)
+
+
+def _pod(field: str, pod: PodOptions | None) -> Iterator[Violation]:
+    for label in pod.labels or {} if pod is not None else {}:
+        if label.startswith(f"{GROUP}/"):
+            yield Violation(f"{field}.labels", f"{label} is disrouter's to set; remove it")
 
 
 def _owned_flag(argument: str) -> str | None:
@@ -134,7 +152,7 @@ def _routes(spec: CascadeSpec) -> Iterator[Violation]:
     order = {agent.name: index for index, agent in reversed(list(enumerate(spec.agents)))}
     known = ", ".join(agent.name for agent in spec.agents)
     last = len(spec.agents) - 1
-    reached = {0}
+    reached = {0, spec.first}
     for index, agent in enumerate(spec.agents):
         field = f"spec.agents[{index}]"
         successor = spec.successor(index)
@@ -166,14 +184,67 @@ def _routes(spec: CascadeSpec) -> Iterator[Violation]:
             )
 
 
+def _entry(spec: CascadeSpec) -> Iterator[Violation]:
+    if spec.entry is not None and all(agent.name != spec.entry for agent in spec.agents):
+        known = ", ".join(agent.name for agent in spec.agents)
+        yield Violation("spec.entry", f"no agent is named {spec.entry!r}; use one of {known}")
+    if spec.agents[spec.first].replicas.min == 0:
+        yield Violation(
+            f"spec.agents[{spec.first}].replicas.min",
+            f"requests enter at {spec.agents[spec.first].name!r}, which must stay up; use 1 or more",
+        )
+
+
+def _scale(spec: CascadeSpec) -> Iterator[Violation]:
+    """What Knative can and Standard mode cannot do."""
+    if spec.deployment_mode is DeploymentMode.KNATIVE:
+        return
+    for index, agent in enumerate(spec.agents):
+        scaling = agent.autoscaling
+        to_zero = scaling is not None and scaling.autoscaler in (Autoscaler.KEDA, Autoscaler.EXTERNAL)
+        if agent.replicas.min == 0 and not to_zero:
+            yield Violation(
+                f"spec.agents[{index}].replicas.min",
+                "only Knative, keda or an external autoscaler goes to 0; use 1 or more",
+            )
+        if scaling is not None and scaling.metric not in (ScaleMetric.CPU, ScaleMetric.MEMORY):
+            yield Violation(
+                f"spec.agents[{index}].autoscaling.metric",
+                f"{scaling.metric} needs Knative; use cpu or memory, or a query of keda",
+            )
+
+
+def _decisions(spec: CascadeSpec) -> Iterator[Violation]:
+    order = {agent.name: index for index, agent in reversed(list(enumerate(spec.agents)))}
+    for index, agent in enumerate(spec.agents):
+        field, decision = f"spec.agents[{index}].decision", agent.decision
+        probability = decision.mode is DecisionMode.PROBABILITY
+        if probability and spec.awareness(index).mode is not Awareness.TRAINED:
+            yield Violation(f"{field}.mode", "only a trained agent's probability is calibrated; use text")
+        if decision.skip is not None and not probability:
+            yield Violation(f"{field}.skip", "needs mode probability; set it, or remove skip")
+        if decision.skip is not None and order.get(decision.skip.to, -1) <= index:
+            yield Violation(f"{field}.skip.to", f"{decision.skip.to!r} is no later agent; name a later, costlier one")
+
+
 def _training(spec: CascadeSpec) -> Iterator[Violation]:
     for index, agent in enumerate(spec.agents):
         trained = spec.awareness(index).mode is Awareness.TRAINED
-        if trained and agent.model is not None and agent.model.uri.startswith("s3://"):
+        if trained and agent.model is not None and agent.model.uri.startswith(("s3://", "oci://")):
             yield Violation(
                 f"spec.agents[{index}].model.uri",
                 f"{agent.model.uri!r} cannot be trained: Jobs read base models from hf:// or pvc://; copy it to a "
                 f"claim, or set spec.agents[{index}].selfAwareness.mode to prompted",
+            )
+        if trained and agent.model is not None and agent.model.adapter is not None:
+            yield Violation(
+                f"spec.agents[{index}].model.adapter",
+                "an agent with an adapter is not trained; merge it into the base model, or set "
+                f"spec.agents[{index}].selfAwareness.mode to prompted or none",
+            )
+        if agent.revision is not None and spec.training is None:
+            yield Violation(
+                f"spec.agents[{index}].revision", "without spec.training there is no run to serve; remove it"
             )
         awareness = agent.self_awareness
         if awareness is not None and awareness.mode is Awareness.TRAINED and spec.training is None:
@@ -182,3 +253,5 @@ def _training(spec: CascadeSpec) -> Iterator[Violation]:
                 f"agent {agent.name!r} is to be trained but there is no dataset; give spec.training.datasets and "
                 f"artifacts, or set spec.agents[{index}].selfAwareness.mode to prompted",
             )
+    if spec.training is not None:
+        yield from _pod("spec.training.jobs.pod", spec.training.jobs.pod)

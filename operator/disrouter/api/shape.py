@@ -9,17 +9,25 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
+from disrouter.api.agent import HEADER_NAME, HEADER_VALUE, PROVIDER_URL, RUN
+from disrouter.api.pod import DATA_KEY, ENV_NAME, QUALIFIED_NAME
 from disrouter.api.quantity import QUANTITY, RESOURCE_NAME
-from disrouter.api.spec import DATA_KEY, PROVIDER_URL, CascadeSpec
+from disrouter.api.spec import CascadeSpec
 from disrouter.errors import Violation
 from disrouter.names import DNS_LABEL, OBJECT_NAME
-from disrouter.uris import FILE_URI, HUB_DATASET, MODEL_URI
+from disrouter.uris import ADAPTER_URI, FILE_URI, HUB_DATASET, MODEL_URI
 
 _WORDS = {
     DNS_LABEL: "use lower case letters, digits and '-', a letter first",
     OBJECT_NAME: "use lower case letters, digits, '-' and '.'",
     DATA_KEY: "use letters, digits, '-', '_' and '.'",
-    MODEL_URI: "write hf://org/name, pvc://claim/path or s3://bucket/path, without '..'",
+    ENV_NAME: "use letters, digits and '_', no digit first",
+    QUALIFIED_NAME: "write a name such as example.com/pool",
+    HEADER_NAME: "use letters, digits and '-'",
+    HEADER_VALUE: "use printable ASCII; a key belongs into secretKeyRef",
+    RUN: "write the ten hex digits of a run, or base",
+    MODEL_URI: "write hf://org/name, pvc://claim/path, s3://bucket/path or oci://image, without '..'",
+    ADAPTER_URI: "write pvc://claim/path, without '..'",
     FILE_URI: "write pvc://claim/path.jsonl, without '..'",
     HUB_DATASET: "write a dataset of the Hub as org/name",
     PROVIDER_URL: "write https://host/v1; a key belongs into apiKeySecretRef",
@@ -49,7 +57,7 @@ def _violation(detail: ErrorDetails) -> Violation:
     pattern = detail.get("ctx", {}).get("pattern")
     if pattern in _WORDS:
         # An address may hold a key, which no message may repeat.
-        shown = "" if pattern == PROVIDER_URL else f"{str(detail['input'])[:128]!r} "
+        shown = "" if pattern in (PROVIDER_URL, HEADER_VALUE) else f"{str(detail['input'])[:128]!r} "
         return Violation(field, f"{shown}does not fit; {_WORDS[pattern]}")
     if kind == "too_short":
         return Violation(field, f"needs at least {detail['ctx']['min_length']} item; add one")

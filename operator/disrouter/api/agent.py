@@ -1,0 +1,166 @@
+"""One agent of a cascade: its model, its price, how it decides, how it is served."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import Field, StrictFloat, StrictInt
+
+from disrouter.api.pod import EnvVar, PodOptions, SecretKey, Sourced
+from disrouter.api.quantity import ResourceRequirements
+from disrouter.model import Model
+from disrouter.names import DNS_LABEL, MAX_AGENT
+from disrouter.routes import Awareness, DecisionMode
+from disrouter.uris import ADAPTER_URI, MODEL_URI
+
+ENGINE_IMAGE = "vllm/vllm-openai:v0.32.0"
+ENGINE_OWNED = (
+    *("--host", "--port", "--uds", "--model", "--served-model-name"),
+    *("--api-key", "--ssl-keyfile", "--ssl-certfile", "--ssl-ca-certs", "--root-path"),
+    *("--lora-modules",),
+)
+"""Flags of vLLM that disrouter sets, or that would hide the engine from its sidecar and its probes."""
+PROVIDER_URL = r"^https?://[^\s/@?#]+(/[^\s?#]*)?$"
+"""Without user, query or fragment: keys belong into a Secret."""
+HEADER_NAME = r"^[A-Za-z0-9][-A-Za-z0-9]*$"
+HEADER_VALUE = r"^[ -~]*$"
+RUN = r"^(base|[0-9a-f]{10})$"
+
+
+class Untrained(StrEnum):
+    """What an agent does while it has no trained weights yet."""
+
+    PROMPTED = "prompted"
+    HOLD = "hold"
+
+
+class Autoscaler(StrEnum):
+    """What sets an agent's replicas between `min` and `max`."""
+
+    HPA = "hpa"
+    KEDA = "keda"
+    EXTERNAL = "external"
+    NONE = "none"
+
+
+class ScaleMetric(StrEnum):
+    """What an autoscaler watches, by KServe's names."""
+
+    CPU = "cpu"
+    MEMORY = "memory"
+    CONCURRENCY = "concurrency"
+    RPS = "rps"
+
+
+class ModelSource(Model):
+    """Weights that vLLM serves."""
+
+    uri: str = Field(pattern=MODEL_URI, max_length=512)
+    """`hf://org/name`, `pvc://claim/path`, `s3://bucket/path` or `oci://registry/image:tag`."""
+    adapter: str | None = Field(default=None, pattern=ADAPTER_URI, max_length=512)
+    """`pvc://claim/path` of a LoRA adapter on top; another path of the same claim is loaded without a restart."""
+
+
+class Header(Sourced):
+    """A header that a provider wants. Exactly one of `value` and `secretKeyRef`."""
+
+    name: str = Field(pattern=HEADER_NAME, max_length=128)
+    value: Annotated[str, Field(max_length=1024, pattern=HEADER_VALUE)] | None = None
+
+
+class External(Model):
+    """An OpenAI-compatible provider outside the cluster."""
+
+    url: str = Field(pattern=PROVIDER_URL, max_length=512)
+    """Base URL up to and including `/v1`."""
+    model: str = Field(min_length=1, max_length=256)
+    """The provider's name of the model."""
+    api_key_secret_ref: SecretKey | None = None
+    """Where its API key lies."""
+    headers: tuple[Header, ...] = Field(default=(), max_length=16)
+    """Headers of every request to it; `authorization` replaces the bearer of the API key."""
+
+
+class SelfAwareness(Model):
+    """How an agent knows when to refuse."""
+
+    mode: Awareness
+    """`trained` by the cascade's training, `prompted` only, or `none`: always answers (the last agent)."""
+    untrained: Untrained = Untrained.PROMPTED
+    """While it trains for the first time: serve as `prompted`, or `hold` it out of the route."""
+
+
+class Skip(Model):
+    """Cross-level routing (section 6 of the paper): a query far beyond an agent passes over the next ones."""
+
+    to: str = Field(max_length=MAX_AGENT)
+    """A later agent, which gets it at once."""
+    below: StrictFloat = Field(default=0.05, ge=0, le=1)
+    """Estimated competence under which it does."""
+
+
+class Decision(Model):
+    """How the sidecar reads the agent's decision."""
+
+    mode: DecisionMode = DecisionMode.TEXT
+    """`text`: what the agent says; `probability`: its calibrated chance of refusing, so that any preference is met."""
+    skip: Skip | None = None
+
+
+class Replicas(Model):
+    """Pods of an agent."""
+
+    min: StrictInt = Field(default=1, ge=0, le=1000)
+    """0 lets an idle agent go; the agent before it skips it while it starts."""
+    max: StrictInt = Field(default=1, ge=1, le=1000)
+
+
+class Autoscaling(Model):
+    """How replicas follow the load."""
+
+    autoscaler: Autoscaler = Autoscaler.HPA
+    """`keda` needs KEDA in the cluster, `external` leaves replicas to somebody else, `none` keeps `replicas.min`."""
+    metric: ScaleMetric = ScaleMetric.CPU
+    target: StrictInt = Field(default=80, ge=1, le=1_000_000)
+    """Percent of the request for `cpu` and `memory`, else a count a pod."""
+    query: Annotated[str, Field(max_length=1024)] | None = None
+    """PromQL whose value KEDA compares with `target`, instead of `metric`."""
+    prometheus: Annotated[str, Field(pattern=PROVIDER_URL, max_length=512)] | None = None
+    """Address of the Prometheus that answers `query`."""
+
+
+class Engine(Model):
+    """The inference engine of an agent."""
+
+    image: str = Field(default=ENGINE_IMAGE, min_length=1, max_length=512)
+    args: tuple[Annotated[str, Field(max_length=512)], ...] = Field(default=(), max_length=64)
+    """Further arguments of vLLM's OpenAI server, for example `--max-model-len=8192`; not those that disrouter sets."""
+    env: tuple[EnvVar, ...] = Field(default=(), max_length=64)
+    """Further environment of the engine, for example a Hub token from a Secret."""
+
+
+class Agent(Model):
+    """One model of the cascade. Exactly one of `model` and `external`."""
+
+    name: str = Field(pattern=DNS_LABEL, max_length=MAX_AGENT)
+    """Unique; part of object names and of the model name `<cascade>/<agent>`."""
+    model: ModelSource | None = None
+    external: External | None = None
+    cost: StrictFloat = Field(ge=0, le=1)
+    """Normalised price of one answer (eq. 1); the list is ordered by it."""
+    next: str | None = Field(default=None, max_length=MAX_AGENT)
+    """Who gets a refused request; default: the next agent of the list."""
+    self_awareness: SelfAwareness | None = None
+    """Default: the last agent `none`, an external one `prompted`, else `trained` where `spec.training` is given."""
+    decision: Decision = Decision()
+    revision: str | None = Field(default=None, pattern=RUN, max_length=10)
+    """Roll back: serve this earlier run (see `status.agents[].history`), or `base` for the untrained model."""
+    replicas: Replicas = Replicas()
+    autoscaling: Autoscaling | None = None
+    """Default where `replicas.max` exceeds `replicas.min`: an HPA on CPU."""
+    resources: ResourceRequirements | None = None
+    """Kubernetes resource requirements of the engine; default one GPU."""
+    engine: Engine = Engine()
+    pod: PodOptions | None = None
+    """Where and as whom its pods run; each field given replaces the one of `spec.pod`."""
