@@ -212,7 +212,7 @@ RULES = (
     ),
     Invalid(
         "a revision of nothing",
-        lambda m: (m["spec"].pop("training"), change_agent(m, 0, revision="0123456789")),
+        lambda m: (m["spec"].pop("training"), change_agent(m, 0, revision="a123456789")),
         "spec.agents[0].revision",
         "there is no run to serve",
         by_cel="there is no run to serve",
