@@ -13,12 +13,10 @@ from typing import Any
 
 import aiohttp
 import openai
-from aiohttp import web
 
 from disrouter.routes import AgentRoute, Awareness, RouteTable
-from disrouter_sidecar.aio_client import AioUpstream
 from disrouter_sidecar.config import Config
-from disrouter_sidecar.server import build_runner, build_service
+from disrouter_sidecar.server import running
 from disrouter_sidecar.service import Service
 from support.fake_engine import FakeEngine, Script, fake_engine
 
@@ -131,15 +129,9 @@ def config_of(name: str, engine_url: str, routes: Path, **changes: Any) -> Confi
 @asynccontextmanager
 async def sidecar(config: Config) -> AsyncIterator[tuple[Service, str]]:
     """A sidecar on a free port and its address."""
-    async with AioUpstream() as upstream:
-        service = build_service(config, upstream)
-        runner = build_runner(service, upstream)
-        await runner.setup()
-        await web.TCPSite(runner, config.host, 0).start()
-        try:
-            yield service, f"http://127.0.0.1:{runner.addresses[0][1]}"
-        finally:
-            await runner.cleanup()
+    async with running(config) as (service, listener):
+        port = await listener.start(config.host, 0)
+        yield service, f"http://127.0.0.1:{port}"
 
 
 @asynccontextmanager

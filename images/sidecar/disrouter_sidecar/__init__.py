@@ -1,6 +1,6 @@
 """The forwarding sidecar: each agent answers, or its sidecar hands the untouched request to the next agent.
 
-Pure (no HTTP library; kept when the HTTP machinery changes):
+Pure (nothing of HTTP's machinery):
 
 - `config`     the environment, parsed once
 - `chat`       a chat request: parsed, checked, and rewritten for the engine
@@ -18,6 +18,7 @@ Around them, against the small protocols of `ports`:
 - `attempt`    one attempt at one agent
 - `walk`       one request's way through the cascade
 - `relay`      from an agent to the client, and the end of a broken stream
+- `service`    what a request means, counted and logged
 
-HTTP and the process: `aio_client`, `aio_server`, `health`, `server`, `__main__`.
+HTTP and the process: `http` (raw sockets, behind `ports`), `surface` (what is served), `health`, `server`, `__main__`.
 """

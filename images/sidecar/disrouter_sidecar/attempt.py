@@ -77,6 +77,9 @@ async def judge_engine(reply: Reply, budget: Budget, *, decides: bool, last: boo
         if decides and "content-encoding" not in reply.headers:
             return await _decide(reply, budget, StreamDecider(choices))
         return await _first(reply, budget.first())
+    except Refused:
+        reply.close(ending=True)
+        raise
     except BaseException:
         reply.close()
         raise

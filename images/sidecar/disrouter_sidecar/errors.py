@@ -54,12 +54,15 @@ class Rejected(SidecarError):
         *,
         param: str | None = None,
         path: tuple[str, ...] | None = None,
+        allow: str | None = None,
     ) -> None:
         self.status = status
         self.code = code
         self.param = param
         self.path = path
         """Agents tried so far where the chain itself has ended; a sidecar upstream then relays instead of retrying."""
+        self.allow = allow
+        """Methods that the path knows, where the request's is none of them."""
         super().__init__(message)
 
 

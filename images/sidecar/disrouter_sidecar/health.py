@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
 
+from disrouter_sidecar.ports import Upstream
 from disrouter_sidecar.service import Service
 
 CACHE_SECONDS = 1.0
@@ -12,18 +12,12 @@ CACHE_SECONDS = 1.0
 PROBE_SECONDS = 2.0
 
 
-class Prober(Protocol):
-    """Asks an address for its health."""
-
-    async def healthy(self, url: str, seconds: float) -> bool: ...
-
-
 class Readiness:
     """Says what is missing; the engine's own `/health` is cached, a provider outside the cluster is not probed."""
 
-    def __init__(self, service: Service, prober: Prober, clock: Callable[[], float]) -> None:
+    def __init__(self, service: Service, upstream: Upstream, clock: Callable[[], float]) -> None:
         self._service = service
-        self._prober = prober
+        self._upstream = upstream
         self._clock = clock
         self._healthy = False
         self._until = -1.0
@@ -40,6 +34,6 @@ class Readiness:
 
     async def _engine(self) -> bool:
         if self._clock() >= self._until:
-            self._healthy = await self._prober.healthy(f"{self._service.config.engine_url}/health", PROBE_SECONDS)
+            self._healthy = await self._upstream.healthy(f"{self._service.config.engine_url}/health", PROBE_SECONDS)
             self._until = self._clock() + CACHE_SECONDS
         return self._healthy

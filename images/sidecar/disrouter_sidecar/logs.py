@@ -29,14 +29,10 @@ class JsonFormatter(logging.Formatter):
 
 
 def configure(level: str) -> None:
-    """Send the sidecar's lines to stderr; libraries speak from warnings up.
-
-    aiohttp's server would log what it cannot parse, bytes of prompts included, a trace for every port scan.
-    """
+    """Send the sidecar's lines to stderr; libraries speak from warnings up."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter())
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
-    logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)
     logging.getLogger("disrouter_sidecar").setLevel(level)
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from typing import Self
 
 from disrouter_sidecar.errors import Rejected
 
@@ -28,25 +28,43 @@ class Memory:
         self._limit = limit
         self._what = what
 
-    @contextmanager
-    def share(self) -> Iterator[Take]:
-        """One request's share, given back at the end."""
-        taken = 0
+    def share(self) -> Share:
+        """One request's share, to be given back at the end."""
+        return Share(self)
 
-        def take(size: int) -> None:
-            nonlocal taken
-            if taken + size > self._limit:
-                raise Rejected(413, "request_too_large", f"the {self._what} needs more memory than there is; send less")
-            if self.used + size > self._limit:
-                message = f"the memory for every {self._what} is in use by other requests; try again shortly"
-                raise Rejected(503, "overloaded", message)
-            self.used += size
-            taken += size
+    def claim(self, taken: int, size: int) -> None:
+        """`size` bytes more for a share that has `taken` some already."""
+        if taken + size > self._limit:
+            raise Rejected(413, "request_too_large", f"the {self._what} needs more memory than there is; send less")
+        if self.used + size > self._limit:
+            message = f"the memory for every {self._what} is in use by other requests; try again shortly"
+            raise Rejected(503, "overloaded", message)
+        self.used += size
 
-        try:
-            yield take
-        finally:
-            self.used -= taken
+
+class Share:
+    """What one request has claimed: call it to claim more, leave the `with` block or `close` it to give all back."""
+
+    __slots__ = ("_memory", "_taken")
+
+    def __init__(self, memory: Memory) -> None:
+        self._memory = memory
+        self._taken = 0
+
+    def __call__(self, size: int) -> None:
+        self._memory.claim(self._taken, size)
+        self._taken += size
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give back; closing again does nothing."""
+        self._memory.used -= self._taken
+        self._taken = 0
 
 
 def parsed_size(raw: bytes) -> int:

@@ -1,15 +1,30 @@
-"""What the walk needs from HTTP: an agent to ask, its reply, and the client to write to.
+"""What the policy needs from HTTP: a request, the client to answer, an agent to ask, and its reply.
 
-`aio_client` and `aio_server` implement these on aiohttp; other machinery can, without touching the policy.
+`http` implements these on raw sockets. Nothing here knows of sockets, and the policy knows of nothing else.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from typing import Protocol
+
+from disrouter_sidecar.memory import Take
 
 Headers = Mapping[str, str]
 """Lower-case names."""
+
+
+class Sink(Protocol):
+    """Takes a body piece by piece, called back from the socket without a task in between."""
+
+    def feed(self, piece: bytes, end: bool) -> None:
+        """The next bytes; with `end` the body is complete and nothing follows."""
+        ...
+
+    def broke(self, failure: Exception) -> None:
+        """The body ends here, incomplete; nothing follows."""
+        ...
 
 
 class Reply(Protocol):
@@ -25,8 +40,21 @@ class Reply(Protocol):
         """The next bytes of the body as they come, empty at its end. Raises UpstreamFailed."""
         ...
 
-    def close(self) -> None:
-        """Done with it: at the body's end the connection is kept, before it the connection is closed at once."""
+    def pipe(self, sink: Sink, idle: float) -> None:
+        """Hand the rest to `sink` as it comes; `idle` bounds the gap between pieces, in seconds."""
+        ...
+
+    def pause(self) -> None:
+        """Read no more from the agent until `resume`; `idle` stands still."""
+        ...
+
+    def resume(self) -> None: ...
+
+    def close(self, *, ending: bool = False) -> None:
+        """Done with it: at the body's end the connection is kept, before it the connection is closed at once.
+
+        `ending`: the body is about to end by itself; a bounded rest is read and dropped so that it can be kept.
+        """
         ...
 
 
@@ -37,18 +65,50 @@ class Upstream(Protocol):
         """POST and wait for the reply's head, at most `connect` and `head` seconds. Raises UpstreamFailed."""
         ...
 
+    async def healthy(self, url: str, seconds: float) -> bool:
+        """Whether GET says 200 within `seconds`."""
+        ...
+
 
 class Client(Protocol):
-    """The caller's side of one request. Every method raises ClientGone when nobody is there any more."""
+    """The caller's side of one request. Every method raises ClientGone when nobody is there any more.
 
-    async def start(self, status: int, headers: Headers) -> None:
-        """Send the head: from here on no other agent can answer."""
+    A client that leaves also cancels the task that serves it.
+    """
+
+    @property
+    def last(self) -> bytes:
+        """The last piece of a stream that was sent."""
         ...
 
-    async def write(self, piece: bytes) -> None:
-        """Send bytes of the body; waits while the client reads slowly."""
+    async def reply(self, status: int, headers: Headers, body: bytes) -> None:
+        """A whole reply, in one write; waits while the client reads slowly."""
         ...
 
-    async def end(self) -> None:
-        """The body is complete."""
+    async def stream(self, status: int, headers: Headers, first: bytes, rest: Reply, idle: float) -> None:
+        """Head and first bytes in one write, then `rest` as it comes: no other agent can answer from here on.
+
+        Raises what `rest` broke with; the client's body is then still open for `end`.
+        """
         ...
+
+    async def end(self, last: bytes) -> None:
+        """Complete a stream that broke, with these bytes."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request, read to its end within the bounds."""
+
+    method: str
+    path: str
+    """Percent-decoded, without the query."""
+    headers: Headers
+    body: bytes
+    take: Take
+    """Claims memory for what is made of the body; its own bytes are claimed already."""
+
+
+Handler = Callable[[Request, Client], Awaitable[None]]
+"""Answers one request. While nothing was sent, Rejected and InvalidRequest are answered for it; all else is a 500."""

@@ -19,36 +19,23 @@ async def relay(answer: Answer, client: Client, headers: Headers, idle: float) -
     """
     reply = answer.reply
     try:
-        await client.start(reply.status, {**_head(answer), **headers})
-        failure = await _body(answer, client, idle)
-        await client.end()
+        head = {**_head(answer), **headers}
+        if answer.ended:
+            await client.reply(reply.status, head, answer.held)
+        else:
+            await client.stream(reply.status, head, answer.held, reply, idle)
+    except UpstreamFailed as failure:
+        event = error_event("upstream_failed", f"the answer broke off: {failure.reason} ({failure.detail})")
+        await client.end(event if client.last.endswith(b"\n\n") else b"\n\n" + event)
         return failure
     finally:
         reply.close()
+    return None
 
 
-def _head(answer: Answer) -> Headers:
+def _head(answer: Answer) -> dict[str, str]:
     head = {name: value for name in _PASSED if (value := answer.reply.headers.get(name)) is not None}
-    if answer.ended and not is_stream(answer.reply):
-        head["content-length"] = str(len(answer.held))
     if is_stream(answer.reply):
         head["cache-control"] = "no-cache"
         head["x-accel-buffering"] = "no"
     return head
-
-
-async def _body(answer: Answer, client: Client, idle: float) -> UpstreamFailed | None:
-    piece, tail = answer.held, b""
-    while piece:
-        await client.write(piece)
-        tail = piece[-2:] if len(piece) > 1 else (tail + piece)[-2:]
-        if answer.ended:
-            break
-        try:
-            piece = await answer.reply.chunk(idle)
-        except UpstreamFailed as failure:
-            whole = tail == b"\n\n"
-            event = error_event("upstream_failed", f"the answer broke off: {failure.reason} ({failure.detail})")
-            await client.write(event if whole else b"\n\n" + event)
-            return failure
-    return None

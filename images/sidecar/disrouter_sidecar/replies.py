@@ -33,6 +33,8 @@ def rejection(error: Rejected | InvalidRequest) -> tuple[int, dict[str, str], by
     headers = {"content-type": JSON}
     if error.status in (429, 503):
         headers["retry-after"] = str(RETRY_AFTER_SECONDS)
+    if error.allow is not None:
+        headers["allow"] = error.allow
     if error.path is not None:
         headers[HEADER_PATH] = ",".join(error.path)
         headers[HEADER_HOPS] = str(len(error.path))

@@ -6,18 +6,20 @@ import asyncio
 import logging
 import signal
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
-from aiohttp import web
-
-from disrouter_sidecar.aio_client import AioUpstream
-from disrouter_sidecar.aio_server import build_app
 from disrouter_sidecar.config import Config
 from disrouter_sidecar.health import Readiness
+from disrouter_sidecar.http.limits import Limits
+from disrouter_sidecar.http.listener import Listener
+from disrouter_sidecar.http.upstream import HttpUpstream
 from disrouter_sidecar.metrics import Metrics
+from disrouter_sidecar.ports import Upstream
 from disrouter_sidecar.service import Service
-from disrouter_sidecar.table import RouteHolder
+from disrouter_sidecar.surface import Surface
+from disrouter_sidecar.table import POLL_SECONDS, RouteHolder
 
-BACKLOG = 4096
 _log = logging.getLogger(__name__)
 
 
@@ -27,35 +29,41 @@ async def serve(config: Config) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    async with AioUpstream() as upstream:
-        service = build_service(config, upstream)
-        runner = build_runner(service, upstream)
-        try:
-            await runner.setup()
-            await web.TCPSite(runner, config.host, config.port, backlog=BACKLOG).start()
-            _log.info("serving", extra={"cascade": config.cascade, "agent": config.agent, "port": config.port})
-            await stop.wait()
-            service.draining = True
-            _log.info("draining", extra={"agent": config.agent, "seconds": config.drain_seconds})
-            await asyncio.sleep(config.linger_seconds)
-        finally:
-            await runner.cleanup()
+    async with running(config) as (service, listener):
+        await listener.start(config.host, config.port)
+        _log.info("serving", extra={"cascade": config.cascade, "agent": config.agent, "port": config.port})
+        await stop.wait()
+        service.draining = True
+        _log.info("draining", extra={"agent": config.agent, "seconds": config.drain_seconds})
+        await asyncio.sleep(config.linger_seconds)
+        await listener.stop(config.drain_seconds)
     _log.info("stopped", extra={"agent": config.agent})
 
 
-def build_service(config: Config, upstream: AioUpstream) -> Service:
+@asynccontextmanager
+async def running(config: Config) -> AsyncIterator[tuple[Service, Listener]]:
+    """One sidecar with its table watched and its port still to be bound; at the end every connection is closed."""
+    async with HttpUpstream() as upstream:
+        service = build_service(config, upstream)
+        surface = Surface(service, Readiness(service, upstream, time.monotonic))
+        limits = Limits(body=config.max_body_bytes)
+        service.holder.poll()
+        watch = asyncio.create_task(_watch(service.holder))
+        try:
+            async with Listener(surface.routes(), limits, service.requests, lambda: service.draining) as listener:
+                yield service, listener
+        finally:
+            watch.cancel()
+
+
+def build_service(config: Config, upstream: Upstream) -> Service:
     """One sidecar on the real clocks."""
     holder = RouteHolder(config.routes, config.cascade, time.time)
     metrics = Metrics(config.cascade, config.agent, holder)
     return Service(config, holder, metrics, upstream, time.monotonic)
 
 
-def build_runner(service: Service, upstream: AioUpstream) -> web.AppRunner:
-    """Handlers are cancelled when their client leaves; on clean-up those in flight get `drain_seconds`."""
-    return web.AppRunner(
-        build_app(service, Readiness(service, upstream, time.monotonic)),
-        access_log=None,
-        auto_decompress=False,
-        handler_cancellation=True,
-        shutdown_timeout=max(service.config.drain_seconds, 0.01),
-    )
+async def _watch(holder: RouteHolder) -> None:
+    while True:
+        await asyncio.sleep(POLL_SECONDS)
+        holder.poll()

@@ -1,0 +1,95 @@
+"""A request's head: what llhttp lets through and we still refuse, and the few facts that the connection needs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from urllib.parse import unquote
+
+import httptools
+
+from disrouter_sidecar.errors import Rejected
+from disrouter_sidecar.ports import Headers
+
+_NAMES: dict[bytes, str] = {}
+_MAX_NAMES = 1024
+"""Names of headers that are remembered, so that the same few are decoded once."""
+_ONCE = ("authorization", "content-length", "content-type", "expect", "host", "transfer-encoding")
+"""Headers whose repetition means that somebody disagrees with somebody about the request."""
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """Method, path and headers of a request whose body may still be on its way."""
+
+    method: str
+    path: str
+    """Percent-decoded, without the query."""
+    headers: Headers
+    old: bool
+    """HTTP/1.0: no chunks, no interim replies, one request a connection."""
+    keep_alive: bool
+    length: int | None
+    """Bytes of the body, None when it comes in chunks."""
+    wants_continue: bool
+
+    @property
+    def has_body(self) -> bool:
+        """Whether bytes follow."""
+        return self.length != 0
+
+
+def name_of(raw: bytes) -> str:
+    """A header's name in lower case."""
+    name = _NAMES.get(raw)
+    if name is None:
+        name = raw.decode("latin-1").lower()
+        if len(_NAMES) < _MAX_NAMES:
+            _NAMES[raw] = name
+    return name
+
+
+def head_of(method: str, url: bytes, version: str, fields: Sequence[tuple[bytes, bytes]], *, keep_alive: bool) -> Head:
+    """Check and assemble. Raises Rejected: 400, 417 or 505."""
+    headers = _headers(fields)
+    if version not in ("1.0", "1.1"):
+        raise Rejected(505, "unsupported_version", f"HTTP/{version} is not spoken here; use HTTP/1.1")
+    old = version == "1.0"
+    if not old and "host" not in headers:
+        raise Rejected(400, "invalid_request", "the Host header is missing", param="host")
+    expect = headers.get("expect")
+    if expect is not None and expect.lower() != "100-continue":
+        raise Rejected(417, "invalid_request", f"expectation {expect[:32]!r} is not known; use 100-continue")
+    chunked = "transfer-encoding" in headers
+    if chunked and old:
+        raise Rejected(400, "invalid_request", "HTTP/1.0 has no chunks; send content-length", param="transfer-encoding")
+    length = None if chunked else int(headers.get("content-length", "0"))
+    continues = expect is not None and not old
+    return Head(method, _path(url), headers, old, keep_alive and not old, length, continues)
+
+
+def _headers(fields: Sequence[tuple[bytes, bytes]]) -> dict[str, str]:
+    headers: dict[str, str] = {}
+    for raw, value in fields:
+        name = name_of(raw)
+        text = value.decode("latin-1")
+        if name in headers:
+            if name in _ONCE:
+                raise Rejected(400, "invalid_request", f"the header {name} is sent twice", param=name)
+            text = f"{headers[name]}, {text}"
+        headers[name] = text
+    return headers
+
+
+def _path(url: bytes) -> str:
+    if not url.startswith(b"/"):
+        url = _path_of_absolute(url)
+    text = url.partition(b"?")[0].decode("latin-1")
+    return unquote(text) if "%" in text else text
+
+
+def _path_of_absolute(url: bytes) -> bytes:
+    try:
+        return httptools.parse_url(url).path or b"/"
+    except httptools.HttpParserInvalidURLError:
+        raise Rejected(400, "invalid_request", "the request's target is not a path") from None

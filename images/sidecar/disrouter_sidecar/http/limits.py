@@ -1,0 +1,31 @@
+"""Every bound of a client's connection. Beyond any of them the client is told so and its connection is closed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bytes, counts and seconds."""
+
+    body: int
+    """Bytes of a request's body."""
+    head: int = 32 * 1024
+    """Bytes of a request's line and headers together."""
+    url: int = 8 * 1024
+    headers: int = 100
+    ahead: int = 32
+    """Requests that a client may send ahead of their answers; it is not read further until it has fewer."""
+    head_seconds: float = 10.0
+    """From a request's first byte, or from the connection, until its head is complete."""
+    body_seconds: float = 60.0
+    """From the head until the body is complete."""
+    idle_seconds: float = 75.0
+    """Between requests."""
+    stall_seconds: float = 120.0
+    """For a client that reads nothing while more than `unread` bytes wait for it."""
+    linger_seconds: float = 2.0
+    """For a refused client to read why, while what it still sends is dropped."""
+    unread: int = 64 * 1024
+    """Bytes that wait for a slow reader before the agent is read no further."""

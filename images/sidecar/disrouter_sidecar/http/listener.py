@@ -1,0 +1,67 @@
+"""The port, all connections that came through it, and their end."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Callable
+from typing import Self
+
+from disrouter_sidecar.http.connection import ClientConnection, Site
+from disrouter_sidecar.http.limits import Limits
+from disrouter_sidecar.http.routes import Routes
+from disrouter_sidecar.memory import Memory
+
+BACKLOG = 4096
+
+
+class Listener:
+    """Accepts clients until `stop`."""
+
+    def __init__(self, routes: Routes, limits: Limits, memory: Memory, closing: Callable[[], bool]) -> None:
+        self._stopping = False
+        self._closing = closing
+        self._site = Site(routes, limits, memory, self._ends)
+        self._server: asyncio.Server | None = None
+
+    @property
+    def connections(self) -> int:
+        """Clients that are connected."""
+        return len(self._site.connections)
+
+    async def start(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> int:
+        """Listen; the port that was bound. Raises OSError when it cannot be."""
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(
+            lambda: ClientConnection(self._site, loop), host, port, backlog=BACKLOG, ssl=tls
+        )
+        return int(self._server.sockets[0].getsockname()[1])
+
+    async def stop(self, seconds: float) -> None:
+        """Accept no more, let what is under way finish for that long, then close whatever is left."""
+        self._stopping = True
+        if self._server is not None:
+            self._server.close()
+        for connection in [*self._site.connections]:
+            connection.retire()
+        try:
+            async with asyncio.timeout(seconds):
+                await self._empty()
+        except TimeoutError:
+            for connection in [*self._site.connections]:
+                connection.abort()
+            await self._empty()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop(0)
+
+    async def _empty(self) -> None:
+        while self._site.connections:
+            self._site.emptied.clear()
+            await self._site.emptied.wait()
+
+    def _ends(self) -> bool:
+        return self._stopping or self._closing()

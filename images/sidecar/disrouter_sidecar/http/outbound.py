@@ -1,0 +1,309 @@
+"""One connection to an agent or engine, and the reply that is on it.
+
+A connection serves one request at a time and waits in a pool in between. All of its waits share one deadline.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from enum import Enum, auto
+from typing import cast
+
+from disrouter_sidecar.errors import Reason, UpstreamFailed
+from disrouter_sidecar.http.deadline import Deadline
+from disrouter_sidecar.http.responses import ResponseReader
+from disrouter_sidecar.ports import Headers, Sink
+
+KEEP_ALIVE_SECONDS = 4.0
+"""Less than uvicorn's 5 s, so that an engine seldom closes a connection just as it is taken from the pool."""
+DRAIN_SECONDS = 0.25
+DRAIN_BYTES = 16 * 1024
+"""What is still read of a body that is about to end: a few chunks cost less than a new connection."""
+UNREAD_BYTES = 256 * 1024
+"""Of a reply's body that wait to be taken before no more is read."""
+JOINED_BYTES = 64 * 1024
+"""A body up to this size is copied behind its head, so that both leave in one write."""
+
+
+class Stale(Exception):
+    """A connection from the pool was closed before any byte of a reply: the request may be sent on another one."""
+
+
+class _State(Enum):
+    IDLE = auto()
+    HEAD = auto()
+    BODY = auto()
+    DRAIN = auto()
+    CLOSED = auto()
+
+
+class OutboundReply:
+    """`ports.Reply`: the bytes of the body as they were sent, chunks taken apart."""
+
+    __slots__ = ("_connection", "_failure", "_idle", "_paused", "_sink", "_waiter", "headers", "status")
+
+    def __init__(self, connection: OutboundConnection, status: int, headers: Headers) -> None:
+        self.status = status
+        self.headers = headers
+        self._connection: OutboundConnection | None = connection
+        self._failure: UpstreamFailed | None = None
+        self._sink: Sink | None = None
+        self._idle = 0.0
+        self._waiter: asyncio.Future[None] | None = None
+        self._paused = False
+
+    async def chunk(self, seconds: float) -> bytes:
+        """The next bytes, empty at the end."""
+        connection = self._connection
+        if connection is None:
+            return b""
+        if not connection.reader.pieces:
+            if connection.reader.complete:
+                return b""
+            await self._wait(connection, seconds)
+        piece = connection.take()
+        if self._paused:
+            self.resume()
+        return piece
+
+    async def _wait(self, connection: OutboundConnection, seconds: float) -> None:
+        if self._failure is None:
+            self._waiter = connection.loop.create_future()
+            connection.wait(seconds)
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+                connection.deadline.clear()
+        if self._failure is not None:
+            raise self._failure
+
+    def pipe(self, sink: Sink, idle: float) -> None:
+        """What has arrived goes to the sink now, the rest as it comes."""
+        self._sink, self._idle = sink, idle
+        if self._failure is not None:
+            self.broke(self._failure)
+        elif self._connection is not None:
+            self._connection.wait(idle)
+            self.arrived()
+
+    def pause(self) -> None:
+        """Leave the agent's bytes in the socket, which slows the agent down."""
+        if not self._paused and self._connection is not None:
+            self._paused = True
+            self._connection.deadline.clear()
+            self._connection.transport.pause_reading()
+
+    def resume(self) -> None:
+        """Read on."""
+        if self._paused and self._connection is not None:
+            self._paused = False
+            if self._sink is not None:
+                self._connection.wait(self._idle)
+            self._connection.transport.resume_reading()
+
+    def close(self, *, ending: bool = False) -> None:
+        """Keep, drain or end the connection."""
+        connection, self._connection, self._sink = self._connection, None, None
+        if connection is None or self._failure is not None:
+            return
+        if self._paused:
+            connection.transport.resume_reading()
+        if connection.reader.complete:
+            connection.release()
+        elif ending:
+            connection.drain()
+        else:
+            connection.abort()
+
+    def arrived(self) -> None:
+        """The connection has fed its reader: hand on what came of it."""
+        connection, sink = self._connection, self._sink
+        if connection is None:
+            return
+        if sink is None:
+            self._hold(connection)
+            return
+        piece = connection.take()
+        if connection.reader.complete:
+            self.close()
+            sink.feed(piece, True)
+        elif piece:
+            if not self._paused:
+                connection.wait(self._idle)
+            sink.feed(piece, False)
+
+    def _hold(self, connection: OutboundConnection) -> None:
+        reader = connection.reader
+        if self._waiter is not None:
+            if (reader.pieces or reader.complete) and not self._waiter.done():
+                self._waiter.set_result(None)
+        elif sum(map(len, reader.pieces)) > UNREAD_BYTES:
+            self.pause()
+
+    def broke(self, failure: UpstreamFailed) -> None:
+        """The connection is gone before the body's end."""
+        self._failure = failure
+        sink, self._sink = self._sink, None
+        if sink is not None:
+            piece = b"" if self._connection is None else self._connection.take()
+            if piece:
+                sink.feed(piece, False)
+            sink.broke(failure)
+        elif self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+
+class OutboundConnection(asyncio.Protocol):
+    """Sends a request, reads its reply, and goes back to whoever keeps it."""
+
+    transport: asyncio.Transport
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        keep: Callable[[OutboundConnection], None],
+        forget: Callable[[OutboundConnection], None],
+    ) -> None:
+        self.loop = loop
+        self.reader = ResponseReader()
+        self.deadline = Deadline(loop, self._expired)
+        self._keep = keep
+        self._forget = forget
+        self._state = _State.IDLE
+        self._used = False
+        self._silent = True
+        """No byte of a reply to the current request yet."""
+        self._seconds = 0.0
+        self._drained = 0
+        self._head: asyncio.Future[OutboundReply] | None = None
+        self._reply: OutboundReply | None = None
+
+    async def ask(self, head: bytes, body: bytes, seconds: float) -> OutboundReply:
+        """Send and wait for the reply's head. Raises UpstreamFailed, or Stale on a connection used before."""
+        self.reader.begin()
+        self._state, self._silent = _State.HEAD, True
+        self._head = self.loop.create_future()
+        self.wait(seconds)
+        if len(body) <= JOINED_BYTES:
+            self.transport.write(head + body)
+        else:
+            self.transport.writelines((head, body))
+        try:
+            return await self._head
+        except asyncio.CancelledError:
+            self.abort()
+            raise
+        finally:
+            self._head = None
+            self._used = True
+
+    def wait(self, seconds: float) -> None:
+        """The next byte is due within that time."""
+        self._seconds = seconds
+        self.deadline.set(seconds)
+
+    def take(self) -> bytes:
+        """The bytes of the body that have arrived since the last time."""
+        pieces = self.reader.pieces
+        if not pieces:
+            return b""
+        data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        pieces.clear()
+        return data
+
+    def release(self) -> None:
+        """The reply is complete: wait for the next request where both sides allow it."""
+        self._reply = None
+        if not self.reader.reusable or self.transport.is_closing():
+            self.abort()
+            return
+        self._state = _State.IDLE
+        self.reader.pieces.clear()
+        self.deadline.set(KEEP_ALIVE_SECONDS)
+        self._keep(self)
+
+    def drain(self) -> None:
+        """Nobody wants the rest, which is short: read it to its end."""
+        self._reply, self._state, self._drained = None, _State.DRAIN, 0
+        self.deadline.set(DRAIN_SECONDS)
+
+    def abort(self) -> None:
+        """Close now: that is what ends a generation."""
+        self._reply, self._state = None, _State.CLOSED
+        self.deadline.close()
+        self.transport.abort()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """asyncio: connected."""
+        self.transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        """asyncio: bytes."""
+        state = self._state
+        if state is _State.CLOSED:
+            return
+        if state is _State.IDLE:
+            self.abort()
+            return
+        self._silent = False
+        try:
+            self.reader.feed(data)
+        except UpstreamFailed as failure:
+            self._fail(failure)
+            return
+        if state is _State.HEAD:
+            self._headed()
+        elif self._reply is not None:
+            self._reply.arrived()
+        elif state is _State.DRAIN:
+            self._drain(len(data))
+
+    def _headed(self) -> None:
+        reader, waiting = self.reader, self._head
+        if not reader.headed or waiting is None or waiting.done():
+            return
+        self._state = _State.BODY
+        self.deadline.clear()
+        self._reply = OutboundReply(self, reader.status, reader.headers)
+        waiting.set_result(self._reply)
+
+    def _drain(self, size: int) -> None:
+        self._drained += size
+        self.reader.pieces.clear()
+        if self.reader.complete:
+            self.release()
+        elif self._drained > DRAIN_BYTES:
+            self.abort()
+
+    def eof_received(self) -> None:
+        """asyncio: the other side sends no more; what ends with the connection is complete now."""
+        if self._state is _State.BODY and self.reader.eof() and self._reply is not None:
+            self._reply.arrived()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """asyncio: closed."""
+        self.deadline.close()
+        self._forget(self)
+        if self._state in (_State.HEAD, _State.BODY) and not self.reader.complete:
+            name = "closed" if error is None else type(error).__name__
+            self._fail(UpstreamFailed(Reason.CONNECT, f"the connection ended half-way ({name})"))
+        self._state = _State.CLOSED
+
+    def _expired(self) -> None:
+        if self._state is _State.HEAD:
+            self._fail(UpstreamFailed(Reason.TIMEOUT, f"no reply within {self._seconds:.3g} s"))
+        elif self._state is _State.BODY:
+            self._fail(UpstreamFailed(Reason.TIMEOUT, f"silent for {self._seconds:.3g} s"))
+        else:
+            self.abort()
+
+    def _fail(self, failure: UpstreamFailed) -> None:
+        head, reply, stale = self._head, self._reply, self._used and self._silent
+        self.abort()
+        if head is not None and not head.done():
+            lost = failure.reason is Reason.CONNECT
+            head.set_exception(Stale() if stale and lost else failure)
+        elif reply is not None:
+            reply.broke(failure)

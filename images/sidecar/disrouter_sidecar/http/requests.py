@@ -1,0 +1,133 @@
+"""Bytes to requests: llhttp in its strict mode, within bounds, whatever the pieces that the bytes arrive in."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import httptools
+
+from disrouter_sidecar.errors import Rejected
+from disrouter_sidecar.http.head import Head, head_of, name_of
+from disrouter_sidecar.http.limits import Limits
+
+
+class RequestEvents(Protocol):
+    """What the reader tells, in the order of the bytes. Any of them may raise Rejected, which ends the reading."""
+
+    def begun(self) -> None:
+        """The first byte of a request's line."""
+        ...
+
+    def headed(self, head: Head) -> None: ...
+
+    def body(self, piece: bytes) -> None: ...
+
+    def complete(self) -> None: ...
+
+
+class RequestReader:
+    """Feeds llhttp and checks what it leaves to us: sizes, counts, and HTTP's rules about a head."""
+
+    def __init__(self, limits: Limits, events: RequestEvents) -> None:
+        self._limits = limits
+        self._events = events
+        self._parser = httptools.HttpRequestParser(self)
+        self._url = b""
+        self._fields: list[tuple[bytes, bytes]] = []
+        self._size = 0
+        """Bytes of the head or the trailers so far, as told by llhttp."""
+        self._silent = 0
+        """Bytes fed since anything came of them: what llhttp and its wrapper hold, or chunk extensions to no end."""
+        self._upgrade = False
+        self._refused: Rejected | None = None
+
+    def feed(self, data: bytes) -> None:
+        """Raises Rejected: 400, 431 and so on; nothing may be fed after it."""
+        self._silent += len(data)
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._downgrade(data[upgrade.args[0] :])
+        except httptools.HttpParserCallbackError:
+            raise self._refused or Rejected(400, "invalid_request", "the request cannot be understood") from None
+        except httptools.HttpParserError as error:
+            raise Rejected(400, "invalid_request", f"this is not HTTP/1.1: {str(error)[:80]}") from None
+        if self._silent > self._limits.head:
+            raise self._too_large()
+
+    def _downgrade(self, rest: bytes) -> None:
+        """Read a request that offers another protocol as if it did not (RFC 9110, section 7.8): llhttp stops there.
+
+        Java's client offers h2c with every request.
+        """
+        if self._parser.get_method() == b"CONNECT":
+            raise Rejected(405, "unknown_url", "CONNECT is not served here: this is no proxy")
+        line = b"%b %b HTTP/%b\r\n" % (self._parser.get_method(), self._url, self._parser.get_http_version().encode())
+        lines = [b"%b: %b\r\n" % field for field in self._fields if name_of(field[0]) != "upgrade"]
+        self._parser = httptools.HttpRequestParser(self)
+        self._upgrade = False
+        self.feed(b"".join([line, *lines, b"\r\n", rest]))
+
+    def on_message_begin(self) -> None:
+        """llhttp: a request line begins."""
+        self._url = b""
+        self._fields = []
+        self._size = 0
+        self._silent = 0
+        self._events.begun()
+
+    def on_url(self, piece: bytes) -> None:
+        """llhttp: part of the target."""
+        self._url += piece
+        if len(self._url) > self._limits.url:
+            self._refuse(Rejected(414, "invalid_request", f"the URL is longer than {self._limits.url} bytes"))
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """llhttp: a header or, after the body, a trailer."""
+        self._size += len(name) + len(value) + 4
+        self._fields.append((name, value))
+        if self._size > self._limits.head or len(self._fields) > self._limits.headers:
+            self._refuse(self._too_large())
+
+    def on_headers_complete(self) -> None:
+        """llhttp: the head is complete."""
+        parser = self._parser
+        self._upgrade = parser.should_upgrade()
+        if self._upgrade:
+            return
+        self._silent = 0
+        try:
+            method, version = parser.get_method().decode("latin-1"), parser.get_http_version()
+            self._events.headed(
+                head_of(method, self._url, version, self._fields, keep_alive=parser.should_keep_alive())
+            )
+        except Rejected as error:
+            self._refuse(error)
+
+    def on_body(self, piece: bytes) -> None:
+        """llhttp: bytes of the body."""
+        self._silent = 0
+        try:
+            self._events.body(piece)
+        except Rejected as error:
+            self._refuse(error)
+
+    def on_message_complete(self) -> None:
+        """llhttp: the request is complete."""
+        if self._upgrade:
+            return
+        self._silent = 0
+        try:
+            self._events.complete()
+        except Rejected as error:
+            self._refuse(error)
+
+    def _refuse(self, error: Rejected) -> None:
+        """Stop llhttp, which takes any exception of a callback for that."""
+        self._refused = error
+        raise error
+
+    def _too_large(self) -> Rejected:
+        limits = self._limits
+        message = f"the head is larger than {limits.head} bytes or {limits.headers} headers; send less"
+        return Rejected(431, "headers_too_large", message)

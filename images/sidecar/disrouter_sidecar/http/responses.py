@@ -1,0 +1,109 @@
+"""Bytes to replies: llhttp in its strict mode, one reader for all replies of a connection."""
+
+from __future__ import annotations
+
+import httptools
+
+from disrouter_sidecar.errors import Reason, UpstreamFailed
+from disrouter_sidecar.http.head import name_of
+
+MAX_HEAD_BYTES = 64 * 1024
+MAX_HEADERS = 200
+
+
+class ResponseReader:
+    """Feed bytes, then look at what has become of them. Interim replies (1xx) and trailers are dropped."""
+
+    __slots__ = (
+        "_fields",
+        "_framed",
+        "_parser",
+        "_silent",
+        "complete",
+        "headed",
+        "headers",
+        "on_body",
+        "pieces",
+        "surplus",
+    )
+
+    def __init__(self) -> None:
+        self.pieces: list[bytes] = []
+        """Bytes of the body that have arrived; whoever takes them clears the list."""
+        self.on_body = self.pieces.append
+        self.begin()
+        self._parser = httptools.HttpResponseParser(self)
+
+    def begin(self) -> None:
+        """The next bytes belong to a new reply."""
+        self.pieces.clear()
+        self.headers: dict[str, str] = {}
+        self.headed = False
+        self.complete = False
+        self.surplus = False
+        """More came than was asked for: the connection is not to be used again."""
+        self._fields = 0
+        self._silent = 0
+        self._framed = False
+
+    @property
+    def status(self) -> int:
+        """Status of the reply whose head has arrived."""
+        return int(self._parser.get_status_code())
+
+    @property
+    def reusable(self) -> bool:
+        """Whether another request may follow on the connection."""
+        return self.complete and self._framed and not self.surplus and bool(self._parser.should_keep_alive())
+
+    def feed(self, data: bytes) -> None:
+        """Raises UpstreamFailed on what is no HTTP or has a head beyond the bounds."""
+        if not self.headed:
+            self._silent += len(data)
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserError as error:
+            if self.complete:
+                self.surplus = True
+                return
+            raise UpstreamFailed(Reason.CONNECT, f"its reply is not HTTP/1.1 ({str(error)[:80]})") from None
+        if self._silent > MAX_HEAD_BYTES and not self.headed:
+            raise UpstreamFailed(Reason.CONNECT, f"the head of its reply is larger than {MAX_HEAD_BYTES} bytes")
+
+    def eof(self) -> bool:
+        """The connection has ended; True when that is how the body ends."""
+        if self.headed and not self._framed:
+            self.complete = True
+        return self.complete
+
+    def on_message_begin(self) -> None:
+        """llhttp: a status line begins."""
+        if self.complete:
+            self.surplus = True
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """llhttp: a header, or a trailer once the head is complete."""
+        self._fields += 1
+        if self._fields > MAX_HEADERS:
+            raise ValueError("too many headers")
+        if self.headed:
+            return
+        key, text = name_of(name), value.decode("latin-1")
+        self.headers[key] = f"{self.headers[key]}, {text}" if key in self.headers else text
+
+    def on_headers_complete(self) -> None:
+        """llhttp: the head is complete."""
+        if self.complete:
+            return
+        status = self.status
+        if status < 200:
+            self.headers = {}
+            return
+        self.headed = True
+        encoding = self.headers.get("transfer-encoding", "")
+        chunked = encoding.lower().endswith("chunked")
+        self._framed = chunked or status in (204, 304) or (not encoding and "content-length" in self.headers)
+
+    def on_message_complete(self) -> None:
+        """llhttp: the body is complete."""
+        self.complete = self.headed

@@ -1,0 +1,79 @@
+"""What is served: paths, and the few lines between each of them and the policy."""
+
+from __future__ import annotations
+
+import orjson
+from prometheus_client import CONTENT_TYPE_LATEST
+
+from disrouter.errors import InvalidRequest
+from disrouter.names import HEADER_REQUEST_ID
+from disrouter_sidecar import logs
+from disrouter_sidecar.errors import Rejected
+from disrouter_sidecar.health import Readiness
+from disrouter_sidecar.http.routes import Routes
+from disrouter_sidecar.memory import parsed_size
+from disrouter_sidecar.ports import Client, Request
+from disrouter_sidecar.replies import JSON, model_list, rejection
+from disrouter_sidecar.service import Service
+
+_MODELS = "/v1/models"
+_TEXT = {"content-type": "text/plain; charset=utf-8"}
+_JSON = {"content-type": JSON}
+
+
+class Surface:
+    """The handlers; each does HTTP and nothing else."""
+
+    def __init__(self, service: Service, readiness: Readiness) -> None:
+        self._service = service
+        self._readiness = readiness
+
+    def routes(self) -> Routes:
+        """The table of paths."""
+        return Routes(
+            {
+                "/v1/chat/completions": {"POST": self.chat},
+                _MODELS: {"GET": self.models},
+                f"{_MODELS}/*": {"GET": self.model},
+                "/healthz": {"GET": self.healthz},
+                "/readyz": {"GET": self.readyz},
+                "/metrics": {"GET": self.metrics},
+            }
+        )
+
+    async def chat(self, request: Request, client: Client) -> None:
+        """POST /v1/chat/completions."""
+        request_id = logs.request_id(request.headers.get(HEADER_REQUEST_ID))
+        try:
+            request.take(parsed_size(request.body) - len(request.body))
+            await self._service.chat(request.body, request.headers, request_id, client)
+        except (Rejected, InvalidRequest) as error:
+            status, headers, body = rejection(error)
+            await client.reply(status, {**headers, HEADER_REQUEST_ID: request_id}, body)
+
+    async def models(self, _: Request, client: Client) -> None:
+        """GET /v1/models."""
+        data = model_list(self._service.table(), int(self._service.holder.loaded_at))
+        await client.reply(200, _JSON, orjson.dumps({"object": "list", "data": data}))
+
+    async def model(self, request: Request, client: Client) -> None:
+        """GET /v1/models/{model}."""
+        name = request.path.removeprefix(f"{_MODELS}/")
+        for model in model_list(self._service.table(), int(self._service.holder.loaded_at)):
+            if model["id"] == name:
+                await client.reply(200, _JSON, orjson.dumps(model))
+                return
+        raise Rejected(404, "model_not_found", f"the model {name[:128]!r} does not exist", param="model")
+
+    async def healthz(self, _: Request, client: Client) -> None:
+        """GET /healthz: the process turns its loop."""
+        await client.reply(200, _TEXT, b"ok\n")
+
+    async def readyz(self, _: Request, client: Client) -> None:
+        """GET /readyz: a request would be served."""
+        problem = await self._readiness.problem()
+        await client.reply(200 if problem is None else 503, _TEXT, f"{problem or 'ok'}\n".encode())
+
+    async def metrics(self, _: Request, client: Client) -> None:
+        """GET /metrics."""
+        await client.reply(200, {"content-type": CONTENT_TYPE_LATEST}, self._service.metrics.render())
