@@ -4,6 +4,7 @@ DisrouterError
 └── OperatorError
     ├── InvalidSettings   the operator cannot start with these flags or this environment
     ├── LeadershipLost    another replica leads now, or the lease could not be renewed in time
+    ├── InvalidPatch      a pod's patch cannot be merged; carries its place in the manifest
     ├── InternalError     planning failed in a way that nobody foresaw: a bug
     └── KubeError         the API server said no; carries the HTTP status
         ├── Conflict      the object changed since it was read: read again
@@ -26,6 +27,14 @@ class InvalidSettings(OperatorError):
 
 class LeadershipLost(OperatorError):
     """This replica must stop writing at once."""
+
+
+class InvalidPatch(OperatorError):
+    """A strategic merge patch cannot be merged: `field` is the place in the manifest, `message` what to do."""
+
+    def __init__(self, field: str, message: str) -> None:
+        self.field, self.message = field, message
+        super().__init__(f"{field}: {message}")
 
 
 class InternalError(OperatorError):

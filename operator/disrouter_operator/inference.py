@@ -12,8 +12,9 @@ import json
 
 from disrouter import names
 from disrouter.api import Agent, DeploymentMode, Rollout
-from disrouter_operator import containers
+from disrouter_operator import containers, pods
 from disrouter_operator.cascade import COMPONENT_AGENT, Cascade
+from disrouter_operator.pods import Pod
 from disrouter_operator.resources import DEPLOYMENTS, INFERENCE_SERVICES, SERVICES, Object
 
 REVISION = f"{names.GROUP}/revision"
@@ -43,7 +44,10 @@ def inference_service(cascade: Cascade, agent: Agent, run: str | None, sidecar_i
     if not knative:  # KServe's webhook refuses deploymentStrategy there, Knative's a grace period (fieldmask.go)
         pod["terminationGracePeriodSeconds"] = containers.GRACE_SECONDS
         scale["deploymentStrategy"] = _strategy(cascade)
-    manifest["spec"] = {"predictor": {"annotations": {REVISION: _digest(pod)}, **scale, **pod}}
+    placed = pods.of_agent(cascade.spec, agent).place(pod)
+    extra = {"labels": placed.labels} if placed.labels else {}
+    annotations = {**placed.annotations, REVISION: _digest(placed)}
+    manifest["spec"] = {"predictor": {**extra, "annotations": annotations, **scale, **placed.spec}}
     return manifest
 
 
@@ -57,11 +61,13 @@ def external(cascade: Cascade, agent: Agent, sidecar_image: str) -> Object:
         "automountServiceAccountToken": False,
     }
     deployment = cascade.child(DEPLOYMENTS, cascade.agent_object(agent.name), labels)
-    deployment["metadata"]["annotations"] = {REVISION: _digest(pod)}
+    placed = pods.of_agent(cascade.spec, agent).place(pod)
+    deployment["metadata"]["annotations"] = {REVISION: _digest(placed)}
+    metadata = {**placed.metadata, "labels": {**placed.labels, **labels}}
     deployment["spec"] = {
         "replicas": agent.replicas.min,
         "selector": {"matchLabels": labels},
-        "template": {"metadata": {"labels": labels}, "spec": pod},
+        "template": {"metadata": metadata, "spec": placed.spec},
     }
     return deployment
 
@@ -120,5 +126,6 @@ def _provider_env(agent: Agent) -> list[Object]:
     return env
 
 
-def _digest(pod: Object) -> str:
-    return hashlib.sha256(json.dumps(pod, sort_keys=True).encode()).hexdigest()[:10]
+def _digest(pod: Pod) -> str:
+    content = {**pod.spec, "metadata": pod.metadata} if pod.metadata else pod.spec
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:10]

@@ -74,11 +74,11 @@ def make_plan(observed: Observed, settings: Settings, now: datetime) -> Plan:
     """Decide. An invalid cascade changes nothing but its own status."""
     before = status.read(observed.parent)
     try:
-        cascade = Cascade.of(observed.parent)
+        # A pod's patch shows only when it is merged whether it leaves what the operator relies on.
+        return _plan(Cascade.of(observed.parent), observed, before, settings, now)
     except InvalidCascade as error:
         generation = observed.parent["metadata"].get("generation", 0)
         return Plan((), (), status.of_invalid(str(error), before, generation, now))
-    return _plan(cascade, observed, before, settings, now)
 
 
 def _plan(cascade: Cascade, observed: Observed, before: CascadeStatus, settings: Settings, now: datetime) -> Plan:

@@ -151,3 +151,30 @@ async def test_a_knative_agent_is_addressed_as_knative_does_and_ready_by_its_rev
         await scene.run()
         assert scene.agent("medium")["phase"] == phase
     assert scene.agent("medium")["url"] == "http://qwen-medium.default.svc.cluster.local"
+
+
+async def test_a_pod_template_that_hides_an_agent_from_its_service_is_an_invalid_spec() -> None:
+    manifest = clusters.example()
+    hides = {"containers": [{"name": "transformer-container", "ports": [{"$patch": "replace"}]}]}
+    manifest["spec"]["agents"][1]["pod"] = {"template": hides}
+    scene = Scene(manifest)
+    await scene.run()
+    assert scene.condition("SpecValid")["status"] == "False"
+    said = scene.condition("SpecValid")["message"]
+    assert "spec.agents[1].pod.template.containers[transformer-container].ports: is disrouter's to set" in said
+    assert scene.kube.names(INFERENCE_SERVICES) == []
+
+
+async def test_pod_options_of_one_agent_touch_that_agent_alone() -> None:
+    scene = Scene(clusters.example())
+    await scene.run()
+    manifest = clusters.example()
+    manifest["spec"]["agents"][1]["pod"] = {"nodeSelector": {"gpu": "h100"}, "labels": {"team": "ml"}}
+    scene.kube.put(manifest)
+    scene.kube.writes.clear()
+    await scene.run()
+    assert [name for _, kind, name in scene.kube.writes if kind in ("InferenceService", "Deployment")] == [
+        "qwen-medium"
+    ]
+    predictor = scene.kube.one(INFERENCE_SERVICES, "qwen-medium")["spec"]["predictor"]
+    assert (predictor["nodeSelector"], predictor["labels"]) == ({"gpu": "h100"}, {"team": "ml"})
