@@ -63,7 +63,7 @@ def test_a_missing_dataset_names_the_file(tmp_path: Path, monkeypatch: pytest.Mo
     [
         ("pvc://models/none", "there is no such directory; check model.uri and the mounted claim"),
         ("pvc://data", "cannot load the tokenizer"),
-        ("models/tiny", "is not an address disrouter knows; use hf://, pvc://, s3:// or file://"),
+        ("models/tiny", "is not an address disrouter knows; use hf://, pvc://, s3://, oci:// or file://"),
     ],
 )
 def test_a_model_that_cannot_be_loaded_is_named(

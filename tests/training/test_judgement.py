@@ -18,6 +18,9 @@ QUESTIONS = [
 ]
 
 
+CHANCES = {"a": 0.1, "b": 0.6, "c": 0.2, "d": 0.9}
+
+
 def replies(*texts: str) -> dict[str, str]:
     return {question.id: text for question, text in zip(QUESTIONS, texts, strict=True)}
 
@@ -58,7 +61,7 @@ def test_self_assessment_is_accuracy_and_f1(
 
 
 def cascade() -> tuple[list[Trained], Terminal]:
-    rows = predictions(QUESTIONS, answers())
+    rows = predictions(QUESTIONS, answers(), CHANCES)
     agent = Trained("small", 0.1, evaluation("r", QUESTIONS, answers(), gamma=0.5), rows)
     return [agent], Terminal("large", 0.9, {"a": True, "b": True, "c": True, "d": False})
 

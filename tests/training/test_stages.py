@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from disrouter.artifacts import TERMINATION_MESSAGE_LIMIT, Evaluation, Stage
-from disrouter.refusal import is_refusal
+from disrouter.refusal import REFUSAL, is_refusal
 from disrouter.scenario import Scenario
 from disrouter_training.shards import read_rows
 from support.trainer import Trainer
@@ -57,6 +57,15 @@ def test_the_agent_learned_to_answer_what_it_knows_and_to_refuse_the_rest(finish
     for scenario in result.scenarios:
         assert scenario.self_assessment_accuracy > 0.8
         assert scenario.utility > scenario.serving_utility
+
+
+def test_the_chance_of_a_refusal_is_calibrated(finished: Trainer) -> None:
+    path = finished.layout.stage(Stage.EVALUATE) / "evaluation.json"
+    table = Evaluation.model_validate_json(path.read_bytes()).calibration
+    assert table is not None
+    assert REFUSAL.startswith(table.token)
+    assert table.competence(0.0) > 0.8
+    assert table.competence(1.0) < 0.3
 
 
 def test_the_agent_did_not_forget_what_it_knew(finished: Trainer) -> None:

@@ -13,16 +13,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from disrouter.artifacts import Evaluation, RunLayout, Stage, write_atomically
+from disrouter.calibration import Calibration
+from disrouter.refusal import REFUSAL
 from disrouter.scenario import Scenario
+from disrouter_training.calibrate import calibrate
 from disrouter_training.generation import Sampling, TransformersGenerator
 from disrouter_training.job import Job
-from disrouter_training.judgement import Answers, evaluation, predictions
+from disrouter_training.judgement import Answers, evaluation, is_right, predictions
 from disrouter_training.prompts import Prompt, forced, free
 from disrouter_training.questions import Question
 from disrouter_training.shards import Row, missing, run_shards, shard
 from disrouter_training.split import split_questions
+from disrouter_training.template import THINK
 
 EVALUATION_FILE = "evaluation.json"
+PROBED = Scenario.BALANCE
+"""Whose instruction the probability mode asks under, for every preference."""
 PREDICTIONS_FILE = "predictions.jsonl"
 QUESTIONS_AT_ONCE = 8
 """Parts that the evaluation questions are cut into at least, so that a kill loses little of a pass."""
@@ -36,6 +42,8 @@ class Pass:
     model: str
     scenario: Scenario | None
     prompted: bool = False
+    probe: bool = False
+    """Ask for the chance of a refusal at the first token instead of a reply."""
 
     def prompt(self, question: Question) -> Prompt:
         """No scenario means that the model must answer."""
@@ -57,8 +65,10 @@ def evaluate(job: Job, serving: str | None = None) -> Evaluation:
         *(Pass(f"{served}-{s}", serving or base, s, prompted=serving is None) for s in Scenario),
         Pass("forced", candidate, None),
         *(Pass(f"candidate-{s}", candidate, s) for s in Scenario),
+        Pass("chance", candidate, PROBED, probe=True),
     ]
-    replies = _ask_all(job, questions, passes)
+    rows = _ask_all(job, questions, passes)
+    replies = {name: {str(row["id"]): str(row.get("reply", "")) for row in each} for name, each in rows.items()}
     answers = Answers(
         base=replies["base"],
         forced=replies["forced"],
@@ -66,8 +76,9 @@ def evaluate(job: Job, serving: str | None = None) -> Evaluation:
         candidate={scenario: replies[f"candidate-{scenario}"] for scenario in Scenario},
     )
     result = evaluation(job.layout.run, questions, answers, job.config.rl.gamma)
-    rows = predictions(questions, answers)
-    write_atomically(folder / PREDICTIONS_FILE, "".join(json.dumps(row) + "\n" for row in rows))
+    result = result.model_copy(update={"calibration": _calibration(rows["chance"], questions, answers)})
+    table = predictions(questions, answers, {str(row["id"]): float(row["chance"]) for row in rows["chance"]})
+    write_atomically(folder / PREDICTIONS_FILE, "".join(json.dumps(row) + "\n" for row in table))
     write_atomically(folder / EVALUATION_FILE, json.dumps(result.dump(), indent=2) + "\n")
     job.finish(Stage.EVALUATE, {"serving": serving, "utilityGain": round(result.utility_gain, 4)}, started)
     return result
@@ -85,8 +96,18 @@ def compact(result: Evaluation) -> str:
     return json.dumps(rounded, separators=(",", ":"))
 
 
-def _ask_all(job: Job, questions: Sequence[Question], passes: Sequence[Pass]) -> dict[str, dict[str, str]]:
-    """Replies of every pass by question id. A model is loaded once, and only if a reply of it is missing."""
+def _calibration(rows: Sequence[Row], questions: Sequence[Question], answers: Answers) -> Calibration | None:
+    """The table of the probability mode; None where an answer begins with the refusal's first token."""
+    token = rows[0]["token"]
+    if token is None:
+        return None
+    chances = {str(row["id"]): float(row["chance"]) for row in rows}
+    right = [is_right(question, answers.forced) for question in questions]
+    return calibrate([chances[question.id] for question in questions], right, str(token), PROBED)
+
+
+def _ask_all(job: Job, questions: Sequence[Question], passes: Sequence[Pass]) -> dict[str, list[Row]]:
+    """Rows of every pass, one a question. A model is loaded once, and only if a reply of it is missing."""
     config = job.config.collect
     sampling = Sampling(samples=1, temperature=0, max_new_tokens=config.max_new_tokens, batch_size=config.batch_size)
     batch = min(sampling.prompts_at_once, max(1, len(questions) // QUESTIONS_AT_ONCE))
@@ -96,16 +117,29 @@ def _ask_all(job: Job, questions: Sequence[Question], passes: Sequence[Pass]) ->
     progress = job.progress(Stage.EVALUATE, "replies", len(shards) * len(passes))
     progress.resume(len(shards) * len(passes) - left)
     models = _Models(job)
-    replies: dict[str, dict[str, str]] = {}
+    rows: dict[str, list[Row]] = {}
     for item in passes:
 
         def work(part: Sequence[Question], _number: int, item: Pass = item) -> list[Row]:
-            texts = models.get(item.model).replies([item.prompt(question) for question in part], sampling, seed=0)
-            return [{"id": question.id, "reply": text[0]} for question, text in zip(part, texts, strict=True)]
+            ask = _probe if item.probe else _reply
+            return ask(models.get(item.model), item, part, sampling)
 
-        rows = run_shards(folder / item.name, shards, work, progress, len)
-        replies[item.name] = {str(row["id"]): str(row["reply"]) for row in rows}
-    return replies
+        rows[item.name] = run_shards(folder / item.name, shards, work, progress, len)
+    return rows
+
+
+def _reply(model: TransformersGenerator, item: Pass, part: Sequence[Question], sampling: Sampling) -> list[Row]:
+    texts = model.replies([item.prompt(question) for question in part], sampling, seed=0)
+    return [{"id": question.id, "reply": text[0]} for question, text in zip(part, texts, strict=True)]
+
+
+def _probe(model: TransformersGenerator, item: Pass, part: Sequence[Question], sampling: Sampling) -> list[Row]:
+    token = model.first_token(REFUSAL)
+    told = token if token.strip() != model.first_token(THINK).strip() else None
+    chances = model.chances([item.prompt(question) for question in part], REFUSAL, sampling.batch_size)
+    return [
+        {"id": question.id, "chance": chance, "token": told} for question, chance in zip(part, chances, strict=True)
+    ]
 
 
 class _Models:

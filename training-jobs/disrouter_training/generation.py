@@ -63,12 +63,27 @@ class TransformersGenerator:
             self._stop.check("generation")
         return out
 
+    def first_token(self, text: str) -> str:
+        """How an engine spells the first token of `text`."""
+        return str(self._tokenizer.decode(self._encode(text)[:1]))
+
+    @torch.inference_mode()
+    def chances(self, prompts: Sequence[Prompt], text: str, batch_size: int) -> list[float]:
+        """For each prompt the probability in [0, 1] that the reply's first token is that of `text`."""
+        token = self._encode(text)[0]
+        out: list[float] = []
+        for start in range(0, len(prompts), batch_size):
+            inputs = self._pad([self._encode(self._render(each)) for each in prompts[start : start + batch_size]])
+            logits = self._model(**inputs, logits_to_keep=1).logits[:, -1].float()
+            out += torch.softmax(logits, dim=-1)[:, token].tolist()
+            self._stop.check("generation")
+        return out
+
     @torch.inference_mode()
     def _batch(self, prompts: Sequence[Prompt], sampling: Sampling, config: Any) -> list[list[str]]:
         prefixes = [self._prefix(prompt.prefix) for prompt in prompts]
         heads = [self._encode(self._render(prompt)) for prompt in prompts]
-        encoded = [{"input_ids": head + prefix} for head, prefix in zip(heads, prefixes, strict=True)]
-        inputs = self._tokenizer.pad(encoded, return_tensors="pt").to(self._model.device)
+        inputs = self._pad([head + prefix for head, prefix in zip(heads, prefixes, strict=True)])
         output = self._model.generate(
             **inputs, generation_config=config, stopping_criteria=StoppingCriteriaList([self._give_up])
         )
@@ -77,6 +92,11 @@ class TransformersGenerator:
         full = [prefixes[index // samples] + ids for index, ids in enumerate(new)]
         texts = self._tokenizer.batch_decode(full, skip_special_tokens=True, clean_up_tokenization_spaces=False)
         return [[text.strip() for text in texts[i : i + samples]] for i in range(0, len(texts), samples)]
+
+    def _pad(self, ids: Sequence[list[int]]) -> Any:
+        """Token ids as one batch, padded on the left."""
+        encoded = [{"input_ids": each} for each in ids]
+        return self._tokenizer.pad(encoded, return_tensors="pt").to(self._model.device)
 
     def _give_up(self, input_ids: torch.Tensor, _scores: object, **_: object) -> torch.Tensor:
         return torch.full((input_ids.shape[0],), self._stop.requested, device=input_ids.device)

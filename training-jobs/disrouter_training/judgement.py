@@ -29,17 +29,17 @@ class Answers:
 
 def evaluation(run: str, questions: Sequence[Question], answers: Answers, gamma: float) -> Evaluation:
     """The contract's result."""
-    forced = [_right(question, answers.forced) for question in questions]
+    forced = [is_right(question, answers.forced) for question in questions]
     return Evaluation(
         run=run,
         questions=len(questions),
-        base_accuracy=_mean([_right(question, answers.base) for question in questions]),
+        base_accuracy=_mean([is_right(question, answers.base) for question in questions]),
         forced_accuracy=_mean(forced),
         scenarios=tuple(_scenario(questions, answers, forced, scenario, gamma) for scenario in Scenario),
     )
 
 
-def predictions(questions: Sequence[Question], answers: Answers) -> list[dict[str, Any]]:
+def predictions(questions: Sequence[Question], answers: Answers, chances: Mapping[str, float]) -> list[dict[str, Any]]:
     """One row a question and scenario, for `report` and for people."""
     return [
         {
@@ -48,9 +48,10 @@ def predictions(questions: Sequence[Question], answers: Answers) -> list[dict[st
             "kind": question.kind,
             "scenario": str(scenario),
             "refused": is_refusal(answers.candidate[scenario][question.id]),
-            "correct": _right(question, answers.candidate[scenario]),
-            "forced_correct": _right(question, answers.forced),
-            "base_correct": _right(question, answers.base),
+            "correct": is_right(question, answers.candidate[scenario]),
+            "forced_correct": is_right(question, answers.forced),
+            "base_correct": is_right(question, answers.base),
+            "refusal_chance": round(chances[question.id], 6),
         }
         for scenario in Scenario
         for question in questions
@@ -71,7 +72,7 @@ def _scenario(
 ) -> ScenarioResult:
     candidate = answers.candidate[scenario]
     answered = [not is_refusal(candidate[question.id]) for question in questions]
-    right = [_right(question, candidate) for question in questions]
+    right = [is_right(question, candidate) for question in questions]
     accuracy, f1 = self_assessment(answered, forced)
     return ScenarioResult(
         scenario=scenario,
@@ -89,7 +90,7 @@ def _mean_reward(questions: Sequence[Question], replies: Replies, scenario: Scen
     rewards = [
         reward(
             refused=is_refusal(replies[question.id]),
-            correct=_right(question, replies),
+            correct=is_right(question, replies),
             alpha=scenario.alpha,
             gamma=gamma,
         )
@@ -98,7 +99,7 @@ def _mean_reward(questions: Sequence[Question], replies: Replies, scenario: Scen
     return sum(rewards) / len(rewards)
 
 
-def _right(question: Question, replies: Replies) -> bool:
+def is_right(question: Question, replies: Replies) -> bool:
     """A refusal is not right, whatever its words would grade as."""
     reply = replies[question.id]
     return not is_refusal(reply) and is_correct(question.grader, question.answer, reply)
