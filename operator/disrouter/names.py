@@ -27,6 +27,7 @@ HEADER_PREFERENCE = "x-disrouter-preference"
 HEADER_AGENT = "x-disrouter-agent"
 HEADER_PATH = "x-disrouter-path"
 HEADER_HOPS = "x-disrouter-hops"
+HEADER_DEADLINE = "x-disrouter-deadline"
 HEADER_REQUEST_ID = "x-request-id"
 
 ENTRY_PORT = 80

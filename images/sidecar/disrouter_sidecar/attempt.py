@@ -6,16 +6,16 @@ inspected. Nothing reaches the client here, so everything that goes wrong can st
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
+from disrouter.errors import InvalidRequest
 from disrouter.names import HEADER_PATH
 from disrouter.refusal import Decision
-from disrouter.routes import Timeouts
+from disrouter_sidecar.budget import Budget
+from disrouter_sidecar.chain import LOOP, parse_path
 from disrouter_sidecar.decision import StreamDecider, decide_whole
-from disrouter_sidecar.errors import Reason, Refused, UpstreamFailed
-from disrouter_sidecar.failures import reason_of, reason_of_event
-from disrouter_sidecar.memory import Take
+from disrouter_sidecar.errors import ChainEnded, Reason, Refused, UpstreamFailed
+from disrouter_sidecar.failures import failure_of, reason_of, reason_of_event
 from disrouter_sidecar.ports import Reply
 
 MAX_REPLY_BYTES = 16 * 1024 * 1024
@@ -31,46 +31,17 @@ class Answer:
     ended: bool
 
 
-class Budget:
-    """What a request may still use before its commit: seconds, and through `take` bytes of replies that are held.
-
-    A whole reply's first byte is also its last, so only the chain's deadline bounds it; `first_byte` bounds streams.
-    """
-
-    def __init__(self, timeouts: Timeouts, clock: Callable[[], float], take: Take, *, stream: bool) -> None:
-        self.timeouts = timeouts
-        self.take = take
-        self._stream = stream
-        self._clock = clock
-        self._deadline = clock() + timeouts.chain
-
-    def first(self, agents: int = 1) -> float:
-        """Seconds to wait for the first byte of an agent behind which `agents` may have to be asked in turn."""
-        left = self._left()
-        return min(left, self.timeouts.first_byte * agents) if self._stream else left
-
-    def idle(self) -> float:
-        """Seconds to wait for the next byte while nothing is committed."""
-        return min(self._left(), self.timeouts.idle) if self._stream else self._left()
-
-    def _left(self) -> float:
-        left = self._deadline - self._clock()
-        if left <= 0:
-            raise UpstreamFailed(Reason.TIMEOUT, f"the chain's deadline of {self.timeouts.chain:g} s has passed")
-        return left
-
-
 async def judge_engine(reply: Reply, budget: Budget, *, decides: bool, last: bool, choices: int) -> Answer:
     """What the own engine's reply is worth. Raises Refused, UpstreamFailed or Rejected; it is then closed."""
     try:
         if not 200 <= reply.status < 300:
-            body = await _read(reply, budget)
+            body = await read(reply, budget)
             reason = reason_of(reply.status, body)
             if reason is not None and not (last and reason is Reason.CONTEXT_LENGTH):
-                raise UpstreamFailed(reason, f"status {reply.status}")
+                raise failure_of(reply, reason)
             return Answer(reply, body, ended=True)
         if not is_stream(reply):
-            body = await _read(reply, budget)
+            body = await read(reply, budget)
             if decides and decide_whole(body) is Decision.REFUSE:
                 raise Refused
             return Answer(reply, body, ended=True)
@@ -88,18 +59,30 @@ async def judge_engine(reply: Reply, budget: Budget, *, decides: bool, last: boo
 async def judge_agent(reply: Reply, budget: Budget, agents: int) -> Answer:
     """What another agent's sidecar said: its answer, or UpstreamFailed when it could not even try.
 
-    A 5xx that carries a path comes from the end of the chain: those behind it were tried already.
+    A failure that carries a path comes from the end of the chain, where everybody was tried: ChainEnded. A loop (508)
+    is relayed, or a wrong address in the table would never be seen.
     """
     try:
         reason = reason_of(reply.status, b"")
-        if reason is not None and HEADER_PATH not in reply.headers:
-            raise UpstreamFailed(reason, f"status {reply.status}")
+        ended = HEADER_PATH in reply.headers
+        if reason is not None and not ended:
+            raise failure_of(reply, reason)
         if is_stream(reply):
             return await _first(reply, budget.first(agents))
-        return Answer(reply, await _read(reply, budget), ended=True)
+        told = Answer(reply, await read(reply, budget), ended=True)
+        if reason is not None and reply.status != LOOP:
+            raise ChainEnded(_path_of(reply), told)
+        return told
     except BaseException:
         reply.close()
         raise
+
+
+def _path_of(reply: Reply) -> tuple[str, ...]:
+    try:
+        return parse_path(reply.headers[HEADER_PATH])
+    except InvalidRequest:
+        return ()
 
 
 def is_stream(reply: Reply) -> bool:
@@ -133,7 +116,8 @@ async def _first(reply: Reply, seconds: float) -> Answer:
     return Answer(reply, piece, ended=not piece)
 
 
-async def _read(reply: Reply, budget: Budget) -> bytes:
+async def read(reply: Reply, budget: Budget) -> bytes:
+    """A whole body. Raises UpstreamFailed, also where it is larger than any reply should be."""
     pieces: list[bytes] = []
     size = 0
     while piece := await reply.chunk(budget.idle()):

@@ -6,8 +6,8 @@ it is not visited again. It never grants anything.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 
 from disrouter.errors import InvalidRequest
 from disrouter.names import HEADER_PATH, is_dns_label
@@ -23,14 +23,37 @@ LOOP = 508
 
 @dataclass(frozen=True)
 class Itinerary:
-    """Agents to try in order; `pinned` ones answer whatever they think."""
+    """Agents still to be tried, in order, and how many of them may be; a `pinned` one answers whatever it thinks."""
 
     agents: tuple[str, ...]
+    hops: int
     pinned: bool = False
 
-    def decides(self, position: int, awareness: Awareness) -> bool:
-        """Whether the agent at `position` may refuse: it is aware, free to, and somebody comes after it."""
-        return not self.pinned and awareness is not Awareness.NONE and position + 1 < len(self.agents)
+    @property
+    def ahead(self) -> int:
+        """How many agents can still be asked."""
+        return min(len(self.agents), self.hops)
+
+    def decides(self, awareness: Awareness) -> bool:
+        """Whether the first agent may refuse: it is aware, free to, and somebody comes after it."""
+        return not self.pinned and awareness is not Awareness.NONE and self.ahead > 1
+
+    def rest(self) -> Itinerary:
+        """Behind the first agent."""
+        return replace(self, agents=self.agents[1:], hops=self.hops - 1)
+
+    def jump(self, to: str, *, spare: bool) -> Itinerary:
+        """Go on at `to`. Who is jumped over comes last if `spare`, the costliest first: each can still answer."""
+        if to not in self.agents:
+            return self
+        place = self.agents.index(to)
+        over = self.agents[:place][::-1] if spare else ()
+        return replace(self, agents=self.agents[place:] + over)
+
+    def without(self, tried: Collection[str]) -> Itinerary:
+        """After another sidecar has tried these."""
+        agents = tuple(name for name in self.agents if name not in tried)
+        return replace(self, agents=agents, hops=self.hops - (len(self.agents) - len(agents)))
 
 
 def parse_path(header: str | None) -> tuple[str, ...]:
@@ -48,13 +71,13 @@ def itinerary(table: RouteTable, own: str, visited: Sequence[str], pinned: str |
     if pinned is not None:
         if pinned != own and visited:
             raise _loop(f"{pinned} was asked for, but its address led to {own}", visited)
-        return Itinerary((pinned,), pinned=True)
+        return Itinerary((pinned,), 1, pinned=True)
     if own in visited:
         raise _loop(f"{own} was already asked", visited)
     if len(visited) >= table.max_hops:
         raise _loop(f"{len(visited)} agents passed it on, more than maxHops={table.max_hops} allows", visited)
-    agents = [name for name in _ahead(table, own, visited) if name not in visited]
-    return Itinerary(tuple(agents[: table.max_hops - len(visited)]))
+    agents = tuple(name for name in _ahead(table, own, visited) if name not in visited)
+    return Itinerary(agents, table.max_hops - len(visited))
 
 
 def _ahead(table: RouteTable, own: str, visited: Sequence[str]) -> list[str]:

@@ -5,14 +5,19 @@ SidecarError
 ├── Rejected          the sidecar itself answers the client with an OpenAI-shaped error
 ├── UpstreamFailed    an agent could not be used; the walk goes on to the next
 ├── Refused           the agent said "I don't know!"; the walk goes on to the next
+├── ChainEnded        another agent's sidecar reports that nobody from it on can answer
 └── ClientGone        the client closed its connection; everything upstream is cancelled
 """
 
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from disrouter.errors import DisrouterError
+
+if TYPE_CHECKING:
+    from disrouter_sidecar.attempt import Answer
 
 RETRY_AFTER_SECONDS = 2
 """What a client is told to wait when no agent can answer: about the time a pod needs to be taken out of a Service."""
@@ -23,6 +28,8 @@ class Reason(StrEnum):
 
     REFUSED = "refused"
     """The connection was refused: nothing listens."""
+    COLD = "cold"
+    """It says itself that it is not ready (503): starting, draining or full."""
     CONNECT = "connect"
     """Any other failure of the connection: no such host, reset, closed half-way."""
     TIMEOUT = "timeout"
@@ -33,6 +40,8 @@ class Reason(StrEnum):
     NOT_FOUND = "not_found"
     """The engine or provider does not know the agent's model."""
     RATE_LIMITED = "rate_limited"
+    BREAKER = "breaker"
+    """It failed too often in a row and is left alone for a while."""
 
 
 class SidecarError(DisrouterError):
@@ -55,28 +64,49 @@ class Rejected(SidecarError):
         param: str | None = None,
         path: tuple[str, ...] | None = None,
         allow: str | None = None,
+        retry_after: int = RETRY_AFTER_SECONDS,
     ) -> None:
         self.status = status
         self.code = code
         self.param = param
         self.path = path
-        """Agents tried so far where the chain itself has ended; a sidecar upstream then relays instead of retrying."""
+        """Agents tried so far where the chain itself has ended; a sidecar upstream then asks none of them again."""
         self.allow = allow
         """Methods that the path knows, where the request's is none of them."""
+        self.retry_after = retry_after
+        """Seconds that the client should wait, told with 429 and 503."""
         super().__init__(message)
 
 
 class UpstreamFailed(SidecarError):
     """An agent cannot be used for this request."""
 
-    def __init__(self, reason: Reason, detail: str) -> None:
+    def __init__(self, reason: Reason, detail: str, retry_after: int | None = None) -> None:
         self.reason = reason
         self.detail = detail
+        self.retry_after = retry_after
+        """Seconds that the agent itself asked to wait."""
         super().__init__(f"{reason}: {detail}")
 
 
 class Refused(SidecarError):
     """The agent refused; nothing of its reply reached the client."""
+
+    def __init__(self, to: str | None = None) -> None:
+        self.to = to
+        """The agent to jump to, None for the next one."""
+        super().__init__("refused" if to is None else f"refused, for {to}")
+
+
+class ChainEnded(SidecarError):
+    """Nobody from another agent on can answer; its sidecar has tried them all."""
+
+    def __init__(self, path: tuple[str, ...], told: Answer) -> None:
+        self.path = path
+        """All agents that were tried, those before it included."""
+        self.told = told
+        """The error that it sent, for a client whom nobody else can answer."""
+        super().__init__(f"nobody could answer on {' -> '.join(path)}")
 
 
 class ClientGone(SidecarError):

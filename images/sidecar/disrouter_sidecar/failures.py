@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from disrouter_sidecar.errors import Reason
+from disrouter_sidecar.errors import Reason, UpstreamFailed
+from disrouter_sidecar.ports import Reply
 
 _OWN_FAULTS = {
     401: Reason.AUTH,
@@ -13,6 +14,7 @@ _OWN_FAULTS = {
     404: Reason.NOT_FOUND,
     408: Reason.TIMEOUT,
     429: Reason.RATE_LIMITED,
+    503: Reason.COLD,
 }
 """What is wrong between this agent and its engine or provider: not the client's to mend, nor to read."""
 _CONTEXT_STATUS = (400, 413, 422)
@@ -23,6 +25,8 @@ _CONTEXT_WORDS = (
     "maximum model length",
     "max_model_len",
 )
+MAX_RETRY_AFTER = 3600
+"""Longest wait in seconds that is passed on to a client."""
 MAX_INSPECTED = 16 * 1024
 """Bytes of an error's body that are searched."""
 
@@ -36,10 +40,10 @@ def reason_of(status: int, body: bytes) -> Reason | None:
     """
     if 200 <= status < 300:
         return None
-    if status >= 500 or status < 400:
-        return Reason.SERVER_ERROR
     if status in _OWN_FAULTS:
         return _OWN_FAULTS[status]
+    if status >= 500 or status < 400:
+        return Reason.SERVER_ERROR
     text = body[:MAX_INSPECTED].decode(errors="replace").lower()
     if status in _CONTEXT_STATUS and any(words in text for words in _CONTEXT_WORDS):
         return Reason.CONTEXT_LENGTH
@@ -53,3 +57,10 @@ def reason_of_event(error: Mapping[str, Any]) -> Reason | None:
     if error.get("code") == "context_length_exceeded":
         status = 400
     return reason_of(status, f"{error.get('code')} {error.get('message')}".encode())
+
+
+def failure_of(reply: Reply, reason: Reason) -> UpstreamFailed:
+    """The failure that a reply with this reason is, with the wait that the agent asks for (RFC 9110, seconds only)."""
+    wait = reply.headers.get("retry-after", "")
+    seconds = min(int(wait), MAX_RETRY_AFTER) if wait.isascii() and wait.isdigit() and len(wait) < 10 else None
+    return UpstreamFailed(reason, f"status {reply.status}", seconds)

@@ -9,7 +9,7 @@ import orjson
 from disrouter.errors import InvalidRequest
 from disrouter.names import HEADER_HOPS, HEADER_PATH
 from disrouter.routes import RouteTable
-from disrouter_sidecar.errors import RETRY_AFTER_SECONDS, Rejected
+from disrouter_sidecar.errors import Rejected
 
 JSON = "application/json"
 _KINDS = {429: "rate_limit_error"}
@@ -32,7 +32,7 @@ def rejection(error: Rejected | InvalidRequest) -> tuple[int, dict[str, str], by
         return 400, {"content-type": JSON}, error_body(400, "invalid_request", str(error), error.param)
     headers = {"content-type": JSON}
     if error.status in (429, 503):
-        headers["retry-after"] = str(RETRY_AFTER_SECONDS)
+        headers["retry-after"] = str(error.retry_after)
     if error.allow is not None:
         headers["allow"] = error.allow
     if error.path is not None:

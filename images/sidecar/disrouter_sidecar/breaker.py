@@ -1,0 +1,107 @@
+"""Circuit breakers: an agent that keeps failing is left alone for a while, then one request tries it again.
+
+One for each agent that this sidecar asks, its own engine included. A refusal or a complaint about the request is no
+failure; nor is a deadline that the request brought along, or anybody could open a breaker with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import TracebackType
+
+from disrouter.routes import Breaker as Settings
+from disrouter.routes import RouteTable
+from disrouter_sidecar.errors import ChainEnded, Reason, Refused, UpstreamFailed
+
+_FAILURES = frozenset({Reason.REFUSED, Reason.COLD, Reason.CONNECT, Reason.TIMEOUT, Reason.SERVER_ERROR})
+_ALIVE = frozenset(Reason) - _FAILURES
+
+
+class Breaker:
+    """Closed while the agent works; open after failures in a row; half-open while one request probes it."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.failures = 0
+        self.open_until: float | None = None
+        self.probing = False
+
+    def admit(self, now: float) -> bool:
+        """Whether the caller is the probe. Raises UpstreamFailed where nobody may ask."""
+        if self.open_until is None:
+            return False
+        if self.probing or now < self.open_until:
+            wait = max(0.0, self.open_until - now)
+            raise UpstreamFailed(Reason.BREAKER, f"it failed {self.failures} times in a row; tried again in {wait:.1f} s")
+        self.probing = True
+        return True
+
+    def worked(self, *, probe: bool) -> None:
+        """An attempt succeeded; while open only the probe's word counts, others may have asked before."""
+        if probe or self.open_until is None:
+            self.failures, self.open_until, self.probing = 0, None, False
+
+    def failed(self, now: float, settings: Settings, *, probe: bool) -> None:
+        """An attempt failed."""
+        if self.open_until is not None and not probe:
+            return
+        self.failures += 1
+        if probe or self.failures >= settings.failures:
+            self.open_until, self.probing = now + settings.open_seconds, False
+
+    def released(self, *, probe: bool) -> None:
+        """An attempt ended without telling anything: its client left, or its time was up."""
+        if probe:
+            self.probing = False
+
+
+class Watch:
+    """Around one attempt: raises where the breaker is open, and tells it how the attempt went."""
+
+    def __init__(
+        self, breaker: Breaker, settings: Settings, clock: Callable[[], float], excused: Callable[[], bool]
+    ) -> None:
+        self._breaker = breaker
+        self._settings = settings
+        self._clock = clock
+        self._excused = excused
+        self._probe = False
+
+    def __enter__(self) -> None:
+        self._probe = self._breaker.admit(self._clock())
+
+    def __exit__(self, _: type[BaseException] | None, error: BaseException | None, __: TracebackType | None) -> None:
+        if error is None or isinstance(error, Refused | ChainEnded) or _is_alive(error):
+            self._breaker.worked(probe=self._probe)
+        elif isinstance(error, UpstreamFailed) and not (error.reason is Reason.TIMEOUT and self._excused()):
+            self._breaker.failed(self._clock(), self._settings, probe=self._probe)
+        else:
+            self._breaker.released(probe=self._probe)
+
+
+def _is_alive(error: BaseException) -> bool:
+    return isinstance(error, UpstreamFailed) and error.reason in _ALIVE
+
+
+class Breakers:
+    """The breaker of each agent; one that moved to another address starts afresh."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._of: dict[str, Breaker] = {}
+
+    def watch(self, agent: str, table: RouteTable, excused: Callable[[], bool]) -> Watch:
+        """Use it around an attempt at `agent`; a timeout does not count while `excused` says so."""
+        return Watch(self._breaker(agent, table), table.breaker, self._clock, excused)
+
+    def open(self) -> int:
+        """How many agents are left alone now."""
+        return sum(breaker.open_until is not None for breaker in self._of.values())
+
+    def _breaker(self, agent: str, table: RouteTable) -> Breaker:
+        url = table.agents[agent].url
+        breaker = self._of.get(agent)
+        if breaker is None or breaker.url != url:
+            self._of = {name: known for name, known in self._of.items() if name in table.agents}
+            breaker = self._of[agent] = Breaker(url)
+        return breaker

@@ -1,0 +1,53 @@
+"""The probability mode's question to the engine: how likely is a refusal, judged by the first token alone?
+
+One token with its twenty likeliest rivals is asked for, whole, without anything that would bend the first token: no
+grammar, no forced tool, no bias. Both shapes of logprobs are read, the chat's and the completion's.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import orjson
+
+TOP = 20
+"""Alternatives asked for: as many as vLLM and OpenAI give without being set up for more."""
+_DROPPED = frozenset(
+    {
+        *("max_completion_tokens", "min_tokens", "stop", "stop_token_ids", "include_stop_str_in_output", "best_of"),
+        *("stream_options", "echo", "prompt_logprobs", "return_token_ids", "return_tokens_as_token_ids", "logit_bias"),
+        *("response_format", "structured_outputs", "tool_choice", "parallel_tool_calls", "functions", "function_call"),
+        *("guided_json", "guided_regex", "guided_choice", "guided_grammar", "bad_words", "allowed_token_ids"),
+        *("use_beam_search", "temperature", "top_p", "top_k", "min_p", "seed", "store", "metadata"),
+        *("presence_penalty", "frequency_penalty", "repetition_penalty", "logits_processors"),
+    }
+)
+
+
+def probe_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The probe for an instructed request of a chat (`messages`) or a completion (`prompt`)."""
+    probe = {key: value for key, value in fields.items() if key not in _DROPPED}
+    probe.update(max_tokens=1, n=1, stream=False)
+    probe.update({"logprobs": True, "top_logprobs": TOP} if "messages" in fields else {"logprobs": TOP})
+    return probe
+
+
+def chance_of(body: bytes, token: str) -> float | None:
+    """P(the first token is `token`) by a probe's reply, white space aside; None where the reply does not tell."""
+    try:
+        likely = list(_first_token(orjson.loads(body)["choices"][0]["logprobs"]))
+        chance = math.fsum(math.exp(logprob) for text, logprob in likely if text.strip() == token.strip())
+    except (orjson.JSONDecodeError, KeyError, IndexError, TypeError, AttributeError, ValueError, OverflowError):
+        return None
+    return min(chance, 1.0) if likely and chance >= 0 else None
+
+
+def _first_token(logprobs: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
+    """Texts and logarithms of the first token's alternatives."""
+    if "content" in logprobs:
+        for item in logprobs["content"][0]["top_logprobs"]:
+            yield item["token"], item["logprob"]
+    else:
+        yield from logprobs["top_logprobs"][0].items()
