@@ -9,7 +9,7 @@ import json
 import openai
 import pytest
 
-from disrouter.routes import RouteTable, Timeouts
+from disrouter.routes import Fallback, FallbackPolicy, RouteTable, Timeouts
 from support.fake_engine import CONTEXT_LENGTH, Script, delta, event, stream_of
 from support.sidecars import REFUSAL, URL_OF_NOBODY, Agent, Cascade
 
@@ -24,6 +24,11 @@ def lose_engine(agent: Agent) -> None:
 
 def with_timeouts(table: RouteTable, **seconds: float) -> RouteTable:
     return table.model_copy(update={"timeouts": Timeouts(**seconds)})
+
+
+def failing(table: RouteTable) -> RouteTable:
+    """Where everybody after it has failed, an agent that refused is not made to answer."""
+    return table.model_copy(update={"fallback": Fallback(policy=FallbackPolicy.FAIL, retry_after=7)})
 
 
 def without_address(table: RouteTable, name: str) -> RouteTable:
@@ -99,6 +104,7 @@ async def test_what_is_wrong_with_an_agents_key_model_or_quota_is_mended_by_the_
 async def test_where_nobody_is_left_the_client_gets_our_words_and_not_the_providers(
     three: Cascade, status: int, reason: str
 ) -> None:
+    three.publish(failing(three.table()))
     three.scripts(REFUSAL, REFUSAL, Script(status=status, body=ACCOUNT))
     response = await three.ask()
     assert response.status == (429 if status == 429 else 503)
@@ -111,6 +117,7 @@ async def test_where_nobody_is_left_the_client_gets_our_words_and_not_the_provid
 
 
 async def test_a_rate_limit_that_is_not_the_last_reason_is_no_rate_limit(three: Cascade) -> None:
+    three.publish(failing(three.table()))
     three.scripts(Script(status=429, body=ACCOUNT), REFUSAL, BROKEN)
     assert (await three.ask()).status == 503
 
@@ -153,16 +160,17 @@ async def test_an_agent_whose_sidecar_cannot_route_yet_is_passed_over(three: Cas
     three.scripts(REFUSAL, "unused", "four")
     three.agents["medium"].service.holder.table = None
     assert await three.said(await three.ask()) == ("small,medium,large", "four")
-    assert skips(three.entry, "5xx") == 1
+    assert skips(three.entry, "cold") == 1
 
 
 async def test_when_nobody_can_answer_the_error_names_path_and_reasons_and_nobody_is_asked_twice(
     three: Cascade,
 ) -> None:
+    three.publish(failing(three.table()))
     three.scripts(REFUSAL, BROKEN, BROKEN)
     response = await three.ask(stream=True)
     assert response.status == 503
-    assert int(response.headers["retry-after"]) > 0
+    assert response.headers["retry-after"] == "7"
     assert response.headers["x-disrouter-path"] == "small,medium,large"
     error = (await response.json())["error"]
     assert error["code"] == "no_agent_available"

@@ -32,7 +32,9 @@ class Breaker:
             return False
         if self.probing or now < self.open_until:
             wait = max(0.0, self.open_until - now)
-            raise UpstreamFailed(Reason.BREAKER, f"it failed {self.failures} times in a row; tried again in {wait:.1f} s")
+            raise UpstreamFailed(
+                Reason.BREAKER, f"it failed {self.failures} times in a row; tried again in {wait:.1f} s"
+            )
         self.probing = True
         return True
 

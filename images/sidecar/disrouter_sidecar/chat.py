@@ -11,8 +11,9 @@ import orjson
 from disrouter.errors import InvalidRequest
 from disrouter.names import HEADER_PREFERENCE, HEADER_SCENARIO
 from disrouter.routes import Awareness, RouteTable
-from disrouter.scenario import Scenario, instruct, nearest, parse_scenario
+from disrouter.scenario import Scenario, instruct, parse_scenario
 from disrouter_sidecar.errors import Rejected
+from disrouter_sidecar.wish import Wish
 
 EXTENSION = "disrouter"
 """Field of the body (OpenAI clients: `extra_body`) that holds `scenario` and `preference`; engines never see it."""
@@ -29,8 +30,8 @@ class Chat:
     model: str
     stream: bool
     choices: int
-    wish: Scenario | None
-    """Scenario asked for in the body, None where the body is silent."""
+    wish: Wish | None
+    """What is asked for in the body, None where the body is silent."""
 
 
 def parse(raw: bytes) -> Chat:
@@ -66,7 +67,7 @@ def _check_messages(messages: Any) -> None:
             raise InvalidRequest("`content` must be a string or a list of parts", f"messages[{index}].content")
 
 
-def _wish_of_body(extension: Any) -> Scenario | None:
+def _wish_of_body(extension: Any) -> Wish | None:
     if extension is None:
         return None
     if not isinstance(extension, dict):
@@ -83,7 +84,7 @@ def _wish_of_body(extension: Any) -> Scenario | None:
     return _wish(scenario, preference, f"{EXTENSION}.scenario", f"{EXTENSION}.preference")
 
 
-def wish_of_headers(headers: Mapping[str, str]) -> Scenario | None:
+def wish_of_headers(headers: Mapping[str, str]) -> Wish | None:
     """What the headers ask for. Raises InvalidRequest that names the header."""
     text = headers.get(HEADER_PREFERENCE)
     preference = None
@@ -96,19 +97,17 @@ def wish_of_headers(headers: Mapping[str, str]) -> Scenario | None:
     return _wish(headers.get(HEADER_SCENARIO), preference, HEADER_SCENARIO, HEADER_PREFERENCE)
 
 
-def _wish(
-    scenario: str | None, preference: float | None, scenario_param: str, preference_param: str
-) -> Scenario | None:
+def _wish(scenario: str | None, preference: float | None, scenario_param: str, preference_param: str) -> Wish | None:
     """Both are checked; the finer wish, the preference, wins."""
     chosen = None
     if scenario is not None:
         try:
-            chosen = parse_scenario(scenario)
+            chosen = Wish.of_scenario(parse_scenario(scenario))
         except InvalidRequest as error:
             raise InvalidRequest(str(error), scenario_param) from None
     if preference is not None:
         try:
-            chosen = nearest(preference)
+            chosen = Wish.of_preference(preference)
         except InvalidRequest as error:
             raise InvalidRequest(str(error), preference_param) from None
     return chosen
@@ -127,12 +126,17 @@ def target(model: str, table: RouteTable) -> str | None:
     raise Rejected(404, "model_not_found", message, param="model")
 
 
-def engine_body(chat: Chat, model: str, scenario: Scenario | None, awareness: Awareness) -> bytes:
+def engine_fields(chat: Chat, model: str, scenario: Scenario | None, awareness: Awareness) -> dict[str, Any]:
     """The engine's request: its model name, without our field, instructed unless the agent cannot refuse."""
     fields = {key: value for key, value in chat.fields.items() if key != EXTENSION}
     fields["model"] = model
     if scenario is not None and awareness is not Awareness.NONE:
         fields["messages"] = instruct(fields["messages"], scenario, prompted=awareness is Awareness.PROMPTED)
+    return fields
+
+
+def dumps(fields: Mapping[str, Any]) -> bytes:
+    """JSON. Raises InvalidRequest for what cannot be written again, such as a number beyond 64 bits."""
     try:
         return orjson.dumps(fields)
     except orjson.JSONEncodeError as error:

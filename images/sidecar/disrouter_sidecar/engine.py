@@ -8,15 +8,15 @@ from typing import Any
 
 from disrouter.calibration import answers
 from disrouter.names import HEADER_REQUEST_ID
-from disrouter.routes import Awareness, ProbabilityRoute
+from disrouter.routes import AgentRoute, Awareness, ProbabilityRoute
 from disrouter.scenario import Scenario
 from disrouter_sidecar.adapter import Adapters
-from disrouter_sidecar.asked import TRACE_HEADERS, Asked
+from disrouter_sidecar.asked import API_PATH, TRACE_HEADERS, Asked
 from disrouter_sidecar.attempt import Answer, judge_engine, read
 from disrouter_sidecar.budget import Budget
 from disrouter_sidecar.chat import dumps, engine_fields
 from disrouter_sidecar.config import Config
-from disrouter_sidecar.errors import Reason, Refused, UpstreamFailed
+from disrouter_sidecar.errors import Refused
 from disrouter_sidecar.failures import failure_of, reason_of
 from disrouter_sidecar.metrics import Metrics
 from disrouter_sidecar.ports import Reply, Upstream
@@ -43,7 +43,7 @@ class Engine:
 
     async def decide(self, wish: Wish) -> Answer:
         """Its answer. Raises Refused or UpstreamFailed."""
-        route = self.adapters.serving(self.asked.route(self.config.agent)).route
+        route = self.adapters.serving(self._route).route
         if route.probability is not None:
             competence = await self._competence(route.probability, route.awareness)
             if competence is not None:
@@ -71,15 +71,23 @@ class Engine:
         chance = chance_of(body, route.calibration.token)
         return None if chance is None else route.calibration.competence(chance)
 
+    @property
+    def _route(self) -> AgentRoute:
+        return self.asked.table.agents[self.config.agent]
+
     def _fields(self, scenario: Scenario | None, awareness: Awareness) -> dict[str, Any]:
-        model = self.adapters.serving(self.asked.route(self.config.agent)).model
+        model = self.adapters.serving(self._route).model
         return engine_fields(self.asked.chat, model, scenario, awareness)
 
     async def _ask(self, fields: Mapping[str, Any]) -> Reply:
-        headers = {"content-type": JSON, HEADER_REQUEST_ID: self.asked.request_id, **self.asked.headers_of(TRACE_HEADERS)}
+        headers = {
+            "content-type": JSON,
+            HEADER_REQUEST_ID: self.asked.request_id,
+            **self.asked.headers_of(TRACE_HEADERS),
+        }
         if self.config.engine_key is not None:
             headers["authorization"] = f"Bearer {self.config.engine_key}"
-        url = self.config.engine_url + self.asked.api_path
+        url = self.config.engine_url + API_PATH
         return await self.upstream.ask(
             url, dumps(fields), headers, connect=self.budget.connect(), head=self.budget.first()
         )

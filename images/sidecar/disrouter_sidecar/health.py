@@ -32,6 +32,12 @@ class Readiness:
             return f"the engine at {self._service.config.engine_url} is not healthy"
         return None
 
+    def remarks(self) -> list[str]:
+        """What is wrong though requests are served: a table that cannot be used, an adapter that cannot be loaded."""
+        table, adapter = self._service.holder.problem, self._service.lasting.adapters.problem
+        kept = [] if table is None else [f"{table}; the table before it is kept"]
+        return kept if adapter is None else [*kept, f"{adapter}; what was served before it is kept"]
+
     async def _engine(self) -> bool:
         if self._clock() >= self._until:
             self._healthy = await self._upstream.healthy(f"{self._service.config.engine_url}/health", PROBE_SECONDS)

@@ -8,11 +8,12 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 
 from disrouter.scenario import Scenario
 from disrouter_sidecar.errors import Reason
+from disrouter_sidecar.lasting import Lasting
 from disrouter_sidecar.table import RouteHolder
 
 PINNED = "pinned"
 """Value of the label `scenario` for a request that named its agent."""
-ANSWER, REFUSE, SKIP = "answer", "refuse", "skip"
+ANSWER, REFUSE, SKIP, FORCED = "answer", "refuse", "skip", "forced"
 _OWN = ("cascade", "agent")
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _OVERHEAD = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25)
@@ -27,7 +28,7 @@ class Metrics:
         self._own = (cascade, agent)
         self._decisions = Counter(
             "disrouter_agent_decisions",
-            "What this agent did with a request: answer, refuse, or skip because its engine failed.",
+            "What this agent did: answer, refuse, skip as its engine failed, or forced to answer as all after it did.",
             (*_OWN, "scenario", "decision"),
             registry=self.registry,
         )
@@ -46,6 +47,13 @@ class Metrics:
         )
         for reason in Reason:
             self._errors.labels(reason)
+        self.jumps = self._counter("jumps", "Refusals so certain that agents between were jumped over.")
+        self.retries_denied = self._counter(
+            "retries_denied", "Failures that ended a request: the retry budget was spent."
+        )
+        self.unreadable_probes = self._counter(
+            "unreadable_probes", "Probes whose logprobs told no probability: the text decided instead."
+        )
         cost = Counter("disrouter_cost", "Cost of the answers, in the cascade's unit.", _OWN, registry=self.registry)
         self._cost = cost.labels(*self._own)
         self.inflight = self._gauge("inflight_requests", "Requests being served now.")
@@ -61,8 +69,18 @@ class Metrics:
         whole = Histogram(f"disrouter_{name}", text, _OWN, buckets=buckets, registry=self.registry)
         return whole.labels(*self._own)
 
+    def _counter(self, name: str, text: str) -> Counter:
+        return Counter(f"disrouter_{name}", text, registry=self.registry)
+
     def _gauge(self, name: str, text: str) -> Gauge:
         return Gauge(f"disrouter_{name}", text, registry=self.registry)
+
+    def follow(self, lasting: Lasting) -> None:
+        """Show what the sidecar remembers of its neighbours."""
+        breakers = self._gauge("breakers_open", "Agents, the own engine included, that are left alone after failures.")
+        breakers.set_function(lasting.breakers.open)
+        pending = self._gauge("adapter_pending", "1 while the route table's adapter is not loaded.")
+        pending.set_function(lambda: float(lasting.adapters.problem is not None))
 
     def decided(self, decision: str, scenario: Scenario | None, seconds: float) -> None:
         """This agent's engine was asked and this came of it."""

@@ -48,7 +48,7 @@ async def running(config: Config) -> AsyncIterator[tuple[Service, Listener]]:
         surface = Surface(service, Readiness(service, upstream, time.monotonic))
         limits = Limits(body=config.max_body_bytes)
         service.holder.poll()
-        watch = asyncio.create_task(_watch(service.holder))
+        watch = asyncio.create_task(_watch(service))
         try:
             async with Listener(surface.routes(), limits, service.requests, lambda: service.draining) as listener:
                 yield service, listener
@@ -63,7 +63,11 @@ def build_service(config: Config, upstream: Upstream) -> Service:
     return Service(config, holder, metrics, upstream, time.monotonic)
 
 
-async def _watch(holder: RouteHolder) -> None:
-    while True:
-        await asyncio.sleep(POLL_SECONDS)
-        holder.poll()
+async def _watch(service: Service) -> None:
+    """Look at the route table, and see to it that the engine has the adapter that it names."""
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(service.lasting.adapters.run())
+        while True:
+            service.lasting.adapters.want(service.wanted_adapter())
+            await asyncio.sleep(POLL_SECONDS)
+            service.holder.poll()

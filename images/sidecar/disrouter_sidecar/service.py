@@ -8,18 +8,24 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from disrouter.errors import InvalidRequest
-from disrouter.names import HEADER_AGENT, HEADER_HOPS, HEADER_PATH, HEADER_REQUEST_ID
-from disrouter.routes import RouteTable
+from disrouter.names import HEADER_AGENT, HEADER_DEADLINE, HEADER_HOPS, HEADER_PATH, HEADER_REQUEST_ID
+from disrouter.routes import AdapterRoute, RouteTable
+from disrouter_sidecar.asked import Asked
+from disrouter_sidecar.budget import Budget, parse_deadline
 from disrouter_sidecar.chain import itinerary, parse_path
 from disrouter_sidecar.chat import parse, target, wish_of_headers
 from disrouter_sidecar.config import Config
+from disrouter_sidecar.engine import Engine
 from disrouter_sidecar.errors import ClientGone, Rejected
+from disrouter_sidecar.hop import Hop
+from disrouter_sidecar.lasting import Lasting
 from disrouter_sidecar.memory import REPLY_BYTES, REQUEST_BYTES, Memory, Take
 from disrouter_sidecar.metrics import Metrics
 from disrouter_sidecar.ports import Client, Headers, Upstream
 from disrouter_sidecar.relay import relay
 from disrouter_sidecar.table import RouteHolder
-from disrouter_sidecar.walk import Asked, Walk
+from disrouter_sidecar.walk import Walk
+from disrouter_sidecar.wish import Wish
 
 _log = logging.getLogger(__name__)
 
@@ -36,12 +42,22 @@ class Service:
     draining: bool = False
     requests: Memory = field(default_factory=lambda: Memory(REQUEST_BYTES, "request"))
     replies: Memory = field(default_factory=lambda: Memory(REPLY_BYTES, "reply"))
+    lasting: Lasting = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.lasting = Lasting(self.config, self.upstream, self.clock)
+        self.metrics.follow(self.lasting)
 
     def table(self) -> RouteTable:
         """The current route table. Raises Rejected (503) while there is none."""
         if self.holder.table is None:
             raise Rejected(503, "not_ready", f"this agent cannot route yet: {self.holder.problem}; try again shortly")
         return self.holder.table
+
+    def wanted_adapter(self) -> AdapterRoute | None:
+        """The adapter that the route table names for this agent."""
+        route = None if self.holder.table is None else self.holder.table.agents.get(self.config.agent)
+        return None if route is None else route.adapter
 
     async def chat(self, raw: bytes, headers: Mapping[str, str], request_id: str, client: Client) -> None:
         """Answer one chat completion. Raises Rejected or InvalidRequest before anything was sent, ClientGone after."""
@@ -72,7 +88,7 @@ class Service:
         started = self.clock()
         asked = self._understand(raw, headers, str(facts["request_id"]))
         facts.update(stream=asked.chat.stream, scenario=asked.scenario, pinned=asked.itinerary.pinned)
-        walk = Walk(asked, self.config, self.upstream, self.metrics, self.clock, take)
+        walk = self._walk(asked, take)
         self.metrics.overhead(self.clock() - started)
         try:
             answer, ours = await walk.run()
@@ -85,15 +101,23 @@ class Service:
         broken = await relay(answer, client, head, asked.table.timeouts.idle)
         return "answer" if broken is None else f"broken_{broken.reason}"
 
+    def _walk(self, asked: Asked, take: Take) -> Walk:
+        timeouts, stream = asked.table.timeouts, asked.chat.stream
+        budget = Budget(timeouts, self.clock, take, stream=stream, asked=asked.deadline)
+        engine = Engine(asked, self.config, self.upstream, self.lasting.adapters, self.metrics, budget)
+        hop = Hop(asked, self.upstream, budget)
+        return Walk(asked, self.config.agent, engine, hop, budget, self.lasting, self.metrics, self.clock)
+
     def _understand(self, raw: bytes, headers: Mapping[str, str], request_id: str) -> Asked:
         table = self.table()
         visited = parse_path(headers.get(HEADER_PATH))
+        deadline = parse_deadline(headers.get(HEADER_DEADLINE))
         wish = wish_of_headers(headers)
         chat = parse(raw)
         pinned = target(chat.model, table)
         way = itinerary(table, self.config.agent, visited, pinned)
-        scenario = None if pinned is not None else chat.wish or wish or table.default_scenario
-        return Asked(chat, table, way, visited, scenario, headers, request_id)
+        chosen = None if pinned is not None else chat.wish or wish or Wish.of_table(table)
+        return Asked(chat, table, way, visited, chosen, headers, request_id, deadline)
 
 
 def _told(headers: Headers) -> dict[str, object]:

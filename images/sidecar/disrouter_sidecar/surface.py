@@ -72,7 +72,8 @@ class Surface:
     async def readyz(self, _: Request, client: Client) -> None:
         """GET /readyz: a request would be served."""
         problem = await self._readiness.problem()
-        await client.reply(200 if problem is None else 503, _TEXT, f"{problem or 'ok'}\n".encode())
+        lines = [problem] if problem is not None else ["ok", *self._readiness.remarks()]
+        await client.reply(200 if problem is None else 503, _TEXT, "".join(f"{line}\n" for line in lines).encode())
 
     async def metrics(self, _: Request, client: Client) -> None:
         """GET /metrics."""

@@ -2,49 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from disrouter.names import (
-    HEADER_AGENT,
-    HEADER_HOPS,
-    HEADER_PATH,
-    HEADER_PREFERENCE,
-    HEADER_PREFIX,
-    HEADER_REQUEST_ID,
-    HEADER_SCENARIO,
-)
-from disrouter.routes import Awareness, RouteTable
-from disrouter.scenario import Scenario
+from disrouter.names import HEADER_AGENT, HEADER_HOPS, HEADER_PATH, HEADER_SCENARIO
+from disrouter.routes import FallbackPolicy
 from disrouter_sidecar import metrics as names
-from disrouter_sidecar.attempt import Answer, Budget, judge_agent, judge_engine
+from disrouter_sidecar.asked import Asked
+from disrouter_sidecar.attempt import Answer
+from disrouter_sidecar.breaker import Watch
+from disrouter_sidecar.budget import Budget
 from disrouter_sidecar.chain import Itinerary
-from disrouter_sidecar.chat import Chat, engine_body
-from disrouter_sidecar.config import Config
-from disrouter_sidecar.errors import Reason, Refused, Rejected, UpstreamFailed
-from disrouter_sidecar.memory import Take
+from disrouter_sidecar.engine import Engine
+from disrouter_sidecar.errors import ChainEnded, Reason, Refused, Rejected, UpstreamFailed
+from disrouter_sidecar.hop import Hop, told
+from disrouter_sidecar.lasting import Lasting
 from disrouter_sidecar.metrics import Metrics
-from disrouter_sidecar.ports import Headers, Upstream
-from disrouter_sidecar.replies import JSON
+from disrouter_sidecar.ports import Headers
 
-CHAT_PATH = "/v1/chat/completions"
-_TRACE_HEADERS = ("traceparent", "tracestate")
-_HOP_HEADERS = (*_TRACE_HEADERS, HEADER_SCENARIO, HEADER_PREFERENCE)
-"""Headers of the client that travel on; its Authorization never does, neither to an engine nor to another agent."""
-
-
-@dataclass(frozen=True)
-class Asked:
-    """One request, understood."""
-
-    chat: Chat
-    table: RouteTable
-    itinerary: Itinerary
-    visited: tuple[str, ...]
-    scenario: Scenario | None
-    """None for a pinned request: its agent is not instructed."""
-    headers: Mapping[str, str]
-    request_id: str
+Answered = tuple[Answer, Headers]
+"""An answer to relay and its `x-disrouter-*` headers."""
 
 
 @dataclass
@@ -52,96 +29,122 @@ class Walk:
     """Carries one request to the agent that answers; `trail` and `skipped` say how it went."""
 
     asked: Asked
-    config: Config
-    upstream: Upstream
+    own: str
+    """The agent whose sidecar this is."""
+    engine: Engine
+    hop: Hop
+    budget: Budget
+    lasting: Lasting
     metrics: Metrics
     clock: Callable[[], float]
-    take: Take
-    """Asked before bytes of a reply are held."""
     trail: list[str] = field(default_factory=list)
     """Agents that passed the request on, earlier sidecars' included."""
     skipped: dict[str, UpstreamFailed] = field(default_factory=dict)
+    refused: bool = False
+    """Whether the own engine is up and could be made to answer."""
+    ended: ChainEnded | None = None
 
-    async def run(self) -> tuple[Answer, Headers]:
-        """The first answer and its `x-disrouter-*` headers. Raises Rejected (503, 429) when no agent can answer."""
+    async def run(self) -> Answered:
+        """The first answer. Raises Rejected (503, 429) when no agent can answer."""
+        self.lasting.retries.request(self.asked.table.retries)
         self.trail = list(self.asked.visited)
-        budget = Budget(self.asked.table.timeouts, self.clock, self.take, stream=self.asked.chat.stream)
-        agents = self.asked.itinerary.agents
-        for position, agent in enumerate(agents):
+        way = self.asked.itinerary
+        while way.ahead and not self.budget.over:
+            agent = way.agents[0]
             try:
-                if agent == self.config.agent:
-                    return await self._engine(position, budget)
-                return await self._agent(agent, len(agents) - position, budget)
-            except Refused:
-                pass
+                with self._watch(agent):
+                    return await (self._own(way) if agent == self.own else self._next(agent, way))
+            except Refused as refusal:
+                self.trail.append(agent)
+                way = self._after_refusal(way.rest(), refusal)
+            except ChainEnded as end:
+                self.ended = end
+                self.trail += [name for name in (agent, *end.path) if name not in self.trail]
+                way = way.rest().without(end.path)
             except UpstreamFailed as failure:
-                self.skipped[agent] = failure
-                self.metrics.skipped(failure.reason)
-            self.trail.append(agent)
+                self.trail.append(agent)
+                way = self._after_failure(way.rest(), agent, failure)
+        return await self._fall_back()
+
+    def _after_refusal(self, way: Itinerary, refusal: Refused) -> Itinerary:
+        """The next agent, or for a hopeless query the one that the route table names."""
+        if refusal.to is None:
+            return way
+        self.metrics.jumps.inc()
+        return way.jump(refusal.to, spare=self.asked.table.fallback.policy is FallbackPolicy.BEST_EFFORT)
+
+    def _after_failure(self, way: Itinerary, agent: str, failure: UpstreamFailed) -> Itinerary:
+        """The next agent while the retry budget lasts."""
+        self._skip(agent, failure)
+        if not way.ahead or self.lasting.retries.allows(failure.reason, self.asked.table.retries):
+            return way
+        self.metrics.retries_denied.inc()
+        return way.without(way.agents)
+
+    async def _own(self, way: Itinerary) -> Answered:
+        """The own engine: free to refuse while somebody comes after it."""
+        started = self.clock()
+        decides = way.decides(self.asked.table.agents[self.own].awareness)
+        try:
+            if decides and self.asked.wish is not None:
+                answer = await self.engine.decide(self.asked.wish)
+            else:
+                answer = await self.engine.answer(last=way.ahead == 1)
+        except Refused:
+            self.refused = True
+            self.metrics.decided(names.REFUSE, self.asked.scenario, self.clock() - started)
+            raise
+        return self._answered(answer, names.ANSWER, started)
+
+    async def _next(self, agent: str, way: Itinerary) -> Answered:
+        path = self.trail if self.own in self.trail else [*self.trail, self.own]
+        return await self.hop.ask(agent, path, way.ahead)
+
+    async def _fall_back(self) -> Answered:
+        """Everybody after the own engine failed: it answers after all, unless the route table rather fails.
+
+        The costliest agent that is up does so first: it is the last to refuse, so its sidecar is the first to get here.
+        """
+        if self.refused and self.asked.table.fallback.policy is FallbackPolicy.BEST_EFFORT and not self.budget.over:
+            started = self.clock()
+            try:
+                with self._watch(self.own):
+                    return self._answered(await self.engine.answer(last=True), names.FORCED, started)
+            except UpstreamFailed as failure:
+                self._skip(self.own, failure)
+        if self.ended is not None:
+            return self.ended.told, told(self.ended.told.reply)
         raise self._nobody()
 
-    async def _engine(self, position: int, budget: Budget) -> tuple[Answer, Headers]:
-        route = self.asked.table.agents[self.config.agent]
-        decides = self.asked.itinerary.decides(position, route.awareness)
-        started = self.clock()
-        try:
-            answer = await self._ask_engine(budget, route.awareness if decides else Awareness.NONE, decides, position)
-        except (Refused, UpstreamFailed) as outcome:
-            decision = names.REFUSE if isinstance(outcome, Refused) else names.SKIP
-            self.metrics.decided(decision, self.asked.scenario, self.clock() - started)
-            raise
-        self.metrics.decided(names.ANSWER, self.asked.scenario, self.clock() - started)
-        path = [*([] if self.asked.itinerary.pinned else self.trail), self.config.agent]
-        self.metrics.answered(len(path) - 1, route.cost)
-        return answer, self._answered_by(self.config.agent, path)
+    def _watch(self, agent: str) -> Watch:
+        return self.lasting.breakers.watch(agent, self.asked.table, lambda: self.budget.cut_short)
 
-    async def _ask_engine(self, budget: Budget, awareness: Awareness, decides: bool, position: int) -> Answer:
-        chat = self.asked.chat
-        headers = {"content-type": JSON, HEADER_REQUEST_ID: self.asked.request_id, **self._pass_on(_TRACE_HEADERS)}
-        if self.config.engine_key is not None:
-            headers["authorization"] = f"Bearer {self.config.engine_key}"
-        reply = await self.upstream.ask(
-            self.config.engine_url + CHAT_PATH,
-            engine_body(chat, self.config.engine_model, self.asked.scenario, awareness),
-            headers,
-            connect=budget.timeouts.connect,
-            head=budget.first(),
-        )
-        last = position + 1 == len(self.asked.itinerary.agents)
-        return await judge_engine(reply, budget, decides=decides, last=last, choices=chat.choices)
+    def _skip(self, agent: str, failure: UpstreamFailed) -> None:
+        self.skipped[agent] = failure
+        self.metrics.skipped(failure.reason)
+        if agent == self.own:
+            self.metrics.decided(names.SKIP, self.asked.scenario, 0)
+            if failure.reason is Reason.NOT_FOUND:
+                self.lasting.adapters.lost()
 
-    async def _agent(self, agent: str, ahead: int, budget: Budget) -> tuple[Answer, Headers]:
-        """Hand the original bytes to another agent's sidecar, which decides for itself and everyone behind it."""
-        path = self.trail if self.config.agent in self.trail else [*self.trail, self.config.agent]
-        headers = {
-            "content-type": self.asked.headers.get("content-type", JSON),
-            HEADER_REQUEST_ID: self.asked.request_id,
-            HEADER_PATH: ",".join(path),
-            **self._pass_on(_HOP_HEADERS),
-        }
-        reply = await self.upstream.ask(
-            self.asked.table.agents[agent].url + CHAT_PATH,
-            self.asked.chat.raw,
-            headers,
-            connect=budget.timeouts.connect,
-            head=budget.first(ahead),
-        )
-        answer = await judge_agent(reply, budget, ahead)
-        return answer, {key: value for key, value in reply.headers.items() if key.startswith(HEADER_PREFIX)}
+    def _answered(self, answer: Answer, decision: str, started: float) -> Answered:
+        path = [*([] if self.asked.itinerary.pinned else self.trail), self.own]
+        self.metrics.decided(decision, self.asked.scenario, self.clock() - started)
+        self.metrics.answered(len(path) - 1, self.asked.table.agents[self.own].cost)
+        return answer, self._headers(path)
 
-    def _pass_on(self, names: Sequence[str]) -> Headers:
-        return {name: value for name in names if (value := self.asked.headers.get(name)) is not None}
-
-    def _answered_by(self, agent: str, path: Sequence[str]) -> Headers:
-        headers = {HEADER_AGENT: agent, HEADER_PATH: ",".join(path), HEADER_HOPS: str(len(path) - 1)}
+    def _headers(self, path: Sequence[str]) -> Headers:
+        headers = {HEADER_AGENT: self.own, HEADER_PATH: ",".join(path), HEADER_HOPS: str(len(path) - 1)}
         if self.asked.scenario is not None:
             headers[HEADER_SCENARIO] = self.asked.scenario
         return headers
 
     def _nobody(self) -> Rejected:
         reasons = "; ".join(f"{agent}: {failure.reason} ({failure.detail})" for agent, failure in self.skipped.items())
-        message = f"no agent can answer now (path: {' -> '.join(self.trail)}; {reasons or 'nobody is left to ask'})"
+        late = "its deadline has passed" if self.budget.over else "nobody is left to ask"
+        message = f"no agent can answer now (path: {' -> '.join(self.trail)}; {reasons or late}); try again shortly"
         last = next(reversed(self.skipped.values()), None)
         limited = last is not None and last.reason is Reason.RATE_LIMITED
         status, code = (429, "rate_limit_exceeded") if limited else (503, "no_agent_available")
-        return Rejected(status, code, f"{message}; try again shortly", path=tuple(self.trail))
+        wait = (last.retry_after if last is not None else None) or self.asked.table.fallback.retry_after
+        return Rejected(status, code, message, path=tuple(self.trail), retry_after=wait)

@@ -1,0 +1,41 @@
+"""One request, understood: what every step of its way through the cascade reads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from disrouter.routes import RouteTable
+from disrouter.scenario import Scenario
+from disrouter_sidecar.chain import Itinerary
+from disrouter_sidecar.chat import Chat
+from disrouter_sidecar.ports import Headers
+from disrouter_sidecar.wish import Wish
+
+API_PATH = "/v1/chat/completions"
+TRACE_HEADERS = ("traceparent", "tracestate")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A request and the route table that it is served by, to its end, whatever is loaded meanwhile."""
+
+    chat: Chat
+    table: RouteTable
+    itinerary: Itinerary
+    visited: tuple[str, ...]
+    wish: Wish | None
+    """None for a pinned request: its agent is not instructed."""
+    headers: Mapping[str, str]
+    request_id: str
+    deadline: float | None = None
+    """Seconds that the hop before left, None where the request comes from outside."""
+
+    @property
+    def scenario(self) -> Scenario | None:
+        """The trained scenario nearest to the wish."""
+        return None if self.wish is None else self.wish.scenario
+
+    def headers_of(self, names: Sequence[str]) -> Headers:
+        """The client's headers of these names."""
+        return {name: value for name in names if (value := self.headers.get(name)) is not None}
