@@ -57,13 +57,13 @@ class ClusterKube(ApiServer):
         """Confirm that a deleted pod has ended."""
         body = {"gracePeriodSeconds": 0, "preconditions": {"uid": uid_of(pod)}}
         with contextlib.suppress(KubeError):  # gone already
-            await self._request("DELETE", _path(pod), body=body)
+            await self._request("delete", PODS, _path(pod), body=body)
 
     async def _bind(self, pod: Object) -> None:
         target = {"apiVersion": "v1", "kind": "Node", "name": NODE}
         metadata = {"name": key_of(pod).name}
         body = {"apiVersion": "v1", "kind": "Binding", "metadata": metadata, "target": target}
-        await self._request("POST", f"{_path(pod)}/binding", body=body)
+        await self._request("create", PODS, f"{_path(pod)}/binding", body=body)
 
 
 async def run(kubeconfig: Path, state: StateFolder, options: Options) -> None:

@@ -17,8 +17,12 @@ from kubernetes.aio.client import ApiClient, Configuration
 
 from disrouter.errors import DisrouterError
 from disrouter_operator.errors import InvalidSettings
+from disrouter_operator.fence import Fenced
+from disrouter_operator.freshness import Freshness
 from disrouter_operator.kube_api import ApiServer
 from disrouter_operator.leader import LEASE_NAME, Election
+from disrouter_operator.metrics import Metrics
+from disrouter_operator.ratelimit import TokenBucket
 from disrouter_operator.runtime import Operator, Options
 from disrouter_operator.settings import SIDECAR_IMAGE, TRAINING_IMAGE, Settings
 
@@ -42,13 +46,27 @@ def arguments(argv: Sequence[str], env: Mapping[str, str]) -> argparse.Namespace
     )
     parser.add_argument("--host", default=env.get("DISROUTER_OPERATOR_HOST") or "0.0.0.0")  # noqa: S104  kubelet probes
     parser.add_argument("--port", default=env.get("DISROUTER_OPERATOR_PORT") or "8080", help="of /healthz and /metrics")
-    parser.add_argument("--resync-seconds", default=env.get("DISROUTER_RESYNC_SECONDS") or "60")
+    parser.add_argument(
+        "--resync-seconds",
+        default=env.get("DISROUTER_RESYNC_SECONDS") or "300",
+        help="every cascade is looked at once in so long, whatever the watches say",
+    )
+    parser.add_argument(
+        "--workers", default=env.get("DISROUTER_WORKERS") or "4", help="cascades that are worked on at the same time"
+    )
+    parser.add_argument("--qps", default=env.get("DISROUTER_QPS") or "100", help="requests a second to the API server")
+    parser.add_argument("--burst", default=env.get("DISROUTER_BURST") or "200", help="requests at once before --qps")
     parser.add_argument(
         "--lease-namespace",
         default=env.get("DISROUTER_LEASE_NAMESPACE") or env.get("POD_NAMESPACE", ""),
         help="where the leader's Lease lives; empty: no election (DISROUTER_LEASE_NAMESPACE, POD_NAMESPACE)",
     )
     parser.add_argument("--lease-name", default=env.get("DISROUTER_LEASE_NAME") or LEASE_NAME)
+    parser.add_argument(
+        "--lease-seconds",
+        default=env.get("DISROUTER_LEASE_SECONDS") or "15",
+        help="a leader that is silent for so long is replaced; it renews four times as often",
+    )
     parser.add_argument(
         "--identity",
         default=env.get("DISROUTER_IDENTITY") or f"{socket.gethostname()}-{os.getpid()}",
@@ -70,6 +88,7 @@ def options(flags: argparse.Namespace) -> Options:
         host=flags.host,
         port=int(_number("--port", flags.port, 0, 65535)),
         resync_seconds=_number("--resync-seconds", flags.resync_seconds, 1, 3600),
+        workers=int(_number("--workers", flags.workers, 1, 64)),
     )
 
 
@@ -96,11 +115,27 @@ async def run(flags: argparse.Namespace) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with ApiClient(await _configuration()) as client:
-        kube = ApiServer(client)
-        election = None
-        if flags.lease_namespace:
-            election = Election(kube, flags.lease_namespace, flags.identity, flags.lease_name)
-        await Operator(kube, chosen, election).run(stop)
+        await operator(client, chosen, flags).run(stop)
+
+
+def operator(client: ApiClient, chosen: Options, flags: argparse.Namespace) -> Operator:
+    """Everything put together: one limited and fenced way to the API server, and one for the lease alone."""
+    metrics, freshness = Metrics(), Freshness(chosen.namespaces)
+    election = None
+    if flags.lease_namespace:
+        lease = ApiServer(client, record=metrics.call)
+        seconds = _number("--lease-seconds", flags.lease_seconds, 1, 300)
+        election = Election(
+            lease, flags.lease_namespace, flags.identity, flags.lease_name, duration=seconds, renew=seconds / 4
+        )
+    server = ApiServer(client, _limit(flags), freshness, metrics.call)
+    kube = Fenced(server, election.leads) if election is not None else server
+    return Operator(kube, chosen, election, freshness=freshness, metrics=metrics, serves=server.serves)
+
+
+def _limit(flags: argparse.Namespace) -> TokenBucket:
+    rate = _number("--qps", flags.qps, 1, 10000)
+    return TokenBucket(rate, _number("--burst", flags.burst, 1, 10000))
 
 
 async def _configuration() -> Configuration:

@@ -9,6 +9,7 @@ DisrouterError
     └── KubeError         the API server said no; carries the HTTP status
         ├── Conflict      the object changed since it was read: read again
         ├── Rejected      the API server or a webhook refuses the object as it is
+        ├── NotLeading    nothing was sent: another replica may lead by now
         └── Unreachable   no answer; the pass is repeated later
 """
 
@@ -55,6 +56,10 @@ class Conflict(KubeError):
 
 class Rejected(KubeError):
     """400, 403 or 422: the request is refused as it is; repeating it does not help."""
+
+
+class NotLeading(KubeError):
+    """A write was held back, because another replica may lead by now."""
 
 
 class Unreachable(KubeError):

@@ -1,62 +1,77 @@
-"""Kopf's watches as wake-ups: any event on a cascade or its children puts the cascade's key in the queue.
+"""Kopf's watches as wake-ups: any event on a cascade or its children is handed on, and nothing is kept or written.
 
-The only module that imports kopf. Only `on.event` is used: it writes no annotation and no finalizer on anything.
+The only module that imports kopf. Only `on.event` is used: it writes no annotation and no finalizer on anything. What
+is not ours never leaves the API server: Kopf lists and watches with our label's selector.
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Sequence
+import logging
+import threading
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import kopf
 
 from disrouter import names
-from disrouter_operator.observe import CHILDREN
-from disrouter_operator.reconcile import Key
-from disrouter_operator.resources import CASCADES
+from disrouter_operator.resources import CASCADES, Object, Resource
 
-Enqueue = Callable[[Key], None]
+Deliver = Callable[[Resource, Object], None]
+"""Told of every object that a watch brings, in the watch's own thread."""
+
+INACTIVITY_SECONDS = 150.0
+"""A stream without even a bookmark (one a minute) for so long is opened again."""
 
 
-def registry(enqueue: Enqueue) -> kopf.OperatorRegistry:
+def registry(deliver: Deliver, kinds: Collection[Resource]) -> kopf.OperatorRegistry:
     """A private registry: nothing global, so that several operators can live in one process."""
     handlers = kopf.OperatorRegistry()
     kopf.on.login(registry=handlers, errors=kopf.ErrorsMode.PERMANENT)(_login)
-
-    async def wake_self(namespace: str | None, name: str | None, **_: Any) -> None:
-        enqueue(Key(str(namespace), str(name)))
-
-    async def wake_parent(namespace: str | None, labels: Any, **_: Any) -> None:
-        enqueue(Key(str(namespace), str(labels[names.LABEL_CASCADE])))
-
-    kopf.on.event(CASCADES.group, CASCADES.version, CASCADES.plural, registry=handlers)(wake_self)
-    for kind in CHILDREN:
-        mark = {names.LABEL_CASCADE: kopf.PRESENT}
-        kopf.on.event(kind.group, kind.version, kind.plural, registry=handlers, labels=mark)(wake_parent)
+    for kind in kinds:
+        kopf.on.event(kind.group, kind.version, kind.plural, registry=handlers)(_handler(deliver, kind))
     return handlers
 
 
-def settings() -> kopf.OperatorSettings:
+def settings(kinds: Collection[Resource]) -> kopf.OperatorSettings:
     """Kopf posts no Events of its own and takes part in no peering: leadership is a Lease (`leader.py`)."""
     chosen = kopf.OperatorSettings()
     chosen.posting.enabled = False
     chosen.peering.standalone = True
-    # Saves the right to watch every CRD and namespace; a kind that is installed later is met by the resync.
+    # Saves the right to watch every CRD and namespace; `watching.py` asks for kinds that are installed later.
     chosen.scanning.disabled = True
+    chosen.watching.inactivity_timeout = INACTIVITY_SECONDS
+    # Else a watch that ended by itself, and was started again, would kill this process ten minutes later.
+    chosen.process.ultimate_exiting_timeout = None
+    for kind in kinds:
+        if kind != CASCADES:
+            chosen.watching.label_selectors[kind.group, kind.version, kind.plural] = names.LABEL_CASCADE
     return chosen
 
 
-async def watch(enqueue: Enqueue, namespaces: Sequence[str], stop: asyncio.Event) -> None:
-    """Watch until `stop`; no namespaces means all of them."""
+async def watch(
+    deliver: Deliver, kinds: Collection[Resource], namespaces: Sequence[str], stop: threading.Event
+) -> None:
+    """Watch `kinds` until `stop`; no namespaces means all of them.
+
+    Needs an event loop of its own in a thread of its own: Kopf takes the signals of a main thread, and when it ends it
+    cancels every task of its loop that is younger than itself. Raises whatever ends a watch.
+    """
+    logging.getLogger("kopf._core.reactor.running").setLevel(logging.ERROR)  # it warns that it gets no signals here
     await kopf.operator(
-        registry=registry(enqueue),
-        settings=settings(),
+        registry=registry(deliver, kinds),
+        settings=settings(kinds),
         standalone=True,
         clusterwide=not namespaces,
         namespaces=list(namespaces),
         stop_flag=stop,
     )
+
+
+def _handler(deliver: Deliver, kind: Resource) -> Callable[..., Any]:
+    async def on_event(body: Any, **_: Any) -> None:
+        deliver(kind, body)
+
+    return on_event
 
 
 async def _login(**kwargs: Any) -> kopf.ConnectionInfo | None:

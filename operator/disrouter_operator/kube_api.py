@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import builtins
 import json
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import aiohttp
@@ -17,7 +18,9 @@ from kubernetes.aio.client.exceptions import ApiException
 
 from disrouter.names import FIELD_MANAGER
 from disrouter_operator.errors import Conflict, KubeError, Rejected, Unreachable
+from disrouter_operator.freshness import Freshness
 from disrouter_operator.kube import NO_LABELS
+from disrouter_operator.ratelimit import TokenBucket
 from disrouter_operator.resources import Object, Resource, resource_of
 
 APPLY = "application/apply-patch+yaml"
@@ -25,46 +28,75 @@ JSON_PATCH = "application/json-patch+json"
 JSON = "application/json"
 TIMEOUT_SECONDS = 30.0
 PAGE = 500
+_METHODS = {"get": "GET", "list": "GET", "discover": "GET", "patch": "PATCH", "delete": "DELETE", "create": "POST"}
+_UNKNOWN_VERSION = frozenset({400, 410, 504})
+"""Answers to a list at a version that the API server does not know (any more, or yet)."""
 _KINDS: Mapping[int, type[KubeError]] = {400: Rejected, 403: Rejected, 409: Conflict, 422: Rejected}
 
 
-class ApiServer:
-    """A cluster's API server, spoken to through a configured `ApiClient` that the caller closes."""
+Record = Callable[[str, str, int, float, float], None]
+"""Told of each request: verb and resource as RBAC has them, HTTP status (0: no answer), seconds, seconds held back."""
 
-    def __init__(self, client: ApiClient) -> None:
+
+class ApiServer:
+    """A cluster's API server, spoken to through a configured `ApiClient` that the caller closes.
+
+    `limit` holds requests back; without one they go out at once. `freshness` is told of every version that is read or
+    written, and lets lists by label come from the API server's cache, which costs it no read of every object in etcd.
+    """
+
+    def __init__(
+        self,
+        client: ApiClient,
+        limit: TokenBucket | None = None,
+        freshness: Freshness | None = None,
+        record: Record = lambda *_: None,
+    ) -> None:
         self._client = client
+        self._limit = limit
+        self._freshness = freshness or Freshness()
+        self._record = record
 
     async def get(self, resource: Resource, namespace: str, name: str) -> Object | None:
         """See `Kube.get`."""
         try:
-            return await self._request("GET", _path(resource, namespace, name))
+            found = await self._request("get", resource, _path(resource, namespace, name))
         except KubeError as error:
             if error.status == 404:
                 return None
             raise
+        self._freshness.read(resource, found)
+        return found
 
     async def list(
         self, resource: Resource, namespace: str | None, labels: Mapping[str, str] = NO_LABELS
     ) -> list[Object]:
-        """See `Kube.list`. Reads page by page."""
-        query = [("limit", str(PAGE))]
-        if labels:
-            query.append(("labelSelector", ",".join(f"{key}={value}" for key, value in labels.items())))
-        items: list[Object] = []
-        token = ""
-        while True:
-            page = query + ([("continue", token)] if token else [])
-            answer = await self._request("GET", _path(resource, namespace), query=page)
-            items += answer["items"]
-            token = answer["metadata"].get("continue") or ""
-            if not token:
-                head = {"apiVersion": resource.api_version, "kind": resource.kind}
-                return [head | item for item in items]
+        """See `Kube.list`. By label: at least as new as the watch and our own writes, else the newest."""
+        query = [("labelSelector", ",".join(f"{key}={value}" for key, value in labels.items()))] if labels else []
+        floor = self._freshness.floor(resource, namespace) if labels and namespace is not None else None
+        items = await self._list(resource, namespace, query, floor)
+        head = {"apiVersion": resource.api_version, "kind": resource.kind}
+        found = [head | item for item in items]
+        for obj in found:
+            self._freshness.read(resource, obj)
+        return found
+
+    async def serves(self, resource: Resource) -> bool:
+        """Whether the kind is installed, for those that come with a CRD."""
+        try:
+            answer = await self._request("discover", resource, _root(resource))
+        except KubeError as error:
+            if error.status == 404:
+                return False
+            raise
+        return any(each.get("name") == resource.plural for each in answer.get("resources") or [])
 
     async def apply(self, obj: Object) -> Object:
         """See `Kube.apply`."""
         query = [("fieldManager", FIELD_MANAGER), ("force", "true")]
-        return await self._request("PATCH", _path_of(obj), query=query, body=obj, content_type=APPLY)
+        live = await self._request("patch", resource_of(obj), _path_of(obj), query=query, body=obj, content_type=APPLY)
+        self._freshness.wrote(resource_of(obj), live)
+        return live
 
     async def patch_status(self, obj: Object) -> Object:
         """See `Kube.patch_status`. A JSON patch, because a merge patch cannot drop what the status no longer says."""
@@ -73,7 +105,10 @@ class ApiServer:
             {"op": "add", "path": "/status", "value": obj["status"]},
         ]
         query = [("fieldManager", FIELD_MANAGER)]
-        return await self._request("PATCH", f"{_path_of(obj)}/status", query=query, body=patch, content_type=JSON_PATCH)
+        path, resource = f"{_path_of(obj)}/status", resource_of(obj)
+        live = await self._request("patch", resource, path, query=query, body=patch, content_type=JSON_PATCH)
+        self._freshness.wrote(resource, live)
+        return live
 
     async def delete(self, resource: Resource, namespace: str, name: str, *, uid: str | None = None) -> None:
         """See `Kube.delete`."""
@@ -81,7 +116,7 @@ class ApiServer:
         if uid is not None:
             body["preconditions"] = {"uid": uid}
         try:
-            await self._request("DELETE", _path(resource, namespace, name), body=body)
+            await self._request("delete", resource, _path(resource, namespace, name), body=body)
         except KubeError as error:
             gone = error.status == 404 or (error.status == 409 and uid is not None)
             if not gone:
@@ -89,41 +124,84 @@ class ApiServer:
 
     async def create(self, obj: Object) -> Object:
         """See `Kube.create`."""
-        path = _path(resource_of(obj), obj["metadata"]["namespace"])
-        return await self._request("POST", path, query=[("fieldManager", FIELD_MANAGER)], body=obj)
+        resource = resource_of(obj)
+        path = _path(resource, obj["metadata"]["namespace"])
+        return await self._request("create", resource, path, query=[("fieldManager", FIELD_MANAGER)], body=obj)
+
+    async def _list(
+        self, resource: Resource, namespace: str | None, query: builtins.list[tuple[str, str]], floor: str | None
+    ) -> builtins.list[Object]:
+        path = _path(resource, namespace)
+        if floor is not None and namespace is not None:
+            # No `limit`: with one, the API server reads etcd. A cascade has few children.
+            cached = [*query, ("resourceVersion", floor), ("resourceVersionMatch", "NotOlderThan")]
+            try:
+                return list((await self._request("list", resource, path, query=cached))["items"])
+            except KubeError as error:
+                if error.status not in _UNKNOWN_VERSION:
+                    raise
+                self._freshness.forget(resource, namespace)
+        items: builtins.list[Object] = []
+        page = [*query, ("limit", str(PAGE))]
+        while True:
+            answer = await self._request("list", resource, path, query=page)
+            items += answer["items"]
+            token = answer["metadata"].get("continue")
+            if not token:
+                return items
+            page = [*query, ("limit", str(PAGE)), ("continue", token)]
 
     async def _request(
         self,
-        method: str,
+        verb: str,
+        resource: Resource,
         path: str,
         *,
         query: builtins.list[tuple[str, str]] | None = None,
         body: Any = None,
         content_type: str = JSON,
     ) -> Object:
+        held = await self._limit.take() if self._limit is not None else 0.0
+        started, status = time.monotonic(), 0
         try:
-            answer = await self._client.call_api(
+            answer, status = await self._send(_METHODS[verb], path, query or [], body, content_type)
+            return answer
+        except KubeError as error:
+            status = error.status
+            raise
+        finally:
+            what = f"{resource.plural}/status" if path.endswith("/status") else resource.plural
+            self._record(verb, what, status, time.monotonic() - started, held)
+
+    async def _send(
+        self, method: str, path: str, query: builtins.list[tuple[str, str]], body: Any, content_type: str
+    ) -> tuple[Object, int]:
+        try:
+            answer, status, _ = await self._client.call_api(
                 path,
                 method,
-                query_params=query or [],
+                query_params=query,
                 header_params={"Accept": JSON, "Content-Type": content_type},
                 body=body,
                 response_types_map=dict.fromkeys((200, 201, 202), "object"),
                 auth_settings=["BearerToken"],
-                _return_http_data_only=True,
+                _return_http_data_only=False,
                 _request_timeout=TIMEOUT_SECONDS,
             )
         except ApiException as error:
             raise _translate(method, path, error) from None
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             raise Unreachable(f"{method} {path}: the API server did not answer: {error!r}") from error
-        return dict(answer)
+        return dict(answer), int(status)
 
 
 def _path(resource: Resource, namespace: str | None, name: str | None = None) -> str:
-    root = f"/apis/{resource.group}" if resource.group else "/api"
     scope = f"/namespaces/{namespace}" if namespace is not None else ""
-    return f"{root}/{resource.version}{scope}/{resource.plural}" + (f"/{name}" if name is not None else "")
+    return f"{_root(resource)}{scope}/{resource.plural}" + (f"/{name}" if name is not None else "")
+
+
+def _root(resource: Resource) -> str:
+    return (f"/apis/{resource.group}" if resource.group else "/api") + f"/{resource.version}"
 
 
 def _path_of(obj: Object) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -37,7 +38,7 @@ class Election:
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     _seen: str = field(default="", init=False)
     _seen_at: float = field(default=0.0, init=False)
-    _renewed: float = field(default=0.0, init=False)
+    _renewed: float = field(default=-math.inf, init=False)
 
     async def acquire(self, tried: Callable[[], None] = lambda: None) -> None:
         """Wait until this candidate leads; `tried` is told of each attempt that got an answer."""
@@ -73,6 +74,10 @@ class Election:
         if lease is not None and lease["spec"].get("holderIdentity") == self.identity:
             await self.kube.delete(LEASES, self.namespace, self.name, uid=lease["metadata"]["uid"])
 
+    def leads(self) -> bool:
+        """Whether this candidate may write now, by its own clock; asked before every write (`fence.py`)."""
+        return self._time_left() > 0
+
     def _time_left(self) -> float:
         """Seconds that the holder may still try to renew; what remains of the lease then is for stopping."""
         return self._renewed + self.duration - self.renew - self.monotonic()
@@ -88,8 +93,7 @@ class Election:
                 leads = await self._write()
         except TimeoutError:
             raise Unreachable(f"the API server did not answer about the lease within {seconds:.1f} s") from None
-        if leads:
-            self._renewed = started
+        self._renewed = started if leads else -math.inf
         return leads
 
     async def _write(self) -> bool:
@@ -115,11 +119,16 @@ class Election:
 
     def _manifest(self, lease: Object | None) -> Object:
         metadata: Object = {"name": self.name, "namespace": self.namespace}
+        now = self.clock().strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        before = lease["spec"] if lease is not None else {}
+        ours = before.get("holderIdentity") == self.identity
         if lease is not None:
             metadata["resourceVersion"] = lease["metadata"]["resourceVersion"]
         spec = {
             "holderIdentity": self.identity,
             "leaseDurationSeconds": max(1, round(self.duration)),
-            "renewTime": self.clock().strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+            "renewTime": now,
+            "acquireTime": (ours and before.get("acquireTime")) or now,
+            "leaseTransitions": int(before.get("leaseTransitions") or 0) + (lease is not None and not ours),
         }
         return {"apiVersion": LEASES.api_version, "kind": LEASES.kind, "metadata": metadata, "spec": spec}

@@ -1,74 +1,75 @@
-"""What the operator says of itself: Prometheus metrics, and a probe that proves that passes still run."""
+"""What the operator says of itself, for Prometheus. Every label is bounded."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from typing import Protocol
 
-from aiohttp import web
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
-STALE_SECONDS = 180.0
-"""Three periodic resyncs: a loop that did nothing for so long hangs, whatever its HTTP task says."""
+_PASS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+_CALL = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+_WAIT = (0.005, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 120, 300)
 
 
-@dataclass
-class Pulse:
-    """When the control loop last got through a pass, a resync without cascades, or an attempt to lead."""
+class Depths(Protocol):
+    """The work queue, as far as it is measured."""
 
-    monotonic: Callable[[], float] = time.monotonic
-    stale_after: float = STALE_SECONDS
-    _last: float = field(init=False)
+    def depth(self) -> int:
+        """Keys that wait."""
 
-    def __post_init__(self) -> None:
-        self._last = self.monotonic()
-
-    def beat(self) -> None:
-        """The loop turned."""
-        self._last = self.monotonic()
-
-    def age(self) -> float:
-        """Seconds since it last did."""
-        return self.monotonic() - self._last
+    def failing(self) -> int:
+        """Keys that failed last time."""
 
 
 class Metrics:
-    """Counters of one operator in a registry of its own. Every label is bounded."""
+    """Counters of one operator in a registry of its own. docs/operations.md says what they tell."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self.passes = Counter("disrouter_operator_passes", "Passes over a cascade", ["result"], registry=self.registry)
-        self.seconds = Histogram("disrouter_operator_pass_seconds", "Duration of a pass", registry=self.registry)
-        self.leading = Gauge("disrouter_operator_leading", "1 while this replica leads", registry=self.registry)
+        ProcessCollector(registry=self.registry)
+        known = self.registry
+        name = "disrouter_operator"
+        self.passes = Counter(f"{name}_passes", "Passes over a cascade", ["result"], registry=known)
+        self.seconds = Histogram(f"{name}_pass_seconds", "Duration of a pass", buckets=_PASS, registry=known)
+        self.waited = Histogram(
+            f"{name}_queue_wait_seconds", "From a wake-up to the start of its pass", buckets=_WAIT, registry=known
+        )
+        self.leading = Gauge(f"{name}_leading", "1 while this replica leads", registry=known)
+        self.calls = Counter(
+            f"{name}_api_requests", "Requests to the API server", ["verb", "resource", "code"], registry=known
+        )
+        self.call_seconds = Histogram(
+            f"{name}_api_request_seconds",
+            "Duration of a request",
+            ["verb"],
+            buckets=_CALL,
+            registry=known,
+        )
+        self.held = Counter(f"{name}_api_throttled_seconds", "Time that requests were held back here", registry=known)
+        self.woken = Counter(f"{name}_watch_events", "Objects that the watches brought", ["kind"], registry=known)
+        self.watch_restarts = Counter(f"{name}_watch_restarts", "Watches started again", ["reason"], registry=known)
 
+    def call(self, verb: str, resource: str, status: int, seconds: float, held: float) -> None:
+        """A request to the API server ended; status 0: no answer."""
+        self.calls.labels(verb, resource, str(status) if status else "none").inc()
+        self.call_seconds.labels(verb).observe(seconds)
+        self.held.inc(held)
 
-def application(pulse: Pulse, metrics: Metrics) -> web.Application:
-    """`/healthz` for the liveness probe, `/readyz` (a waiting replica is ready too), `/metrics` for Prometheus."""
+    def delivered(self, kind: str) -> None:
+        """A watch brought an object."""
+        self.woken.labels(kind).inc()
 
-    async def healthz(_: web.Request) -> web.Response:
-        age = pulse.age()
-        if age > pulse.stale_after:
-            return web.Response(status=503, text=f"no pass ran for {age:.0f} s\n")
-        return web.Response(text=f"ok: the last pass ran {age:.0f} s ago\n")
+    def restarted(self, reason: str) -> None:
+        """The watches are started again."""
+        self.watch_restarts.labels(reason).inc()
 
-    async def scrape(_: web.Request) -> web.Response:
-        return web.Response(body=generate_latest(metrics.registry), content_type="text/plain")
-
-    app = web.Application()
-    app.add_routes([web.get("/healthz", healthz), web.get("/readyz", healthz), web.get("/metrics", scrape)])
-    return app
-
-
-@asynccontextmanager
-async def serve(app: web.Application, host: str, port: int) -> AsyncIterator[int]:
-    """Serve while the context lasts; yields the port, which matters when 0 was asked for."""
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    try:
-        site = web.TCPSite(runner, host, port)
-        await site.start()
-        yield int(runner.addresses[0][1])
-    finally:
-        await runner.cleanup()
+    def watch_queue(self, queue: Depths, lag: Callable[[], float]) -> None:
+        """Measure these whenever somebody asks."""
+        name = "disrouter_operator"
+        known = self.registry
+        Gauge(f"{name}_queue_depth", "Cascades that wait for a pass", registry=known).set_function(queue.depth)
+        Gauge(f"{name}_queue_failing", "Cascades whose last pass failed", registry=known).set_function(queue.failing)
+        Gauge(
+            f"{name}_watch_lag_seconds", "How long a watch owes something that a pass has read", registry=known
+        ).set_function(lag)

@@ -24,6 +24,9 @@ from disrouter_operator.resources import (
 CHILDREN = (INFERENCE_SERVICES, DEPLOYMENTS, SERVICES, CONFIG_MAPS, JOBS, PODS)
 """Kinds that carry our labels: our children, and what KServe and the Job controller make of them."""
 
+OPTIONAL = frozenset({INFERENCE_SERVICES})
+"""Kinds that come with a CRD and may be installed after the operator."""
+
 
 @dataclass(frozen=True)
 class Observed:
@@ -72,6 +75,6 @@ async def _list(kube: Kube, resource: Resource, namespace: str, labels: Mapping[
     try:
         return await kube.list(resource, namespace, labels)
     except KubeError as error:
-        if error.status == 404 and resource is INFERENCE_SERVICES:
-            return []  # KServe is not installed; applying the first InferenceService says so in the status
+        if error.status == 404 and resource in OPTIONAL:
+            return []  # not installed; applying the first one says so in the status
         raise

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -34,7 +35,8 @@ class Backoff:
 class KeyedQueue(Generic[K]):
     """Feeds keys to `work`, which returns the seconds until it wants the key again, or None.
 
-    `work` may raise: that is logged and the key is retried with backoff. Use it inside one event loop.
+    `work` may raise: that is logged and the key is retried with backoff. `waited` is told how long each key waited for
+    a worker, in seconds. Use it inside one event loop.
     """
 
     def __init__(
@@ -42,15 +44,21 @@ class KeyedQueue(Generic[K]):
         work: Callable[[K], Awaitable[float | None]],
         *,
         backoff: Backoff | None = None,
+        waited: Callable[[float], None] = lambda _: None,
     ) -> None:
         self._work = work
+        self._waited = waited
         self._backoff = backoff or Backoff()
         self._ready: asyncio.Queue[K] = asyncio.Queue()
-        self._waiting: set[K] = set()
+        self._waiting: dict[K, float] = {}
+        """Keys that wait for a worker, since when."""
         self._active: set[K] = set()
         self._again: set[K] = set()
         self._failures: dict[K, int] = {}
         self._timers: dict[K, asyncio.TimerHandle] = {}
+        self._closed = False
+        self._quiet = asyncio.Event()
+        self._quiet.set()
 
     def add(self, key: K) -> None:
         """Have `key` worked on as soon as possible."""
@@ -58,7 +66,7 @@ class KeyedQueue(Generic[K]):
         if key in self._active:
             self._again.add(key)
         elif key not in self._waiting:
-            self._waiting.add(key)
+            self._waiting[key] = time.monotonic()
             self._ready.put_nowait(key)
 
     def add_after(self, key: K, seconds: float) -> None:
@@ -85,19 +93,37 @@ class KeyedQueue(Generic[K]):
             for key in list(self._timers):
                 self._cancel_timer(key)
 
+    async def finish(self) -> None:
+        """Begin no more work, and wait until what is in progress is done."""
+        self._closed = True
+        await self._quiet.wait()
+
     def idle(self) -> bool:
         """Whether nothing is waiting or in progress (timers aside)."""
         return not self._waiting and not self._active
 
+    def depth(self) -> int:
+        """Keys that wait for a worker."""
+        return len(self._waiting)
+
+    def failing(self) -> int:
+        """Keys whose last attempt failed and that are tried again later."""
+        return len(self._failures)
+
     async def _worker(self) -> None:
         while True:
             key = await self._ready.get()
-            self._waiting.discard(key)
+            if self._closed:
+                return
+            self._waited(time.monotonic() - self._waiting.pop(key))
             self._active.add(key)
+            self._quiet.clear()
             try:
                 await self._attempt(key)
             finally:
                 self._active.discard(key)
+                if not self._active:
+                    self._quiet.set()
             if key in self._again:
                 self._again.discard(key)
                 self.add(key)

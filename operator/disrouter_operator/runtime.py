@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from disrouter_operator import handlers
 from disrouter_operator.convergence import Convergence
 from disrouter_operator.errors import KubeError
+from disrouter_operator.freshness import Freshness
+from disrouter_operator.health import Pulse, application, serve
 from disrouter_operator.kube import Kube
 from disrouter_operator.leader import Election
-from disrouter_operator.metrics import Metrics, Pulse, application, serve
+from disrouter_operator.metrics import Metrics
 from disrouter_operator.queue import KeyedQueue
 from disrouter_operator.reconcile import Key, reconcile
-from disrouter_operator.resources import CASCADES
+from disrouter_operator.resources import CASCADES, Resource
 from disrouter_operator.settings import Settings
+from disrouter_operator.watching import Watches
+
+FINISH_SECONDS = 20.0
+"""Time for passes to end after SIGTERM; what is left of the pod's 30 s is for handing the lease back."""
 
 logger = logging.getLogger(__name__)
 
@@ -33,26 +39,47 @@ class Options:
     """Empty: the whole cluster."""
     host: str = "0.0.0.0"  # noqa: S104  the kubelet probes the pod's address
     port: int = 8080
-    resync_seconds: float = 60.0
+    resync_seconds: float = 300.0
+    """Every cascade is looked at once in so long, whatever the watches say; spread evenly, so that none waits."""
     workers: int = 4
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
 
 
-class Operator:
-    """Runs passes over the cascades of a cluster."""
+async def _served(_: Resource) -> bool:
+    return True
 
-    def __init__(self, kube: Kube, options: Options, election: Election | None = None) -> None:
+
+class Operator:
+    """Runs passes over the cascades of a cluster.
+
+    `kube` writes only while this replica leads (`fence.py`); `freshness` is the one that `kube` tells of versions.
+    """
+
+    def __init__(
+        self,
+        kube: Kube,
+        options: Options,
+        election: Election | None = None,
+        *,
+        freshness: Freshness | None = None,
+        metrics: Metrics | None = None,
+        serves: Callable[[Resource], Awaitable[bool]] = _served,
+    ) -> None:
         self._kube = kube
         self._options = options
         self._election = election
-        self.pulse = Pulse()
-        self.metrics = Metrics()
+        self.metrics = metrics or Metrics()
         self._convergence = Convergence()
-        self._queue: KeyedQueue[Key] = KeyedQueue(self._pass)
+        self._queue: KeyedQueue[Key] = KeyedQueue(self._pass, waited=self.metrics.waited.observe)
+        freshness = freshness or Freshness(options.namespaces)
+        self._watches = Watches(self._queue.add, freshness, serves, self.metrics, options.namespaces)
+        self._leading = False
+        self.pulse = Pulse(idle=lambda: self._leading and self._queue.idle(), lag=freshness.lag)
+        self.metrics.watch_queue(self._queue, freshness.lag)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set. Raises LeadershipLost when another replica took over."""
-        app = application(self.pulse, self.metrics)
+        app = application(self.pulse, self.metrics.registry)
         async with serve(app, self._options.host, self._options.port):
             if self._election is None:
                 await self._lead(stop)
@@ -63,22 +90,41 @@ class Operator:
             await self._lead(stop, self._election.hold())
             await self._election.release()
 
-    async def _lead(self, stop: asyncio.Event, *others: Coroutine[Any, Any, None]) -> None:
-        self.metrics.leading.set(1)
+    async def _lead(self, stop: asyncio.Event, *holding: Coroutine[Any, Any, None]) -> None:
+        self._lead_is(True)
+        held: list[asyncio.Task[Any]] = [asyncio.create_task(each) for each in holding]
+        works = [self._queue.run(self._options.workers), self._resync(), self._watches.run()]
+        tasks: list[asyncio.Task[Any]] = [
+            *held,
+            *(asyncio.create_task(work) for work in works),
+            asyncio.create_task(stop.wait()),
+        ]
         try:
-            await _until(
-                stop,
-                self._queue.run(self._options.workers),
-                self._resync(),
-                handlers.watch(self._queue.add, self._options.namespaces, stop),
-                *others,
-            )
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            if done == {tasks[-1]}:
+                done = await self._finish(held)
+            for task in done:
+                task.result()
         finally:
-            self.metrics.leading.set(0)
+            self._lead_is(False)
+            await _end(tasks)
+
+    def _lead_is(self, leading: bool) -> None:
+        self._leading = leading
+        self.metrics.leading.set(leading)
+
+    async def _finish(self, held: Sequence[asyncio.Task[Any]]) -> set[asyncio.Task[Any]]:
+        """Let the passes in progress end while the lease is held; returns what ended it first."""
+        finishing = asyncio.create_task(self._queue.finish())
+        logger.info("stopping: no new pass begins")
+        done, _ = await asyncio.wait([finishing, *held], timeout=FINISH_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        await _end([finishing])
+        return done
 
     async def _pass(self, key: Key) -> float | None:
         started = time.monotonic()
         result = "failed"
+        self.pulse.beat()
         try:
             options = self._options
             again = await reconcile(self._kube, key, options.settings, options.clock, self._convergence)
@@ -90,17 +136,18 @@ class Operator:
         return again.after if again is not None else None
 
     async def _resync(self) -> None:
-        """Look at every cascade now and then: a watch that died silently costs a minute, not a day."""
+        """Look at every cascade now and then: what no watch told is found late, not never."""
+        spread = 0.0
         while True:
             try:
                 keys = [key for namespace in self._options.namespaces or (None,) for key in await self._keys(namespace)]
             except KubeError as error:
                 logger.warning("resync: %s", error)
             else:
+                self.pulse.beat()
                 for key in keys:
-                    self._queue.add(key)
-                if not keys:
-                    self.pulse.beat()
+                    self._queue.add_after(key, spread * random.random())
+                spread = self._options.resync_seconds
             await asyncio.sleep(self._options.resync_seconds)
 
     async def _keys(self, namespace: str | None) -> list[Key]:
@@ -108,14 +155,18 @@ class Operator:
         return [Key(obj["metadata"]["namespace"], obj["metadata"]["name"]) for obj in found]
 
 
-async def _until(stop: asyncio.Event, *works: Coroutine[Any, Any, None]) -> None:
-    """Run `works` until one ends or `stop` is set; then end them all. The first failure is raised."""
-    tasks = [asyncio.create_task(work) for work in (*works, stop.wait())]
+async def _until(stop: asyncio.Event, work: Coroutine[Any, Any, None]) -> None:
+    """Run `work` until it ends or `stop` is set. Its failure is raised."""
+    tasks = [asyncio.create_task(work), asyncio.create_task(stop.wait())]
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         for task in done:
             task.result()
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await _end(tasks)
+
+
+async def _end(tasks: Sequence[asyncio.Task[Any]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

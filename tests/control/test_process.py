@@ -17,9 +17,10 @@ import pytest
 
 from disrouter_operator.__main__ import arguments, options
 from disrouter_operator.errors import InvalidSettings, LeadershipLost
+from disrouter_operator.health import Pulse, application, serve
 from disrouter_operator.kube_api import ApiServer
 from disrouter_operator.leader import Election
-from disrouter_operator.metrics import Metrics, Pulse, application, serve
+from disrouter_operator.metrics import Metrics
 from disrouter_operator.resources import LEASES, Object, Resource
 from support import clusters, operators
 from support.controlplane import ControlPlane
@@ -44,7 +45,7 @@ def test_a_wrong_port_is_named(port: str) -> None:
 async def test_the_probe_fails_when_no_pass_runs_any_more() -> None:
     now = 0.0
     pulse, metrics = Pulse(monotonic=lambda: now, stale_after=10), Metrics()
-    async with serve(application(pulse, metrics), "127.0.0.1", 0) as port:
+    async with serve(application(pulse, metrics.registry), "127.0.0.1", 0) as port:
         assert await _get(port, "/healthz") == 200
         now = 11.0
         assert await _get(port, "/healthz") == 503

@@ -13,6 +13,7 @@ from typing import Any
 from kubernetes.aio import config
 from kubernetes.aio.client import ApiClient, Configuration
 
+from disrouter_operator.freshness import Freshness
 from disrouter_operator.kube_api import ApiServer
 from disrouter_operator.runtime import Operator, Options
 from disrouter_operator.settings import Settings
@@ -76,7 +77,9 @@ def running(kubeconfig: Path, options: Options) -> Iterator[Operator]:
     async def main() -> None:
         stop = asyncio.Event()
         async with await api_client(kubeconfig) as client:
-            operator = Operator(ApiServer(client), options)
+            freshness = Freshness(options.namespaces)
+            server = ApiServer(client, freshness=freshness)
+            operator = Operator(server, options, freshness=freshness, serves=server.serves)
             box.extend([operator, asyncio.get_running_loop(), stop])
             started.set()
             await operator.run(stop)
