@@ -223,11 +223,12 @@ class ClientConnection(asyncio.Protocol):
         if self._task is None:
             self._start(incoming)
             return
+        if len(self._ready) >= self._site.limits.most_ahead:
+            incoming.share.close()
+            raise Rejected(429, "too_many_requests", "too many requests ahead of their answers; wait for some")
         self._ready.append(incoming)
-        if len(self._ready) >= self._site.limits.ahead:
+        if len(self._ready) == self._site.limits.ahead:
             self.transport.pause_reading()
-            if len(self._ready) > self._site.limits.ahead:
-                raise Rejected(429, "too_many_requests", "too many requests ahead of their answers; wait for some")
 
     def _too_large(self) -> Rejected:
         limit = self._site.limits.body
@@ -281,7 +282,7 @@ class ClientConnection(asyncio.Protocol):
             self._tell(item)
             return
         self._start(item)
-        if self._phase is not Phase.REFUSED:
+        if not self._ready:
             self.transport.resume_reading()
 
     # The end.

@@ -15,8 +15,10 @@ class Limits:
     """Bytes of a request's line and headers together."""
     url: int = 8 * 1024
     headers: int = 100
-    ahead: int = 32
-    """Requests that a client may send ahead of their answers; it is not read further until it has fewer."""
+    ahead: int = 8
+    """Requests that wait for their turn before a client is read no further until they have had it."""
+    most_ahead: int = 128
+    """The same in one read; whoever sends more at once is disconnected."""
     head_seconds: float = 10.0
     """From a request's first byte, or from the connection, until its head is complete."""
     body_seconds: float = 60.0

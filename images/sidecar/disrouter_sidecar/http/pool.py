@@ -27,6 +27,11 @@ class Pool:
         """Connections that are open, idle ones included."""
         return len(self._open)
 
+    @property
+    def idle(self) -> int:
+        """Connections that wait for a request."""
+        return sum(map(len, self._idle.values()))
+
     def take(self, origin: Origin) -> OutboundConnection | None:
         """A connection that looks alive, if one waits."""
         idle = self._idle.get(origin)

@@ -38,16 +38,29 @@ class RequestReader:
         """Bytes of the head or the trailers so far, as told by llhttp."""
         self._silent = 0
         """Bytes fed since anything came of them: what llhttp and its wrapper hold, or chunk extensions to no end."""
+        self._in_body = False
         self._upgrade = False
         self._refused: Rejected | None = None
 
     def feed(self, data: bytes) -> None:
         """Raises Rejected: 400, 431 and so on; nothing may be fed after it."""
+        most = self._limits.head
+        if len(data) <= most or self._in_body:
+            self._feed(data)
+            return
+        rest = memoryview(data)
+        while rest:
+            size = len(rest) if self._in_body else most
+            self._feed(rest[:size])
+            rest = rest[size:]
+
+    def _feed(self, data: bytes | memoryview) -> None:
+        """In the head at most as much at once as a head may have, so that what is too much shows."""
         self._silent += len(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
-            self._downgrade(data[upgrade.args[0] :])
+            self._downgrade(bytes(data[upgrade.args[0] :]))
         except httptools.HttpParserCallbackError:
             raise self._refused or Rejected(400, "invalid_request", "the request cannot be understood") from None
         except httptools.HttpParserError as error:
@@ -73,7 +86,6 @@ class RequestReader:
         self._url = b""
         self._fields = []
         self._size = 0
-        self._silent = 0
         self._events.begun()
 
     def on_url(self, piece: bytes) -> None:
@@ -96,6 +108,7 @@ class RequestReader:
         if self._upgrade:
             return
         self._silent = 0
+        self._in_body = True
         try:
             method, version = parser.get_method().decode("latin-1"), parser.get_http_version()
             self._events.headed(
@@ -117,6 +130,7 @@ class RequestReader:
         if self._upgrade:
             return
         self._silent = 0
+        self._in_body = False
         try:
             self._events.complete()
         except Rejected as error:

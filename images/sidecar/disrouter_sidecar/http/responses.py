@@ -17,6 +17,7 @@ class ResponseReader:
     __slots__ = (
         "_fields",
         "_framed",
+        "_lasts",
         "_parser",
         "_silent",
         "complete",
@@ -45,6 +46,7 @@ class ResponseReader:
         self._fields = 0
         self._silent = 0
         self._framed = False
+        self._lasts = False
 
     @property
     def status(self) -> int:
@@ -54,7 +56,7 @@ class ResponseReader:
     @property
     def reusable(self) -> bool:
         """Whether another request may follow on the connection."""
-        return self.complete and self._framed and not self.surplus and bool(self._parser.should_keep_alive())
+        return self._lasts and not self.surplus
 
     def feed(self, data: bytes) -> None:
         """Raises UpstreamFailed on what is no HTTP or has a head beyond the bounds."""
@@ -62,7 +64,7 @@ class ResponseReader:
             self._silent += len(data)
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserError as error:
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             if self.complete:
                 self.surplus = True
                 return
@@ -107,3 +109,4 @@ class ResponseReader:
     def on_message_complete(self) -> None:
         """llhttp: the body is complete."""
         self.complete = self.headed
+        self._lasts = self.complete and self._framed and bool(self._parser.should_keep_alive())
