@@ -11,7 +11,7 @@ SOURCES := operator images training-jobs tests examples
 export PYTHONDONTWRITEBYTECODE ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench crds fmt clean
+.PHONY: help demo test check bench crds charts images fmt clean
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +28,7 @@ check: $(VENV)/.ready ## Format, lint, types, import contracts, CRD up to date, 
 	@$(BIN)/mypy $(PACKAGES) examples tests
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/python -m disrouter_cli.crd --check
+	@$(BIN)/python -m disrouter_cli.charts --check
 	@$(BIN)/python -m pytest -q tests/manifests
 
 bench: $(VENV)/.ready ## Measure the sidecar against a direct call and write docs/benchmarks.md
@@ -35,6 +36,12 @@ bench: $(VENV)/.ready ## Measure the sidecar against a direct call and write doc
 
 crds: $(VENV)/.ready ## Write the CRD from the models
 	@$(BIN)/python -m disrouter_cli.crd
+
+charts: $(VENV)/.ready ## Write the version and the tables of values into the charts
+	@$(BIN)/python -m disrouter_cli.charts
+
+images: ## Build the three images with docker, podman or buildah
+	@images/build
 
 fmt: $(VENV)/.ready ## Format the sources
 	@$(BIN)/ruff format $(SOURCES)

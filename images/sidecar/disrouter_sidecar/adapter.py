@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 import orjson
@@ -42,16 +42,13 @@ class Served:
 class Adapters:
     """Makes the engine's adapter the one that the route table names."""
 
-    def __init__(
-        self, config: Config, upstream: Upstream, sleep: Callable[[float], Awaitable[object]] = asyncio.sleep
-    ) -> None:
+    def __init__(self, config: Config, upstream: Upstream) -> None:
         self.loaded: AdapterRoute | None = None
         self.problem: str | None = None
         """Why the wanted adapter is not loaded; None when it is, or when none is wanted."""
         self.failures = 0
         self._config = config
         self._upstream = upstream
-        self._sleep = sleep
         self._wanted: AdapterRoute | None = None
         self._before: AdapterRoute | None = None
         self._changed = asyncio.Event()
@@ -88,12 +85,11 @@ class Adapters:
         wait = FIRST_RETRY_SECONDS
         while True:
             self._changed.clear()
-            if await self._follow():
-                wait = FIRST_RETRY_SECONDS
-                await self._changed.wait()
-            else:
-                await self._sleep(wait)
-                wait = min(wait * 2, LAST_RETRY_SECONDS)
+            done = await self._follow()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(None if done else wait):
+                    await self._changed.wait()
+            wait = FIRST_RETRY_SECONDS if done or self._changed.is_set() else min(wait * 2, LAST_RETRY_SECONDS)
 
     async def _follow(self) -> bool:
         wanted = self._wanted

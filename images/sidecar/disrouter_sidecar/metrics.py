@@ -78,7 +78,7 @@ class Metrics:
     def follow(self, lasting: Lasting) -> None:
         """Show what the sidecar remembers of its neighbours."""
         breakers = self._gauge("breakers_open", "Agents, the own engine included, that are left alone after failures.")
-        breakers.set_function(lasting.breakers.open)
+        breakers.set_function(lambda: float(lasting.breakers.open()))
         pending = self._gauge("adapter_pending", "1 while the route table's adapter is not loaded.")
         pending.set_function(lambda: float(lasting.adapters.problem is not None))
 

@@ -59,7 +59,7 @@ class Walk:
                 way = self._after_refusal(way.rest(), refusal)
             except ChainEnded as end:
                 self.ended = end
-                self.trail += [name for name in (agent, *end.path) if name not in self.trail]
+                self.trail = list(dict.fromkeys((*self.trail, agent, *end.path)))
                 way = way.rest().without(end.path)
             except UpstreamFailed as failure:
                 self.trail.append(agent)
