@@ -11,4 +11,5 @@ Pure: pydantic and the standard library only, no I/O beyond reading and writing 
 - `names`      labels, headers and object names on the wire
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
+"""The one place of the version: package, images and charts take it from here (`make charts`)."""

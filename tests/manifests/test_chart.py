@@ -1,72 +1,59 @@
-"""The charts lint, render, refuse values nobody reads, and are what a real API server accepts."""
+"""The operator's chart lints, renders, and is what a real API server accepts."""
 
 from __future__ import annotations
 
-import os
-import shutil
+import asyncio
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from disrouter_operator.health import Pulse, application, serve
+from disrouter_operator.metrics import Metrics
 from disrouter_operator.settings import SIDECAR_IMAGE, TRAINING_IMAGE
+from support import helm
 from support.controlplane import ControlPlane
+from support.helm import of_kind, render
 from support.operators import RULES
 
-ROOT = Path(__file__).parents[2]
-CHARTS = ROOT / "charts"
 pytestmark = pytest.mark.controlplane  # helm comes with the control plane's binaries
 
 
-def _helm() -> str:
-    beside = Path(os.environ["KUBEBUILDER_ASSETS"]) / "helm"
-    found = str(beside) if beside.exists() else shutil.which("helm")
-    assert found, "helm is neither in KUBEBUILDER_ASSETS nor on PATH"
-    return found
+def container(documents: list[dict[str, Any]]) -> dict[str, Any]:
+    """The operator's container."""
+    (deployment,) = of_kind(documents, "Deployment")
+    (only,) = deployment["spec"]["template"]["spec"]["containers"]
+    return dict(only)
 
 
-def helm(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([_helm(), *arguments], capture_output=True, text=True, check=False, timeout=60)
+def environment(documents: list[dict[str, Any]]) -> dict[str, Any]:
+    return {item["name"]: item.get("value") for item in container(documents)["env"]}
 
 
-def render(*arguments: str) -> list[dict[str, Any]]:
-    done = helm("template", "pool", str(CHARTS / "disrouter"), "--namespace", "disrouter", *arguments)
-    assert done.returncode == 0, done.stderr
-    return [document for document in yaml.safe_load_all(done.stdout) if document]
-
-
-def of_kind(documents: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
-    return [document for document in documents if document["kind"] == kind]
-
-
-@pytest.mark.parametrize("chart", ["disrouter", "disrouter-crds"])
-def test_a_chart_lints_strictly(chart: str) -> None:
-    done = helm("lint", "--strict", str(CHARTS / chart))
+@pytest.mark.parametrize("chart", [helm.OPERATOR, helm.CRDS], ids=lambda chart: chart.name)
+def test_a_chart_lints_strictly(chart: Path) -> None:
+    done = helm.helm("lint", "--strict", str(chart))
     assert done.returncode == 0, done.stdout
 
 
-def test_the_operator_runs_restricted_and_knows_its_images() -> None:
-    (deployment,) = of_kind(render("--set", "images.sidecar.tag=v9"), "Deployment")
-    pod = deployment["spec"]["template"]["spec"]
-    (container,) = pod["containers"]
-    assert pod["securityContext"]["runAsNonRoot"]
-    assert container["securityContext"] == {
+def test_the_operator_runs_restricted() -> None:
+    (deployment,) = of_kind(render(), "Deployment")
+    assert deployment["spec"]["template"]["spec"]["securityContext"]["runAsNonRoot"]
+    only = container(render())
+    assert only["securityContext"] == {
         "allowPrivilegeEscalation": False,
         "readOnlyRootFilesystem": True,
         "capabilities": {"drop": ["ALL"]},
     }
-    env = {item["name"]: item.get("value") for item in container["env"]}
-    assert env["DISROUTER_SIDECAR_IMAGE"].endswith("/sidecar:v9")
-    assert container["resources"]["limits"]
-    assert container["resources"]["requests"]
+    assert only["resources"]["limits"]
+    assert only["resources"]["requests"]
 
 
 def test_the_chart_and_the_operators_defaults_name_the_same_images() -> None:
-    (deployment,) = of_kind(render(), "Deployment")
-    (container,) = deployment["spec"]["template"]["spec"]["containers"]
-    env = {item["name"]: item.get("value") for item in container["env"]}
+    env = environment(render())
     assert env["DISROUTER_SIDECAR_IMAGE"] == SIDECAR_IMAGE
     assert env["DISROUTER_TRAINING_IMAGE"] == TRAINING_IMAGE
 
@@ -91,33 +78,75 @@ def test_the_role_is_exactly_what_the_operator_is_tested_with() -> None:
 def test_only_the_operators_own_lease_can_be_changed() -> None:
     (role,) = of_kind(render(), "Role")
     named = [rule for rule in role["rules"] if rule["verbs"] != ["create"]]
-    (deployment,) = of_kind(render(), "Deployment")
-    env = {item["name"]: item.get("value") for item in deployment["spec"]["template"]["spec"]["containers"][0]["env"]}
-    assert [rule["resourceNames"] for rule in named] == [[env["DISROUTER_LEASE_NAME"]]]
+    assert [rule["resourceNames"] for rule in named] == [[environment(render())["DISROUTER_LEASE_NAME"]]]
 
 
-@pytest.mark.parametrize("values", [(), ("--set", "watchNamespaces={default}")])
-def test_a_real_api_server_accepts_every_object(plane: ControlPlane, values: tuple[str, ...], tmp_path: Path) -> None:
+def test_the_network_policy_and_the_budget_select_the_operators_pods_and_the_test_pod_is_none() -> None:
+    documents = [each for each in yaml.safe_load_all(helm.template().stdout) if each]
+    (deployment,), (pod,) = of_kind(documents, "Deployment"), of_kind(documents, "Pod")
+    (policy,), (budget,) = of_kind(documents, "NetworkPolicy"), of_kind(documents, "PodDisruptionBudget")
+    (service,) = of_kind(documents, "Service")
+    (spread,) = deployment["spec"]["template"]["spec"]["topologySpreadConstraints"]
+    selectors = [
+        policy["spec"]["podSelector"]["matchLabels"],
+        budget["spec"]["selector"]["matchLabels"],
+        service["spec"]["selector"],
+        spread["labelSelector"]["matchLabels"],
+    ]
+    operators = deployment["spec"]["template"]["metadata"]["labels"].items()
+    for selector in selectors:
+        assert selector.items() <= operators
+        assert not selector.items() <= pod["metadata"]["labels"].items()
+    (ingress,) = policy["spec"]["ingress"]
+    assert ingress["from"][0]["podSelector"]["matchLabels"].items() <= pod["metadata"]["labels"].items()
+
+
+def test_a_deployments_selector_is_that_of_the_previous_version() -> None:
+    """It is immutable: a chart that changes it cannot be upgraded to."""
+    selectors = [
+        of_kind(render(chart=chart), "Deployment")[0]["spec"]["selector"]
+        for chart in (helm.OPERATOR, helm.PREVIOUS[helm.OPERATOR])
+    ]
+    assert selectors[0] == selectors[1]
+
+
+@pytest.mark.parametrize("values", [{}, {"watchNamespaces": ["default"]}], ids=["cluster", "namespaced"])
+def test_a_real_api_server_accepts_every_object(plane: ControlPlane, values: dict[str, Any], tmp_path: Path) -> None:
+    documents = render(values)
+    known = [each for each in documents if each["apiVersion"] != "policy/v1"]  # this server is older than policy/v1
     manifests = tmp_path / "rendered.yaml"
-    manifests.write_text(yaml.safe_dump_all(render(*values)))
+    manifests.write_text(yaml.safe_dump_all(known))
     plane.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "disrouter"}})
     out = plane.kubectl("apply", "--dry-run=server", "--filename", str(manifests))
-    assert out.count("(server dry run)") == len(render(*values))
+    assert out.count("(server dry run)") == len(known) == len(documents) - 1
 
 
 def test_named_namespaces_get_roles_and_the_cluster_none() -> None:
-    documents = render("--set", "watchNamespaces={team-a,team-b}")
+    documents = render({"watchNamespaces": ["team-a", "team-b"]})
     assert not of_kind(documents, "ClusterRole")
     assert {role["metadata"]["namespace"] for role in of_kind(documents, "Role")} == {"team-a", "team-b", "disrouter"}
 
 
-def test_an_unknown_value_is_refused_by_name() -> None:
-    done = helm("template", "pool", str(CHARTS / "disrouter"), "--set", "replicaCount=2")
-    assert done.returncode != 0
-    assert "replicaCount" in done.stderr
+async def test_the_command_of_helm_test_reads_a_real_operators_pages() -> None:
+    documents = [each for each in yaml.safe_load_all(helm.template().stdout) if each]
+    (pod,) = of_kind(documents, "Pod")
+    _, option, code, url = pod["spec"]["containers"][0]["command"]
+    (service,) = of_kind(documents, "Service")
+    assert url == f"http://{service['metadata']['name']}.disrouter.svc:{service['spec']['ports'][0]['port']}"
+    async with serve(application(Pulse(), Metrics().registry), "127.0.0.1", 0) as port:
+        command = [sys.executable, option, code, f"http://127.0.0.1:{port}"]
+        done = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, check=False)
+    assert done.stdout == "ok: the operator works\n", done.stderr
+
+
+def test_notes_name_the_release_and_the_first_request() -> None:
+    done = helm.helm("install", "pool", str(helm.OPERATOR), "--dry-run=client", "-n", "disrouter", "--hide-notes=false")
+    assert done.returncode == 0, done.stderr
+    assert "rollout status deployment/pool-disrouter" in done.stdout
+    assert "/v1/chat/completions" in done.stdout
 
 
 def test_a_foreign_service_account_must_be_named() -> None:
-    done = helm("template", "pool", str(CHARTS / "disrouter"), "--set", "serviceAccount.create=false")
+    done = helm.template({"serviceAccount": {"create": False}})
     assert done.returncode != 0
     assert "serviceAccount.name is required" in done.stderr

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
+import math
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -37,6 +38,14 @@ def stream_of(text: str, choices: int = 1) -> list[bytes]:
     return [*pieces, *(delta(index, finish="stop") for index in range(choices)), DONE]
 
 
+def probe_of(chances: Mapping[str, float]) -> bytes:
+    """The whole reply to a request for one token with its likeliest rivals."""
+    top = [{"token": token, "logprob": math.log(chance), "bytes": None} for token, chance in chances.items()]
+    choice = {"index": 0, "message": {"role": "assistant", "content": top[0]["token"]}, "finish_reason": "length"}
+    choice["logprobs"] = {"content": [{**top[0], "top_logprobs": top}]}
+    return json.dumps({"id": "p", "object": "chat.completion", "choices": [choice]}).encode()
+
+
 def whole_of(*texts: str, finish: str = "stop") -> bytes:
     """The whole reply with one choice a text."""
     choices = [
@@ -64,6 +73,14 @@ class Script:
     then: str = "end"
     """After the pieces: `end`, `break` the connection, or `hang`."""
     content_type: str = "text/event-stream"
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Of a whole reply."""
+    uninstructed: str | None = None
+    """What it says to a request without a scenario's instruction, where that differs."""
+    chances: Mapping[str, float] | None = None
+    """What a probe is told: probabilities of first tokens."""
+    probe: bytes | None = None
+    """Overrides a probe's reply."""
 
 
 @dataclass
@@ -73,6 +90,10 @@ class FakeEngine:
     url: str = ""
     script: Script = field(default_factory=Script)
     healthy: bool = True
+    adapters: dict[str, str] | None = None
+    """Loaded adapters, name to path; None where the engine knows no adapters and serves whatever model is asked for."""
+    model: str = ""
+    """With `adapters`: the one model that is known beside them."""
     bodies: list[dict[str, Any]] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
     sent: int = 0
@@ -83,15 +104,24 @@ class FakeEngine:
     async def chat(self, request: web.Request) -> web.StreamResponse:
         script = self.script
         body = await request.json()
+        if script.uninstructed is not None and "Scenario:" not in json.dumps(body["messages"]):
+            script = Script(text=script.uninstructed)
         self.bodies.append(body)
         self.asked.set()
         self.headers.append({key.lower(): value for key, value in request.headers.items()})
         try:
             if script.hang:
                 await asyncio.sleep(3600)
+            if self.adapters is not None and body["model"] not in (self.model, *self.adapters):
+                return web.Response(status=404, text='{"error": {"message": "no such model"}}')
+            if "top_logprobs" in body and (script.probe or script.chances) is not None:
+                content = script.probe if script.chances is None else probe_of(script.chances)
+                return web.Response(body=content, content_type="application/json")
             if script.status != 200 or not body.get("stream"):
                 content = whole_of(script.text) if script.body is None else script.body
-                return web.Response(status=script.status, body=content, content_type="application/json")
+                return web.Response(
+                    status=script.status, body=content, headers={"content-type": "application/json", **script.headers}
+                )
             return await self._stream(request, script)
         except (asyncio.CancelledError, ConnectionError):
             self.cancelled.set()
@@ -111,6 +141,24 @@ class FakeEngine:
             request.transport.abort()
         return response
 
+    async def load(self, request: web.Request) -> web.Response:
+        """As vLLM's /v1/load_lora_adapter: a path that does not exist is 404, a name that is taken 400."""
+        body = await request.json()
+        if self.adapters is None or not body["lora_path"].startswith("/mnt/"):
+            return web.Response(status=404, text='{"error": {"message": "no adapter there"}}')
+        if body["lora_name"] in self.adapters:
+            text = f"The lora adapter '{body['lora_name']}' has already been loaded."
+            return web.Response(status=400, text=json.dumps({"error": {"message": text}}))
+        self.adapters[body["lora_name"]] = body["lora_path"]
+        return web.Response(text="Success: loaded")
+
+    async def unload(self, request: web.Request) -> web.Response:
+        """As vLLM's /v1/unload_lora_adapter."""
+        name = (await request.json())["lora_name"]
+        if not self.adapters or self.adapters.pop(name, None) is None:
+            return web.Response(status=404)
+        return web.Response(text="Success: removed")
+
     async def health(self, _: web.Request) -> web.Response:
         return web.Response(status=200 if self.healthy else 503)
 
@@ -121,6 +169,8 @@ async def fake_engine() -> AsyncIterator[FakeEngine]:
     engine = FakeEngine()
     app = web.Application(client_max_size=64 * 1024 * 1024)
     app.router.add_post("/v1/chat/completions", engine.chat)
+    app.router.add_post("/v1/load_lora_adapter", engine.load)
+    app.router.add_post("/v1/unload_lora_adapter", engine.unload)
     app.router.add_get("/health", engine.health)
     runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
     await runner.setup()
