@@ -50,12 +50,14 @@ class Stage(StrEnum):
 
 
 class DatasetSource(Model):
-    """Where questions come from: a Hub dataset by `id`, or a JSONL `file` (`pvc://claim/path`, `file:///path`)."""
+    """Where questions come from: a Hub dataset by `id`, or a `file` of JSONL or Parquet (`pvc://`, `s3://`, `file://`)."""
 
     id: str | None = None
-    """Hub id, for example `openai/gsm8k`; needs the columns `question` and `answer`."""
+    """Hub id: one of the paper's datasets, or any with the columns `question` and `answer`."""
     file: str | None = None
-    """JSONL with `question`, `answer` and optionally `instruction`, `grader`, `family`, `id` on each line."""
+    """Rows with `question`, `answer` and optionally `instruction`, `grader`, `family`, `id`."""
+    format: str | None = Field(default=None, min_length=1, max_length=256)
+    """Hub id of the dataset whose columns the file has, for example `openai/gsm8k` for a copy of it."""
     config: str | None = Field(default=None, min_length=1, max_length=256)
     """Configuration of the Hub dataset."""
     split: str | None = Field(default=None, min_length=1, max_length=256)
@@ -65,6 +67,8 @@ class DatasetSource(Model):
     def _one_source(self) -> Self:
         if (self.id is None) == (self.file is None):
             raise ValueError("needs exactly one of id (a Hub dataset) or file (pvc://claim/path.jsonl)")
+        if self.format is not None and self.file is None:
+            raise ValueError("format is for a file; a Hub dataset has its own")
         return self
 
 

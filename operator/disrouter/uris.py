@@ -20,7 +20,9 @@ MODEL_URI = f"^(hf://{_HUB_NAME}/{_HUB_NAME}|pvc://{SUBDOMAIN}{_PATH}/?|s3://[^\
 """What a manifest may name as weights."""
 ADAPTER_URI = f"^pvc://{SUBDOMAIN}{_PATH}/?$"
 """What a manifest may name as a LoRA adapter."""
-FILE_URI = f"^pvc://{SUBDOMAIN}{_PATH}$"
+FILE_URI = (
+    f"^(pvc://{SUBDOMAIN}{_PATH}|s3://[^\\x00-\\x20\\x7f/]+{_PATH}|hf://datasets/{_HUB_NAME}/{_HUB_NAME}{_PATH})$"
+)
 """What a manifest may name as a file of questions; `file://` is for runs without a cluster."""
 HUB_DATASET = f"^{_HUB_NAME}(/{_HUB_NAME})?$"
 _SCHEME = re.compile(r"^(?P<scheme>hf|pvc|s3|oci|file)://(?P<rest>.+)$")

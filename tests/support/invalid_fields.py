@@ -133,7 +133,7 @@ FIELDS = (
         )
         for file in (
             "data.jsonl",
-            "s3://bucket/data.jsonl",
+            "s3://bucket",
             "file:///data.jsonl",
             "pvc://data/../x",
             "pvc://data/",
@@ -141,8 +141,8 @@ FIELDS = (
         )
     ),
     Invalid(
-        "dataset to be judged on from s3",
-        lambda m: m["spec"]["training"].update(evaluate={"datasets": [{"file": "s3://bucket/x"}]}),
+        "dataset to be judged on from a bucket alone",
+        lambda m: m["spec"]["training"].update(evaluate={"datasets": [{"file": "s3://bucket"}]}),
         "spec.training.evaluate.datasets[0].file",
         "write pvc://claim/path.jsonl",
         by_schema=True,

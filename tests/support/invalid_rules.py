@@ -231,4 +231,11 @@ RULES = (
         "is disrouter's to set",
         by_cel="disrouter.io/ labels are disrouter's to set",
     ),
+    Invalid(
+        "a format of a Hub dataset",
+        lambda m: m["spec"]["training"].update(datasets=[{"id": "org/name", "format": "openai/gsm8k"}]),
+        "spec.training.datasets[0]",
+        "format is for a file",
+        by_cel="format is for a file",
+    ),
 )

@@ -8,7 +8,7 @@ from disrouter.scenario import Scenario
 from disrouter_training.errors import Interrupted
 from disrouter_training.generation import Sampling, TransformersGenerator
 from disrouter_training.prompts import forced, free
-from disrouter_training.questions import Question
+from disrouter_training.sources import Question
 from disrouter_training.stop import StopSignal
 from disrouter_training.template import THINK
 from support.tiny_agent import question_rows

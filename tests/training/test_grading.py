@@ -3,7 +3,7 @@
 import pytest
 
 from disrouter.refusal import REFUSAL
-from disrouter_training.grading import Grader, is_correct
+from disrouter_training.graders import is_correct
 
 
 @pytest.mark.parametrize(
@@ -21,7 +21,7 @@ from disrouter_training.grading import Grader, is_correct
     ],
 )
 def test_exact_compares_the_normalised_final_answer(answer: str, reply: str, right: bool) -> None:
-    assert is_correct(Grader.EXACT, answer, reply) is right
+    assert is_correct("exact", answer, reply) is right
 
 
 @pytest.mark.parametrize(
@@ -36,4 +36,4 @@ def test_exact_compares_the_normalised_final_answer(answer: str, reply: str, rig
     ],
 )
 def test_number_compares_values(answer: str, reply: str, right: bool) -> None:
-    assert is_correct(Grader.NUMBER, answer, reply) is right
+    assert is_correct("number", answer, reply) is right

@@ -8,7 +8,7 @@ from disrouter.scenario import Scenario, reject_threshold
 from disrouter_training.cascade import Terminal, Trained, score
 from disrouter_training.errors import DatasetError
 from disrouter_training.judgement import Answers, evaluation, predictions, self_assessment
-from disrouter_training.questions import Question
+from disrouter_training.sources import Question
 from disrouter_training.tables import as_text
 
 RIGHT, WRONG = "The final answer is: yes.", "The final answer is: no."

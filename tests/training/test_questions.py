@@ -5,12 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import datasets
+import pyarrow as arrow
 import pytest
+from pyarrow import parquet
 
 from disrouter.artifacts import DatasetSource, EvaluateConfig, RunConfig
 from disrouter_training.errors import DatasetError
-from disrouter_training.grading import Grader
-from disrouter_training.questions import read_source
+from disrouter_training.sources import read_source
 from disrouter_training.split import split_questions
 
 
@@ -32,7 +33,7 @@ def test_bad_rows_are_reported_with_line_and_reason(tmp_path: Path) -> None:
     assert reasons["line 4"] == "not a JSON object"
     assert reasons["line 5"].startswith("answer: Field required")
     assert reasons["line 8"] == "not a JSON object"
-    assert reasons["line 9"].startswith("grader: Input should be 'exact' or 'number'")
+    assert reasons["line 9"].startswith("grader: 'magic' is none of choice, exact, math, number, span")
     assert "id 'q7' is used by an earlier row" in reasons.values()
     assert len(source.bad) == 5
 
@@ -53,10 +54,39 @@ def test_an_empty_file_is_an_error(tmp_path: Path) -> None:
         read_source(write(tmp_path / "q.jsonl", []), tmp_path)
 
 
-def test_gsm8k_answers_are_reduced_to_their_number(tmp_path: Path) -> None:
+def test_a_copy_of_a_known_dataset_is_read_by_its_format(tmp_path: Path) -> None:
     rows = [{"question": "How many?", "answer": "2 and 70 are <<2+70=72>>72\n#### 72"}]
-    (question,) = read_source(write(tmp_path / "q.jsonl", rows), tmp_path).questions
-    assert (question.answer, question.grader, question.id) == ("72", Grader.NUMBER, "q.jsonl:line 1")
+    source = write(tmp_path / "q.jsonl", rows).model_copy(update={"format": "openai/gsm8k"})
+    (question,) = read_source(source, tmp_path).questions
+    assert (question.answer, question.grader, question.id) == ("72", "number", "q.jsonl:line 1")
+
+
+def test_rows_that_the_task_leaves_out_are_counted_and_are_no_sign_of_a_wrong_file(tmp_path: Path) -> None:
+    answered = {"id": "a", "context": "Ann.", "question": "Who?", "answers": {"text": ["Ann"], "answer_start": [0]}}
+    open_ = {"id": "b", "context": "Ann.", "question": "When?", "answers": {"text": [], "answer_start": []}}
+    file = write(tmp_path / "q.jsonl", [answered, open_, {**open_, "id": "c"}])
+    source = read_source(file.model_copy(update={"format": "rajpurkar/squad_v2"}), tmp_path)
+    assert (len(source.questions), source.bad) == (1, ())
+    assert source.left_out == {"the passage does not answer it": 2}
+
+
+def test_parquet_is_read_like_jsonl(tmp_path: Path) -> None:
+    path = tmp_path / "q.parquet"
+    parquet.write_table(arrow.Table.from_pylist([{"question": "1+1?", "answer": "2"}]), path)
+    (question,) = read_source(DatasetSource(file=f"file://{path}"), tmp_path / "none").questions
+    assert (question.id, question.answer) == ("q.parquet:row 1", "2")
+
+
+def test_what_is_no_parquet_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "q.parquet"
+    path.write_text("text")
+    with pytest.raises(DatasetError, match=r"q.parquet is not Parquet: .*check datasets\[\].file"):
+        read_source(DatasetSource(file=f"file://{path}"), tmp_path)
+
+
+def test_a_bucket_without_its_package_says_which(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match=r"cannot read the questions s3://b/q.jsonl: .*s3fs.*trainer image"):
+        read_source(DatasetSource(file="s3://b/q.jsonl"), tmp_path)
 
 
 @pytest.fixture
@@ -81,7 +111,7 @@ def test_a_library_dataset_gives_its_rows(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("library_cache")
 def test_a_library_dataset_without_the_columns_is_explained(tmp_path: Path) -> None:
     source = hub_dataset(tmp_path / "set", {"prompt": ["a"], "label": ["1"]})
-    with pytest.raises(DatasetError, match="has the columns prompt, label but needs question and answer"):
+    with pytest.raises(DatasetError, match=r"1 of 1 rows are bad .*question: Field required.*register a converter"):
         read_source(source, tmp_path)
 
 

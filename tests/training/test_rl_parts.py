@@ -6,9 +6,9 @@ from collections import Counter
 from pathlib import Path
 
 from disrouter.scenario import Scenario
-from disrouter_training.questions import Question
 from disrouter_training.rl import schedule
 from disrouter_training.rl_metrics import StepMetrics
+from disrouter_training.sources import Question
 from disrouter_training.trainer import last_checkpoint, micro_batch
 
 QUESTIONS = [Question(id=f"q{number}", question=f"{number}?", answer="1") for number in range(7)]

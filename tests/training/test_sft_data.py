@@ -6,8 +6,8 @@ from collections import Counter
 from disrouter.refusal import REFUSAL
 from disrouter.scenario import Scenario
 from disrouter_training.collect import Collected
-from disrouter_training.questions import Question
 from disrouter_training.sft_data import build
+from disrouter_training.sources import Question
 
 RIGHT = "Let's think step by step: it is so. The final answer is: yes."
 FREE = "It is so.\n#### yes"

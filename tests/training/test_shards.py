@@ -10,8 +10,8 @@ import pytest
 
 from disrouter_training.errors import DatasetError
 from disrouter_training.progress import Progress
-from disrouter_training.questions import Question
 from disrouter_training.shards import Row, read_rows, run_shards, shard
+from disrouter_training.sources import Question
 
 BREAKS = "a\u2028b\u2029c\u0085d\x0be\x0cf\x1cg\r\nh"
 """Every line break that `str.splitlines` knows."""

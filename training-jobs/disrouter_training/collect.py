@@ -13,11 +13,11 @@ from pathlib import Path
 
 from disrouter.artifacts import Stage, write_atomically
 from disrouter_training.generation import Sampling, TransformersGenerator
-from disrouter_training.grading import is_correct
+from disrouter_training.graders import is_correct
 from disrouter_training.job import Job
 from disrouter_training.prompts import forced
-from disrouter_training.questions import Question
 from disrouter_training.shards import Row, missing, read_rows, run_shards, shard
+from disrouter_training.sources import Question
 from disrouter_training.split import QuestionSplit, split_questions
 
 SHOWN_BAD_ROWS = 5

@@ -21,8 +21,8 @@ from disrouter_training.generation import Sampling, TransformersGenerator
 from disrouter_training.job import Job
 from disrouter_training.judgement import Answers, evaluation, is_right, predictions
 from disrouter_training.prompts import Prompt, forced, free
-from disrouter_training.questions import Question
 from disrouter_training.shards import Row, missing, run_shards, shard
+from disrouter_training.sources import Question
 from disrouter_training.split import split_questions
 from disrouter_training.template import THINK
 

@@ -10,8 +10,8 @@ from disrouter.artifacts import Evaluation, ScenarioResult
 from disrouter.refusal import is_refusal
 from disrouter.scenario import Scenario
 from disrouter.utility import reward
-from disrouter_training.grading import is_correct
-from disrouter_training.questions import Question
+from disrouter_training.graders import is_correct
+from disrouter_training.sources import Question
 
 Replies = Mapping[str, str]
 """Reply by question id."""

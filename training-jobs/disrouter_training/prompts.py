@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from disrouter.scenario import Scenario, instruct
-from disrouter_training.questions import Question
+from disrouter_training.sources import Question
 from disrouter_training.template import THINK
 
 

@@ -12,7 +12,7 @@ from disrouter_training.cascade import Terminal, Trained, score
 from disrouter_training.errors import TrainingError
 from disrouter_training.evaluate import PREDICTIONS_FILE, read_evaluation
 from disrouter_training.generation import Sampling, TransformersGenerator
-from disrouter_training.grading import is_correct
+from disrouter_training.graders import is_correct
 from disrouter_training.places import resolve
 from disrouter_training.prompts import forced
 from disrouter_training.shards import read_rows, shard

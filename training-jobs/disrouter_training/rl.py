@@ -20,14 +20,14 @@ from disrouter.artifacts import Stage
 from disrouter.refusal import is_refusal
 from disrouter.scenario import Scenario
 from disrouter.utility import reward
-from disrouter_training.grading import is_correct
+from disrouter_training.graders import is_correct
 from disrouter_training.job import Job
 from disrouter_training.model import load_model, load_tokenizer
 from disrouter_training.prompts import free
-from disrouter_training.questions import Question
 from disrouter_training.rl_metrics import StepMetrics
 from disrouter_training.sft import QUESTIONS_FILE
 from disrouter_training.shards import read_rows
+from disrouter_training.sources import Question
 from disrouter_training.trainer import (
     Watcher,
     common_arguments,

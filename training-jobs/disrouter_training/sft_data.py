@@ -14,7 +14,7 @@ from typing import Any
 from disrouter.refusal import REFUSAL
 from disrouter.scenario import Scenario, sft_threshold
 from disrouter_training.collect import Collected
-from disrouter_training.questions import Question
+from disrouter_training.sources import Question
 from disrouter_training.template import as_template
 
 _EPSILON = 1e-9

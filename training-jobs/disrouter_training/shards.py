@@ -11,7 +11,7 @@ from typing import Any
 from disrouter.artifacts import write_atomically
 from disrouter_training.errors import DatasetError
 from disrouter_training.progress import Progress
-from disrouter_training.questions import Question
+from disrouter_training.sources import Question
 
 MAX_SHARDS = 256
 """Files of a stage; a large run gets larger shards instead of more."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from disrouter.artifacts import DatasetSource, RunConfig
 from disrouter_training.errors import DatasetError
-from disrouter_training.questions import BadRow, Question, Source, read_source
+from disrouter_training.sources import BadRow, Question, Source, read_source
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,12 @@ class QuestionSplit:
             "droppedAsEvaluation": self.leaked,
             "badRows": sum(len(source.bad) for source in self.sources),
             "sources": [
-                {"name": source.name, "questions": len(source.questions), "fingerprint": source.fingerprint}
+                {
+                    "name": source.name,
+                    "questions": len(source.questions),
+                    "leftOut": source.left_out,
+                    "fingerprint": source.fingerprint,
+                }
                 for source in self.sources
             ],
         }

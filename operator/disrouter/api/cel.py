@@ -136,4 +136,5 @@ POD_RULES: tuple[Rule, ...] = (
 )
 DATASET_RULES: tuple[Rule, ...] = (
     {"rule": "has(self.id) != has(self.file)", "message": "give exactly one of id and file"},
+    {"rule": "!has(self.format) || has(self.file)", "message": "format is for a file; a Hub dataset has its own"},
 )

@@ -28,7 +28,7 @@ _WORDS = {
     RUN: "write the ten hex digits of a run, or base",
     MODEL_URI: "write hf://org/name, pvc://claim/path, s3://bucket/path or oci://image, without '..'",
     ADAPTER_URI: "write pvc://claim/path, without '..'",
-    FILE_URI: "write pvc://claim/path.jsonl, without '..'",
+    FILE_URI: "write pvc://claim/path.jsonl, s3://bucket/path.jsonl or hf://datasets/org/name/path.jsonl, without '..'",
     HUB_DATASET: "write a dataset of the Hub as org/name",
     PROVIDER_URL: "write https://host/v1; a key belongs into apiKeySecretRef",
     QUANTITY: "write a quantity such as 2, 500m or 8Gi",

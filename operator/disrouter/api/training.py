@@ -35,12 +35,15 @@ class Gate(Model):
 
 
 class Dataset(DatasetSource):
-    """Where questions come from. Exactly one of `id` (a Hub dataset) and `file` (JSONL on a claim)."""
+    """Where questions come from. Exactly one of `id` (a Hub dataset) and `file` (JSONL or Parquet)."""
 
     id: str | None = Field(default=None, pattern=HUB_DATASET, max_length=256)
-    """Hub id, for example `openai/gsm8k`; needs the columns `question` and `answer`."""
+    """Hub id: one of the paper's datasets, for example `openai/gsm8k`, or any with columns `question` and `answer`."""
     file: str | None = Field(default=None, pattern=FILE_URI, max_length=512)
-    """`pvc://claim/path`: JSONL with `question`, `answer` and optionally `instruction`, `grader`, `family`, `id`."""
+    """`pvc://claim/path`, `s3://bucket/path` or `hf://datasets/org/name/path`: rows with `question`, `answer` and
+    optionally `instruction`, `grader`, `family`, `id`."""
+    format: str | None = Field(default=None, pattern=HUB_DATASET, max_length=256)
+    """Hub id of the dataset whose columns the file has, for example `openai/gsm8k` for a copy of it."""
 
 
 class Evaluate(EvaluateConfig):
