@@ -14,15 +14,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from disrouter import __version__, names
-from support import clusters, helm, installed
+from support import helm, installed
 from support.controlplane import ControlPlane, assets, control_plane, kserve_crd
 from support.places import Place
 
 pytestmark = pytest.mark.controlplane
 
 NAMESPACE = "disrouter"
+EXAMPLE = Path(helm.__file__).parent / "charts/qwen-0.1.0.yaml"
 # This API server is Kubernetes 1.20; PodDisruptionBudget is policy/v1 only since 1.21.
 VALUES = {"podDisruptionBudget": {"enabled": False}}
 # It does not know `x-kubernetes-validations` either (1.25 does), and refuses to apply it; sent
@@ -70,8 +72,10 @@ def agents(place: Place) -> dict[str, tuple[str, int]]:
 
 
 def observed(place: Place, **spec: Any) -> None:
-    """An edit that touches no agent, and the wait until the operator has seen it."""
-    place.apply(clusters.example(**spec))
+    """The previous version's example, with an edit that touches no agent; waits until the operator has seen it."""
+    manifest = yaml.safe_load(EXAMPLE.read_text())
+    manifest["spec"] |= spec
+    place.apply(manifest)
 
 
 def leads(plane: ControlPlane, lease: str, identity: str) -> bool:
@@ -79,13 +83,16 @@ def leads(plane: ControlPlane, lease: str, identity: str) -> bool:
     return done.returncode == 0 and json.loads(done.stdout)["spec"]["holderIdentity"] == identity
 
 
-def test_the_previous_version_installs_and_serves(
+def test_a_cascade_of_the_previous_version_serves_under_the_newer_resource(
     bare: ControlPlane, releases: helm.Releases, life: Place, logs: Path
 ) -> None:
+    """The order of docs/upgrade.md: resources first, so for a while the previous operator meets the newer ones."""
     releases("install", "disrouter-crds", str(helm.PREVIOUS[helm.CRDS]), "--create-namespace", *OLD_SERVER)
     releases("install", "disrouter", str(helm.PREVIOUS[helm.OPERATOR]))
+    bare.apply(yaml.safe_load(EXAMPLE.read_text()), namespace=life.namespace)
+    releases("upgrade", "disrouter-crds", str(helm.CRDS), *OLD_SERVER)
     with installed.running(bare, "disrouter", NAMESPACE, "previous", logs):
-        life.apply(clusters.example())
+        observed(life)
         life.serve("small", "medium")
         life.pods_ready(f"{names.LABEL_AGENT}=large")
         life.until(lambda: life.condition("Ready")["status"] == "True", "Ready")
@@ -95,7 +102,6 @@ def test_an_upgrade_touches_no_agent_of_a_live_cascade(
     bare: ControlPlane, releases: helm.Releases, life: Place, logs: Path
 ) -> None:
     before, run = agents(life), life.cascade()["status"]["agents"][0]["run"]
-    releases("upgrade", "disrouter-crds", str(helm.CRDS), *OLD_SERVER)
     releases("upgrade", "disrouter", str(helm.OPERATOR), values=VALUES)
     with installed.running(bare, "disrouter", NAMESPACE, "upgraded", logs):
         bare.wait("the new operator to lead", lambda: leads(bare, "disrouter", "upgraded"), PATIENCE)
@@ -109,17 +115,16 @@ def test_an_upgrade_touches_no_agent_of_a_live_cascade(
 
 def test_helm_test_passes_when_its_pod_does(bare: ControlPlane, releases: helm.Releases) -> None:
     command = [helm.binary(), "test", "disrouter", "--namespace", NAMESPACE, "--kubeconfig", str(bare.kubeconfig)]
-    testing = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    try:
-        selector = "app.kubernetes.io/component=test"
-        bare.wait("its pod", lambda: bool(bare.get("pods", NAMESPACE, f"--selector={selector}")["items"]), PATIENCE)
-        (pod,) = bare.get("pods", NAMESPACE, f"--selector={selector}")["items"]
-        done = ("-n", NAMESPACE, "--subresource=status", "--type=merge", "-p", '{"status": {"phase": "Succeeded"}}')
-        bare.kubectl("patch", "pod", pod["metadata"]["name"], *done)
-        said, _ = testing.communicate(timeout=PATIENCE)
-    finally:
-        testing.kill()
-        testing.wait()
+    selector = "app.kubernetes.io/component=test"
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as testing:
+        try:
+            bare.wait("its pod", lambda: bool(bare.get("pods", NAMESPACE, f"--selector={selector}")["items"]), PATIENCE)
+            (pod,) = bare.get("pods", NAMESPACE, f"--selector={selector}")["items"]
+            done = ("-n", NAMESPACE, "--subresource=status", "--type=merge", "-p", '{"status": {"phase": "Succeeded"}}')
+            bare.kubectl("patch", "pod", pod["metadata"]["name"], *done)
+            said, _ = testing.communicate(timeout=PATIENCE)
+        finally:
+            testing.kill()
     assert testing.returncode == 0, said
     assert "Succeeded" in said
     assert not bare.get("pods", NAMESPACE, f"--selector={selector}")["items"], "the pod of a passed test is removed"
@@ -130,7 +135,6 @@ def test_a_rollback_touches_no_agent_either(
 ) -> None:
     before = agents(life)
     releases("rollback", "disrouter", "1")
-    releases("rollback", "disrouter-crds", "1")
     with installed.running(bare, "disrouter", NAMESPACE, "rolled-back", logs):
         bare.wait("the old operator to lead", lambda: leads(bare, "disrouter", "rolled-back"), PATIENCE)
         observed(life, scenario="balance")
@@ -147,6 +151,7 @@ def test_uninstalling_leaves_cascades_serving_and_nothing_of_its_own(
 ) -> None:
     releases("upgrade", "disrouter", str(helm.OPERATOR), values=VALUES)
     before = agents(life)
+    releases("rollback", "disrouter-crds", "1")
     releases("uninstall", "disrouter")
     releases("uninstall", "disrouter-crds")
     kinds = "deployments,services,serviceaccounts,roles,rolebindings,networkpolicies,configmaps,leases,pods"
