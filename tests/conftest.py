@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 import yaml
 
@@ -24,6 +25,11 @@ _NEEDS = {
     ),
 }
 """Variable that each marker needs, and how to get what it names."""
+
+# No deadline: a busy machine is no bug. In CI the same examples each time: what it finds new is for a person's machine.
+hypothesis.settings.register_profile("person", deadline=None)
+hypothesis.settings.register_profile("ci", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "person")
 
 Golden = Callable[[str, Any], None]
 

@@ -17,6 +17,10 @@ from disrouter.calibration import MAX_POINTS, Calibration, CalibrationPoint
 from disrouter.scenario import Scenario
 
 
+DECIMALS = 6
+"""Of a chance: finer ones mean nothing, and differences near zero overflow the regression's arithmetic."""
+
+
 @dataclass(frozen=True)
 class _Step:
     """Questions that the regression gives the same competence."""
@@ -40,8 +44,9 @@ def calibrate(chances: Sequence[float], right: Sequence[bool], token: str, scena
     """
     if not chances or len(chances) != len(right):
         raise ValueError(f"{len(chances)} chances for {len(right)} answers")
-    fitted = IsotonicRegression(increasing=False, y_min=0.0, y_max=1.0).fit_transform(chances, np.asarray(right, float))
-    steps = _fewer(_steps(np.asarray(chances), fitted))
+    told = np.round(np.asarray(chances, float), DECIMALS)
+    fitted = IsotonicRegression(increasing=False, y_min=0.0, y_max=1.0).fit_transform(told, np.asarray(right, float))
+    steps = _fewer(_steps(told, fitted))
     points = (CalibrationPoint(refusal=_round(s.refusal), competence=_round(s.competence)) for s in steps)
     return Calibration(token=token, scenario=scenario, points=tuple(_distinct(points)))
 
