@@ -16,7 +16,6 @@ from sklearn.isotonic import IsotonicRegression
 from disrouter.calibration import MAX_POINTS, Calibration, CalibrationPoint
 from disrouter.scenario import Scenario
 
-
 DECIMALS = 6
 """Of a chance: finer ones mean nothing, and differences near zero overflow the regression's arithmetic."""
 
