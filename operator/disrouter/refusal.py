@@ -19,6 +19,8 @@ _APOSTROPHES = str.maketrans(dict.fromkeys("\u2019\u2018\u02bc\u00b4`\uff07", "'
 _OPENING = "\"'*_\u201c\u201d\u2018\u00ab("
 _CLOSING = ".!\u2026\"'*_\u201c\u201d\u2019\u00bb)"
 _THINK_OPEN, _THINK_CLOSE = "<think>", "</think>"
+_FIRST = ("", "i", "I", "<")
+"""How a refusal, or a reasoning block before it, begins; nothing where the lead is long."""
 MAX_LEAD = 64
 """Characters of leading white space and quotes that are held back before the reply counts as an answer."""
 
@@ -92,6 +94,8 @@ class RefusalMatcher:
 
 def is_refusal(text: str, *, truncated: bool = False) -> bool:
     """Whether a whole reply refuses; `truncated` as in `RefusalMatcher.finish`."""
+    if _core(text[: MAX_LEAD + 1])[:1] not in _FIRST:
+        return False
     matcher = RefusalMatcher()
     matcher.feed(text)
     return matcher.finish(truncated=truncated) is Decision.REFUSE

@@ -6,6 +6,7 @@ Exit codes: 0 stopped on request, 1 the port cannot be bound, 2 the environment 
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import sys
 
@@ -23,6 +24,7 @@ def main() -> int:
         print(f"disrouter-sidecar: {error}", file=sys.stderr)
         return 2
     logs.configure(config.log_level)
+    _spare_the_collector()
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(serve(config))
@@ -30,6 +32,12 @@ def main() -> int:
         print(f"disrouter-sidecar: cannot serve on {config.host}:{config.port}: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+def _spare_the_collector() -> None:
+    """What is loaded stays, and a request leaves no cycles: looking for them more seldom saves a few percent."""
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
 
 
 def _loop_factory() -> type[asyncio.AbstractEventLoop] | None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
 from disrouter.scenario import Scenario
 from disrouter_sidecar.errors import Reason
 from disrouter_sidecar.lasting import Lasting
 from disrouter_sidecar.table import RouteHolder
+from disrouter_sidecar.tally import Buckets, Counter, Histogram
 
 PINNED = "pinned"
 """Value of the label `scenario` for a request that named its agent."""
@@ -65,7 +66,7 @@ class Metrics:
         rejected = self._gauge("route_table_rejected", "1 while the table's file cannot be used.")
         rejected.set_function(lambda: float(holder.problem is not None))
 
-    def _histogram(self, name: str, text: str, buckets: Sequence[float]) -> Histogram:
+    def _histogram(self, name: str, text: str, buckets: Sequence[float]) -> Buckets:
         whole = Histogram(f"disrouter_{name}", text, _OWN, buckets=buckets, registry=self.registry)
         return whole.labels(*self._own)
 

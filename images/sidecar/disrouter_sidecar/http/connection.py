@@ -89,6 +89,8 @@ class ClientConnection(asyncio.Protocol):
     def __init__(self, site: Site, loop: asyncio.AbstractEventLoop) -> None:
         self.gone = False
         self.full = False
+        self._closes = False
+        """The answer that is under way is the last."""
         self._site = site
         self._loop = loop
         self._reader = RequestReader(site.limits, self)
@@ -264,7 +266,7 @@ class ClientConnection(asyncio.Protocol):
             return
         if not exchange.complete:
             self.abort()
-        elif not self._lasts(exchange.head):
+        elif self._closes:
             self._refuse_more()
         else:
             self._next()
@@ -337,10 +339,8 @@ class ClientConnection(asyncio.Protocol):
     def lines(self, head: Head) -> str:
         """Date, and whether the connection lasts."""
         date = self._site.date(self._loop.time())
-        return date if self._lasts(head) else f"{date}connection: close\r\n"
-
-    def _lasts(self, head: Head) -> bool:
-        return head.keep_alive and not self._site.closing()
+        self._closes = not head.keep_alive or self._site.closing()
+        return f"{date}connection: close\r\n" if self._closes else date
 
 
 async def _rejected(exchange: Exchange, error: Rejected | InvalidRequest) -> None:

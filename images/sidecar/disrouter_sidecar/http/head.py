@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 from urllib.parse import unquote
 
 import httptools
@@ -18,8 +18,7 @@ _ONCE = ("authorization", "content-length", "content-type", "expect", "host", "t
 """Headers whose repetition means that somebody disagrees with somebody about the request."""
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(NamedTuple):
     """Method, path and headers of a request whose body may still be on its way."""
 
     method: str
