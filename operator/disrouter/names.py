@@ -31,6 +31,7 @@ HEADER_DEADLINE = "x-disrouter-deadline"
 HEADER_REQUEST_ID = "x-request-id"
 
 ENTRY_PORT = 80
+TLS_PORT = 443
 SIDECAR_PORT = 8080
 ENGINE_PORT = 8081
 

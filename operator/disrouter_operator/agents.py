@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from disrouter import names
-from disrouter.api import Agent, AgentStatus, DeploymentMode, Phase, SelfAwareness, Untrained
+from disrouter.api import Agent, AgentStatus, Phase, SelfAwareness, Untrained
 from disrouter.artifacts import RunConfig, Stage
 from disrouter.routes import Awareness
-from disrouter_operator import inference, keeping, progress, serving, training
+from disrouter_operator import endpoint, inference, keeping, progress, serving, training
 from disrouter_operator.cascade import Cascade
 from disrouter_operator.containers import ENGINE, MODELS_MOUNT
 from disrouter_operator.observe import Observed
@@ -23,6 +22,9 @@ _SETTLED = (Phase.READY, Phase.PENDING, Phase.SERVING_FAILED)
 """Phases of an agent whose weights were rolled out before."""
 
 
+_COLD = ("ScaledToZero", "it has no pods; agents before it pass over it until it is up")
+
+
 @dataclass(frozen=True)
 class AgentPlan:
     """Decisions on one agent. `stop` is None while it is held out of the route table."""
@@ -34,6 +36,8 @@ class AgentPlan:
     run: str | None = None
     """The run whose Jobs may exist."""
     repeat: Object | None = None
+    cold: bool = False
+    """Scaled to zero: in the route table, and passed over until it is up."""
 
     @property
     def trained(self) -> bool:
@@ -57,21 +61,20 @@ def _external(
     cascade: Cascade, agent: Agent, awareness: SelfAwareness, observed: Observed, settings: Settings
 ) -> AgentPlan:
     live = observed.find(DEPLOYMENTS, cascade.agent_object(agent.name))
-    deployment = keeping.workload(lambda image: inference.external(cascade, agent, image), live, settings)
+    deployment = keeping.workload(lambda image: inference.external(cascade, agent, image, live), live, settings)
     workload = (deployment, inference.external_service(cascade, agent))
-    state = serving.of_external(observed, deployment)
-    url = settings.service_url(cascade.agent_object(agent.name), cascade.namespace)
-    stop = Stop(url, awareness.mode)
-    return AgentPlan(_serving_status(agent, state, stop), stop, workload)
+    state = serving.of_external(observed, deployment, agent)
+    stop = Stop(endpoint.of_agent(cascade, agent, None, settings), awareness.mode)
+    return AgentPlan(_serving_status(agent, state, stop), stop, workload, cold=state.cold)
 
 
 def _untrained(
     cascade: Cascade, agent: Agent, awareness: SelfAwareness, observed: Observed, settings: Settings
 ) -> AgentPlan:
     workload = _inference_service(cascade, agent, None, observed, settings)
-    state = serving.of_inference_service(observed, workload, cascade)
-    stop = Stop(_url(cascade, agent, state, settings), awareness.mode)
-    return AgentPlan(_serving_status(agent, state, stop), stop, (workload,))
+    state = serving.of_inference_service(observed, workload, cascade, agent)
+    stop = Stop(endpoint.of_agent(cascade, agent, state.url, settings), awareness.mode)
+    return AgentPlan(_serving_status(agent, state, stop), stop, (workload,), cold=state.cold)
 
 
 def _trained(
@@ -88,13 +91,18 @@ def _trained(
         status = _training_status(agent, config, state_of_run, before, None)
         return AgentPlan(status, None, (), jobs, config.run, state_of_run.repeat)
     workload = _inference_service(cascade, agent, served, observed, settings)
-    state = serving.of_inference_service(observed, workload, cascade)
-    stop = Stop(_url(cascade, agent, state, settings), _decides(served, state, before))
+    state = serving.of_inference_service(observed, workload, cascade, agent)
     status = _training_status(agent, config, state_of_run, before, served)
+    evaluated = status.evaluation if status.evaluation is not None and status.evaluation.run == served else None
+    stop = Stop(
+        endpoint.of_agent(cascade, agent, state.url, settings),
+        _decides(served, state, before),
+        evaluated.calibration if evaluated is not None else None,
+    )
     if served == config.run:
         status = status.model_copy(update=_rollout(config, state, before))
     status = _with_serving(status, state, stop)
-    return AgentPlan(status, stop, (workload,), jobs, config.run, state_of_run.repeat)
+    return AgentPlan(status, stop, (workload,), jobs, config.run, state_of_run.repeat, state.cold)
 
 
 def _inference_service(
@@ -113,13 +121,6 @@ def _jobs(cascade: Cascade, config: RunConfig, stage: Stage | None, served: str 
     if stage is None:
         return ()
     return training.run_config_map(cascade, config), training.job(cascade, config, stage, served)
-
-
-def _url(cascade: Cascade, agent: Agent, state: Serving, settings: Settings) -> str:
-    """KServe's own word where it has spoken, else the name that it will give."""
-    name = cascade.agent_object(agent.name)
-    standard = cascade.spec.deployment_mode is DeploymentMode.STANDARD
-    return state.url or settings.service_url(names.predictor(name) if standard else name, cascade.namespace)
 
 
 def _decides(served: str | None, state: Serving, before: AgentStatus | None) -> Awareness:
@@ -148,7 +149,7 @@ def _mounted_run(cascade: Cascade, agent: Agent, observed: Observed) -> str | No
 
 def _serving_status(agent: Agent, state: Serving, stop: Stop) -> AgentStatus:
     phase = Phase.READY if state.ready and state.replaced else Phase.PENDING
-    reason, message = _pending(state) if phase is Phase.PENDING else (None, None)
+    reason, message = _pending(state) if phase is Phase.PENDING else _COLD if state.cold else (None, None)
     return _with_serving(AgentStatus(name=agent.name, phase=phase, reason=reason, message=message), state, stop)
 
 

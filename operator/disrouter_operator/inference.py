@@ -12,60 +12,59 @@ import json
 
 from disrouter import names
 from disrouter.api import Agent, DeploymentMode, Rollout
-from disrouter_operator import containers, pods
+from disrouter.errors import InvalidCascade, Violation
+from disrouter_operator import containers, engine, pods, scaling, sidecar
 from disrouter_operator.cascade import COMPONENT_AGENT, Cascade
-from disrouter_operator.pods import Pod
+from disrouter_operator.pods import Options, Pod
 from disrouter_operator.resources import DEPLOYMENTS, INFERENCE_SERVICES, SERVICES, Object
 
 REVISION = f"{names.GROUP}/revision"
 """Pod annotation: hash of the pod's content; tells a finished rollout from old pods that are still ready."""
 DEPLOYMENT_MODE = "serving.kserve.io/deploymentMode"
-AUTOSCALER = "serving.kserve.io/autoscalerClass"
 
 
 def inference_service(cascade: Cascade, agent: Agent, run: str | None, sidecar_image: str) -> Object:
     """The InferenceService of an agent that serves its base model, or the weights of `run`."""
-    knative = cascade.spec.deployment_mode is DeploymentMode.KNATIVE
-    labels = cascade.labels(COMPONENT_AGENT, agent.name)
-    manifest = cascade.child(INFERENCE_SERVICES, cascade.agent_object(agent.name), labels)
-    manifest["metadata"]["annotations"] = _annotations(cascade, agent)
-    volumes = [containers.routes_volume(cascade)]
-    model = containers.model_volume(cascade, agent, run)
-    if model is not None:
-        volumes.append(model)
+    mode = cascade.spec.deployment_mode
+    standard = mode is DeploymentMode.STANDARD
     pod: Object = {
         "containers": [
-            containers.engine(cascade, agent, run, knative=knative),
-            containers.sidecar(cascade, agent, sidecar_image, containers.local_engine_env(agent)),
+            engine.container(cascade, agent, run, knative=not standard),
+            sidecar.container(cascade, agent, sidecar_image),
         ],
-        "volumes": volumes,
+        "volumes": [*sidecar.volumes(cascade), *engine.volumes(cascade, agent, run)],
+        "automountServiceAccountToken": False,
     }
-    scale: Object = {"minReplicas": agent.replicas.min, "maxReplicas": agent.replicas.max}
-    if not knative:  # KServe's webhook refuses deploymentStrategy there, Knative's a grace period (fieldmask.go)
+    scale = scaling.fields(agent, mode)
+    if standard:  # KServe's webhook refuses deploymentStrategy elsewhere, Knative's a grace period (fieldmask.go)
         pod["terminationGracePeriodSeconds"] = containers.GRACE_SECONDS
         scale["deploymentStrategy"] = _strategy(cascade)
-    placed = pods.of_agent(cascade.spec, agent).place(pod)
-    extra = {"labels": placed.labels} if placed.labels else {}
-    annotations = {**placed.annotations, REVISION: _digest(placed)}
-    manifest["spec"] = {"predictor": {**extra, "annotations": annotations, **scale, **placed.spec}}
+    placed = _placed(cascade, agent, pod)
+    labels = {"labels": placed.labels} if placed.labels else {}
+    annotations = {**placed.annotations, **scaling.pod_annotations(agent, mode), REVISION: _digest(placed)}
+    manifest = cascade.child(
+        INFERENCE_SERVICES, cascade.agent_object(agent.name), cascade.labels(COMPONENT_AGENT, agent.name)
+    )
+    manifest["metadata"]["annotations"] = {DEPLOYMENT_MODE: str(mode), **scaling.service_annotations(agent, mode)}
+    manifest["spec"] = {"predictor": {**labels, "annotations": annotations, **scale, **placed.spec}}
     return manifest
 
 
-def external(cascade: Cascade, agent: Agent, sidecar_image: str) -> Object:
-    """The Deployment of the sidecar alone, in front of a provider."""
+def external(cascade: Cascade, agent: Agent, sidecar_image: str, live: Object | None = None) -> Object:
+    """The Deployment of the sidecar alone, in front of a provider; `live` is what there is of it."""
     labels = cascade.labels(COMPONENT_AGENT, agent.name)
     pod: Object = {
-        "containers": [containers.sidecar(cascade, agent, sidecar_image, _provider_env(agent))],
-        "volumes": [containers.routes_volume(cascade)],
+        "containers": [sidecar.container(cascade, agent, sidecar_image)],
+        "volumes": sidecar.volumes(cascade),
         "terminationGracePeriodSeconds": containers.GRACE_SECONDS,
         "automountServiceAccountToken": False,
     }
     deployment = cascade.child(DEPLOYMENTS, cascade.agent_object(agent.name), labels)
-    placed = pods.of_agent(cascade.spec, agent).place(pod)
+    placed = _placed(cascade, agent, pod)
     deployment["metadata"]["annotations"] = {REVISION: _digest(placed)}
     metadata = {**placed.metadata, "labels": {**placed.labels, **labels}}
     deployment["spec"] = {
-        "replicas": agent.replicas.min,
+        **scaling.replicas(agent, live),
         "selector": {"matchLabels": labels},
         "template": {"metadata": metadata, "spec": placed.spec},
     }
@@ -76,14 +75,15 @@ def external_service(cascade: Cascade, agent: Agent) -> Object:
     """The address of an external agent's sidecar; KServe makes the others'."""
     labels = cascade.labels(COMPONENT_AGENT, agent.name)
     service = cascade.child(SERVICES, cascade.agent_object(agent.name), labels)
-    service["spec"] = service_spec(labels)
+    service["spec"] = service_spec(cascade, labels)
     return service
 
 
-def service_spec(selector: dict[str, str]) -> Object:
-    """Port 80 of a Service in front of the sidecars that `selector` finds."""
-    port = {"name": "http", "port": names.ENTRY_PORT, "targetPort": names.SIDECAR_PORT, "protocol": "TCP"}
-    return {"type": "ClusterIP", "selector": selector, "ports": [port]}
+def service_spec(cascade: Cascade, selector: dict[str, str]) -> Object:
+    """Port 80, or 443 where sidecars speak TLS, of a Service in front of the sidecars that `selector` finds."""
+    name, port = ("http", names.ENTRY_PORT) if cascade.spec.tls is None else ("https", names.TLS_PORT)
+    ports = [{"name": name, "port": port, "targetPort": names.SIDECAR_PORT, "protocol": "TCP"}]
+    return {"type": "ClusterIP", "selector": selector, "ports": ports}
 
 
 def pod_spec(workload: Object) -> Object:
@@ -98,32 +98,27 @@ def revision(workload: Object) -> str:
     return str((described.get("annotations") or {}).get(REVISION, ""))
 
 
-def _annotations(cascade: Cascade, agent: Agent) -> dict[str, str]:
-    mode = {DEPLOYMENT_MODE: str(cascade.spec.deployment_mode)}
-    if cascade.spec.deployment_mode is DeploymentMode.KNATIVE:
-        return mode
-    fixed = agent.replicas.min == agent.replicas.max
-    return mode | {AUTOSCALER: "none" if fixed else "hpa"}
+def _placed(cascade: Cascade, agent: Agent, pod: Object) -> Pod:
+    """The pod as the manifest's options want it. Raises InvalidCascade."""
+    options = pods.of_agent(cascade.spec, agent)
+    placed = options.place(pod)
+    if cascade.spec.deployment_mode is DeploymentMode.KNATIVE and agent.external is None:
+        _one_port(placed, options)
+    return placed
+
+
+def _one_port(pod: Pod, options: Options) -> None:
+    """Knative serves exactly one port of a pod. Raises InvalidCascade."""
+    further = [container["name"] for container in pod.spec["containers"][2:] if container.get("ports")]
+    if further:
+        place = f"{options.given['template']}.template.containers[{further[0]}].ports"
+        raise InvalidCascade([Violation(place, "Knative allows one port in a pod, the sidecar's; remove it")])
 
 
 def _strategy(cascade: Cascade) -> Object:
     if cascade.spec.rollout is Rollout.SURGE:
         return {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}
     return {"type": "Recreate"}
-
-
-def _provider_env(agent: Agent) -> list[Object]:
-    provider = agent.external
-    assert provider is not None, "only an external agent has a provider"
-    env: list[Object] = [
-        {"name": "DISROUTER_ENGINE_URL", "value": provider.url.rstrip("/").removesuffix("/v1")},
-        {"name": "DISROUTER_ENGINE_MODEL", "value": provider.model},
-        {"name": "DISROUTER_EXTERNAL", "value": "true"},
-    ]
-    if provider.api_key_secret_ref is not None:
-        reference = {"name": provider.api_key_secret_ref.name, "key": provider.api_key_secret_ref.key}
-        env.append({"name": "DISROUTER_ENGINE_KEY", "valueFrom": {"secretKeyRef": reference}})
-    return env
 
 
 def _digest(pod: Pod) -> str:

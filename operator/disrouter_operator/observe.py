@@ -15,17 +15,22 @@ from disrouter_operator.resources import (
     DEPLOYMENTS,
     INFERENCE_SERVICES,
     JOBS,
+    NETWORK_POLICIES,
+    POD_DISRUPTION_BUDGETS,
     PODS,
     SERVICES,
     Object,
     Resource,
 )
 
-CHILDREN = (INFERENCE_SERVICES, DEPLOYMENTS, SERVICES, CONFIG_MAPS, JOBS, PODS)
+CHILDREN = (
+    *(INFERENCE_SERVICES, DEPLOYMENTS, SERVICES, CONFIG_MAPS, JOBS, PODS),
+    *(NETWORK_POLICIES, POD_DISRUPTION_BUDGETS),
+)
 """Kinds that carry our labels: our children, and what KServe and the Job controller make of them."""
 
-OPTIONAL = frozenset({INFERENCE_SERVICES})
-"""Kinds that come with a CRD and may be installed after the operator."""
+OPTIONAL = frozenset({INFERENCE_SERVICES, POD_DISRUPTION_BUDGETS})
+"""Kinds that a cluster may lack: KServe may be installed later, policy/v1 came with Kubernetes 1.21."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +39,8 @@ class Observed:
 
     parent: Object
     children: Mapping[Resource, Mapping[str, Object]]
+    absent: frozenset[Resource] = frozenset()
+    """Kinds that the API server does not know."""
 
     def find(self, resource: Resource, name: str) -> Object | None:
         """A child by name, None if there is none."""
@@ -65,16 +72,18 @@ async def observe(kube: Kube, namespace: str, name: str) -> Observed | None:
     labels = {names.LABEL_CASCADE: name}
     lists = await asyncio.gather(*(_list(kube, resource, namespace, labels) for resource in CHILDREN))
     children = {
-        resource: {obj["metadata"]["name"]: obj for obj in found}
+        resource: {obj["metadata"]["name"]: obj for obj in found or ()}
         for resource, found in zip(CHILDREN, lists, strict=True)
     }
-    return Observed(parent, children)
+    absent = frozenset(resource for resource, found in zip(CHILDREN, lists, strict=True) if found is None)
+    return Observed(parent, children, absent)
 
 
-async def _list(kube: Kube, resource: Resource, namespace: str, labels: Mapping[str, str]) -> list[Object]:
+async def _list(kube: Kube, resource: Resource, namespace: str, labels: Mapping[str, str]) -> list[Object] | None:
+    """None if the API server does not know the kind."""
     try:
         return await kube.list(resource, namespace, labels)
     except KubeError as error:
         if error.status == 404 and resource in OPTIONAL:
-            return []  # not installed; applying the first one says so in the status
+            return None
         raise

@@ -13,8 +13,9 @@ from datetime import datetime, timedelta
 from disrouter import names
 from disrouter.api import AgentStatus, CascadeStatus
 from disrouter.errors import InvalidCascade
+from disrouter.routes import RouteTable
 from disrouter_operator import agents as agent_plans
-from disrouter_operator import drift, endpoint, events, routing, status
+from disrouter_operator import disruption, drift, endpoint, events, network, routing, status
 from disrouter_operator.agents import AgentPlan
 from disrouter_operator.cascade import COMPONENT_AGENT, COMPONENT_TRAINING, Cascade
 from disrouter_operator.observe import Observed, label
@@ -23,6 +24,8 @@ from disrouter_operator.resources import (
     DEPLOYMENTS,
     INFERENCE_SERVICES,
     JOBS,
+    NETWORK_POLICIES,
+    POD_DISRUPTION_BUDGETS,
     SERVICES,
     Object,
     Resource,
@@ -87,33 +90,37 @@ def _plan(cascade: Cascade, observed: Observed, before: CascadeStatus, settings:
         agent_plans.plan_agent(cascade, index, observed, known.get(agent.name), settings)
         for index, agent in cascade.indexed()
     ]
-    entry = _entry(plans)
-    desired = _desired(cascade, plans, entry)
+    stops = {plan.status.name: plan.stop for plan in plans if plan.stop is not None}
+    answering = {plan.status.name for plan in plans if plan.status.ready and not plan.cold}
+    table = routing.table(cascade, stops, routing.entry(cascade, stops, answering))
+    desired, unknown = _known(_desired(cascade, plans, table), observed)
     drain = _drain(cascade, observed, plans, known, now)
     terminating = any(_terminating(obj, observed) for obj in desired)
-    after = status.of_facts(_facts(cascade, plans, entry, drain, settings), before, now)
+    after = status.of_facts(_facts(cascade, plans, table.entry, drain, settings, unknown=unknown), before, now)
     waits = [wait for wait in (drain.next_due, TERMINATING_RETRY_SECONDS if terminating else None) if wait is not None]
     return Plan(
         applies=tuple(Write(obj, _repair(obj, observed)) for obj in desired if not _as_wanted(obj, observed)),
-        deletes=(*drain.due, *_superseded(observed, plans)),
+        deletes=(*drain.due, *_superseded(observed, plans), *_obsolete(observed, desired, drain)),
         status=after,
         requeue_after=min(waits, default=None),
     )
 
 
-def _entry(plans: Sequence[AgentPlan]) -> str:
-    """Where queries enter: the first routed agent that serves; the first one if none does yet."""
-    routed = [plan.status for plan in plans if plan.stop is not None]
-    return next((agent.name for agent in routed if agent.ready), routed[0].name)
-
-
-def _desired(cascade: Cascade, plans: Sequence[AgentPlan], entry: str) -> list[Object]:
-    stops = {plan.status.name: plan.stop for plan in plans if plan.stop is not None}
+def _desired(cascade: Cascade, plans: Sequence[AgentPlan], table: RouteTable) -> list[Object]:
+    """Every child. Who may call whom is settled before queries enter elsewhere."""
     return [
-        routing.config_map(cascade, routing.table(cascade, stops, entry)),
+        routing.config_map(cascade, table),
         *(obj for plan in plans for obj in (*plan.workload, *plan.jobs)),
-        endpoint.service(cascade, entry),
+        *(each for _, agent in cascade.indexed() if (each := disruption.budget(cascade, agent)) is not None),
+        *network.policies(cascade, table),
+        endpoint.service(cascade, table.entry),
     ]
+
+
+def _known(desired: list[Object], observed: Observed) -> tuple[list[Object], frozenset[Resource]]:
+    """What the API server knows the kind of, and the kinds that it does not know and that can be done without."""
+    unknown = frozenset({POD_DISRUPTION_BUDGETS} & observed.absent & {resource_of(obj) for obj in desired})
+    return [obj for obj in desired if resource_of(obj) not in unknown], unknown
 
 
 def _as_wanted(desired: Object, observed: Observed) -> bool:
@@ -186,11 +193,29 @@ def _superseded(observed: Observed, plans: Sequence[AgentPlan]) -> Iterator[Dele
                 yield _deletion(resource, obj)
 
 
+def _obsolete(observed: Observed, desired: Sequence[Object], drain: _Drain) -> Iterator[Deletion]:
+    """Policies and budgets that are not asked for any more; an agent that drains is still called and keeps its own."""
+    wanted = {(resource_of(obj), obj["metadata"]["name"]) for obj in desired}
+    for resource in (NETWORK_POLICIES, POD_DISRUPTION_BUDGETS):
+        for obj in observed.owned(resource):
+            kept = (resource, obj["metadata"]["name"]) in wanted or label(obj, names.LABEL_AGENT) in drain.since
+            if not kept and not obj["metadata"].get("deletionTimestamp"):
+                yield _deletion(resource, obj)
+
+
 def _deletion(resource: Resource, obj: Object) -> Deletion:
     return Deletion(resource, obj["metadata"]["name"], obj["metadata"]["uid"])
 
 
-def _facts(cascade: Cascade, plans: Sequence[AgentPlan], entry: str, drain: _Drain, settings: Settings) -> status.Facts:
+def _facts(
+    cascade: Cascade,
+    plans: Sequence[AgentPlan],
+    entry: str,
+    drain: _Drain,
+    settings: Settings,
+    *,
+    unknown: frozenset[Resource],
+) -> status.Facts:
     staying = {plan.status.name for plan in plans}
     gone = [
         agent_plans.leaving(name, since, cascade.spec.drain_seconds)
@@ -206,4 +231,5 @@ def _facts(cascade: Cascade, plans: Sequence[AgentPlan], entry: str, drain: _Dra
         held=frozenset(plan.status.name for plan in plans if plan.stop is None),
         to_train=sum(plan.run is not None for plan in plans),
         trained=sum(plan.trained for plan in plans),
+        unknown=tuple(f"{each.kind} of {each.api_version}" for each in sorted(unknown)),
     )

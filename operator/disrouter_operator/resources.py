@@ -33,6 +33,8 @@ SERVICES = Resource("", "v1", "services", "Service")
 CONFIG_MAPS = Resource("", "v1", "configmaps", "ConfigMap")
 SECRETS = Resource("", "v1", "secrets", "Secret")
 EVENTS = Resource("", "v1", "events", "Event")
+NETWORK_POLICIES = Resource("networking.k8s.io", "v1", "networkpolicies", "NetworkPolicy")
+POD_DISRUPTION_BUDGETS = Resource("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget")
 LEASES = Resource("coordination.k8s.io", "v1", "leases", "Lease")
 
 KNOWN = (
@@ -45,6 +47,8 @@ KNOWN = (
     CONFIG_MAPS,
     SECRETS,
     EVENTS,
+    NETWORK_POLICIES,
+    POD_DISRUPTION_BUDGETS,
     LEASES,
 )
 _BY_TYPE = {(resource.api_version, resource.kind): resource for resource in KNOWN}

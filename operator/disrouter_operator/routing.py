@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from disrouter import names
-from disrouter.routes import ROUTES_FILE, AgentRoute, Awareness, RouteTable
+from disrouter.api import Agent
+from disrouter.calibration import Calibration
+from disrouter.routes import (
+    ROUTES_FILE,
+    AgentRoute,
+    Awareness,
+    DecisionMode,
+    ProbabilityRoute,
+    RouteTable,
+    SkipRoute,
+)
 from disrouter.scenario import Scenario
+from disrouter_operator import engine
 from disrouter_operator.cascade import COMPONENT_ROUTES, Cascade
 from disrouter_operator.resources import CONFIG_MAPS, Object
 
@@ -18,6 +29,8 @@ class Stop:
 
     url: str
     awareness: Awareness
+    calibration: Calibration | None = None
+    """Of the run that is served."""
 
 
 def table(cascade: Cascade, stops: Mapping[str, Stop], entry: str) -> RouteTable:
@@ -28,7 +41,9 @@ def table(cascade: Cascade, stops: Mapping[str, Stop], entry: str) -> RouteTable
             url=stops[agent.name].url,
             cost=agent.cost,
             awareness=stops[agent.name].awareness,
-            next=_next(cascade, index, stops),
+            next=_next(cascade, cascade.spec.successor(index), stops),
+            probability=_probability(cascade, agent, stops),
+            adapter=engine.adapter_route(agent),
         )
         for index, agent in cascade.indexed()
         if agent.name in stops
@@ -47,6 +62,18 @@ def table(cascade: Cascade, stops: Mapping[str, Stop], entry: str) -> RouteTable
     )
 
 
+def entry(cascade: Cascade, stops: Mapping[str, Stop], answering: Collection[str]) -> str:
+    """Where queries enter: the first agent on the route from `spec.entry` that answers; if none does, its first."""
+    spec = cascade.spec
+    place = {agent.name: index for index, agent in cascade.indexed()}
+    route = []
+    name: str | None = spec.agents[spec.first].name
+    while name is not None:
+        route += [name] if name in stops else []
+        name = spec.successor(place[name])
+    return next((name for name in route if name in answering), route[0])
+
+
 def config_map(cascade: Cascade, routes: RouteTable) -> Object:
     """The ConfigMap that every sidecar mounts."""
     name = names.routes_config_map(cascade.name)
@@ -55,10 +82,27 @@ def config_map(cascade: Cascade, routes: RouteTable) -> Object:
     return manifest
 
 
-def _next(cascade: Cascade, index: int, stops: Mapping[str, Stop]) -> str | None:
-    """The nearest successor that is in the table. Routes only lead forward, so this ends."""
-    place = {agent.name: position for position, agent in cascade.indexed()}
-    successor = cascade.spec.successor(index)
-    while successor is not None and successor not in stops:
-        successor = cascade.spec.successor(place[successor])
-    return successor
+def _next(cascade: Cascade, agent: str | None, stops: Mapping[str, Stop]) -> str | None:
+    """`agent`, or the nearest behind it that is in the table. Routes only lead forward, so this ends."""
+    place = {each.name: position for position, each in cascade.indexed()}
+    while agent is not None and agent not in stops:
+        agent = cascade.spec.successor(place[agent])
+    return agent
+
+
+def _probability(cascade: Cascade, agent: Agent, stops: Mapping[str, Stop]) -> ProbabilityRoute | None:
+    """How the decision is read from the refusal's chance; None where it is read in the text.
+
+    The calibration belongs to trained weights: until they are served, the agent is asked for its words.
+    """
+    stop, training = stops[agent.name], cascade.spec.training
+    chosen = agent.decision.mode is DecisionMode.PROBABILITY
+    if not chosen or stop.calibration is None or stop.awareness is not Awareness.TRAINED or training is None:
+        return None
+    skip = agent.decision.skip
+    to = _next(cascade, skip.to, stops) if skip is not None else None
+    return ProbabilityRoute(
+        calibration=stop.calibration,
+        gamma=training.rl.gamma,
+        skip=SkipRoute(to=to, below=skip.below) if skip is not None and to is not None else None,
+    )

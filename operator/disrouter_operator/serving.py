@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from disrouter import names
-from disrouter.api import DeploymentMode
+from disrouter.api import Agent, DeploymentMode
+from disrouter_operator import scaling
 from disrouter_operator.cascade import Cascade
 from disrouter_operator.inference import REVISION, revision
 from disrouter_operator.observe import Observed
@@ -42,6 +43,8 @@ class Serving:
     """Reason and message of a failure that waiting does not cure."""
     waiting: str | None = None
     """What a pod waits for, for people."""
+    cold: bool = False
+    """Scaled to zero, as it may be: nothing answers, and nothing is wrong."""
 
     @property
     def rolled_out(self) -> bool:
@@ -49,8 +52,8 @@ class Serving:
         return self.ready and self.replaced and self.available
 
 
-def of_inference_service(observed: Observed, desired: Object, cascade: Cascade) -> Serving:
-    """The state of the InferenceService `desired`."""
+def of_inference_service(observed: Observed, desired: Object, cascade: Cascade, agent: Agent) -> Serving:
+    """The state of the InferenceService `desired` of an agent."""
     name = desired["metadata"]["name"]
     live = observed.find(INFERENCE_SERVICES, name)
     if live is None:
@@ -58,30 +61,35 @@ def of_inference_service(observed: Observed, desired: Object, cascade: Cascade) 
     status = live.get("status") or {}
     knative = cascade.spec.deployment_mode is DeploymentMode.KNATIVE
     deployment = observed.find(DEPLOYMENTS, names.predictor(name))
-    replaced = _revision_serves(status) if knative else _replaced(deployment, revision(desired))
+    cold = scaling.may_be_zero(agent) and _at_zero(deployment)
+    replaced = _revision_serves(status) if knative else _replaced(deployment, revision(desired), cold=cold)
     return Serving(
         exists=True,
-        ready=_condition(status, "Ready").get("status") == "True",
+        # KServe calls an agent without pods unready now and then; that it has none is what the manifest allows.
+        ready=cold or _condition(status, "Ready").get("status") == "True",
         replaced=replaced,
-        available=knative or _available(deployment),
+        available=knative or cold or _available(deployment),
+        cold=cold,
         url=_base((status.get("address") or {}).get("url")),
         failure=_failure(status),
         waiting=waiting(_pods(observed, desired)),
     )
 
 
-def of_external(observed: Observed, deployment: Object) -> Serving:
+def of_external(observed: Observed, deployment: Object, agent: Agent) -> Serving:
     """The state of an external agent's Deployment."""
     live = observed.find(DEPLOYMENTS, deployment["metadata"]["name"])
     if live is None:
         return Serving()
     status = live.get("status") or {}
     current = status.get("observedGeneration", 0) >= live["metadata"].get("generation", 0)
+    cold = scaling.may_be_zero(agent) and _at_zero(live)
     return Serving(
         exists=True,
-        ready=(status.get("readyReplicas") or 0) > 0,
-        replaced=current and _all_updated(status),
-        available=_available(live),
+        ready=cold or (status.get("readyReplicas") or 0) > 0,
+        replaced=current and (cold or _all_updated(status)),
+        available=cold or _available(live),
+        cold=cold,
         waiting=waiting(_pods(observed, deployment)),
     )
 
@@ -107,13 +115,20 @@ def _pods(observed: Observed, workload: Object) -> list[Object]:
     return [pod for pod in observed.children[PODS].values() if wanted <= (pod["metadata"].get("labels") or {}).items()]
 
 
-def _replaced(deployment: Object | None, wanted: str) -> bool:
+def _at_zero(deployment: Object | None) -> bool:
+    """Whether somebody scaled it to nothing and its last pod is gone."""
+    if deployment is None or deployment["spec"].get("replicas") != 0:
+        return False
+    return not ((deployment.get("status") or {}).get("replicas") or 0)
+
+
+def _replaced(deployment: Object | None, wanted: str, *, cold: bool) -> bool:
     if deployment is None:
         return False
     template = deployment["spec"]["template"]["metadata"].get("annotations") or {}
     status = deployment.get("status") or {}
     seen = status.get("observedGeneration", 0) >= deployment["metadata"].get("generation", 0)
-    return bool(template.get(REVISION) == wanted and seen and _all_updated(status))
+    return bool(template.get(REVISION) == wanted and seen and (cold or _all_updated(status)))
 
 
 def _all_updated(status: Object) -> bool:

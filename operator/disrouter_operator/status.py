@@ -43,6 +43,8 @@ class Facts:
     """Agents that wait for their weights outside the route table."""
     to_train: int
     trained: int
+    unknown: tuple[str, ...] = ()
+    """Kinds that the manifest asks for and the API server does not have; it is done without them."""
 
 
 def read(parent: Object) -> CascadeStatus:
@@ -58,7 +60,7 @@ def of_facts(facts: Facts, before: CascadeStatus, now: datetime) -> CascadeStatu
     staying = [agent for agent in facts.agents if agent.phase is not Phase.DRAINING]
     ready = sum(agent.ready for agent in staying)
     verdicts = [_spec_valid(), _agents_ready(facts, staying), _endpoint_ready(facts, staying)]
-    verdicts = [_ready(verdicts), *verdicts, _training(facts, staying), _degraded(staying)]
+    verdicts = [_ready(verdicts), *verdicts, _training(facts, staying), _degraded(facts, staying)]
     return CascadeStatus(
         observed_generation=facts.generation,
         conditions=conditions(verdicts, before, facts.generation, now),
@@ -184,10 +186,13 @@ def _training(facts: Facts, agents: Sequence[AgentStatus]) -> Verdict:
     return ConditionType.TRAINING_COMPLETE, "False", "InProgress", _say(busy)
 
 
-def _degraded(agents: Sequence[AgentStatus]) -> Verdict:
+def _degraded(facts: Facts, agents: Sequence[AgentStatus]) -> Verdict:
     failed = [agent for agent in agents if agent.phase in FAILED_PHASES]
     if failed:
         return ConditionType.DEGRADED, "True", str(failed[0].phase), _say(failed)
+    if facts.unknown:
+        text = f"nothing failed; left out, as this API server does not know it: {', '.join(facts.unknown)}"
+        return ConditionType.DEGRADED, "False", "KindUnknown", text
     return ConditionType.DEGRADED, "False", "AsExpected", "nothing failed"
 
 

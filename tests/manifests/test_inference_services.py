@@ -14,7 +14,8 @@ import pytest
 from kubernetes.client import ApiClient
 
 from disrouter import names
-from disrouter_operator import inference
+from disrouter_operator import containers, inference
+from disrouter_operator.engine import hold
 from disrouter_operator.resources import Object
 from support.clusters import cascade, example
 from support.controlplane import kserve_crd
@@ -106,10 +107,10 @@ def test_an_engine_outlives_its_sidecars_drain_and_the_pod_outlives_both() -> No
     engine, sidecar = predictor["containers"]
     env = {item["name"]: item["value"] for item in sidecar["env"]}
     drained = float(env["DISROUTER_LINGER_SECONDS"]) + float(env["DISROUTER_DRAIN_SECONDS"])
-    program, seconds = engine["lifecycle"]["preStop"]["exec"]["command"]
-    assert program == "sleep"
+    command = engine["lifecycle"]["preStop"]["exec"]["command"]
+    assert command == hold(names.SIDECAR_PORT, containers.ENGINE_HOLD_SECONDS)
     assert float(env["DISROUTER_LINGER_SECONDS"]) >= 5
-    assert drained < float(seconds) < predictor["terminationGracePeriodSeconds"]
+    assert drained < containers.ENGINE_HOLD_SECONDS < predictor["terminationGracePeriodSeconds"]
     assert "lifecycle" not in sidecar
 
 

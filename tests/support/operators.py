@@ -26,6 +26,8 @@ RULES: list[dict[str, Any]] = [
     {"apiGroups": ["serving.kserve.io"], "resources": ["inferenceservices"], "verbs": OWNED},
     {"apiGroups": ["apps"], "resources": ["deployments"], "verbs": OWNED},
     {"apiGroups": ["batch"], "resources": ["jobs"], "verbs": OWNED},
+    {"apiGroups": ["networking.k8s.io"], "resources": ["networkpolicies"], "verbs": OWNED},
+    {"apiGroups": ["policy"], "resources": ["poddisruptionbudgets"], "verbs": OWNED},
     {"apiGroups": [""], "resources": ["services", "configmaps"], "verbs": OWNED},
     {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch"]},
     {"apiGroups": [""], "resources": ["events"], "verbs": ["create"]},
