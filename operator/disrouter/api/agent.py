@@ -21,6 +21,8 @@ ENGINE_OWNED = (
     *("--lora-modules",),
 )
 """Flags of vLLM that disrouter sets, or that would hide the engine from its sidecar and its probes."""
+ENGINE_OWNED_ENV = ("ENGINE_PORT", "STORAGE_URI", "PYTHONPATH", "VLLM_ALLOW_RUNTIME_LORA_UPDATING", "VLLM_API_KEY")
+"""Variables that disrouter sets, that KServe refuses, or that would hide the engine from its sidecar."""
 PROVIDER_URL = r"^https?://[^\s/@?#]+(/[^\s?#]*)?$"
 """Without user, query or fragment: keys belong into a Secret."""
 HEADER_NAME = r"^[A-Za-z0-9][-A-Za-z0-9]*$"

@@ -7,7 +7,7 @@ models, which keeps the cost that the API server estimates under its limit.
 
 from __future__ import annotations
 
-from disrouter.api.agent import ENGINE_OWNED
+from disrouter.api.agent import ENGINE_OWNED, ENGINE_OWNED_ENV
 
 Rule = dict[str, str]
 
@@ -75,14 +75,29 @@ SPEC_RULES: tuple[Rule, ...] = (
         "message": "spec.agents[].replicas.min: the agent that requests enter at must stay up; use 1 or more",
     },
     {
-        "rule": "self.deploymentMode == 'Knative' || self.agents.all(a, !has(a.replicas) || a.replicas.min > 0"
-        " || (has(a.autoscaling) && a.autoscaling.autoscaler in ['keda', 'external']))",
+        "rule": "self.deploymentMode == 'Knative' || self.agents.all(a, has(a.external) || !has(a.replicas)"
+        " || a.replicas.min > 0 || (has(a.autoscaling) && a.autoscaling.autoscaler in ['keda', 'external']))",
         "message": "spec.agents[].replicas.min: only Knative, keda or an external autoscaler goes to 0; use 1 or more",
     },
     {
-        "rule": "self.deploymentMode == 'Knative' || self.agents.all(a, !has(a.autoscaling)"
+        "rule": "self.deploymentMode == 'Knative' || self.agents.all(a, has(a.external) || !has(a.autoscaling)"
         " || a.autoscaling.metric in ['cpu', 'memory'])",
         "message": "spec.agents[].autoscaling.metric: in Standard mode use cpu or memory, or a query of keda",
+    },
+    {
+        "rule": "self.deploymentMode == 'Knative' || self.agents.all(a, has(a.external) || !has(a.replicas)"
+        " || a.replicas.min > 0 || !has(a.autoscaling) || a.autoscaling.autoscaler != 'keda'"
+        " || has(a.autoscaling.query))",
+        "message": "spec.agents[].autoscaling.query: keda wakes an agent from 0 by a query only; give one",
+    },
+    {
+        "rule": "self.deploymentMode != 'Knative' || !has(self.tls)",
+        "message": "spec.tls: needs deploymentMode Standard; Knative's gateway has certificates of its own",
+    },
+    {
+        "rule": "self.deploymentMode != 'Knative' || !has(self.networkPolicy) || !self.networkPolicy.enabled",
+        "message": "spec.networkPolicy.enabled: needs deploymentMode Standard; behind Knative's gateway all callers "
+        "look alike",
     },
     {
         "rule": "self.agents.all(a, !has(a.decision) || a.decision.mode != 'probability'"
@@ -109,8 +124,19 @@ AGENT_RULES: tuple[Rule, ...] = (
         "rule": "!has(self.external) || !has(self.selfAwareness) || self.selfAwareness.mode != 'trained'",
         "message": "an external model cannot be trained here; use prompted, or none if last",
     },
+    {
+        "rule": "!has(self.external) || (has(self.autoscaling) && self.autoscaling.autoscaler == 'external')"
+        " || ((!has(self.autoscaling) || self.autoscaling.autoscaler == 'none')"
+        " && (!has(self.replicas) || (self.replicas.min >= self.replicas.max && self.replicas.min > 0)))",
+        "message": "autoscaling: an external agent has as many pods as replicas.min and max agree on, or autoscaler "
+        "external",
+    },
 )
 ENGINE_RULES: tuple[Rule, ...] = (
+    {
+        "rule": f"!has(self.env) || self.env.all(e, !(e.name in {list(ENGINE_OWNED_ENV)!r}))",
+        "message": f"engine.env: {', '.join(ENGINE_OWNED_ENV)} are not yours to set; remove them",
+    },
     {
         "rule": f"!has(self.args) || self.args.all(f, !f.matches(r'^--({_OWNED})(=|\\s|$)'))",
         "message": f"engine.args: disrouter sets {', '.join(ENGINE_OWNED)}; remove them",

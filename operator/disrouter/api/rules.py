@@ -13,10 +13,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from disrouter.api.agent import ENGINE_OWNED, Agent, Autoscaler, ScaleMetric
+from disrouter.api import serving_rules
+from disrouter.api.agent import ENGINE_OWNED, Agent, Autoscaler
 from disrouter.api.pod import PodOptions
 from disrouter.api.shape import shape_violations
-from disrouter.api.spec import CascadeSpec, DeploymentMode
+from disrouter.api.spec import CascadeSpec
 from disrouter.errors import InvalidCascade, Violation
 from disrouter.names import API_VERSION, GROUP, KIND, MAX_CASCADE, MAX_NAMESPACE, is_dns_label
 from disrouter.routes import Awareness, DecisionMode
@@ -84,7 +85,7 @@ def _meaning(spec: CascadeSpec) -> Iterator[Violation]:
         yield from _agent(f"spec.agents[{index}]", agent)
     yield from _routes(spec)
     yield from _entry(spec)
-    yield from _scale(spec)
+    yield from serving_rules.violations(spec)
     yield from _decisions(spec)
     yield from _training(spec)
     yield from _pod("spec.pod", spec.pod)
@@ -193,25 +194,6 @@ def _entry(spec: CascadeSpec) -> Iterator[Violation]:
             f"spec.agents[{spec.first}].replicas.min",
             f"requests enter at {spec.agents[spec.first].name!r}, which must stay up; use 1 or more",
         )
-
-
-def _scale(spec: CascadeSpec) -> Iterator[Violation]:
-    """What Knative can and Standard mode cannot do."""
-    if spec.deployment_mode is DeploymentMode.KNATIVE:
-        return
-    for index, agent in enumerate(spec.agents):
-        scaling = agent.autoscaling
-        to_zero = scaling is not None and scaling.autoscaler in (Autoscaler.KEDA, Autoscaler.EXTERNAL)
-        if agent.replicas.min == 0 and not to_zero:
-            yield Violation(
-                f"spec.agents[{index}].replicas.min",
-                "only Knative, keda or an external autoscaler goes to 0; use 1 or more",
-            )
-        if scaling is not None and scaling.metric not in (ScaleMetric.CPU, ScaleMetric.MEMORY):
-            yield Violation(
-                f"spec.agents[{index}].autoscaling.metric",
-                f"{scaling.metric} needs Knative; use cpu or memory, or a query of keda",
-            )
 
 
 def _decisions(spec: CascadeSpec) -> Iterator[Violation]:

@@ -1,0 +1,67 @@
+"""Rules on how agents are served: what each way to run them can do, and what is not the manifest's to set."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from disrouter.api.agent import ENGINE_OWNED_ENV, Agent, Autoscaler, ScaleMetric
+from disrouter.api.spec import CascadeSpec, DeploymentMode
+from disrouter.errors import Violation
+
+
+def violations(spec: CascadeSpec) -> Iterator[Violation]:
+    """Every broken rule."""
+    knative = spec.deployment_mode is DeploymentMode.KNATIVE
+    if knative:
+        yield from _behind_a_gateway(spec)
+    for index, agent in enumerate(spec.agents):
+        field = f"spec.agents[{index}]"
+        if agent.external is not None:
+            yield from _external_scale(field, agent)
+        elif not knative:
+            yield from _standard_scale(field, agent)
+        for place, variable in enumerate(agent.engine.env):
+            if variable.name in ENGINE_OWNED_ENV:
+                yield Violation(f"{field}.engine.env[{place}]", f"{variable.name} is not yours to set; remove it")
+
+
+def _behind_a_gateway(spec: CascadeSpec) -> Iterator[Violation]:
+    """Knative's gateway stands before every agent: it speaks plain HTTP to pods, and every caller has its address."""
+    if spec.tls is not None:
+        yield Violation("spec.tls", "needs deploymentMode Standard; Knative's gateway has certificates of its own")
+    if spec.network_policy.enabled:
+        yield Violation(
+            "spec.networkPolicy.enabled",
+            "needs deploymentMode Standard; behind Knative's gateway all callers look alike",
+        )
+
+
+def _standard_scale(field: str, agent: Agent) -> Iterator[Violation]:
+    scaling = agent.autoscaling
+    kind = scaling.autoscaler if scaling is not None else None
+    if agent.replicas.min == 0 and kind not in (Autoscaler.KEDA, Autoscaler.EXTERNAL):
+        yield Violation(
+            f"{field}.replicas.min", "only Knative, keda or an external autoscaler goes to 0; use 1 or more"
+        )
+    if scaling is None:
+        return
+    if agent.replicas.min == 0 and kind is Autoscaler.KEDA and scaling.query is None:
+        yield Violation(f"{field}.autoscaling.query", "keda wakes an agent from 0 by a query only; give one")
+    if scaling.metric not in (ScaleMetric.CPU, ScaleMetric.MEMORY):
+        yield Violation(
+            f"{field}.autoscaling.metric", f"{scaling.metric} needs Knative; use cpu or memory, or a query of keda"
+        )
+
+
+def _external_scale(field: str, agent: Agent) -> Iterator[Violation]:
+    """An external agent's Deployment is disrouter's own: KServe makes no autoscaler for it."""
+    scaling, replicas = agent.autoscaling, agent.replicas
+    if scaling is not None and scaling.autoscaler is Autoscaler.EXTERNAL:
+        return
+    fixed = scaling is None or scaling.autoscaler is Autoscaler.NONE
+    if not fixed or replicas.min < replicas.max or replicas.min == 0:
+        yield Violation(
+            f"{field}.autoscaling",
+            "an external agent has as many pods as replicas.min and max agree on (1 or more), or autoscaler external "
+            "and an autoscaler of your own on its Deployment",
+        )
