@@ -1,0 +1,76 @@
+"""Every serving option of docs/serving.md: what it changes is held by golden files and judged by KServe."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from disrouter.api import violations
+from disrouter_operator.observe import CHILDREN, Observed
+from disrouter_operator.plan import make_plan
+from disrouter_operator.resources import Object
+from disrouter_operator.settings import Settings
+from support import kserve_judge, options
+from support.clusters import example
+from support.controlplane import ControlPlane
+
+SETTINGS = Settings(sidecar_image="sidecar:test", training_image="trainer:test")
+OVERLAYS = options.overlays()
+
+
+def _children(manifest: Object) -> list[Object]:
+    """What a first pass applies."""
+    parent = manifest | {"metadata": manifest["metadata"] | {"uid": "uid-of-cascade", "generation": 1}}
+    observed = Observed(parent, {kind: {} for kind in CHILDREN})
+    plan = make_plan(observed, SETTINGS, datetime(2026, 1, 1, tzinfo=UTC))
+    return [write.obj for write in plan.applies]
+
+
+def test_the_document_has_the_options() -> None:
+    assert len(OVERLAYS) == options.DOCUMENT.read_text(encoding="utf-8").count("```yaml")
+    assert len(OVERLAYS) > 15
+
+
+@pytest.mark.parametrize("name", OVERLAYS)
+def test_an_option_breaks_no_rule_and_changes_what_its_golden_file_says(name: str, golden: Any) -> None:
+    manifest = options.changed(OVERLAYS[name])
+    assert violations(manifest) == []
+    before = _children(example())
+    golden(f"option_{name.replace('-', '_')}", [child for child in _children(manifest) if child not in before])
+
+
+@pytest.mark.parametrize("name", OVERLAYS)
+def test_an_option_changes_the_pods_of_no_other_agent(name: str) -> None:
+    touched = options.touched(OVERLAYS[name])
+    before = _children(example())
+    for child in _children(options.changed(OVERLAYS[name])):
+        agent = child["metadata"]["labels"].get("disrouter.io/agent")
+        if child["kind"] in ("InferenceService", "Deployment") and touched is not None and agent not in touched:
+            assert child in before, f"{child['kind']} of {agent}"
+
+
+@pytest.mark.parametrize("name", OVERLAYS)
+def test_kserve_knows_every_field_that_an_option_sets(name: str) -> None:
+    children = _children(options.changed(OVERLAYS[name]))
+    services = [child for child in children if child["kind"] == "InferenceService"]
+    assert {child["metadata"]["name"]: kserve_judge.faults(child) for child in services} == {
+        child["metadata"]["name"]: [] for child in services
+    }
+
+
+@pytest.mark.controlplane
+def test_an_api_server_takes_every_child_of_every_option(plane: ControlPlane) -> None:
+    children = {
+        json.dumps(_as_old_servers_know(child), sort_keys=True)
+        for overlay in OVERLAYS.values()
+        for child in _children(options.changed(overlay))
+    }
+    plane.kubectl("apply", "--server-side", "--dry-run=server", "-f", "-", stdin="\n---\n".join(sorted(children)))
+
+
+def _as_old_servers_know(child: Object) -> Object:
+    """Budgets had the same fields in policy/v1beta1, which is what Kubernetes 1.20 has."""
+    return child | {"apiVersion": "policy/v1beta1"} if child["kind"] == "PodDisruptionBudget" else child

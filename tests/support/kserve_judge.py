@@ -1,0 +1,62 @@
+"""KServe as the judge of an InferenceService: the CRD's schema, and KServe's own models."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from functools import cache
+from types import SimpleNamespace
+from typing import Any
+
+import jsonschema
+import kserve.models as kserve_models
+import kubernetes.client.models
+import pytest
+from kubernetes.client import ApiClient
+
+from disrouter_operator.resources import Object
+from support.controlplane import kserve_crd
+
+
+def faults(manifest: Object) -> list[str]:
+    """What KServe would refuse, drop or not know; empty for a good one."""
+    schema = _schema()
+    found = [error.message for error in schema.iter_errors(manifest)]
+    found += _unknown(manifest["spec"], schema.schema["properties"]["spec"], "spec")
+    read = _through_models(manifest)
+    return found if read == manifest else [*found, f"KServe's models read {read}"]
+
+
+@cache
+def _schema() -> Any:
+    version = kserve_crd()["spec"]["versions"][0]
+    # `jsonschema.validate` would first judge KServe's 600 KB of schema, each time.
+    return jsonschema.Draft202012Validator(version["schema"]["openAPIV3Schema"])
+
+
+def _unknown(value: Any, schema: Any, path: str) -> Iterator[str]:
+    """jsonschema lets unknown fields pass; the API server would drop them."""
+    if isinstance(value, dict):
+        free = "additionalProperties" in schema or schema.get("x-kubernetes-preserve-unknown-fields")
+        known = schema.get("properties", {})
+        for key, inner in value.items():
+            if not free and key not in known:
+                yield f"{path}.{key} is not a field of the schema"
+            yield from _unknown(inner, known.get(key, {"x-kubernetes-preserve-unknown-fields": True}), f"{path}.{key}")
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _unknown(inner, schema.get("items", {}), f"{path}[]")
+
+
+def _through_models(manifest: Object) -> Any:
+    """Reading into the models drops what they do not know, so writing back the same proves that nothing is unknown."""
+    with pytest.MonkeyPatch.context() as patch, ApiClient() as client:
+        for name in dir(kserve_models):
+            if name.startswith("V1"):
+                patch.setattr(kubernetes.client.models, name, getattr(kserve_models, name), raising=False)
+        strategy = kubernetes.client.models.V1DeploymentStrategy  # kserve generated a reference without its model
+        patch.setattr(kubernetes.client.models, "K8sIoApiAppsV1DeploymentStrategy", strategy, raising=False)
+        for name in ("dict(str, str)", "V1beta1MetricQuantity"):  # a map as kserve spells it, and a quantity
+            patch.setitem(ApiClient.NATIVE_TYPES_MAPPING, name, object)
+        model = client.deserialize(SimpleNamespace(data=json.dumps(manifest)), "V1beta1InferenceService")
+        return client.sanitize_for_serialization(model)
