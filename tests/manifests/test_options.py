@@ -68,7 +68,8 @@ def test_an_api_server_takes_every_child_of_every_option(plane: ControlPlane) ->
         for overlay in OVERLAYS.values()
         for child in _children(options.changed(overlay))
     }
-    plane.kubectl("apply", "--server-side", "--dry-run=server", "-f", "-", stdin="\n---\n".join(sorted(children)))
+    listed = {"apiVersion": "v1", "kind": "List", "items": [json.loads(child) for child in sorted(children)]}
+    plane.kubectl("apply", "--server-side", "--dry-run=server", "-f", "-", stdin=json.dumps(listed))
 
 
 def _as_old_servers_know(child: Object) -> Object:

@@ -237,6 +237,8 @@ RULES = (
         "spec.training.datasets[0]",
         "format is for a file",
         by_cel="format is for a file",
+    ),
+    Invalid(
         "zero replicas that keda could not wake",
         lambda m: change_agent(m, 1, replicas={"min": 0}, autoscaling={"autoscaler": "keda"}),
         "spec.agents[1].autoscaling.query",
