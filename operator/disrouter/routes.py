@@ -61,10 +61,13 @@ class Timeouts(_Read):
 
 
 class Retries(_Read):
-    """How much extra load retries and skips may make: `ratio` of the requests, never less than `burst` at once."""
+    """How much extra load retries and skips may make: `ratio` of the requests, never less than `burst` at once.
+
+    A request asks each agent once at most, so the burst may be large: an engine that dies fails all that it was at.
+    """
 
     ratio: StrictFloat = Field(default=0.2, ge=0, le=10)
-    burst: StrictInt = Field(default=10, ge=0, le=10000)
+    burst: StrictInt = Field(default=100, ge=0, le=10000)
 
 
 class Breaker(_Read):

@@ -90,11 +90,11 @@ async def test_when_all_are_down_the_client_is_told_to_wait(three: Cascade) -> N
 def test_retries_are_a_share_of_the_requests_and_never_less_than_the_burst() -> None:
     settings, budget = Retries(ratio=0.5, burst=2), RetryBudget()
     assert [budget.allows(Reason.TIMEOUT, settings) for _ in range(3)] == [True, True, False]
-    assert budget.allows(Reason.REFUSED, settings), "who refuses at once costs nothing"
+    assert budget.allows(Reason.CONNECT, settings), "who is not there costs nothing"
     budget.request(settings)
     assert not budget.allows(Reason.SERVER_ERROR, settings)
     budget.request(settings)
-    assert [budget.allows(Reason.CONNECT, settings) for _ in range(2)] == [True, False]
+    assert [budget.allows(Reason.TIMEOUT, settings) for _ in range(2)] == [True, False]
     for _ in range(99):
         budget.request(settings)
     assert [budget.allows(Reason.TIMEOUT, settings) for _ in range(3)] == [True, True, False], "no more is saved up"

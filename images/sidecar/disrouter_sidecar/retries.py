@@ -5,9 +5,9 @@ from __future__ import annotations
 from disrouter.routes import Retries
 from disrouter_sidecar.errors import Reason
 
-_COSTLY = frozenset({Reason.CONNECT, Reason.TIMEOUT, Reason.SERVER_ERROR})
-"""Failures after work may have been done. Who refuses at once - nobody listens, not ready, left alone - costs nothing,
-and an agent that is down for an hour must not take the cascade with it."""
+_COSTLY = frozenset({Reason.TIMEOUT, Reason.SERVER_ERROR})
+"""What an agent that has too much to do looks like. Who is not there, not ready or left alone leaves its requests to
+the next one as a matter of course: an agent that is down for an hour must not take the cascade with it."""
 
 
 class RetryBudget:

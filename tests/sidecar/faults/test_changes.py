@@ -1,0 +1,88 @@
+"""Changes under load: a route table that is swapped a thousand times, and the sidecar's own end."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from support.fake_engine import stream_of
+from support.load import Load
+from support.origin import Exchange, origin, saying
+from support.sidecar_process import process
+from support.sidecars import REFUSAL, Cascade
+
+SWAPS = 1000
+
+
+async def test_a_table_that_is_swapped_a_thousand_times_costs_no_request(three: Cascade) -> None:
+    """Every tenth is broken; the two good ones differ in who is next."""
+    three.scripts(REFUSAL, REFUSAL, "four")
+    long = three.table()
+    agents = {name: route for name, route in long.agents.items() if name != "medium"}
+    agents["small"] = agents["small"].model_copy(update={"next": "large"})
+    tables = [long, long.model_copy(update={"agents": agents})]
+    load = Load(three.entry.url)
+
+    async def swap() -> None:
+        for number in range(1, SWAPS + 1):
+            if number % 10 == 0:
+                three.path.write_text("{" * number)
+                assert not three.entry.service.holder.poll()
+            else:
+                three.publish(tables[number % 2].model_copy(update={"generation": number}))
+            await asyncio.sleep(0)
+
+    await load.during(8, swap)
+    load.tally.check()
+    assert load.tally.answered == load.tally.sent > 0
+    assert set(load.paths) == {"small,medium,large", "small,large"}
+    assert three.entry.metric("disrouter_route_table_generation") == SWAPS - 1
+    assert three.entry.metric("disrouter_route_table_rejected") == 1
+
+
+async def test_sigterm_under_load_loses_nothing_that_was_asked(tmp_path: Path) -> None:
+    """Clients go away when they are told to, as a Service sends them elsewhere; what is under way is finished."""
+
+    async def slowly(exchange: Exchange) -> None:
+        if not exchange.body["stream"]:
+            await exchange.say("four")
+            return
+        await exchange.head()
+        for piece in [*stream_of("four"), b""]:
+            await exchange.piece(piece)
+            await asyncio.sleep(0.05)
+
+    env = {"DISROUTER_LINGER_SECONDS": "1", "DISROUTER_DRAIN_SECONDS": "60"}
+    async with origin(slowly) as engine, origin(saying("unused")) as large:
+        async with process(tmp_path, engine.url, {"large": large.url}, **env) as sidecar:
+            load = Load(sidecar.url)
+            clients = asyncio.create_task(load.clients(32, until=lambda _: False))
+            async with asyncio.timeout(60):
+                while load.tally.answered < 100:  # noqa: ASYNC110  a ledger tells nobody
+                    await asyncio.sleep(0.01)
+            assert await sidecar.end() == 0
+            await asyncio.wait_for(clients, 60)
+            load.tally.check()
+            assert load.tally.answered == load.tally.sent
+
+
+async def test_sigterm_ends_what_does_not_end_by_itself_in_bounded_time(tmp_path: Path) -> None:
+    async def endlessly(exchange: Exchange) -> None:
+        await exchange.head()
+        while True:
+            await exchange.piece(stream_of("four ")[1])
+            await asyncio.sleep(0.02)
+
+    async with origin(endlessly) as engine, origin(saying("unused")) as large:
+        async with process(tmp_path, engine.url, {"large": large.url}, DISROUTER_DRAIN_SECONDS="0.5") as sidecar:
+            load = Load(sidecar.url)
+            clients = asyncio.create_task(load.streams(16, 1))
+            async with asyncio.timeout(60):
+                while engine.asked < 16:  # noqa: ASYNC110  it counts requests, nobody waits for it
+                    await asyncio.sleep(0.01)
+            assert await sidecar.end() == 0
+            await asyncio.wait_for(clients, 60)
+            assert len(load.tally.lost) == 16, "cut off, and their clients can tell"
+            async with asyncio.timeout(60):
+                while engine.open:  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
