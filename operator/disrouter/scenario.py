@@ -1,4 +1,4 @@
-"""Scenarios of the paper and the one function that puts their instruction into a chat.
+"""Scenarios of the paper and the functions that put their instruction into a chat or a plain prompt.
 
 Source: Table 7 (texts), section 2.1 (alpha), sections 3.2.2-3.2.3 (thresholds). The trainer and the sidecar both
 call `instruct`, so what an agent was taught is what it is asked.
@@ -81,26 +81,40 @@ def reject_threshold(alpha: float, gamma: float = 0.5) -> float:
     return float((1.0 - alpha) ** gamma)
 
 
-def instruct(messages: Sequence[Message], scenario: Scenario, *, prompted: bool = False) -> list[dict[str, Any]]:
+def instruct(
+    messages: Sequence[Message], scenario: Scenario, *, prompted: bool = False, part: str = "text"
+) -> list[dict[str, Any]]:
     """A copy of a chat whose first user message starts with the scenario's instruction.
 
     The paper prepends the text to the query. In a longer chat the first user message keeps it at one place, so an
-    engine's prefix cache stays valid from turn to turn. Content given as parts gets a text part in front. A chat
-    without a user message gets the instruction as a leading system message. `prompted` adds the words of the refusal
-    for an agent that was not trained.
+    engine's prefix cache stays valid from turn to turn. Content given as parts gets a text part in front, of the type
+    `part`. A chat without a user message gets the instruction as a leading system message. `prompted` adds the words of
+    the refusal for an agent that was not trained.
     """
-    text = scenario.prompt + (PROMPTED_SUFFIX if prompted else "")
+    text = _instruction(scenario, prompted=prompted)
     out = [dict(message) for message in messages]
     for message in out:
         if message.get("role") == "user":
-            message["content"] = _prepend(text, message.get("content"))
+            message["content"] = _prepend(text, message.get("content"), part)
             return out
     return [{"role": "system", "content": text}, *out]
 
 
-def _prepend(text: str, content: Any) -> Any:
+def instruct_prompt(prompt: str | Sequence[str], scenario: Scenario, *, prompted: bool = False) -> str | list[str]:
+    """The same for text that is no chat: the instruction, a line break, the prompt; for several, each."""
+    text = _instruction(scenario, prompted=prompted)
+    if isinstance(prompt, str):
+        return f"{text}\n{prompt}"
+    return [f"{text}\n{each}" for each in prompt]
+
+
+def _instruction(scenario: Scenario, *, prompted: bool) -> str:
+    return scenario.prompt + (PROMPTED_SUFFIX if prompted else "")
+
+
+def _prepend(text: str, content: Any, part: str) -> Any:
     if content is None or isinstance(content, str):
         return f"{text}\n{content or ''}"
     if isinstance(content, Sequence):
-        return [{"type": "text", "text": f"{text}\n"}, *content]
+        return [{"type": part, "text": f"{text}\n"}, *content]
     raise InvalidRequest("message content must be a string or a list of parts", "messages")

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from disrouter.refusal import Decision
+from disrouter_sidecar.api import Chat
 from disrouter_sidecar.decision import MAX_HELD_BYTES, MAX_PARSED_BYTES, StreamDecider, decide_whole
 from disrouter_sidecar.sse import EventReader
 from support.fake_engine import DONE, delta, event, stream_of, whole_of
@@ -57,7 +58,7 @@ BY_NAME = pytest.mark.parametrize(
 
 def run(body: bytes, cuts: Iterator[int] | Sequence[int], choices: int) -> StreamDecider:
     """Feed the pieces between the cuts, checking that a decision once made stays."""
-    decider = StreamDecider(choices)
+    decider = StreamDecider(Chat(), choices)
     seen = UNDECIDED
     edges = [0, *sorted(cuts), len(body)]
     for start, end in pairwise(edges):
@@ -84,16 +85,16 @@ def test_the_decision_with_any_cuts(data: st.DataObject, row: tuple[str, int, Se
 
 
 def test_an_answer_is_known_at_its_first_word_and_a_refusal_at_its_mark() -> None:
-    decider = StreamDecider()
+    decider = StreamDecider(Chat())
     assert decider.feed(delta(role="assistant", content="")) is UNDECIDED
     assert decider.feed(delta(content="The")) is ANSWER
-    decider = StreamDecider()
+    decider = StreamDecider(Chat())
     assert decider.feed(delta(content="I don't know")) is UNDECIDED
     assert decider.feed(delta(content="!")) is REFUSE
 
 
 def test_a_stream_that_reasons_without_end_is_released() -> None:
-    decider = StreamDecider()
+    decider = StreamDecider(Chat())
     piece = delta(reasoning_content="x" * 1000)
     fed = 0
     while decider.feed(piece) is UNDECIDED:
@@ -103,12 +104,12 @@ def test_a_stream_that_reasons_without_end_is_released() -> None:
 
 
 def test_a_line_without_end_is_released() -> None:
-    decider = StreamDecider()
+    decider = StreamDecider(Chat())
     assert decider.feed(b"data: " + b"x" * MAX_HELD_BYTES) is ANSWER
 
 
 def test_an_error_event_is_kept_for_whoever_decides_what_it_means() -> None:
-    decider = StreamDecider()
+    decider = StreamDecider(Chat())
     decider.feed(event({"error": {"message": "boom", "code": 500}}) + b"".join(stream_of("four")))
     assert decider.error == {"message": "boom", "code": 500}
     assert decider.decision is UNDECIDED
@@ -151,4 +152,4 @@ def test_an_event_of_several_lines_is_one_payload() -> None:
     ],
 )
 def test_the_decision_on_a_whole_reply(body: bytes, expected: Decision) -> None:
-    assert decide_whole(body) is expected
+    assert decide_whole(Chat(), body) is expected

@@ -91,7 +91,7 @@ async def test_a_long_prompt_under_the_limit_passes(three: Cascade) -> None:
     ("method", "path", "status"),
     [
         ("GET", "/", 404),
-        ("POST", "/v1/completions", 404),
+        ("POST", "/v1/embeddings", 404),
         ("GET", "/v1/chat/completions", 405),
         ("DELETE", "/v1/models", 405),
         ("GET", "/v1/../etc/passwd", 404),

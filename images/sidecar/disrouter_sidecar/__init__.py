@@ -3,7 +3,7 @@
 Pure (nothing of HTTP's machinery):
 
 - `config`     the environment, parsed once
-- `chat`       a chat request: parsed, checked, and rewritten for the engine
+- `api`        what a client may ask: three APIs, a request parsed, checked, and rewritten for the engine
 - `sse`        server-sent events out of bytes that arrive in any pieces
 - `decision`   answer or refuse, at the first deltas of a stream or from a whole reply
 - `chain`      which agents a request may still visit, loops and hop cap

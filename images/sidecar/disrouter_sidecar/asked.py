@@ -7,12 +7,11 @@ from dataclasses import dataclass
 
 from disrouter.routes import RouteTable
 from disrouter.scenario import Scenario
+from disrouter_sidecar.api.query import Query
 from disrouter_sidecar.chain import Itinerary
-from disrouter_sidecar.chat import Chat
 from disrouter_sidecar.ports import Headers
 from disrouter_sidecar.wish import Wish
 
-API_PATH = "/v1/chat/completions"
 TRACE_HEADERS = ("traceparent", "tracestate")
 
 
@@ -20,12 +19,12 @@ TRACE_HEADERS = ("traceparent", "tracestate")
 class Asked:
     """A request and the route table that it is served by, to its end, whatever is loaded meanwhile."""
 
-    chat: Chat
+    query: Query
     table: RouteTable
     itinerary: Itinerary
     visited: tuple[str, ...]
     wish: Wish | None
-    """None for a pinned request: its agent is not instructed."""
+    """None for a request that nobody is instructed with: it is pinned, or cannot be instructed."""
     headers: Mapping[str, str]
     request_id: str
     deadline: float | None = None

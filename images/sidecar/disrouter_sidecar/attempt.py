@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from disrouter.errors import InvalidRequest
 from disrouter.names import HEADER_PATH
 from disrouter.refusal import Decision
+from disrouter_sidecar.api.query import Query
 from disrouter_sidecar.budget import Budget
 from disrouter_sidecar.chain import LOOP, parse_path
 from disrouter_sidecar.decision import StreamDecider, decide_whole
@@ -31,7 +32,7 @@ class Answer:
     ended: bool
 
 
-async def judge_engine(reply: Reply, budget: Budget, *, decides: bool, last: bool, choices: int) -> Answer:
+async def judge_engine(reply: Reply, budget: Budget, *, decides: bool, last: bool, query: Query) -> Answer:
     """What the own engine's reply is worth. Raises Refused, UpstreamFailed or Rejected; it is then closed."""
     try:
         if not 200 <= reply.status < 300:
@@ -42,11 +43,11 @@ async def judge_engine(reply: Reply, budget: Budget, *, decides: bool, last: boo
             return Answer(reply, body, ended=True)
         if not is_stream(reply):
             body = await read(reply, budget)
-            if decides and decide_whole(body) is Decision.REFUSE:
+            if decides and decide_whole(query.dialect, body) is Decision.REFUSE:
                 raise Refused
             return Answer(reply, body, ended=True)
         if decides and "content-encoding" not in reply.headers:
-            return await _decide(reply, budget, StreamDecider(choices))
+            return await _decide(reply, budget, StreamDecider(query.dialect, query.choices))
         return await _first(reply, budget.first())
     except Refused:
         reply.close(ending=True)

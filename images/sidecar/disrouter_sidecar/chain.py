@@ -55,6 +55,10 @@ class Itinerary:
         agents = tuple(name for name in self.agents if name not in tried)
         return replace(self, agents=agents, hops=self.hops - (len(self.agents) - len(agents)))
 
+    def to_the_end(self) -> Itinerary:
+        """Past every agent that may refuse: for a request that cannot be told to."""
+        return replace(self, agents=self.agents[-1:])
+
 
 def parse_path(header: str | None) -> tuple[str, ...]:
     """Agents that refused or were skipped before. Raises InvalidRequest on anything that no sidecar writes."""

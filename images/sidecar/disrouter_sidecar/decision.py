@@ -12,24 +12,23 @@ from typing import Any
 import orjson
 
 from disrouter.refusal import Decision, RefusalMatcher, is_refusal
+from disrouter_sidecar.api.dialect import Dialect, Said
 from disrouter_sidecar.sse import EventReader
 
 MAX_HELD_BYTES = 256 * 1024
 """Bytes of an undecided stream that are held back; one that goes on reasoning beyond them is relayed as an answer."""
 MAX_PARSED_BYTES = 4 * 1024 * 1024
 """A longer whole reply is an answer unread: refusals are short, and parsing takes many times a reply's bytes."""
-_CUT_OFF = "length"
-"""`finish_reason` of a choice that met its token limit."""
-_ANSWERS = ("tool_calls", "function_call", "refusal", "audio")
 
 
 class StreamDecider:
-    """Feed the body's bytes of one streamed chat completion, read the decision."""
+    """Feed the body's bytes of one streamed reply, read the decision."""
 
-    def __init__(self, choices: int = 1) -> None:
+    def __init__(self, dialect: Dialect, choices: int = 1) -> None:
         self.decision = Decision.UNDECIDED
         self.error: Mapping[str, Any] | None = None
         """The `error` object of a stream that failed before it decided."""
+        self._dialect = dialect
         self._matchers = [RefusalMatcher() for _ in range(choices)]
         self._seen: set[int] = set()
         self._events = EventReader()
@@ -58,33 +57,21 @@ class StreamDecider:
             self._close()
             return
         event = _loads(payload)
-        error = event.get("error")
-        if error is not None:
-            self.error = error if isinstance(error, dict) else {"message": str(error)}
-            return
-        choices = event.get("choices")
-        for choice in choices if isinstance(choices, list) else []:
-            if isinstance(choice, dict):
-                self._choice(choice)
+        self.error = self._dialect.error(event)
+        if self.error is None:
+            for said in self._dialect.event(event):
+                self._hear(said)
 
-    def _choice(self, choice: Mapping[str, Any]) -> None:
-        index = choice.get("index", 0)
-        delta = choice.get("delta")
-        delta = delta if isinstance(delta, dict) else {}
-        if (
-            not isinstance(index, int)
-            or not 0 <= index < len(self._matchers)
-            or any(delta.get(key) for key in _ANSWERS)
-        ):
+    def _hear(self, said: Said) -> None:
+        if said.answers or not 0 <= said.index < len(self._matchers):
             self.decision = Decision.ANSWER
+        if self.decision is not Decision.UNDECIDED:
             return
-        matcher = self._matchers[index]
-        self._seen.add(index)
-        content = delta.get("content")
-        decision = matcher.feed(content) if isinstance(content, str) else matcher.decision
-        reason = choice.get("finish_reason")
-        if reason is not None:
-            decision = matcher.finish(truncated=reason == _CUT_OFF)
+        matcher = self._matchers[said.index]
+        self._seen.add(said.index)
+        decision = matcher.feed(said.text)
+        if said.ended:
+            decision = matcher.finish(truncated=said.truncated)
         if decision is Decision.ANSWER or (
             decision is Decision.REFUSE and self._all_refuse(range(len(self._matchers)))
         ):
@@ -101,20 +88,11 @@ class StreamDecider:
         return all(self._matchers[index].decision is Decision.REFUSE for index in indices)
 
 
-def decide_whole(body: bytes) -> Decision:
+def decide_whole(dialect: Dialect, body: bytes) -> Decision:
     """The decision of a whole reply: refuse when it has choices and each of them refuses."""
-    choices = _loads(body).get("choices") if len(body) <= MAX_PARSED_BYTES else None
-    if not isinstance(choices, list) or not choices:
-        return Decision.ANSWER
-    return Decision.REFUSE if all(_refuses(choice) for choice in choices) else Decision.ANSWER
-
-
-def _refuses(choice: Any) -> bool:
-    message = choice.get("message") if isinstance(choice, dict) else None
-    if not isinstance(message, dict) or any(message.get(key) for key in _ANSWERS):
-        return False
-    content = message.get("content")
-    return isinstance(content, str) and is_refusal(content, truncated=choice.get("finish_reason") == _CUT_OFF)
+    heard = list(dialect.whole(_loads(body))) if len(body) <= MAX_PARSED_BYTES else []
+    refuses = all(not said.answers and is_refusal(said.text, truncated=said.truncated) for said in heard)
+    return Decision.REFUSE if heard and refuses else Decision.ANSWER
 
 
 def _loads(text: bytes) -> dict[str, Any]:

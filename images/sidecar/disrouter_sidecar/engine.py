@@ -11,10 +11,10 @@ from disrouter.names import HEADER_REQUEST_ID
 from disrouter.routes import AgentRoute, Awareness, ProbabilityRoute
 from disrouter.scenario import Scenario
 from disrouter_sidecar.adapter import Adapters
-from disrouter_sidecar.asked import API_PATH, TRACE_HEADERS, Asked
+from disrouter_sidecar.api.query import dumps, engine_fields
+from disrouter_sidecar.asked import TRACE_HEADERS, Asked
 from disrouter_sidecar.attempt import Answer, judge_engine, read
 from disrouter_sidecar.budget import Budget
-from disrouter_sidecar.chat import dumps, engine_fields
 from disrouter_sidecar.config import Config
 from disrouter_sidecar.errors import Refused
 from disrouter_sidecar.failures import failure_of, reason_of
@@ -39,18 +39,18 @@ class Engine:
     async def answer(self, *, last: bool) -> Answer:
         """Its words, whatever they are: without instruction it does not refuse. Raises UpstreamFailed."""
         reply = await self._ask(self._fields(None, Awareness.NONE))
-        return await judge_engine(reply, self.budget, decides=False, last=last, choices=self.asked.chat.choices)
+        return await judge_engine(reply, self.budget, decides=False, last=last, query=self.asked.query)
 
     async def decide(self, wish: Wish) -> Answer:
         """Its answer. Raises Refused or UpstreamFailed."""
         route = self.adapters.serving(self._route).route
-        if route.probability is not None:
+        if route.probability is not None and self.asked.query.dialect.probed:
             competence = await self._competence(route.probability, route.awareness)
             if competence is not None:
                 return await self._by_competence(competence, wish.alpha, route.probability)
             self.metrics.unreadable_probes.inc()
         reply = await self._ask(self._fields(wish.scenario, route.awareness))
-        return await judge_engine(reply, self.budget, decides=True, last=False, choices=self.asked.chat.choices)
+        return await judge_engine(reply, self.budget, decides=True, last=False, query=self.asked.query)
 
     async def _by_competence(self, competence: float, alpha: float, route: ProbabilityRoute) -> Answer:
         if answers(competence, alpha, route.gamma):
@@ -77,7 +77,7 @@ class Engine:
 
     def _fields(self, scenario: Scenario | None, awareness: Awareness) -> dict[str, Any]:
         model = self.adapters.serving(self._route).model
-        return engine_fields(self.asked.chat, model, scenario, awareness)
+        return engine_fields(self.asked.query, model, scenario, awareness)
 
     async def _ask(self, fields: Mapping[str, Any]) -> Reply:
         headers = {
@@ -87,7 +87,7 @@ class Engine:
         }
         if self.config.engine_key is not None:
             headers["authorization"] = f"Bearer {self.config.engine_key}"
-        url = self.config.engine_url + API_PATH
+        url = f"{self.config.engine_url}/v1{self.asked.query.dialect.path}"
         return await self.upstream.ask(
             url, dumps(fields), headers, connect=self.budget.connect(), head=self.budget.first()
         )

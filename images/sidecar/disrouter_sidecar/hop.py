@@ -13,7 +13,7 @@ from disrouter.names import (
     HEADER_REQUEST_ID,
     HEADER_SCENARIO,
 )
-from disrouter_sidecar.asked import API_PATH, TRACE_HEADERS, Asked
+from disrouter_sidecar.asked import TRACE_HEADERS, Asked
 from disrouter_sidecar.attempt import Answer, judge_agent
 from disrouter_sidecar.budget import Budget
 from disrouter_sidecar.ports import Headers, Reply, Upstream
@@ -41,8 +41,8 @@ class Hop:
             **self.asked.headers_of(_HOP_HEADERS),
         }
         reply = await self.upstream.ask(
-            self.asked.table.agents[agent].url + API_PATH,
-            self.asked.chat.raw,
+            f"{self.asked.table.agents[agent].url}/v1{self.asked.query.dialect.path}",
+            self.asked.query.raw,
             headers,
             connect=self.budget.connect(),
             head=self.budget.first(ahead),

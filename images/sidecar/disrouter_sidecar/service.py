@@ -10,10 +10,12 @@ from dataclasses import dataclass, field
 from disrouter.errors import InvalidRequest
 from disrouter.names import HEADER_AGENT, HEADER_DEADLINE, HEADER_HOPS, HEADER_PATH, HEADER_REQUEST_ID
 from disrouter.routes import AdapterRoute, RouteTable
+from disrouter_sidecar.api.dialect import Dialect
+from disrouter_sidecar.api.query import parse
+from disrouter_sidecar.api.wishes import wish_of_headers
 from disrouter_sidecar.asked import Asked
 from disrouter_sidecar.budget import Budget, parse_deadline
 from disrouter_sidecar.chain import itinerary, parse_path
-from disrouter_sidecar.chat import parse, target, wish_of_headers
 from disrouter_sidecar.config import Config
 from disrouter_sidecar.engine import Engine
 from disrouter_sidecar.errors import ClientGone, Rejected
@@ -28,6 +30,16 @@ from disrouter_sidecar.walk import Walk
 from disrouter_sidecar.wish import Wish
 
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request as it came in."""
+
+    dialect: Dialect
+    raw: bytes
+    headers: Mapping[str, str]
+    request_id: str
 
 
 @dataclass
@@ -59,15 +71,15 @@ class Service:
         route = None if self.holder.table is None else self.holder.table.agents.get(self.config.agent)
         return None if route is None else route.adapter
 
-    async def chat(self, raw: bytes, headers: Mapping[str, str], request_id: str, client: Client) -> None:
-        """Answer one chat completion. Raises Rejected or InvalidRequest before anything was sent, ClientGone after."""
+    async def answer(self, call: Call, client: Client) -> None:
+        """Answer one request. Raises Rejected or InvalidRequest before anything was sent, ClientGone after."""
         started = self.clock()
-        facts: dict[str, object] = {"request_id": request_id, "agent": self.config.agent}
+        facts: dict[str, object] = {"request_id": call.request_id, "agent": self.config.agent}
         outcome = "internal_error"
         self.metrics.inflight.inc()
         try:
             with self.replies.share() as take:
-                outcome = await self._chat(raw, headers, client, facts, take)
+                outcome = await self._answer(call, client, facts, take)
         except (asyncio.CancelledError, ClientGone):
             outcome = "client_gone"
             raise
@@ -80,14 +92,12 @@ class Service:
         finally:
             self.metrics.inflight.dec()
             milliseconds = round((self.clock() - started) * 1000, 2)
-            _log.info("chat", extra={**facts, "outcome": outcome, "milliseconds": milliseconds})
+            _log.info(call.dialect.name, extra={**facts, "outcome": outcome, "milliseconds": milliseconds})
 
-    async def _chat(
-        self, raw: bytes, headers: Mapping[str, str], client: Client, facts: dict[str, object], take: Take
-    ) -> str:
+    async def _answer(self, call: Call, client: Client, facts: dict[str, object], take: Take) -> str:
         started = self.clock()
-        asked = self._understand(raw, headers, str(facts["request_id"]))
-        facts.update(stream=asked.chat.stream, scenario=asked.scenario, pinned=asked.itinerary.pinned)
+        asked = self._understand(call)
+        facts.update(stream=asked.query.stream, scenario=asked.scenario, pinned=asked.itinerary.pinned)
         walk = self._walk(asked, take)
         self.metrics.overhead(self.clock() - started)
         try:
@@ -102,22 +112,24 @@ class Service:
         return "answer" if broken is None else f"broken_{broken.reason}"
 
     def _walk(self, asked: Asked, take: Take) -> Walk:
-        timeouts, stream = asked.table.timeouts, asked.chat.stream
+        timeouts, stream = asked.table.timeouts, asked.query.stream
         budget = Budget(timeouts, self.clock, take, stream=stream, asked=asked.deadline)
         engine = Engine(asked, self.config, self.upstream, self.lasting.adapters, self.metrics, budget)
         hop = Hop(asked, self.upstream, budget)
         return Walk(asked, self.config.agent, engine, hop, budget, self.lasting, self.metrics, self.clock)
 
-    def _understand(self, raw: bytes, headers: Mapping[str, str], request_id: str) -> Asked:
+    def _understand(self, call: Call) -> Asked:
         table = self.table()
-        visited = parse_path(headers.get(HEADER_PATH))
-        deadline = parse_deadline(headers.get(HEADER_DEADLINE))
-        wish = wish_of_headers(headers)
-        chat = parse(raw)
-        pinned = target(chat.model, table)
-        way = itinerary(table, self.config.agent, visited, pinned)
-        chosen = None if pinned is not None else chat.wish or wish or Wish.of_table(table)
-        return Asked(chat, table, way, visited, chosen, headers, request_id, deadline)
+        visited = parse_path(call.headers.get(HEADER_PATH))
+        deadline = parse_deadline(call.headers.get(HEADER_DEADLINE))
+        wish = wish_of_headers(call.headers)
+        query = parse(call.raw, call.dialect, table)
+        way = itinerary(table, self.config.agent, visited, query.pinned)
+        if not query.instructable:
+            way = way.to_the_end()
+        free = query.pinned is None and query.instructable
+        chosen = query.wish or wish or Wish.of_table(table) if free else None
+        return Asked(query, table, way, visited, chosen, call.headers, call.request_id, deadline)
 
 
 def _told(headers: Headers) -> dict[str, object]:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import orjson
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from disrouter.errors import InvalidRequest
 from disrouter.names import HEADER_REQUEST_ID
 from disrouter_sidecar import logs
+from disrouter_sidecar.api import DIALECTS, Dialect
 from disrouter_sidecar.errors import Rejected
 from disrouter_sidecar.health import Readiness
 from disrouter_sidecar.http.routes import Routes
 from disrouter_sidecar.memory import parsed_size
 from disrouter_sidecar.ports import Client, Request
 from disrouter_sidecar.replies import JSON, model_list, rejection
-from disrouter_sidecar.service import Service
+from disrouter_sidecar.service import Call, Service
 
 _MODELS = "/v1/models"
 _TEXT = {"content-type": "text/plain; charset=utf-8"}
@@ -32,7 +35,7 @@ class Surface:
         """The table of paths."""
         return Routes(
             {
-                "/v1/chat/completions": {"POST": self.chat},
+                **{f"/v1{dialect.path}": {"POST": partial(self.answer, dialect)} for dialect in DIALECTS},
                 _MODELS: {"GET": self.models},
                 f"{_MODELS}/*": {"GET": self.model},
                 "/healthz": {"GET": self.healthz},
@@ -41,12 +44,12 @@ class Surface:
             }
         )
 
-    async def chat(self, request: Request, client: Client) -> None:
-        """POST /v1/chat/completions."""
+    async def answer(self, dialect: Dialect, request: Request, client: Client) -> None:
+        """POST to one of the APIs."""
         request_id = logs.request_id(request.headers.get(HEADER_REQUEST_ID))
         try:
             request.take(parsed_size(request.body) - len(request.body))
-            await self._service.chat(request.body, request.headers, request_id, client)
+            await self._service.answer(Call(dialect, request.body, request.headers, request_id), client)
         except (Rejected, InvalidRequest) as error:
             status, headers, body = rejection(error)
             await client.reply(status, {**headers, HEADER_REQUEST_ID: request_id}, body)
