@@ -72,9 +72,7 @@ class Load:
     def _judge(self, response: aiohttp.ClientResponse, body: bytes) -> None:
         if response.status in (429, 503) and response.headers.get("retry-after") and b'"error"' in body:
             self.tally.failed[f"status {response.status}"] += 1
-        elif response.status == 200 and body.startswith(b"{") and text_of(body) in self.texts:
-            self.tally.answered += 1
-        elif response.status == 200 and body.endswith(DONE) and streamed(body) in self.texts:
+        elif response.status == 200 and said(body) in self.texts:
             self.tally.answered += 1
         elif response.status == 200 and b'"upstream_failed"' in body.rstrip().rpartition(b"\n\n")[2]:
             self.tally.failed["error event"] += 1
@@ -115,12 +113,11 @@ class Load:
         await asyncio.gather(self.clients(count, until=lambda _: done.is_set()), run())
 
 
-def text_of(body: bytes) -> str:
-    """What a whole reply says."""
-    return str(json.loads(body)["choices"][0]["message"]["content"])
-
-
-def streamed(body: bytes) -> str:
-    """What a stream says."""
+def said(body: bytes) -> str | None:
+    """The text of a whole reply, or of a stream that came to its end."""
+    if body.startswith(b"{"):
+        return str(json.loads(body)["choices"][0]["message"]["content"])
+    if not body.endswith(DONE):
+        return None
     events = [line[6:] for line in body.split(b"\n") if line.startswith(b"data: {")]
     return "".join(json.loads(event)["choices"][0]["delta"].get("content", "") for event in events)

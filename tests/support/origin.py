@@ -6,13 +6,15 @@ import asyncio
 import json
 import socket
 import struct
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from support.fake_engine import stream_of, whole_of
 
+Headers = Mapping[str, str]
+NONE: Headers = {}
 GONE = (ConnectionError, asyncio.IncompleteReadError)
 
 
@@ -29,7 +31,7 @@ class Exchange:
         self.writer.write(data)
         await self.writer.drain()
 
-    async def head(self, **headers: str) -> None:
+    async def head(self, headers: Headers = NONE) -> None:
         """The head of a chunked event stream."""
         lines = {"content-type": "text/event-stream", "transfer-encoding": "chunked", **headers}
         await self.send(b"HTTP/1.1 200 OK\r\n" + b"".join(f"{k}: {v}\r\n".encode() for k, v in lines.items()) + b"\r\n")
@@ -38,16 +40,16 @@ class Exchange:
         """One chunk; an empty one ends the stream."""
         await self.send(f"{len(data):x}\r\n".encode() + data + b"\r\n")
 
-    async def say(self, text: str, **headers: str) -> None:
+    async def say(self, text: str, headers: Headers = NONE) -> None:
         """A proper answer in the client's mode."""
         if self.body.get("stream"):
-            await self.head(**headers)
+            await self.head(headers)
             for event in [*stream_of(text), b""]:
                 await self.piece(event)
         else:
-            await self.whole(whole_of(text), **headers)
+            await self.whole(whole_of(text), headers)
 
-    async def whole(self, body: bytes, *, missing: int = 0, **headers: str) -> None:
+    async def whole(self, body: bytes, headers: Headers = NONE, *, missing: int = 0) -> None:
         """A whole reply, `missing` bytes short of what its head promises."""
         lines = {"content-type": "application/json", "content-length": str(len(body) + missing), **headers}
         head = "HTTP/1.1 200 OK\r\n" + "".join(f"{key}: {value}\r\n" for key, value in lines.items()) + "\r\n"
@@ -69,11 +71,11 @@ def reset(writer: asyncio.StreamWriter) -> None:
 Behaviour = Callable[[Exchange], Awaitable[None]]
 
 
-def saying(text: str, **headers: str) -> Behaviour:
+def saying(text: str, headers: Headers = NONE) -> Behaviour:
     """The behaviour of an engine that works."""
 
     async def behave(exchange: Exchange) -> None:
-        await exchange.say(text, **headers)
+        await exchange.say(text, headers)
 
     return behave
 

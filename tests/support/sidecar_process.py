@@ -17,6 +17,7 @@ from support.sidecars import free_port
 
 MIB = 1024 * 1024
 EMPTY: Mapping[str, object] = {}
+NO_VARIABLES: Mapping[str, str] = {}
 
 
 def line(urls: Mapping[str, str], **changes: object) -> RouteTable:
@@ -64,7 +65,12 @@ class Running:
 
 @asynccontextmanager
 async def process(
-    folder: Path, engine: str, others: Mapping[str, str], *, changes: Mapping[str, object] = EMPTY, **env: str
+    folder: Path,
+    engine: str,
+    others: Mapping[str, str],
+    *,
+    changes: Mapping[str, object] = EMPTY,
+    env: Mapping[str, str] = NO_VARIABLES,
 ) -> AsyncIterator[Running]:
     """The sidecar of `small`, in front of `engine`, with `others` after it; `changes` are the route table's."""
     port = free_port()
@@ -85,7 +91,7 @@ async def process(
     }
     with (folder / "sidecar.log").open("wb") as log:
         running = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "disrouter_sidecar", env=own | env, stderr=log
+            sys.executable, "-m", "disrouter_sidecar", env={**own, **env}, stderr=log
         )
     try:
         await _listening(running, port)

@@ -52,18 +52,21 @@ async def test_sigterm_under_load_loses_nothing_that_was_asked(tmp_path: Path) -
             await exchange.piece(piece)
             await asyncio.sleep(0.05)
 
-    env = {"DISROUTER_LINGER_SECONDS": "1", "DISROUTER_DRAIN_SECONDS": "60"}
-    async with origin(slowly) as engine, origin(saying("unused")) as large:
-        async with process(tmp_path, engine.url, {"large": large.url}, **env) as sidecar:
-            load = Load(sidecar.url)
-            clients = asyncio.create_task(load.clients(32, until=lambda _: False))
-            async with asyncio.timeout(60):
-                while load.tally.answered < 100:  # noqa: ASYNC110  a ledger tells nobody
-                    await asyncio.sleep(0.01)
-            assert await sidecar.end() == 0
-            await asyncio.wait_for(clients, 60)
-            load.tally.check()
-            assert load.tally.answered == load.tally.sent
+    env = {"DISROUTER_LINGER_SECONDS": "3", "DISROUTER_DRAIN_SECONDS": "60"}
+    async with (
+        origin(slowly) as engine,
+        origin(saying("unused")) as large,
+        process(tmp_path, engine.url, {"large": large.url}, env=env) as sidecar,
+    ):
+        load = Load(sidecar.url)
+        clients = asyncio.create_task(load.clients(32, until=lambda _: False))
+        async with asyncio.timeout(60):
+            while load.tally.answered < 100:  # noqa: ASYNC110  a ledger tells nobody
+                await asyncio.sleep(0.01)
+        assert await sidecar.end() == 0
+        await asyncio.wait_for(clients, 60)
+        load.tally.check()
+        assert load.tally.answered == load.tally.sent
 
 
 async def test_sigterm_ends_what_does_not_end_by_itself_in_bounded_time(tmp_path: Path) -> None:
@@ -73,16 +76,19 @@ async def test_sigterm_ends_what_does_not_end_by_itself_in_bounded_time(tmp_path
             await exchange.piece(stream_of("four ")[1])
             await asyncio.sleep(0.02)
 
-    async with origin(endlessly) as engine, origin(saying("unused")) as large:
-        async with process(tmp_path, engine.url, {"large": large.url}, DISROUTER_DRAIN_SECONDS="0.5") as sidecar:
-            load = Load(sidecar.url)
-            clients = asyncio.create_task(load.streams(16, 1))
-            async with asyncio.timeout(60):
-                while engine.asked < 16:  # noqa: ASYNC110  it counts requests, nobody waits for it
-                    await asyncio.sleep(0.01)
-            assert await sidecar.end() == 0
-            await asyncio.wait_for(clients, 60)
-            assert len(load.tally.lost) == 16, "cut off, and their clients can tell"
-            async with asyncio.timeout(60):
-                while engine.open:  # noqa: ASYNC110
-                    await asyncio.sleep(0.01)
+    async with (
+        origin(endlessly) as engine,
+        origin(saying("unused")) as large,
+        process(tmp_path, engine.url, {"large": large.url}, env={"DISROUTER_DRAIN_SECONDS": "0.5"}) as sidecar,
+    ):
+        load = Load(sidecar.url)
+        clients = asyncio.create_task(load.streams(16, 1))
+        async with asyncio.timeout(60):
+            while engine.asked < 16:  # noqa: ASYNC110  it counts requests, nobody waits for it
+                await asyncio.sleep(0.01)
+        assert await sidecar.end() == 0
+        await asyncio.wait_for(clients, 60)
+        assert len(load.tally.lost) == 16, "cut off, and their clients can tell"
+        async with asyncio.timeout(60):
+            while engine.open:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)

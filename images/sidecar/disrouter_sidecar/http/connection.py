@@ -68,7 +68,10 @@ class Site:
     limits: Limits
     memory: Memory
     closing: Callable[[], bool]
-    """Whether connections are to end after the answer that they are at."""
+    """Whether an answer that begins now is its connection's last, and says so. One that began before ends nothing: its
+    client does not know yet, and what it sends next would be lost."""
+    stopping: Callable[[], bool]
+    """Whether connections end after the answer that they are at, told or not."""
     connections: set[ClientConnection] = field(default_factory=set)
     emptied: asyncio.Event = field(default_factory=asyncio.Event)
     _date: tuple[int, str] = (-1, "")
@@ -266,7 +269,7 @@ class ClientConnection(asyncio.Protocol):
             return
         if not exchange.complete:
             self.abort()
-        elif self._closes:
+        elif self._closes or self._site.stopping():
             self._refuse_more()
         else:
             self._next()

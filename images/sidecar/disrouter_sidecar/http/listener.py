@@ -21,7 +21,7 @@ class Listener:
     def __init__(self, routes: Routes, limits: Limits, memory: Memory, closing: Callable[[], bool]) -> None:
         self._stopping = False
         self._closing = closing
-        self._site = Site(routes, limits, memory, self._ends)
+        self._site = Site(routes, limits, memory, self._ends, lambda: self._stopping)
         self._server: asyncio.Server | None = None
 
     @property
