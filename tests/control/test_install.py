@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ import yaml
 
 from disrouter import __version__, names
 from support import helm, installed
-from support.controlplane import ControlPlane, assets, control_plane, kserve_crd
+from support.controlplane import ControlPlane
 from support.places import Place
 
 pytestmark = pytest.mark.controlplane
@@ -32,15 +31,6 @@ VALUES = {"podDisruptionBudget": {"enabled": False}}
 OLD_SERVER = ("--disable-openapi-validation", "--server-side=false")
 PATIENCE = 120.0
 """Seconds: the garbage collector looks for new kinds every 30 s."""
-
-
-@pytest.fixture(scope="module")
-def bare(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
-    """A control plane where nobody installed disrouter yet."""
-    binaries = assets()
-    assert binaries is not None
-    with control_plane(binaries, tmp_path_factory.mktemp("bare"), (kserve_crd(),)) as running:
-        yield running
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,111 @@
+"""A real API server takes every YAML of README, docs and examples, and what the chart renders for others' tools."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import yaml
+
+from disrouter import __version__
+from disrouter.api import violations
+from support import helm, thirdparty
+from support.controlplane import ControlPlane
+from support.documents import ROOT, Shown, shown
+from support.helm import EVERYTHING_ON, render
+
+pytestmark = pytest.mark.controlplane
+
+SHOWN = shown()
+MANIFESTS = [each for each in SHOWN if not each.is_kustomization and not each.is_values]
+DEFAULT_NAMESPACE = "shown"
+CLUSTER_WIDE = ("Namespace", "ClusterRole", "ClusterRoleBinding")
+RENDERED = (
+    "# The chart, rendered: `pytest tests/manifests --regenerate` writes it. Patches belong in kustomization.yaml.\n"
+)
+
+
+@pytest.fixture(scope="module")
+def server(plane: ControlPlane) -> ControlPlane:
+    """A server that knows the resources of Argo CD, Flux and the Prometheus operator too."""
+    thirdparty.install(plane)
+    return plane
+
+
+def taken(server: ControlPlane, documents: list[dict[str, Any]]) -> None:
+    """Apply in earnest, then delete. policy/v1 is newer than this server."""
+    known = [each for each in documents if each["apiVersion"] != "policy/v1"]
+    for document in known:
+        if document["kind"] not in CLUSTER_WIDE:
+            namespace = document["metadata"].setdefault("namespace", DEFAULT_NAMESPACE)
+            server.kubectl_process("create", "namespace", namespace)
+    said = server.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(known)).splitlines()
+    deletable = [each for each in known if each["kind"] != "Namespace"]
+    if deletable:
+        server.kubectl("delete", "--wait=false", "-f", "-", stdin=yaml.safe_dump_all(deletable))
+    assert len(said) == len(known), said
+
+
+@pytest.mark.parametrize("page", MANIFESTS, ids=lambda page: page.where)
+def test_a_manifest_is_taken_and_its_cascades_keep_every_rule(server: ControlPlane, page: Shown) -> None:
+    documents = page.documents()
+    taken(server, documents)
+    for document in documents:
+        if document["kind"] == "SelfRoutingCascade":
+            assert violations(document) == []
+
+
+@pytest.mark.parametrize("page", [each for each in SHOWN if each.is_kustomization], ids=lambda page: page.where)
+def test_a_kustomization_builds_what_the_server_takes(server: ControlPlane, page: Shown) -> None:
+    folder = (ROOT / page.where).parent
+    built = server.kubectl("kustomize", str(folder))
+    documents = [each for each in yaml.safe_load_all(built) if each["kind"] != "CustomResourceDefinition"]
+    assert documents or folder.name == "crds"
+    if documents:
+        taken(server, documents)
+
+
+@pytest.mark.parametrize(
+    "page", [each for each in SHOWN if each.is_values and not each.is_kustomization], ids=lambda page: page.where
+)
+def test_values_on_a_page_are_values_of_the_chart(page: Shown) -> None:
+    for values in page.documents():
+        assert render(values)
+
+
+def test_monitors_alerts_and_dashboard_are_taken(server: ControlPlane) -> None:
+    kinds = ("ServiceMonitor", "PodMonitor", "PrometheusRule", "ConfigMap")
+    documents = [each for each in render(EVERYTHING_ON) if each["kind"] in kinds]
+    assert {each["kind"] for each in documents} == set(kinds)
+    taken(server, documents)
+
+
+def test_a_server_that_knows_the_resources_refuses_a_slip(server: ControlPlane) -> None:
+    """The schemas are no rubber stamp."""
+    for document in (each for page in MANIFESTS if "gitops" in page.where for each in page.documents()):
+        if document["apiVersion"].split("/")[0] not in ("argoproj.io", "helm.toolkit.fluxcd.io", "external-secrets.io"):
+            continue
+        document["spec"]["sync"] = {}
+        done = server.kubectl_process("apply", "--dry-run=server", "-f", "-", stdin=yaml.safe_dump(document))
+        assert 'unknown field "sync"' in done.stderr, document["kind"]
+
+
+def test_the_operators_plain_manifests_are_the_chart_rendered(request: pytest.FixtureRequest) -> None:
+    path = ROOT / "examples/gitops/kustomize/operator/operator.yaml"
+    arguments = ("template", "disrouter", str(helm.OPERATOR), "--namespace", "disrouter", "--no-hooks")
+    text = RENDERED + helm.helm(*arguments).stdout
+    if request.config.getoption("--regenerate"):
+        path.write_text(text)
+    assert path.read_text() == text, "run pytest tests/manifests --regenerate"
+
+
+def test_argo_cd_reads_the_health_script_that_is_tested() -> None:
+    (config,) = yaml.safe_load_all((ROOT / "examples/gitops/argocd/argocd-cm.yaml").read_text())
+    script = config["data"]["resource.customizations.health.disrouter.io_SelfRoutingCascade"]
+    assert script == (ROOT / "examples/gitops/argocd/health.lua").read_text()
+
+
+def test_the_examples_ask_for_this_version() -> None:
+    for page in SHOWN:
+        if "gitops/argocd/app" in page.where or "gitops/flux/dis" in page.where:
+            assert f"v{__version__}" in page.text, page.where
