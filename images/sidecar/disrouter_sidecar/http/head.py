@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 from urllib.parse import unquote
 
@@ -11,10 +10,10 @@ import httptools
 from disrouter_sidecar.errors import Rejected
 from disrouter_sidecar.ports import Headers
 
-_NAMES: dict[bytes, str] = {}
+NAMES: dict[bytes, str] = {}
 _MAX_NAMES = 1024
 """Names of headers that are remembered, so that the same few are decoded once."""
-_ONCE = ("authorization", "content-length", "content-type", "expect", "host", "transfer-encoding")
+ONCE = frozenset(("authorization", "content-length", "content-type", "expect", "host", "transfer-encoding"))
 """Headers whose repetition means that somebody disagrees with somebody about the request."""
 
 
@@ -40,17 +39,16 @@ class Head(NamedTuple):
 
 def name_of(raw: bytes) -> str:
     """A header's name in lower case."""
-    name = _NAMES.get(raw)
+    name = NAMES.get(raw)
     if name is None:
         name = raw.decode("latin-1").lower()
-        if len(_NAMES) < _MAX_NAMES:
-            _NAMES[raw] = name
+        if len(NAMES) < _MAX_NAMES:
+            NAMES[raw] = name
     return name
 
 
-def head_of(method: str, url: bytes, version: str, fields: Sequence[tuple[bytes, bytes]], *, keep_alive: bool) -> Head:
+def head_of(method: str, url: bytes, version: str, headers: Headers, *, keep_alive: bool) -> Head:
     """Check and assemble. Raises Rejected: 400, 417 or 505."""
-    headers = _headers(fields)
     if version not in ("1.0", "1.1"):
         raise Rejected(505, "unsupported_version", f"HTTP/{version} is not spoken here; use HTTP/1.1")
     old = version == "1.0"
@@ -65,19 +63,6 @@ def head_of(method: str, url: bytes, version: str, fields: Sequence[tuple[bytes,
     length = None if chunked else int(headers.get("content-length", "0"))
     continues = expect is not None and not old
     return Head(method, _path(url), headers, old, keep_alive and not old, length, continues)
-
-
-def _headers(fields: Sequence[tuple[bytes, bytes]]) -> dict[str, str]:
-    headers: dict[str, str] = {}
-    for raw, value in fields:
-        name = name_of(raw)
-        text = value.decode("latin-1")
-        if name in headers:
-            if name in _ONCE:
-                raise Rejected(400, "invalid_request", f"the header {name} is sent twice", param=name)
-            text = f"{headers[name]}, {text}"
-        headers[name] = text
-    return headers
 
 
 def _path(url: bytes) -> str:

@@ -7,7 +7,7 @@ from typing import Protocol
 import httptools
 
 from disrouter_sidecar.errors import Rejected
-from disrouter_sidecar.http.head import Head, head_of, name_of
+from disrouter_sidecar.http.head import NAMES, ONCE, Head, head_of, name_of
 from disrouter_sidecar.http.limits import Limits
 
 
@@ -33,9 +33,9 @@ class RequestReader:
         self._events = events
         self._parser = httptools.HttpRequestParser(self)
         self._url = b""
-        self._fields: list[tuple[bytes, bytes]] = []
-        self._size = 0
-        """Bytes of the head or the trailers so far, as told by llhttp."""
+        self._headers: dict[str, str] = {}
+        self._count = 0
+        """Headers and trailers so far."""
         self._silent = 0
         """Bytes fed since anything came of them: what llhttp and its wrapper hold, or chunk extensions to no end."""
         self._in_body = False
@@ -76,16 +76,17 @@ class RequestReader:
         if self._parser.get_method() == b"CONNECT":
             raise Rejected(405, "unknown_url", "CONNECT is not served here: this is no proxy")
         line = b"%b %b HTTP/%b\r\n" % (self._parser.get_method(), self._url, self._parser.get_http_version().encode())
-        lines = [b"%b: %b\r\n" % field for field in self._fields if name_of(field[0]) != "upgrade"]
+        kept = [f"{name}: {value}\r\n" for name, value in self._headers.items() if name != "upgrade"]
         self._parser = httptools.HttpRequestParser(self)
         self._upgrade = False
-        self.feed(b"".join([line, *lines, b"\r\n", rest]))
+        self.feed(b"".join([line, "".join(kept).encode("latin-1"), b"\r\n", rest]))
 
     def on_message_begin(self) -> None:
         """llhttp: a request line begins."""
         self._url = b""
-        self._fields = []
-        self._size = 0
+        self._headers = {}
+        self._count = 0
+        self._in_body = False
         self._events.begun()
 
     def on_url(self, piece: bytes) -> None:
@@ -96,10 +97,19 @@ class RequestReader:
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """llhttp: a header or, after the body, a trailer."""
-        self._size += len(name) + len(value) + 4
-        self._fields.append((name, value))
-        if self._size > self._limits.head or len(self._fields) > self._limits.headers:
+        self._count += 1
+        if self._count > self._limits.headers:
             self._refuse(self._too_large())
+        if self._in_body:
+            return
+        key, headers = NAMES.get(name) or name_of(name), self._headers
+        text = value.decode("latin-1")
+        if key not in headers:
+            headers[key] = text
+        elif key in ONCE:
+            self._refuse(Rejected(400, "invalid_request", f"the header {key} is sent twice", param=key))
+        else:
+            headers[key] = f"{headers[key]}, {text}"
 
     def on_headers_complete(self) -> None:
         """llhttp: the head is complete."""
@@ -112,7 +122,7 @@ class RequestReader:
         try:
             method, version = parser.get_method().decode("latin-1"), parser.get_http_version()
             self._events.headed(
-                head_of(method, self._url, version, self._fields, keep_alive=parser.should_keep_alive())
+                head_of(method, self._url, version, self._headers, keep_alive=parser.should_keep_alive())
             )
         except Rejected as error:
             self._refuse(error)

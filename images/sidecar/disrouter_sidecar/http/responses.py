@@ -5,7 +5,7 @@ from __future__ import annotations
 import httptools
 
 from disrouter_sidecar.errors import Reason, UpstreamFailed
-from disrouter_sidecar.http.head import name_of
+from disrouter_sidecar.http.head import NAMES, name_of
 
 MAX_HEAD_BYTES = 64 * 1024
 MAX_HEADERS = 200
@@ -90,7 +90,7 @@ class ResponseReader:
             raise ValueError("too many headers")
         if self.headed:
             return
-        key, text = name_of(name), value.decode("latin-1")
+        key, text = NAMES.get(name) or name_of(name), value.decode("latin-1")
         self.headers[key] = f"{self.headers[key]}, {text}" if key in self.headers else text
 
     def on_headers_complete(self) -> None:
