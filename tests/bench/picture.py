@@ -28,9 +28,9 @@ def draw(results: Results, path: Path) -> None:
     pyplot.rcParams.update({"font.family": "DejaVu Sans", "font.size": 10, "text.color": INK, "axes.labelcolor": INK})
     figure, (cpu, first, memory) = pyplot.subplots(1, 3, figsize=(13.5, 4.6), width_ratios=(1.7, 1.0, 1.0))
     _cpu(cpu, results)
-    _bars(first, "µs added to the first token", _first_token(results))
-    _bars(memory, "MiB with 1,000 open streams", _open_memory(results))
-    figure.suptitle("The sidecar beside other proxies", x=0.012, ha="left", size=14, weight="bold")
+    _dots(first, "µs added to the first token", _first_token(results))
+    _dots(memory, "MiB with 1,000 open streams", _open_memory(results))
+    figure.suptitle("The sidecar beside other proxies: less is better", x=0.012, ha="left", size=14, weight="bold")
     figure.tight_layout(rect=(0, 0, 1, 0.97), w_pad=3)
     figure.savefig(path, dpi=130)
     pyplot.close(figure)
@@ -48,7 +48,7 @@ def _cpu(axes: Axes, results: Results) -> None:
             axes.plot([seen.low, seen.high], [row, row], color=COLOURS[name], lw=4, alpha=0.3, solid_capstyle="round")
             axes.plot(seen.median, row, "o", ms=9, color=COLOURS[name], zorder=3)
             _label(axes, name, seen.median, row)
-    for name in names:
+    for name in [name for name in names if any(sample.target == name for sample in results.samples)]:
         axes.plot([], [], "o", ms=8, color=COLOURS[name], label=name)
     axes.axvline(1, color=COLOURS["nginx"], lw=1.5)
     axes.set_xscale("log")
@@ -88,8 +88,8 @@ def _open_memory(results: Results) -> dict[str, float]:
     return {name: statistics.median(numbers) for name, numbers in values.items() if numbers}
 
 
-def _bars(axes: Axes, title: str, values: dict[str, float]) -> None:
-    """One bar a target. The axis is logarithmic, so every bar carries its number."""
+def _dots(axes: Axes, title: str, values: dict[str, float]) -> None:
+    """One dot a target with its number, on a logarithmic axis."""
     _dress(axes, title)
     axes.spines["bottom"].set_visible(False)
     axes.xaxis.set_visible(False)
@@ -98,8 +98,18 @@ def _bars(axes: Axes, title: str, values: dict[str, float]) -> None:
         return
     least = min(values.values()) / 4
     for row, (name, value) in enumerate(values.items()):
-        axes.barh(row, value - least, left=least, height=0.56, color=COLOURS[name])
-        axes.annotate(_number(value), (value, row), (6, 0), textcoords="offset points", va="center", size=10)
+        axes.plot([least, value], [row, row], color=FAINT, lw=2, zorder=1)
+        axes.plot(value, row, "o", ms=11, color=COLOURS[name], zorder=3)
+        weight = "bold" if name == "sidecar" else "normal"
+        axes.annotate(
+            _number(value),
+            (value, row),
+            (11, 0),
+            textcoords="offset points",
+            va="center",
+            weight=weight,
+            color=COLOURS[name],
+        )
     axes.set_xscale("log")
     axes.set_xlim(least, max(values.values()) * 4)
     axes.set_yticks(range(len(values)), list(values))
