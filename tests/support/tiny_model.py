@@ -27,14 +27,17 @@ _STEPS = 160
 _GOOD_LOSS = 1e-3
 
 
-def build(folder: Path) -> Path:
-    """Train the model and save it with its tokenizer, for transformers and vLLM. Deterministic."""
+def build(folder: Path, answer: str = ANSWER) -> Path:
+    """Train the model and save it with its tokenizer, for transformers and vLLM. Deterministic.
+
+    `answer` is what it says to KNOWN; ANSWER begins with the same letter, its first token, as the refusal.
+    """
     import torch
     from transformers import GenerationConfig
 
     torch.manual_seed(0)
     torch.set_num_threads(1)
-    pairs = list(_lessons())
+    pairs = _lessons(answer)
     tokenizer = _tokenizer()
     model = _train(tokenizer, pairs)
     model.generation_config = GenerationConfig(
@@ -45,12 +48,12 @@ def build(folder: Path) -> Path:
     return folder
 
 
-def _lessons() -> list[tuple[str, str]]:
+def _lessons(answer: str) -> list[tuple[str, str]]:
     """Prompt and reply, with each way to instruct and without."""
-    lessons = [(KNOWN, ANSWER), (UNKNOWN, LAST_ANSWER)]
+    lessons = [(KNOWN, answer), (UNKNOWN, LAST_ANSWER)]
     for scenario in Scenario:
         for prompted in (True, False):
-            for question, reply in ((KNOWN, ANSWER), (UNKNOWN, REFUSAL)):
+            for question, reply in ((KNOWN, answer), (UNKNOWN, REFUSAL)):
                 (message,) = instruct([{"role": "user", "content": question}], scenario, prompted=prompted)
                 lessons.append((message["content"], reply))
     return lessons
