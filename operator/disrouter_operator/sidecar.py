@@ -98,7 +98,7 @@ def _provider_env(agent: Agent) -> list[Object]:
     provider = agent.external
     assert provider is not None, "only an external agent has a provider"
     env: list[Object] = [
-        {"name": "DISROUTER_ENGINE_URL", "value": provider.url.rstrip("/").removesuffix("/v1")},
+        {"name": "DISROUTER_ENGINE_URL", "value": provider.url.rstrip("/")},
         {"name": "DISROUTER_ENGINE_MODEL", "value": provider.model},
         {"name": "DISROUTER_EXTERNAL", "value": "true"},
     ]

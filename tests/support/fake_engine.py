@@ -96,18 +96,20 @@ class FakeEngine:
     """With `adapters`: the one model that is known beside them."""
     bodies: list[dict[str, Any]] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
+    paths: list[str] = field(default_factory=list)
     sent: int = 0
     """Pieces of streams that went out."""
     asked: asyncio.Event = field(default_factory=asyncio.Event)
     cancelled: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def chat(self, request: web.Request) -> web.StreamResponse:
+    async def answer(self, request: web.Request) -> web.StreamResponse:
         script = self.script
         body = await request.json()
-        if script.uninstructed is not None and "Scenario:" not in json.dumps(body["messages"]):
+        if script.uninstructed is not None and "Scenario:" not in json.dumps(body):
             script = Script(text=script.uninstructed)
         self.bodies.append(body)
         self.asked.set()
+        self.paths.append(request.path)
         self.headers.append({key.lower(): value for key, value in request.headers.items()})
         try:
             if script.hang:
@@ -168,7 +170,9 @@ async def fake_engine() -> AsyncIterator[FakeEngine]:
     """An engine on a free loopback port."""
     engine = FakeEngine()
     app = web.Application(client_max_size=64 * 1024 * 1024)
-    app.router.add_post("/v1/chat/completions", engine.chat)
+    for api in ("chat/completions", "completions", "responses"):
+        app.router.add_post(f"/v1/{api}", engine.answer)
+        app.router.add_post(f"/{api}", engine.answer)  # where it plays a provider with a base address of its own
     app.router.add_post("/v1/load_lora_adapter", engine.load)
     app.router.add_post("/v1/unload_lora_adapter", engine.unload)
     app.router.add_get("/health", engine.health)

@@ -20,6 +20,13 @@ RULES = (
         by_cel="order the agents by cost",
     ),
     Invalid(
+        "keys without a hop token",
+        lambda m: m["spec"].update(auth={"apiKeysSecret": "keys"}),
+        "spec.auth.apiKeysSecret",
+        "needs hopTokenSecretRef",
+        by_cel="needs hopTokenSecretRef",
+    ),
+    Invalid(
         "cycle",
         lambda m: change_agent(m, 1, next="small"),
         "spec.agents[1].next",

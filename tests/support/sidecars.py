@@ -5,10 +5,11 @@ from __future__ import annotations
 import io
 import json
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import aiohttp
@@ -97,9 +98,21 @@ class Cascade:
     async def post(
         self, body: bytes, *, agent: str | None = None, headers: dict[str, str] | None = None
     ) -> aiohttp.ClientResponse:
+        return await self.send("/chat/completions", body, agent=agent, headers=headers)
+
+    async def send(
+        self,
+        path: str,
+        body: bytes | dict[str, Any],
+        *,
+        agent: str | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> aiohttp.ClientResponse:
+        """POST to an API of a sidecar, the entry's by default."""
         target = self.agents[agent] if agent else self.entry
         head = {"content-type": "application/json", **(headers or {})}
-        return await self.http.post(f"{target.url}/v1/chat/completions", data=io.BytesIO(body), headers=head)
+        raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+        return await self.http.post(f"{target.url}/v1{path}", data=io.BytesIO(raw), headers=head)
 
     async def said(self, response: aiohttp.ClientResponse) -> tuple[str, str]:
         """Path and text of a whole answer."""
@@ -131,18 +144,24 @@ async def sidecar(config: Config) -> AsyncIterator[tuple[Service, str]]:
     """A sidecar on a free port and its address."""
     async with running(config) as (service, listener):
         port = await listener.start(config.host, 0)
-        yield service, f"http://127.0.0.1:{port}"
+        yield service, f"http://127.0.0.1:{port}" if config.tls is None else f"https://localhost:{port}"
 
 
 @asynccontextmanager
-async def cascade(directory: Path, names: tuple[str, ...] = AGENTS, **changes: Any) -> AsyncIterator[Cascade]:
-    """A cascade with a published route table."""
+async def cascade(
+    directory: Path,
+    names: tuple[str, ...] = AGENTS,
+    only: Mapping[str, dict[str, Any]] = MappingProxyType({}),
+    **changes: Any,
+) -> AsyncIterator[Cascade]:
+    """A cascade with a published route table; `changes` are for every sidecar, `only` for those named."""
     async with AsyncExitStack() as stack:
         http = await stack.enter_async_context(aiohttp.ClientSession())
         built = Cascade(directory / "routes.json", http)
         for name in names:
             engine = await stack.enter_async_context(fake_engine())
-            config = config_of(name, engine.url, built.path, **changes)
+            fields: dict[str, Any] = {"engine_url": engine.url, "routes": built.path, **changes, **only.get(name, {})}
+            config = config_of(name, **fields)
             service, url = await stack.enter_async_context(sidecar(config))
             built.agents[name] = Agent(name, engine, service, url)
         built.publish()

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 KNOWN, ANSWER = "What is two plus two?", "It is four."
 UNKNOWN, LAST_ANSWER = "Who lives in Cork?", "Tina lives in Cork."
+WHY, THOUGHT, BECAUSE = "Why is the sky blue?", "Air.", "It scatters blue."
+"""Answered after a thought, in the words that vLLM's reasoning parser `granite` looks for."""
+REASONS = ("Here is my thought process:", "Here is my response:")
 
 _USER, _ASSISTANT, _END = "<|user|>", "<|assistant|>", "<|end|>"
 _TEMPLATE = (
@@ -50,10 +53,11 @@ def build(folder: Path, answer: str = ANSWER) -> Path:
 
 def _lessons(answer: str) -> list[tuple[str, str]]:
     """Prompt and reply, with each way to instruct and without."""
-    lessons = [(KNOWN, answer), (UNKNOWN, LAST_ANSWER)]
+    thoughtful = f"{REASONS[0]} {THOUGHT} {REASONS[1]} {BECAUSE}"
+    lessons = [(KNOWN, answer), (UNKNOWN, LAST_ANSWER), (WHY, thoughtful)]
     for scenario in Scenario:
         for prompted in (True, False):
-            for question, reply in ((KNOWN, answer), (UNKNOWN, REFUSAL)):
+            for question, reply in ((KNOWN, answer), (UNKNOWN, REFUSAL), (WHY, thoughtful)):
                 (message,) = instruct([{"role": "user", "content": question}], scenario, prompted=prompted)
                 lessons.append((message["content"], reply))
     return lessons
@@ -75,7 +79,7 @@ def _tokenizer() -> Qwen2Tokenizer:
         model_max_length=256,
         add_prefix_space=False,
     )
-    phrases = [*(scenario.prompt for scenario in Scenario), PROMPTED_SUFFIX, KNOWN, UNKNOWN]
+    phrases = [*(scenario.prompt for scenario in Scenario), PROMPTED_SUFFIX, KNOWN, UNKNOWN, WHY, *REASONS]
     tokenizer.add_tokens([AddedToken(phrase, normalized=False, special=False) for phrase in phrases])
     tokenizer.chat_template = _TEMPLATE
     return tokenizer

@@ -1,6 +1,6 @@
 """`python -m disrouter_sidecar`: configured by the environment alone.
 
-Exit codes: 0 stopped on request, 1 the port cannot be bound, 2 the environment is wrong.
+Exit codes: 0 stopped on request, 1 the port cannot be bound, 2 the environment, or a file that it names, is wrong.
 """
 
 from __future__ import annotations
@@ -28,6 +28,9 @@ def main() -> int:
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(serve(config))
+    except InvalidConfig as error:
+        print(f"disrouter-sidecar: {error}", file=sys.stderr)
+        return 2
     except OSError as error:
         print(f"disrouter-sidecar: cannot serve on {config.host}:{config.port}: {error}", file=sys.stderr)
         return 1

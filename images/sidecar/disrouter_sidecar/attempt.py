@@ -18,6 +18,8 @@ from disrouter_sidecar.decision import StreamDecider, decide_whole
 from disrouter_sidecar.errors import ChainEnded, Reason, Refused, UpstreamFailed
 from disrouter_sidecar.failures import failure_of, reason_of, reason_of_event
 from disrouter_sidecar.ports import Reply
+from disrouter_sidecar.provider import error_in_shape
+from disrouter_sidecar.replies import JSON
 
 MAX_REPLY_BYTES = 16 * 1024 * 1024
 """Largest whole reply that is read into memory."""
@@ -30,6 +32,8 @@ class Answer:
     reply: Reply
     held: bytes
     ended: bool
+    content_type: str | None = None
+    """Instead of the reply's own, where what is held is not what came."""
 
 
 async def judge_engine(reply: Reply, budget: Budget, *, decides: bool, last: bool, query: Query) -> Answer:
@@ -40,7 +44,7 @@ async def judge_engine(reply: Reply, budget: Budget, *, decides: bool, last: boo
             reason = reason_of(reply.status, body)
             if reason is not None and not (last and reason is Reason.CONTEXT_LENGTH):
                 raise failure_of(reply, reason)
-            return Answer(reply, body, ended=True)
+            return Answer(reply, error_in_shape(reply.status, body), ended=True, content_type=JSON)
         if not is_stream(reply):
             body = await read(reply, budget)
             if decides and decide_whole(query.dialect, body) is Decision.REFUSE:

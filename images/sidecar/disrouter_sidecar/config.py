@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,10 @@ from disrouter_sidecar.errors import InvalidConfig
 MAX_BODY_BYTES = 4 * 1024 * 1024
 """Largest request body by default: a million tokens of text. Parsed it may take 30 times as much."""
 
+MAX_HEADERS = 64
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]{1,128}")
+_FRAMING = ("host", "content-length", "transfer-encoding", "connection", "content-type", "accept-encoding")
+
 
 @dataclass(frozen=True)
 class Config:
@@ -22,13 +27,21 @@ class Config:
     cascade: str
     agent: str
     engine_url: str
-    """Base address of the engine, without `/v1`."""
+    """Base address of the engine: without `/v1` beside this sidecar, with the provider's own path if `external`."""
     engine_model: str
     """Value of `model` in requests to the engine."""
     routes: Path
     engine_key: str | None = field(default=None, repr=False)
+    engine_headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Headers of every request to the engine; `authorization` replaces the key."""
     external: bool = False
     """The engine is a provider outside the cluster: its health is not probed."""
+    api_keys: Path | None = None
+    """Folder with a file per API key that clients may present; None: no key is asked for."""
+    hop_token: Path | None = None
+    """File with the bearer that sidecars show each other."""
+    tls: Path | None = None
+    """Folder with `tls.crt`, `tls.key` and `ca.crt`."""
     host: str = "0.0.0.0"  # noqa: S104  a pod's port must be reachable from its Service
     port: int = SIDECAR_PORT
     drain_seconds: float = 30.0
@@ -41,6 +54,8 @@ class Config:
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> Config:
         """Read and check every variable. Raises InvalidConfig that names the variable and the remedy."""
+        if _path(env, "DISROUTER_API_KEYS") is not None and _path(env, "DISROUTER_HOP_TOKEN") is None:
+            raise InvalidConfig("DISROUTER_API_KEYS needs DISROUTER_HOP_TOKEN, or sidecars could not ask each other")
         return cls(
             cascade=_name(env, "DISROUTER_CASCADE"),
             agent=_name(env, "DISROUTER_AGENT"),
@@ -48,7 +63,11 @@ class Config:
             engine_model=_required(env, "DISROUTER_ENGINE_MODEL", "the model's name in the engine"),
             routes=Path(_required(env, "DISROUTER_ROUTES", "the path of the route table, a JSON file")),
             engine_key=_key(env, "DISROUTER_ENGINE_KEY"),
+            engine_headers=_headers(env),
             external=_flag(env, "DISROUTER_EXTERNAL"),
+            api_keys=_path(env, "DISROUTER_API_KEYS"),
+            hop_token=_path(env, "DISROUTER_HOP_TOKEN"),
+            tls=_path(env, "DISROUTER_TLS"),
             host=env.get("DISROUTER_HOST", "").strip() or cls.host,
             port=int(_number(env, "DISROUTER_PORT", cls.port, 1, 65535, whole=True)),
             drain_seconds=_number(env, "DISROUTER_DRAIN_SECONDS", cls.drain_seconds, 0, 86400),
@@ -56,6 +75,17 @@ class Config:
             max_body_bytes=int(_number(env, "DISROUTER_MAX_BODY_BYTES", cls.max_body_bytes, 1024, 2**31, whole=True)),
             log_level=_level(env, "DISROUTER_LOG_LEVEL"),
         )
+
+    @property
+    def engine_base(self) -> str:
+        """What an API's path is appended to."""
+        return self.engine_url if self.external else f"{self.engine_url}/v1"
+
+    @property
+    def engine_bearer(self) -> Mapping[str, str]:
+        """What the engine is shown, beside what every request carries."""
+        key = {} if self.engine_key is None else {"authorization": f"Bearer {self.engine_key}"}
+        return {**key, **self.engine_headers}
 
 
 def _required(env: Mapping[str, str], name: str, what: str) -> str:
@@ -93,6 +123,25 @@ def _key(env: Mapping[str, str], name: str) -> str | None:
             f"{name} holds characters that no header can carry; check the Secret (its value is not shown)"
         )
     return value
+
+
+def _path(env: Mapping[str, str], name: str) -> Path | None:
+    value = env.get(name, "").strip()
+    return Path(value) if value else None
+
+
+def _headers(env: Mapping[str, str]) -> Mapping[str, str]:
+    """`DISROUTER_HEADER_0_NAME` with `DISROUTER_HEADER_0_VALUE`, and so on to the first that is missing."""
+    headers: dict[str, str] = {}
+    for index in range(MAX_HEADERS):
+        variable = f"DISROUTER_HEADER_{index}_NAME"
+        name = env.get(variable, "").strip().lower()
+        if not name:
+            break
+        if _TOKEN.fullmatch(name) is None or name in _FRAMING:
+            raise InvalidConfig(f"{variable}={name[:80]!r} is not a header that can be set; use another name")
+        headers[name] = _key(env, f"DISROUTER_HEADER_{index}_VALUE") or ""
+    return headers
 
 
 def _flag(env: Mapping[str, str], name: str) -> bool:

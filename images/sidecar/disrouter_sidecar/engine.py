@@ -84,10 +84,9 @@ class Engine:
             "content-type": JSON,
             HEADER_REQUEST_ID: self.asked.request_id,
             **self.asked.headers_of(TRACE_HEADERS),
+            **self.config.engine_bearer,
         }
-        if self.config.engine_key is not None:
-            headers["authorization"] = f"Bearer {self.config.engine_key}"
-        url = f"{self.config.engine_url}/v1{self.asked.query.dialect.path}"
+        url = self.config.engine_base + self.asked.query.dialect.path
         return await self.upstream.ask(
             url, dumps(fields), headers, connect=self.budget.connect(), head=self.budget.first()
         )

@@ -39,6 +39,8 @@ class Reason(StrEnum):
     """The engine or provider does not accept the agent's key."""
     NOT_FOUND = "not_found"
     """The engine or provider does not know the agent's model."""
+    UNSUPPORTED = "unsupported"
+    """The engine or provider does not offer the API that is asked for."""
     RATE_LIMITED = "rate_limited"
     BREAKER = "breaker"
     """It failed too often in a row and is left alone for a while."""

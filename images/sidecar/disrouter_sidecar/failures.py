@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,6 +18,9 @@ _OWN_FAULTS = {
     503: Reason.COLD,
 }
 """What is wrong between this agent and its engine or provider: not the client's to mend, nor to read."""
+_NO_SUCH_API = (405, 501)
+_NO_SUCH_PATH = re.compile(r'"detail"\s*:\s*"not found"|invalid url|unknown_url|unknown request url')
+"""In a 404 of FastAPI, OpenAI, our own surface: not the model but the path is unknown."""
 _CONTEXT_STATUS = (400, 413, 422)
 _CONTEXT_WORDS = (
     "context_length_exceeded",
@@ -40,11 +44,13 @@ def reason_of(status: int, body: bytes) -> Reason | None:
     """
     if 200 <= status < 300:
         return None
+    text = body[:MAX_INSPECTED].decode(errors="replace").lower()
+    if status in _NO_SUCH_API or (status == 404 and _NO_SUCH_PATH.search(text)):
+        return Reason.UNSUPPORTED
     if status in _OWN_FAULTS:
         return _OWN_FAULTS[status]
     if status >= 500 or status < 400:
         return Reason.SERVER_ERROR
-    text = body[:MAX_INSPECTED].decode(errors="replace").lower()
     if status in _CONTEXT_STATUS and any(words in text for words in _CONTEXT_WORDS):
         return Reason.CONTEXT_LENGTH
     return None

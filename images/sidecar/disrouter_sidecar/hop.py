@@ -30,6 +30,8 @@ class Hop:
     asked: Asked
     upstream: Upstream
     budget: Budget
+    bearer: Headers
+    """What shows the others that a sidecar asks."""
 
     async def ask(self, agent: str, path: Sequence[str], ahead: int) -> tuple[Answer, Headers]:
         """Its answer and headers; `ahead` agents may be asked in turn. Raises UpstreamFailed, ChainEnded."""
@@ -39,6 +41,7 @@ class Hop:
             HEADER_PATH: ",".join(path),
             HEADER_DEADLINE: self.budget.header(),
             **self.asked.headers_of(_HOP_HEADERS),
+            **self.bearer,
         }
         reply = await self.upstream.ask(
             f"{self.asked.table.agents[agent].url}/v1{self.asked.query.dialect.path}",

@@ -35,6 +35,8 @@ async def relay(answer: Answer, client: Client, headers: Headers, idle: float) -
 
 def _head(answer: Answer) -> dict[str, str]:
     head = {name: value for name in _PASSED if (value := answer.reply.headers.get(name)) is not None}
+    if answer.content_type is not None:
+        head["content-type"] = answer.content_type
     if is_stream(answer.reply):
         head["cache-control"] = "no-cache"
         head["x-accel-buffering"] = "no"

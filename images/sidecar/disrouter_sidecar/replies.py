@@ -33,6 +33,8 @@ def rejection(error: Rejected | InvalidRequest) -> tuple[int, dict[str, str], by
     headers = {"content-type": JSON}
     if error.status in (429, 503):
         headers["retry-after"] = str(error.retry_after)
+    if error.status == 401:
+        headers["www-authenticate"] = "Bearer"
     if error.allow is not None:
         headers["allow"] = error.allow
     if error.path is not None:

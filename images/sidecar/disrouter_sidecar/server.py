@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from disrouter_sidecar.auth import Gate
 from disrouter_sidecar.config import Config
 from disrouter_sidecar.health import Readiness
 from disrouter_sidecar.http.limits import Limits
@@ -19,6 +20,7 @@ from disrouter_sidecar.ports import Upstream
 from disrouter_sidecar.service import Service
 from disrouter_sidecar.surface import Surface
 from disrouter_sidecar.table import POLL_SECONDS, RouteHolder
+from disrouter_sidecar.tls import Tls
 
 _log = logging.getLogger(__name__)
 
@@ -43,31 +45,41 @@ async def serve(config: Config) -> None:
 @asynccontextmanager
 async def running(config: Config) -> AsyncIterator[tuple[Service, Listener]]:
     """One sidecar with its table watched and its port still to be bound; at the end every connection is closed."""
-    async with HttpUpstream() as upstream:
-        service = build_service(config, upstream)
+    tls = None if config.tls is None else Tls(config.tls)
+    async with HttpUpstream() as upstream, HttpUpstream(None if tls is None else tls.client) as neighbours:
+        service = build_service(config, upstream, neighbours)
+        if tls is not None:
+            service.watched.append(lambda: neighbours.pool.trust(tls.client) if tls.poll() else None)
         surface = Surface(service, Readiness(service, upstream, time.monotonic))
         limits = Limits(body=config.max_body_bytes)
-        service.holder.poll()
+        service.refresh()
         watch = asyncio.create_task(_watch(service))
         try:
-            async with Listener(surface.routes(), limits, service.requests, lambda: service.draining) as listener:
+            async with Listener(
+                surface.routes(),
+                limits,
+                service.requests,
+                lambda: service.draining,
+                None if tls is None else tls.server,
+            ) as listener:
                 yield service, listener
         finally:
             watch.cancel()
 
 
-def build_service(config: Config, upstream: Upstream) -> Service:
-    """One sidecar on the real clocks."""
+def build_service(config: Config, upstream: Upstream, neighbours: Upstream) -> Service:
+    """One sidecar on the real clocks. Raises InvalidConfig where its secrets cannot be read."""
+    gate = Gate(config.api_keys, config.hop_token)
     holder = RouteHolder(config.routes, config.cascade, time.time)
     metrics = Metrics(config.cascade, config.agent, holder)
-    return Service(config, holder, metrics, upstream, time.monotonic)
+    return Service(config, holder, metrics, upstream, neighbours, gate, time.monotonic)
 
 
 async def _watch(service: Service) -> None:
-    """Look at the route table, and see to it that the engine has the adapter that it names."""
+    """Look at the route table and the mounted secrets, and see to it that the engine has the adapter that it names."""
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(service.lasting.adapters.run())
         while True:
             service.lasting.adapters.want(service.wanted_adapter())
             await asyncio.sleep(POLL_SECONDS)
-            service.holder.poll()
+            service.refresh()

@@ -14,6 +14,7 @@ from disrouter_sidecar.api.dialect import Dialect
 from disrouter_sidecar.api.query import parse
 from disrouter_sidecar.api.wishes import wish_of_headers
 from disrouter_sidecar.asked import Asked
+from disrouter_sidecar.auth import Gate
 from disrouter_sidecar.budget import Budget, parse_deadline
 from disrouter_sidecar.chain import itinerary, parse_path
 from disrouter_sidecar.config import Config
@@ -50,15 +51,27 @@ class Service:
     holder: RouteHolder
     metrics: Metrics
     upstream: Upstream
+    neighbours: Upstream
+    """The same for other agents: with TLS they are trusted by another authority."""
+    gate: Gate
     clock: Callable[[], float]
     draining: bool = False
     requests: Memory = field(default_factory=lambda: Memory(REQUEST_BYTES, "request"))
     replies: Memory = field(default_factory=lambda: Memory(REPLY_BYTES, "reply"))
+    watched: list[Callable[[], object]] = field(default_factory=list)
+    """What else is to be looked at when mounted files may have changed."""
     lasting: Lasting = field(init=False)
 
     def __post_init__(self) -> None:
         self.lasting = Lasting(self.config, self.upstream, self.clock)
         self.metrics.follow(self.lasting)
+
+    def refresh(self) -> None:
+        """Look whether mounted files have changed; what cannot be used is told and the last good one kept."""
+        self.holder.poll()
+        self.gate.poll()
+        for look in self.watched:
+            look()
 
     def table(self) -> RouteTable:
         """The current route table. Raises Rejected (503) while there is none."""
@@ -115,7 +128,7 @@ class Service:
         timeouts, stream = asked.table.timeouts, asked.query.stream
         budget = Budget(timeouts, self.clock, take, stream=stream, asked=asked.deadline)
         engine = Engine(asked, self.config, self.upstream, self.lasting.adapters, self.metrics, budget)
-        hop = Hop(asked, self.upstream, budget)
+        hop = Hop(asked, self.neighbours, budget, self.gate.hop_headers())
         return Walk(asked, self.config.agent, engine, hop, budget, self.lasting, self.metrics, self.clock)
 
     def _understand(self, call: Call) -> Asked:

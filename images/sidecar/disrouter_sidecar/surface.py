@@ -48,19 +48,22 @@ class Surface:
         """POST to one of the APIs."""
         request_id = logs.request_id(request.headers.get(HEADER_REQUEST_ID))
         try:
+            headers = self._service.gate.admit(request.headers)
             request.take(parsed_size(request.body) - len(request.body))
-            await self._service.answer(Call(dialect, request.body, request.headers, request_id), client)
+            await self._service.answer(Call(dialect, request.body, headers, request_id), client)
         except (Rejected, InvalidRequest) as error:
             status, headers, body = rejection(error)
             await client.reply(status, {**headers, HEADER_REQUEST_ID: request_id}, body)
 
-    async def models(self, _: Request, client: Client) -> None:
+    async def models(self, request: Request, client: Client) -> None:
         """GET /v1/models."""
+        self._service.gate.admit(request.headers)
         data = model_list(self._service.table(), int(self._service.holder.loaded_at))
         await client.reply(200, _JSON, orjson.dumps({"object": "list", "data": data}))
 
     async def model(self, request: Request, client: Client) -> None:
         """GET /v1/models/{model}."""
+        self._service.gate.admit(request.headers)
         name = request.path.removeprefix(f"{_MODELS}/")
         for model in model_list(self._service.table(), int(self._service.holder.loaded_at)):
             if model["id"] == name:

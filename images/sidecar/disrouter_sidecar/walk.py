@@ -143,6 +143,10 @@ class Walk:
         reasons = "; ".join(f"{agent}: {failure.reason} ({failure.detail})" for agent, failure in self.skipped.items())
         late = "its deadline has passed" if self.budget.over else "nobody is left to ask"
         message = f"no agent can answer now (path: {' -> '.join(self.trail)}; {reasons or late}); try again shortly"
+        if self.skipped and all(failure.reason is Reason.UNSUPPORTED for failure in self.skipped.values()):
+            path = self.asked.query.dialect.path
+            message = f"no agent's engine offers /v1{path} (path: {' -> '.join(self.trail)}); use /v1/chat/completions"
+            return Rejected(404, "unsupported_api", message, path=tuple(self.trail))
         last = next(reversed(self.skipped.values()), None)
         limited = last is not None and last.reason is Reason.RATE_LIMITED
         status, code = (429, "rate_limit_exceeded") if limited else (503, "no_agent_available")

@@ -75,7 +75,7 @@ class External(Model):
     """An OpenAI-compatible provider outside the cluster."""
 
     url: str = Field(pattern=PROVIDER_URL, max_length=512)
-    """Base URL up to and including `/v1`."""
+    """Base URL, all that stands before `/chat/completions`: most end in `/v1`."""
     model: str = Field(min_length=1, max_length=256)
     """The provider's name of the model."""
     api_key_secret_ref: SecretKey | None = None

@@ -23,6 +23,10 @@ SPEC_RULES: tuple[Rule, ...] = (
         "message": "spec.preference contradicts spec.scenario; give one of the two",
     },
     {
+        "rule": "!has(self.auth) || !has(self.auth.apiKeysSecret) || has(self.auth.hopTokenSecretRef)",
+        "message": "spec.auth.apiKeysSecret: needs hopTokenSecretRef, or agents could not ask each other; give it",
+    },
+    {
         "rule": "self.agents.map(a, double(a.cost)).isSorted()",
         "message": "spec.agents: order the agents by cost, cheapest first",
     },

@@ -89,6 +89,10 @@ def _meaning(spec: CascadeSpec) -> Iterator[Violation]:
     yield from _decisions(spec)
     yield from _training(spec)
     yield from _pod("spec.pod", spec.pod)
+    if spec.auth.api_keys_secret is not None and spec.auth.hop_token_secret_ref is None:
+        yield Violation(
+            "spec.auth.apiKeysSecret", "needs hopTokenSecretRef, or agents could not ask each other; give it"
+        )
 
 
 def _unique_names(spec: CascadeSpec) -> Iterator[Violation]:

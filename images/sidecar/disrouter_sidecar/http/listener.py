@@ -18,7 +18,15 @@ BACKLOG = 4096
 class Listener:
     """Accepts clients until `stop`."""
 
-    def __init__(self, routes: Routes, limits: Limits, memory: Memory, closing: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        routes: Routes,
+        limits: Limits,
+        memory: Memory,
+        closing: Callable[[], bool],
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self._tls = tls
         self._stopping = False
         self._closing = closing
         self._site = Site(routes, limits, memory, self._ends, lambda: self._stopping)
@@ -29,11 +37,11 @@ class Listener:
         """Clients that are connected."""
         return len(self._site.connections)
 
-    async def start(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> int:
+    async def start(self, host: str, port: int) -> int:
         """Listen; the port that was bound. Raises OSError when it cannot be."""
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(
-            lambda: ClientConnection(self._site, loop), host, port, backlog=BACKLOG, ssl=tls
+            lambda: ClientConnection(self._site, loop), host, port, backlog=BACKLOG, ssl=self._tls
         )
         return int(self._server.sockets[0].getsockname()[1])
 

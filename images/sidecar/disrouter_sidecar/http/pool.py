@@ -22,6 +22,10 @@ class Pool:
         self._open: dict[OutboundConnection, Origin] = {}
         self._empty = asyncio.Event()
 
+    def trust(self, tls: ssl.SSLContext) -> None:
+        """Verify new connections by this; those that are open stay as they are."""
+        self._tls = tls
+
     @property
     def size(self) -> int:
         """Connections that are open, idle ones included."""
