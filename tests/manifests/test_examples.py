@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import pytest
@@ -38,12 +39,17 @@ def taken(server: ControlPlane, documents: list[dict[str, Any]]) -> None:
     for document in known:
         if document["kind"] not in CLUSTER_WIDE:
             namespace = document["metadata"].setdefault("namespace", DEFAULT_NAMESPACE)
-            server.kubectl_process("create", "namespace", namespace)
+            _made(server, namespace)
     said = server.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(known)).splitlines()
     deletable = [each for each in known if each["kind"] != "Namespace"]
     if deletable:
         server.kubectl("delete", "--wait=false", "-f", "-", stdin=yaml.safe_dump_all(deletable))
     assert len(said) == len(known), said
+
+
+@cache
+def _made(server: ControlPlane, namespace: str) -> None:
+    server.kubectl_process("create", "namespace", namespace)
 
 
 @pytest.mark.parametrize("page", MANIFESTS, ids=lambda page: page.where)

@@ -9,6 +9,8 @@ from typing import Any
 
 import yaml
 
+from support.options import changed
+
 ROOT = Path(__file__).parents[2]
 _FENCE = re.compile(r"^```ya?ml\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
@@ -21,7 +23,9 @@ class Shown:
     text: str
 
     def documents(self) -> list[dict[str, Any]]:
-        return [document for document in yaml.safe_load_all(self.text) if document]
+        """Its documents; one with nothing but a `spec` changes a cascade, and stands for the example so changed."""
+        found = [document for document in yaml.safe_load_all(self.text) if document]
+        return [changed(document) if document.keys() == {"spec"} else document for document in found]
 
     @property
     def is_kustomization(self) -> bool:
