@@ -3,41 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from itertools import pairwise
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from disrouter.refusal import MAX_HELD, MAX_LEAD, REFUSAL, Decision, RefusalMatcher, is_refusal
+from support.texts import CUTS, TEXTS, cut
 
 ANSWER, REFUSE, UNDECIDED = Decision.ANSWER, Decision.REFUSE, Decision.UNDECIDED
 
-PIECES = st.sampled_from(
-    [
-        *(
-            *"Ii !.\n\t\"“”*()‘'’…»«<>İß🙂",
-            "don't",
-            "DON’T",
-            "know",
-            "**",
-            "<think>",
-            "</think>",
-            "think",
-            "</",
-            "\u00a0",
-        ),
-        *(REFUSAL, "I don't know", "but", "Rome", "dont", "\u200b", " " * 70, "<think>hm</think>"),
-    ]
-)
-TEXTS = st.one_of(st.lists(PIECES, max_size=12).map("".join), st.text(max_size=40))
 GAPS = st.sampled_from([" ", "  ", "\n", "\t", "\u00a0"])
 APOSTROPHES = st.sampled_from(["'", "’", "‘", "ʼ", "´", "`", "＇"])
-
-
-def cut(text: str, places: Sequence[int]) -> list[str]:
-    edges = [0, *sorted(place % (len(text) + 1) for place in places), len(text)]
-    return [text[start:end] for start, end in pairwise(edges)]
 
 
 def decide(pieces: Sequence[str]) -> Decision:
@@ -58,7 +35,7 @@ def decide(pieces: Sequence[str]) -> Decision:
 
 
 @settings(max_examples=300)
-@given(text=TEXTS, places=st.lists(st.integers(0, 60), max_size=8))
+@given(text=TEXTS, places=CUTS)
 @example(text="I don't know, but it is Rome", places=[12])
 @example(text="I don't know.  ", places=[13, 14])
 @example(text="<think>I don't know!</think> I don't know!", places=[3, 9, 25])
@@ -71,6 +48,34 @@ def test_any_cut_gives_the_decision_of_the_whole(text: str, places: list[int]) -
     assert decide(cut(text, places)) is whole
     assert decide(list(text)) is whole
     assert is_refusal(text) is (whole is REFUSE)
+
+
+ENDS = [
+    *(lead + REFUSAL[start:] for lead in ("", "</think>") for start in range(len(REFUSAL) + 1)),
+    *(f"<think></think>{REFUSAL}"[start:] for start in range(len("<think></think>"))),
+]
+"""Whatever can still make a refusal of a beginning."""
+
+
+@settings(max_examples=300)
+@given(text=TEXTS)
+@example(text='"I don')
+@example(text="<think>I don't know!</th")
+@example(text=" " * MAX_LEAD)
+def test_text_is_held_back_only_while_it_can_still_become_a_refusal_and_an_answer(text: str) -> None:
+    assume(len(text) < MAX_HELD - len(REFUSAL))
+    matcher = RefusalMatcher()
+    if matcher.feed(text) is UNDECIDED:
+        assert any(is_refusal(text + end) for end in ENDS)
+        assert not is_refusal(text + "</think>Rome")
+
+
+@given(text=TEXTS, more=st.text(max_size=40))
+def test_what_is_decided_is_so_whatever_follows(text: str, more: str) -> None:
+    matcher = RefusalMatcher()
+    decision = matcher.feed(text)
+    if decision is not UNDECIDED:
+        assert is_refusal(text + more) is (decision is REFUSE)
 
 
 LEADS = st.builds("{}{}".format, st.text(alphabet=" \n\t", max_size=8), st.sampled_from(["", '"', "“", "**", "*", "("]))
@@ -189,7 +194,7 @@ def test_a_refusal_that_the_token_limit_cuts_off_is_a_refusal(
     assert is_refusal(text, truncated=True) is ("t" in text.lower())
 
 
-@given(text=TEXTS, places=st.lists(st.integers(0, 60), max_size=8))
+@given(text=TEXTS, places=CUTS)
 @example(text="I don't ", places=[3])
 @example(text="<think>I don't", places=[3])
 def test_truncation_matters_only_inside_the_phrase_and_never_by_the_cut(text: str, places: list[int]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any
@@ -10,12 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from disrouter.refusal import Decision
+from disrouter.refusal import Decision, is_refusal
 from disrouter_sidecar.api import Chat
 from disrouter_sidecar.decision import MAX_HELD_BYTES, MAX_PARSED_BYTES, StreamDecider, decide_whole
 from disrouter_sidecar.sse import EventReader
 from support.fake_engine import DONE, delta, event, stream_of, whole_of
 from support.sidecars import REFUSAL
+from support.texts import CUTS, TEXTS, cut
 
 ANSWER, REFUSE, UNDECIDED = Decision.ANSWER, Decision.REFUSE, Decision.UNDECIDED
 CALL: dict[str, Any] = {"tool_calls": [{"index": 0, "id": "1", "function": {"name": "f", "arguments": ""}}]}
@@ -82,6 +84,21 @@ def test_the_decision_with_any_cuts(data: st.DataObject, row: tuple[str, int, Se
     body = b"".join(row[2])
     cuts = data.draw(st.lists(st.integers(0, len(body)), max_size=12))
     assert run(body, cuts, row[1]).decision is row[3]
+
+
+@given(text=TEXTS.filter(bool), places=CUTS, escaped=st.booleans(), data=st.data())
+def test_any_text_in_any_deltas_and_any_bytes_decides_as_the_text_itself(
+    text: str, places: list[int], escaped: bool, data: st.DataObject
+) -> None:
+    """The stream may be cut inside an escape or a character; the whole reply says the same."""
+    said = [{"choices": [{"index": 0, "delta": {"content": piece}}]} for piece in cut(text, places)]
+    ended = {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
+    events = [event(json.dumps(value, ensure_ascii=escaped).encode()) for value in [*said, ended]]
+    body = b"".join([*events, DONE])
+    cuts = data.draw(st.lists(st.integers(0, len(body)), max_size=12))
+    expected = REFUSE if is_refusal(text) else ANSWER
+    assert run(body, cuts, 1).decision is expected
+    assert decide_whole(Chat(), whole_of(text)) is expected
 
 
 def test_an_answer_is_known_at_its_first_word_and_a_refusal_at_its_mark() -> None:
