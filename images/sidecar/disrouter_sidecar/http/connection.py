@@ -132,6 +132,7 @@ class ClientConnection(asyncio.Protocol):
     def connection_lost(self, _: Exception | None) -> None:
         """asyncio: closed. Whatever is done for the client ends at once."""
         self.gone = True
+        self._reader.close()
         self._deadline.close()
         self._stall.close()
         for item in (self._incoming, *self._ready):

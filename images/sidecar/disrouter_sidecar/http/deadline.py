@@ -8,6 +8,10 @@ from collections.abc import Callable
 _NEVER = float("inf")
 
 
+def _nobody() -> None:
+    """Called back by a deadline that is closed."""
+
+
 class Deadline:
     """Calls back once `set` lies in the past. A timer that fires early finds out and waits for the rest."""
 
@@ -32,7 +36,8 @@ class Deadline:
         self._when = _NEVER
 
     def close(self) -> None:
-        """Free the timer."""
+        """Free the timer, and whoever was to be called: it need not wait for the collector of cycles."""
+        self._call = _nobody
         self._when = self._due = _NEVER
         if self._timer is not None:
             self._timer.cancel()

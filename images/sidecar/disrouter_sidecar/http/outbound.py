@@ -290,6 +290,7 @@ class OutboundConnection(asyncio.Protocol):
             name = "closed" if error is None else type(error).__name__
             self._fail(UpstreamFailed(Reason.CONNECT, f"the connection ended half-way ({name})"))
         self._state = _State.CLOSED
+        self.reader.close()
 
     def _expired(self) -> None:
         if self._state is _State.HEAD:

@@ -81,6 +81,11 @@ class RequestReader:
         self._upgrade = False
         self.feed(b"".join([line, "".join(kept).encode("latin-1"), b"\r\n", rest]))
 
+    def close(self) -> None:
+        """Nothing will be fed any more: let go of all that holds this reader, so that no cycle is left."""
+        del self._parser, self._events
+        self._refused = None
+
     def on_message_begin(self) -> None:
         """llhttp: a request line begins."""
         self._url = b""

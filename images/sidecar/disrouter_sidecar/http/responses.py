@@ -78,6 +78,10 @@ class ResponseReader:
             self.complete = True
         return self.complete
 
+    def close(self) -> None:
+        """Nothing will be fed any more: let go of llhttp, which holds this reader."""
+        del self._parser
+
     def on_message_begin(self) -> None:
         """llhttp: a status line begins."""
         if self.complete:
