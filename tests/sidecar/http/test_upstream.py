@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from disrouter_sidecar.errors import Reason, UpstreamFailed
-from disrouter_sidecar.http.outbound import UNREAD_BYTES, OutboundReply
+from disrouter_sidecar.http.reply import UNREAD_BYTES, OutboundReply
 from disrouter_sidecar.http.upstream import HttpUpstream
 from support.local import until
 from support.raw_http import SECONDS, RawServer, raw_server

@@ -6,6 +6,7 @@ From the client:
 - `head`        a request's head, checked
 - `requests`    bytes to requests (llhttp)
 - `routes`      path and method to handler
+- `site`        what all connections share
 - `connection`  one client's connection: order, deadlines, errors, end
 - `exchange`    one request's answer: `ports.Client`
 - `listener`    the port, all connections, and their end
@@ -14,7 +15,8 @@ To agents:
 
 - `origin`      an address, parsed once
 - `responses`   bytes to replies (llhttp)
-- `outbound`    one pooled connection and the reply on it: `ports.Reply`
+- `outbound`    one pooled connection
+- `reply`       the reply on it: `ports.Reply`
 - `pool`        the connections that wait for their next request
 - `upstream`    asking and asking again: `ports.Upstream`
 

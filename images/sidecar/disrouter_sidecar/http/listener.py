@@ -7,9 +7,10 @@ import ssl
 from collections.abc import Callable
 from typing import Self
 
-from disrouter_sidecar.http.connection import ClientConnection, Site
+from disrouter_sidecar.http.connection import ClientConnection
 from disrouter_sidecar.http.limits import Limits
 from disrouter_sidecar.http.routes import Routes
+from disrouter_sidecar.http.site import Site
 from disrouter_sidecar.memory import Memory
 
 BACKLOG = 4096

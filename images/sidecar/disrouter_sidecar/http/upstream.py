@@ -9,8 +9,9 @@ from typing import Self
 from disrouter_sidecar.errors import Reason, UpstreamFailed
 from disrouter_sidecar.http.encode import request_head
 from disrouter_sidecar.http.origin import Target, target_of
-from disrouter_sidecar.http.outbound import OutboundReply, Stale
+from disrouter_sidecar.http.outbound import Stale
 from disrouter_sidecar.http.pool import Pool
+from disrouter_sidecar.http.reply import OutboundReply
 from disrouter_sidecar.ports import Headers
 
 
