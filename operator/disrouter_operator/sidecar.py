@@ -84,14 +84,11 @@ def _secret_env(spec: CascadeSpec) -> list[Object]:
 
 def _engine_env(agent: Agent) -> list[Object]:
     """The engine beside the sidecar, in the same pod."""
-    env = [
+    return [
         {"name": "ENGINE_PORT", "value": str(names.ENGINE_PORT)},
         {"name": "DISROUTER_ENGINE_URL", "value": "http://127.0.0.1:$(ENGINE_PORT)"},
         {"name": "DISROUTER_ENGINE_MODEL", "value": agent.name},
     ]
-    if agent.model is not None and agent.model.adapter is not None:
-        env.append({"name": "DISROUTER_ADAPTERS", "value": containers.ADAPTERS_MOUNT})
-    return env
 
 
 def _provider_env(agent: Agent) -> list[Object]:

@@ -9,10 +9,15 @@ from typing import Any
 import pytest
 
 from disrouter.api import violations
+from disrouter.routes import ROUTES_FILE
+from disrouter_local.podspec import expand
+from disrouter_operator import inference
+from disrouter_operator.containers import SIDECAR
 from disrouter_operator.observe import CHILDREN, Observed
 from disrouter_operator.plan import make_plan
 from disrouter_operator.resources import Object
 from disrouter_operator.settings import Settings
+from disrouter_sidecar.config import Config
 from support import kserve_judge, options
 from support.clusters import example
 from support.controlplane import ControlPlane
@@ -29,6 +34,19 @@ def _children(manifest: Object) -> list[Object]:
     return [write.obj for write in plan.applies]
 
 
+def _table(children: list[Object]) -> Object:
+    texts = [child["data"][ROUTES_FILE] for child in children if ROUTES_FILE in child.get("data", {})]
+    return dict(json.loads(*texts))
+
+
+def _moved(before: Object, after: Object) -> Object:
+    """Fields of a route table that an option changes, agents by name."""
+    moved = {key: value for key, value in after.items() if before.get(key) != value}
+    if "agents" in moved:
+        moved["agents"] = {name: each for name, each in moved["agents"].items() if before["agents"].get(name) != each}
+    return moved
+
+
 def test_the_document_has_the_options() -> None:
     assert len(OVERLAYS) == options.DOCUMENT.read_text(encoding="utf-8").count("```yaml")
     assert len(OVERLAYS) > 15
@@ -38,8 +56,9 @@ def test_the_document_has_the_options() -> None:
 def test_an_option_breaks_no_rule_and_changes_what_its_golden_file_says(name: str, golden: Any) -> None:
     manifest = options.changed(OVERLAYS[name])
     assert violations(manifest) == []
-    before = _children(example())
-    golden(f"option_{name.replace('-', '_')}", [child for child in _children(manifest) if child not in before])
+    before, after = _children(example()), _children(manifest)
+    changed = [child for child in after if child not in before and child["kind"] != "ConfigMap"]
+    golden(f"option_{name.replace('-', '_')}", [{"routes": _moved(_table(before), _table(after))}, *changed])
 
 
 @pytest.mark.parametrize("name", OVERLAYS)
@@ -59,6 +78,35 @@ def test_kserve_knows_every_field_that_an_option_sets(name: str) -> None:
     assert {child["metadata"]["name"]: kserve_judge.faults(child) for child in services} == {
         child["metadata"]["name"]: [] for child in services
     }
+
+
+@pytest.mark.parametrize("name", OVERLAYS)
+def test_the_sidecar_understands_the_environment_that_it_is_given(name: str) -> None:
+    ignored: set[str] = set()
+    for child in _children(options.changed(OVERLAYS[name])):
+        if child["kind"] not in ("InferenceService", "Deployment"):
+            continue
+        (container,) = [each for each in inference.pod_spec(child)["containers"] if each["name"] == SIDECAR]
+        env: dict[str, str] = {}
+        for item in container["env"]:
+            env[item["name"]] = expand(item.get("value", "from-a-secret"), env)
+        given = _Noting(env)
+        config = Config.from_env(given)
+        assert config.agent == child["metadata"]["labels"]["disrouter.io/agent"]
+        ignored |= {variable for variable in env if variable.startswith("DISROUTER_")} - given.asked
+    assert ignored == set()
+
+
+class _Noting(dict[str, str]):
+    """An environment that notes which variables are asked for."""
+
+    def __init__(self, env: dict[str, str]) -> None:
+        super().__init__(env)
+        self.asked: set[str] = set()
+
+    def get(self, name: str, default: Any = None) -> Any:
+        self.asked.add(name)
+        return super().get(name, default)
 
 
 @pytest.mark.controlplane
