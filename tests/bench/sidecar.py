@@ -36,6 +36,7 @@ from bench.workloads import IDLE, OPEN_STREAMS, WORKLOADS, Workload
 MEMORY_ROUNDS = 2
 """Memory hardly varies, and every round starts the target anew."""
 TRIES = 3
+ROUNDS = 7
 QUICK_ROUNDS, QUICK_SCALE = 2, 0.4
 
 
@@ -75,7 +76,7 @@ class Bench:
             try:
                 target = MAKERS[name](self.place)
             except MissingRival as missing:
-                self.missing[missing.name] = missing.remedy
+                self.missing[missing.name] = f"not installed; get it with: {missing.remedy}"
                 say(f"{missing}")
                 continue
             group = stack.enter_context(running(target.commands, self.cores.proxy, self.place.folder / f"{name}.log"))
@@ -215,7 +216,7 @@ def say(text: str) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="bench.sidecar", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--rounds", type=int, help="default 7")
+    parser.add_argument("--rounds", type=int, help=f"default {ROUNDS}")
     parser.add_argument("--targets", default=",".join(MAKERS), help="some of: %(default)s")
     parser.add_argument("--workloads", default=",".join(WORKLOADS), help="some of: %(default)s")
     parser.add_argument("--quick", action="store_true", help="two short rounds: to try the bench, not to measure")
@@ -231,7 +232,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _options(arguments: argparse.Namespace) -> Options:
-    rounds = arguments.rounds or (QUICK_ROUNDS if arguments.quick else 7)
+    rounds = arguments.rounds if arguments.rounds is not None else QUICK_ROUNDS if arguments.quick else ROUNDS
+    if rounds < 1:
+        raise BenchError(f"--rounds {rounds}: at least one round is needed")
     return Options(
         rounds=rounds,
         scale=QUICK_SCALE if arguments.quick else 1.0,

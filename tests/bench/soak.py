@@ -57,6 +57,8 @@ def main() -> int:
     parser.add_argument("--sidecars", type=int, default=3, choices=(2, 3), help="default %(default)s")
     parser.add_argument("--write", type=Path, help="Markdown file whose section is written")
     options = parser.parse_args()
+    if not options.minutes > 0:
+        parser.error("--minutes must be more than 0")
     try:
         soak = run(options.minutes, options.sidecars)
     except BenchError as error:

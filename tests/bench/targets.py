@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,7 +70,7 @@ def nginx(place: Place) -> Target:
     """A plain reverse proxy: one worker, keep-alive on both sides, nothing buffered, no log."""
     program = shutil.which("nginx", path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin")
     if program is None:
-        raise MissingRival("nginx", "on Debian: apt-get install nginx-light")
+        raise MissingRival("nginx", "apt-get install nginx-light (on Debian)")
     [port], folder = free_ports(1), place.folder / "nginx"
     folder.mkdir(exist_ok=True)
     config = folder / "nginx.conf"
@@ -130,5 +129,5 @@ MAKERS: dict[str, Callable[[Place], Target]] = {
 def _rival(place: Place, name: str) -> str:
     program = place.rivals / "bin" / name
     if not program.exists():
-        raise MissingRival(name, f"{INSTALL_RIVALS} (Python {sys.version_info.major}.{sys.version_info.minor})")
+        raise MissingRival(name, INSTALL_RIVALS)
     return str(program)
