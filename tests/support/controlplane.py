@@ -111,7 +111,7 @@ def control_plane(binaries: Path, state: Path, crds: tuple[dict[str, Any], ...])
 
 
 def _start_etcd(stack: ExitStack, binaries: Path, state: Path) -> str:
-    client, peer = (f"http://127.0.0.1:{port}" for port in _free_ports(2))
+    client, peer = (f"http://127.0.0.1:{port}" for port in free_ports(2))
     _start(
         stack,
         state,
@@ -131,7 +131,7 @@ def _start_etcd(stack: ExitStack, binaries: Path, state: Path) -> str:
 
 
 def _start_api_server(stack: ExitStack, binaries: Path, state: Path, etcd_url: str) -> ControlPlane:
-    (port,) = _free_ports(1)
+    (port,) = free_ports(1)
     certificates, tokens, token = state / "certificates", state / "tokens.csv", secrets.token_hex(16)
     tokens.write_text(f'{token},admin,admin,"system:masters"\n')
     # The API server makes its own TLS key first and can then sign service accounts with it: no openssl needed.
@@ -166,7 +166,7 @@ def _start_api_server(stack: ExitStack, binaries: Path, state: Path, etcd_url: s
 
 
 def _start_controllers(stack: ExitStack, binaries: Path, state: Path, plane: ControlPlane) -> None:
-    (port,) = _free_ports(1)
+    (port,) = free_ports(1)
     _start(
         stack,
         state,
@@ -221,7 +221,8 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
+    """Loopback ports that were free a moment ago."""
     with ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
         for each in sockets:
