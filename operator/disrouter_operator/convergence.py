@@ -19,6 +19,9 @@ from disrouter_operator.resources import Object
 WINDOW = timedelta(minutes=10)
 MOST = 5
 """Applies of the same content to one object within `WINDOW`: more than a person undoes by hand."""
+FIRST_RETRY, LONGEST_RETRY = 10.0, 300.0
+"""Seconds until what was refused is tried again when nothing wakes the cascade before; doubles each time. What refuses
+(a webhook, a quota, a name that is taken) may change without telling us."""
 REMEMBERED = 4096
 """Objects; what is forgotten is written once too often."""
 
@@ -34,6 +37,7 @@ class Convergence:
 
     def __init__(self) -> None:
         self._applied: OrderedDict[str, _Applied] = OrderedDict()
+        self._refused: OrderedDict[str, tuple[str, int]] = OrderedDict()
 
     def wait(self, live: Object | None, desired: Object, now: datetime) -> float:
         """Seconds until `desired` may be applied to `live`; 0: now."""
@@ -55,6 +59,24 @@ class Convergence:
         while len(self._applied) > REMEMBERED:
             self._applied.popitem(last=False)
         return 0.0 if settled else WINDOW.total_seconds()
+
+    def refused(self, desired: Object) -> float:
+        """Remember that `desired` was refused; returns the seconds until it is worth another try by the clock alone."""
+        name, digest = _id(desired), _digest(desired)
+        known, times = self._refused.pop(name, (digest, 0))
+        times = times + 1 if known == digest else 1
+        self._refused[name] = (digest, times)
+        while len(self._refused) > REMEMBERED:
+            self._refused.popitem(last=False)
+        return float(min(LONGEST_RETRY, FIRST_RETRY * 2.0 ** min(times - 1, 16)))
+
+    def accepted(self, desired: Object) -> None:
+        """It was refused no longer."""
+        self._refused.pop(_id(desired), None)
+
+
+def _id(obj: Object) -> str:
+    return f"{obj['kind']}/{obj['metadata']['namespace']}/{obj['metadata']['name']}"
 
 
 def _digest(desired: Object) -> str:

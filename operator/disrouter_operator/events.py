@@ -25,6 +25,17 @@ class Note:
     message: str
 
 
+@dataclass(frozen=True)
+class Series:
+    """The same news `count` times."""
+
+    name: str
+    """Of the Event object."""
+    first: datetime
+    last: datetime
+    count: int
+
+
 def transitions(before: CascadeStatus, after: CascadeStatus) -> list[Note]:
     """What changed between two passes."""
     old = {agent.name: agent for agent in before.agents}
@@ -41,13 +52,13 @@ def repaired(obj: Object, managers: list[str]) -> Note:
     return Note("Warning", "ChildRepaired", f"{name} was changed by {', '.join(managers)} and is restored")
 
 
-def manifest(parent: Object, note: Note, now: datetime) -> Object:
+def manifest(parent: Object, note: Note, series: Series) -> Object:
     """The Event object of a note."""
-    metadata, time = parent["metadata"], timestamp(now)
+    metadata = parent["metadata"]
     return {
         "apiVersion": EVENTS.api_version,
         "kind": EVENTS.kind,
-        "metadata": {"generateName": f"{metadata['name']}.", "namespace": metadata["namespace"]},
+        "metadata": {"name": series.name, "namespace": metadata["namespace"]},
         "involvedObject": {
             "apiVersion": CASCADES.api_version,
             "kind": CASCADES.kind,
@@ -60,9 +71,9 @@ def manifest(parent: Object, note: Note, now: datetime) -> Object:
         "message": note.message[:MAX_MESSAGE],
         "source": {"component": COMPONENT},
         "reportingComponent": COMPONENT,
-        "firstTimestamp": time,
-        "lastTimestamp": time,
-        "count": 1,
+        "firstTimestamp": timestamp(series.first),
+        "lastTimestamp": timestamp(series.last),
+        "count": series.count,
     }
 
 

@@ -126,7 +126,9 @@ class ApiServer:
         """See `Kube.create`."""
         resource = resource_of(obj)
         path = _path(resource, obj["metadata"]["namespace"])
-        return await self._request("create", resource, path, query=[("fieldManager", FIELD_MANAGER)], body=obj)
+        live = await self._request("create", resource, path, query=[("fieldManager", FIELD_MANAGER)], body=obj)
+        self._freshness.wrote(resource, live)
+        return live
 
     async def _list(
         self, resource: Resource, namespace: str | None, query: builtins.list[tuple[str, str]], floor: str | None

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
 
 from disrouter.api import CascadeStatus
 from disrouter_operator import events, status
 from disrouter_operator.convergence import Convergence
-from disrouter_operator.errors import InternalError, KubeError
+from disrouter_operator.errors import InternalError
 from disrouter_operator.kube import Kube
 from disrouter_operator.observe import Observed, observe
 from disrouter_operator.plan import Plan, make_plan
+from disrouter_operator.recorder import Recorder
 from disrouter_operator.resources import Object
 from disrouter_operator.settings import Settings
 from disrouter_operator.writes import apply_all
@@ -45,30 +46,44 @@ class Requeue:
     after: float
 
 
+@dataclass(frozen=True)
+class Memory:
+    """What passes remember of each other, in memory alone."""
+
+    convergence: Convergence = field(default_factory=Convergence)
+    recorder: Recorder = field(default_factory=Recorder)
+
+
 async def reconcile(
-    kube: Kube, key: Key, settings: Settings, clock: Clock, convergence: Convergence | None = None
+    kube: Kube,
+    key: Key,
+    settings: Settings,
+    clock: Clock,
+    memory: Memory | None = None,
 ) -> Requeue | None:
     """Bring the cluster one step closer to the cascade `key`; idempotent.
 
-    `convergence` is the caller's memory between passes; without one, nothing is held back. Raises KubeError or
-    InternalError: call again later.
+    `memory` is the caller's between passes; without one, nothing is held back. Raises KubeError or InternalError: call
+    again later.
     """
+    memory = memory or Memory()
     observed = await observe(kube, key.namespace, key.name)
     if observed is None:
         return None
     now = clock()
-    plan = await _decide(kube, observed, settings, now)
-    outcome = await apply_all(kube, plan.applies, observed, convergence or Convergence(), now)
+    plan = await _decide(kube, observed, settings, memory, now)
+    outcome = await apply_all(kube, plan.applies, observed, memory.convergence, now)
     if outcome.traffic_moved:
-        await _delete(kube, plan, key.namespace)
+        await _delete(kube, plan, key)
     before = status.read(observed.parent)
     after = status.with_writes(plan.status, outcome.refused, outcome.unkept, before, now)
-    await _conclude(kube, observed.parent, after, outcome.repaired, now)
+    await _write_status(kube, observed.parent, after)
+    await memory.recorder.record(kube, observed.parent, [*outcome.repaired, *events.transitions(before, after)], now)
     waits = [*outcome.waits, *([plan.requeue_after] if plan.requeue_after is not None else [])]
     return Requeue(min(waits)) if waits else None
 
 
-async def _decide(kube: Kube, observed: Observed, settings: Settings, now: datetime) -> Plan:
+async def _decide(kube: Kube, observed: Observed, settings: Settings, memory: Memory, now: datetime) -> Plan:
     """Plan. Raises InternalError on what nobody foresaw, after saying so where the cascade's owner looks."""
     try:
         return make_plan(observed, settings, now)
@@ -78,29 +93,19 @@ async def _decide(kube: Kube, observed: Observed, settings: Settings, now: datet
         after = status.of_internal_error(what, before, generation, now)
         if after != before:  # the retries say the same
             logger.exception("planning %s failed", observed.parent["metadata"]["name"])
-        await _conclude(kube, observed.parent, after, [], now)
+        await _write_status(kube, observed.parent, after)
+        await memory.recorder.record(kube, observed.parent, events.transitions(before, after), now)
         raise InternalError(what) from error
 
 
-async def _delete(kube: Kube, plan: Plan, namespace: str) -> None:
+async def _delete(kube: Kube, plan: Plan, key: Key) -> None:
     for deletion in plan.deletes:
-        await kube.delete(deletion.resource, namespace, deletion.name, uid=deletion.uid)
+        await kube.delete(deletion.resource, key.namespace, deletion.name, uid=deletion.uid)
+        logger.info("%s: deleted %s %s", key, deletion.resource.kind, deletion.name)
 
 
-async def _conclude(
-    kube: Kube, parent: Object, after: CascadeStatus, repaired: Sequence[events.Note], now: datetime
-) -> None:
-    """The one status write, and the Events of what changed."""
+async def _write_status(kube: Kube, parent: Object, after: CascadeStatus) -> None:
+    """The one status write, if there is anything to say."""
     dumped = after.dump()
     if dumped != (parent.get("status") or {}):
         await kube.patch_status({**parent, "status": dumped})
-    await _note(kube, parent, [*repaired, *events.transitions(status.read(parent), after)], now)
-
-
-async def _note(kube: Kube, parent: Object, notes: Sequence[events.Note], now: datetime) -> None:
-    """Events are for people; failing to write one must not fail the pass."""
-    for note in notes:
-        try:
-            await kube.create(events.manifest(parent, note, now))
-        except KubeError as error:
-            logger.warning("event %s of %s is lost: %s", note.reason, parent["metadata"]["name"], error)

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from disrouter_operator.convergence import Convergence
 from disrouter_operator.errors import KubeError
 from disrouter_operator.freshness import Freshness
 from disrouter_operator.health import Pulse, application, serve
@@ -19,7 +18,7 @@ from disrouter_operator.kube import Kube
 from disrouter_operator.leader import Election
 from disrouter_operator.metrics import Metrics
 from disrouter_operator.queue import KeyedQueue
-from disrouter_operator.reconcile import Key, reconcile
+from disrouter_operator.reconcile import Key, Memory, reconcile
 from disrouter_operator.resources import CASCADES, Resource
 from disrouter_operator.settings import Settings
 from disrouter_operator.watching import Watches
@@ -69,7 +68,7 @@ class Operator:
         self._options = options
         self._election = election
         self.metrics = metrics or Metrics()
-        self._convergence = Convergence()
+        self._memory = Memory()
         self._queue: KeyedQueue[Key] = KeyedQueue(self._pass, waited=self.metrics.waited.observe)
         freshness = freshness or Freshness(options.namespaces)
         self._watches = Watches(self._queue.add, freshness, serves, self.metrics, options.namespaces)
@@ -127,7 +126,7 @@ class Operator:
         self.pulse.beat()
         try:
             options = self._options
-            again = await reconcile(self._kube, key, options.settings, options.clock, self._convergence)
+            again = await reconcile(self._kube, key, options.settings, options.clock, self._memory)
             result = "done"
         finally:
             self.metrics.passes.labels(result).inc()

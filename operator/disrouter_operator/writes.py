@@ -15,8 +15,6 @@ from disrouter_operator.observe import Observed, label, owner_uid
 from disrouter_operator.plan import Write
 from disrouter_operator.resources import INFERENCE_SERVICES, Object, resource_of
 
-REFUSED_RETRY_SECONDS = 10.0
-"""What refused a child (a webhook, a quota, a name that is taken) may change without waking us."""
 _FINAL = frozenset({400, 403, 404, 409, 422})
 """Answers about the object itself; anything else is about the API server and ends the pass."""
 _TRAFFIC = frozenset({COMPONENT_ROUTES, COMPONENT_ENDPOINT})
@@ -49,8 +47,9 @@ async def apply_all(
             if error.status not in _FINAL:
                 raise
             outcome.refused.append(_refusal(obj, error))
-            wait = REFUSED_RETRY_SECONDS
+            wait = convergence.refused(obj)
         else:
+            convergence.accepted(obj)
             outcome.unkept += [_unkept(obj)] if wait else []
             outcome.repaired += [write.repair] if write.repair is not None and not wait else []
         if wait:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from disrouter_operator import inference
-from disrouter_operator.convergence import Convergence
-from disrouter_operator.reconcile import reconcile
+from disrouter_operator.reconcile import Memory, reconcile
 from disrouter_operator.resources import CASCADES, DEPLOYMENTS, INFERENCE_SERVICES, Object
 from support import clusters
 from support.scenes import KEY, SETTINGS, Scene
@@ -24,7 +23,7 @@ async def settled(scene: Scene) -> Scene:
 
 async def upgraded(scene: Scene, settings: object = NEWER) -> None:
     for _ in range(2):  # a new process remembers nothing
-        await reconcile(scene.kube, KEY, settings, lambda: scene.now, Convergence())  # type: ignore[arg-type]
+        await reconcile(scene.kube, KEY, settings, lambda: scene.now, Memory())  # type: ignore[arg-type]
 
 
 def sidecars(scene: Scene) -> list[str]:

@@ -50,6 +50,42 @@ def kserve_crd() -> dict[str, Any]:
     return loaded
 
 
+class Restartable:
+    """A process that can be killed and started again with the same command."""
+
+    def __init__(self, state: Path, name: str, command: list[str]) -> None:
+        self._log = state / f"{name}.log"
+        self._command = command
+        self._process = self._spawn()
+
+    def stop(self) -> None:
+        """Ask it to end, then make it."""
+        self._process.terminate()
+        try:
+            self._process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.kill()
+
+    def kill(self) -> None:
+        """As `kill -9`."""
+        self._process.kill()
+        self._process.wait()
+
+    def start_again(self) -> None:
+        """After `kill`."""
+        self._process = self._spawn()
+
+    def _spawn(self) -> subprocess.Popen[bytes]:
+        with self._log.open("ab") as log:
+            return subprocess.Popen(
+                self._command,
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                preexec_fn=_die_with_parent,  # noqa: PLW1509  makes one system call and takes no lock
+            )
+
+
 @dataclass(frozen=True)
 class ControlPlane:
     """Where the API server listens and how to talk to it as an administrator."""
@@ -58,6 +94,7 @@ class ControlPlane:
     kubeconfig: Path
     ca_file: Path
     kubectl_binary: str
+    api_server: Restartable
 
     def kubectl(self, *arguments: str, stdin: str | None = None, check: bool = True) -> str:
         """Run the real kubectl as administrator and return what it printed; errors carry its stderr."""
@@ -87,6 +124,12 @@ class ControlPlane:
             if time.monotonic() > deadline:
                 raise AssertionError(f"{what} did not come about within {seconds:.0f} s")
             time.sleep(0.2)
+
+    def restart_api_server(self) -> None:
+        """Kill it, and wait until its successor answers."""
+        self.api_server.kill()
+        self.api_server.start_again()
+        self.wait("the API server", lambda: self.kubectl_process("get", "--raw=/readyz").returncode == 0, 120)
 
     def kubeconfig_for(self, token: str, path: Path) -> Path:
         """A kubeconfig that logs in with `token`, for example a service account's."""
@@ -136,7 +179,7 @@ def _start_api_server(stack: ExitStack, binaries: Path, state: Path, etcd_url: s
     tokens.write_text(f'{token},admin,admin,"system:masters"\n')
     # The API server makes its own TLS key first and can then sign service accounts with it: no openssl needed.
     key, ca_file = certificates / "apiserver.key", certificates / "apiserver.crt"
-    _start(
+    process = _start(
         stack,
         state,
         "kube-apiserver",
@@ -162,7 +205,8 @@ def _start_api_server(stack: ExitStack, binaries: Path, state: Path, etcd_url: s
     kubeconfig = state / "admin.kubeconfig"
     kubeconfig.write_text(_kubeconfig(url, ca_file, token))
     kubectl = binaries / "kubectl"
-    return ControlPlane(url, kubeconfig, ca_file, str(kubectl) if kubectl.exists() else shutil.which("kubectl") or "")
+    binary = str(kubectl) if kubectl.exists() else shutil.which("kubectl") or ""
+    return ControlPlane(url, kubeconfig, ca_file, binary, process)
 
 
 def _start_controllers(stack: ExitStack, binaries: Path, state: Path, plane: ControlPlane) -> None:
@@ -194,31 +238,16 @@ def _exists(plane: ControlPlane, kind: str, name: str) -> bool:
     return plane.kubectl_process("get", kind, name, "--namespace", "default").returncode == 0
 
 
-def _start(stack: ExitStack, state: Path, name: str, command: list[str]) -> None:
-    log = stack.enter_context((state / f"{name}.log").open("wb"))
-    process = subprocess.Popen(
-        command,
-        stdout=log,
-        stderr=log,
-        stdin=subprocess.DEVNULL,
-        preexec_fn=_die_with_parent,  # noqa: PLW1509  makes one system call and takes no lock
-    )
-    stack.callback(_stop, process)
+def _start(stack: ExitStack, state: Path, name: str, command: list[str]) -> Restartable:
+    process = Restartable(state, name, command)
+    stack.callback(process.stop)
+    return process
 
 
 def _die_with_parent() -> None:
     """A killed test run leaves no API server behind (Linux only; elsewhere the exit stack has to do)."""
     if hasattr(signal, "SIGRTMIN"):
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    process.terminate()
-    try:
-        process.wait(STOP_SECONDS)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
 
 
 def free_ports(count: int) -> list[int]:

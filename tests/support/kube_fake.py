@@ -75,7 +75,7 @@ class KubeFake:
         assert not (id_[0] == JOBS and id_ in self.objects), "Jobs are never patched"
         live = self.objects.get(id_) or {"metadata": {"uid": f"uid-{next(self._count)}", "generation": 0}}
         merged = _merge(live, obj)
-        merged["metadata"]["generation"] += 1
+        merged["metadata"]["generation"] = live["metadata"].get("generation", 0) + 1
         self.mutate(merged)
         self.writes.append(("apply", obj["kind"], obj["metadata"]["name"]))
         return self._store(id_, merged)

@@ -30,7 +30,7 @@ RULES: list[dict[str, Any]] = [
     {"apiGroups": ["policy"], "resources": ["poddisruptionbudgets"], "verbs": OWNED},
     {"apiGroups": [""], "resources": ["services", "configmaps"], "verbs": OWNED},
     {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch"]},
-    {"apiGroups": [""], "resources": ["events"], "verbs": ["create"]},
+    {"apiGroups": [""], "resources": ["events"], "verbs": ["create", "patch"]},
 ]
 """All that the operator needs besides its Lease; the chart's role says the same."""
 

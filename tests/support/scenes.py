@@ -8,8 +8,7 @@ from typing import Any
 from disrouter import names
 from disrouter.artifacts import Stage
 from disrouter.routes import RouteTable
-from disrouter_operator.convergence import Convergence
-from disrouter_operator.reconcile import Key, Requeue, reconcile
+from disrouter_operator.reconcile import Key, Memory, Requeue, reconcile
 from disrouter_operator.resources import (
     CASCADES,
     CONFIG_MAPS,
@@ -33,13 +32,13 @@ class Scene:
     def __init__(self, manifest: Object) -> None:
         self.kube = KubeFake()
         self.now = datetime(2026, 1, 1, tzinfo=UTC)
-        self.convergence = Convergence()
+        self.memory = Memory()
         self.kube.put(manifest)
 
     async def run(self, passes: int = 1) -> Requeue | None:
         requeue = None
         for _ in range(passes):
-            requeue = await reconcile(self.kube, KEY, SETTINGS, lambda: self.now, self.convergence)
+            requeue = await reconcile(self.kube, KEY, SETTINGS, lambda: self.now, self.memory)
         return requeue
 
     @property

@@ -23,8 +23,8 @@ def _head() -> list[str]:
         "",
         f"`make bench-operator`. Cascades of {AGENTS} agents ({CHILDREN} children each) in one namespace of a real",
         "etcd and kube-apiserver, a fresh one for each size. The rival is a hand-written watch loop that posts the",
-        "same children and does nothing else: no status, no drift, no ownership, no deletion. Both have four workers",
-        f"and no rate limit, and share {os.cpu_count()} cores with the control plane. Python {platform.python_version()},",
+        "same children and nothing else: no status, no drift, no ownership, no deletion. Both have four workers,",
+        f"no rate limit, and share {os.cpu_count()} cores with the control plane. Python {platform.python_version()},",
         f"{platform.system()} {platform.release()}.",
     ]
 
