@@ -44,7 +44,7 @@ async def apply_all(
         try:
             wait = await _apply(kube, obj, observed, convergence, now)
         except KubeError as error:
-            if error.status not in _FINAL:
+            if not _about_the_object(error):
                 raise
             outcome.refused.append(_refusal(obj, error))
             wait = convergence.refused(obj)
@@ -56,6 +56,11 @@ async def apply_all(
             outcome.waits.append(wait)
             outcome.traffic_moved &= label(obj, names.LABEL_COMPONENT) not in _TRAFFIC
     return outcome
+
+
+def _about_the_object(error: KubeError) -> bool:
+    """Whether other objects may fare better. A webhook that is down fails its own kinds alone, with a 500."""
+    return error.status in _FINAL or (error.status == 500 and "webhook" in str(error))
 
 
 async def _apply(kube: Kube, obj: Object, observed: Observed, convergence: Convergence, now: datetime) -> float:

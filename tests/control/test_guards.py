@@ -1,0 +1,128 @@
+"""What keeps the operator polite and honest: limit, fence, probe."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from disrouter_operator.errors import NotLeading
+from disrouter_operator.fence import Fenced
+from disrouter_operator.health import Pulse
+from disrouter_operator.leader import Election
+from disrouter_operator.ratelimit import TokenBucket
+from disrouter_operator.resources import CONFIG_MAPS, LEASES, Object
+from support.kube_fake import KubeFake
+
+
+class _Time:
+    """A clock that sleeping moves."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    async def sleep(self, seconds: float) -> None:
+        self.now += seconds
+        await asyncio.sleep(0)
+
+
+def _config_map() -> Object:
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "x", "namespace": "default"}}
+
+
+async def test_a_burst_goes_out_at_once_and_then_so_many_a_second() -> None:
+    time = _Time()
+    bucket = TokenBucket(rate=10, burst=5, monotonic=time, sleep=time.sleep)
+    assert [await bucket.take() for _ in range(5)] == [0.0] * 5
+    for _ in range(20):
+        await bucket.take()
+    assert time.now == pytest.approx(2.0)
+    time.now += 100
+    assert [await bucket.take() for _ in range(5)] == [0.0] * 5
+    assert await bucket.take() == pytest.approx(0.1)
+
+
+async def test_waiting_requests_go_out_in_their_order() -> None:
+    bucket = TokenBucket(rate=1000, burst=1)
+    order: list[int] = []
+
+    async def ask(number: int) -> None:
+        await bucket.take()
+        order.append(number)
+
+    await asyncio.gather(*(ask(number) for number in range(20)))
+    assert order == list(range(20))
+
+
+async def test_a_leader_that_was_held_up_past_its_lease_reads_but_writes_nothing() -> None:
+    kube, time = KubeFake(), _Time()
+    election = Election(kube, "default", "first", monotonic=time, sleep=time.sleep)
+    fenced = Fenced(kube, election.leads)
+    with pytest.raises(NotLeading):
+        await fenced.apply(_config_map())
+    await election.acquire()
+    await fenced.apply(_config_map())
+    kube.writes.clear()
+    time.now += election.duration
+    with pytest.raises(NotLeading):
+        await fenced.apply(_config_map())
+    with pytest.raises(NotLeading):
+        await fenced.create(_config_map())
+    with pytest.raises(NotLeading):
+        await fenced.patch_status(_config_map())
+    with pytest.raises(NotLeading):
+        await fenced.delete(CONFIG_MAPS, "default", "x")
+    assert kube.writes == []
+    assert await fenced.get(CONFIG_MAPS, "default", "x") is not None
+    assert len(await fenced.list(CONFIG_MAPS, "default")) == 1
+
+
+async def test_a_lease_says_since_when_and_how_often_it_changed_hands() -> None:
+    kube, time = KubeFake(), _Time()
+    first = Election(kube, "default", "first", monotonic=time, sleep=time.sleep)
+    await first.acquire()
+    acquired = kube.one(LEASES, first.name)["spec"]["acquireTime"]
+    assert await first._attempt(1.0)
+    spec = kube.one(LEASES, first.name)["spec"]
+    assert (spec["acquireTime"], spec["leaseTransitions"]) == (acquired, 0)
+    second = Election(kube, "default", "second", monotonic=time, sleep=time.sleep)
+    await second.acquire()
+    spec = kube.one(LEASES, first.name)["spec"]
+    assert (spec["holderIdentity"], spec["leaseTransitions"]) == ("second", 1)
+
+
+async def test_a_candidate_judges_a_lease_by_its_own_clock_whatever_the_holders_says() -> None:
+    kube, time = KubeFake(), _Time()
+    holder = Election(kube, "default", "first", monotonic=time, sleep=time.sleep)
+    await holder.acquire()
+    kube.one(LEASES, holder.name)["spec"]["renewTime"] = "1999-01-01T00:00:00.000000Z"
+    second = Election(kube, "default", "second", monotonic=time, sleep=time.sleep)
+    assert not await second._attempt(1.0), "an old time on the lease is the holder's clock, not a silence"
+    started = time.now
+    await second.acquire()
+    assert time.now - started >= holder.duration
+
+
+def test_the_probe_fails_when_cascades_wait_and_no_pass_ends() -> None:
+    time, idle = _Time(), True
+    pulse = Pulse(monotonic=time, stale_after=10, idle=lambda: idle)
+    time.now = 1000
+    assert pulse.trouble() is None, "at rest, silence is no sign of death"
+    idle = False
+    time.now = 1005
+    assert pulse.trouble() is None
+    time.now = 1011
+    assert "no pass ended" in str(pulse.trouble())
+    pulse.beat()
+    assert pulse.trouble() is None
+
+
+def test_the_probe_fails_when_a_watch_stays_silent_although_it_was_started_again() -> None:
+    lag = 0.0
+    pulse = Pulse(monotonic=_Time(), stale_after=10, idle=lambda: True, lag=lambda: lag)
+    assert pulse.trouble() is None
+    lag = 11.0
+    assert "a watch has been silent" in str(pulse.trouble())

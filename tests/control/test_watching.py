@@ -1,0 +1,138 @@
+"""Watches that die, fall silent or miss a kind are started again; Kopf itself is replaced by a script."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Collection, Sequence
+from typing import Any
+
+from disrouter import names
+from disrouter_operator.freshness import Freshness
+from disrouter_operator.handlers import Deliver
+from disrouter_operator.metrics import Metrics
+from disrouter_operator.reconcile import Key
+from disrouter_operator.resources import CASCADES, CONFIG_MAPS, INFERENCE_SERVICES, Object, Resource
+from disrouter_operator.watching import Watches
+
+Script = Callable[[Deliver, threading.Event], None]
+
+
+class _Stage:
+    """Plays a script a start; remembers the kinds that were watched."""
+
+    def __init__(self, *scripts: Script) -> None:
+        self._scripts = list(scripts)
+        self.kinds: list[frozenset[Resource]] = []
+        self.keys: list[Key] = []
+        self.installed: set[Resource] = {CASCADES}
+        self.freshness = Freshness()
+        self.metrics = Metrics()
+        self.pauses: list[float] = []
+
+    async def watch(
+        self, deliver: Deliver, kinds: Collection[Resource], namespaces: Sequence[str], stop: threading.Event
+    ) -> None:
+        self.kinds.append(frozenset(kinds))
+        script = self._scripts.pop(0) if self._scripts else _wait
+        await asyncio.to_thread(script, deliver, stop)
+
+    async def serves(self, resource: Resource) -> bool:
+        return resource in self.installed
+
+    async def pause(self, seconds: float) -> None:
+        self.pauses.append(seconds)
+
+    def watches(self) -> Watches:
+        enqueue, report = self.keys.append, self.metrics
+        watches = Watches(enqueue, self.freshness, self.serves, report, watch=self.watch, sleep=self.pause)
+        watches.look_seconds, watches.late_seconds = 0.01, 0.02
+        return watches
+
+    async def until(self, ready: Callable[[], bool]) -> None:
+        running = asyncio.create_task(self.watches().run())
+        try:
+            async with asyncio.timeout(60):
+                while not ready():  # noqa: ASYNC110  nothing announces it
+                    await asyncio.sleep(0.005)
+        finally:
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+
+    def restarts(self, reason: str) -> float:
+        return float(self.metrics.watch_restarts.labels(reason)._value.get())
+
+
+def _wait(_: Deliver, stop: threading.Event) -> None:
+    stop.wait()
+
+
+def _end(_: Deliver, __: threading.Event) -> None:
+    """A watch task that ends without a word."""
+
+
+def _fail(_: Deliver, __: threading.Event) -> None:
+    raise RuntimeError("the stream broke")
+
+
+def _config_map(version: int) -> Object:
+    labels = {names.LABEL_CASCADE: "qwen"}
+    return {"metadata": {"name": "r", "namespace": "n", "resourceVersion": str(version), "labels": labels}}
+
+
+async def test_what_a_watch_brings_wakes_the_cascade_in_question() -> None:
+    def bring(deliver: Deliver, stop: threading.Event) -> None:
+        deliver(CASCADES, {"metadata": {"name": "own", "namespace": "n", "resourceVersion": "1"}})
+        deliver(CONFIG_MAPS, _config_map(2))
+        stop.wait()
+
+    stage = _Stage(bring)
+    await stage.until(lambda: len(stage.keys) == 2)
+    assert stage.keys == [Key("n", "own"), Key("n", "qwen")]
+    assert stage.freshness.floor(CONFIG_MAPS, "n") == "2"
+
+
+async def test_watches_that_end_or_fail_are_started_again_after_growing_pauses() -> None:
+    stage = _Stage(_end, _fail, _end)
+    await stage.until(lambda: len(stage.kinds) == 4)
+    assert (stage.restarts("end"), stage.restarts("failure")) == (2, 1)
+    assert stage.pauses[:3] == [2.0, 4.0, 8.0]
+
+
+async def test_a_zombie_that_lives_and_delivers_nothing_is_replaced() -> None:
+    stage = _Stage()
+
+    def read_on() -> bool:
+        if len(stage.kinds) == 1:
+            stage.freshness.read(CONFIG_MAPS, _config_map(7))
+        return len(stage.kinds) == 2
+
+    await stage.until(read_on)
+    assert stage.restarts("silence") == 1
+
+
+async def test_a_kind_that_is_installed_later_is_watched_without_a_restart_of_the_process() -> None:
+    stage = _Stage()
+
+    def install() -> bool:
+        if len(stage.kinds) == 1:
+            stage.installed.add(INFERENCE_SERVICES)
+        return len(stage.kinds) == 2
+
+    await stage.until(install)
+    assert INFERENCE_SERVICES not in stage.kinds[0]
+    assert INFERENCE_SERVICES in stage.kinds[1]
+    assert stage.restarts("kinds") == 1
+
+
+async def test_ending_the_task_ends_the_thread() -> None:
+    stage = _Stage()
+    ended: list[Any] = []
+
+    def note(deliver: Deliver, stop: threading.Event) -> None:
+        stop.wait()
+        ended.append(True)
+
+    stage._scripts.append(note)
+    await stage.until(lambda: len(stage.kinds) == 1)
+    assert ended == [True]
