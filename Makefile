@@ -12,10 +12,10 @@ SOURCES := operator images training-jobs tests examples
 export PYTHONDONTWRITEBYTECODE ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench bench-sidecar soak crds charts images fmt clean
+.PHONY: help demo test check bench bench-sidecar bench-operator soak crds charts images fmt clean
 
 help: ## Say what can be made
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.ready ## Train and serve a cascade of tiny models, ask it, grow it, shrink it (about five minutes after the installation, no GPU)
 	@PYTHONPATH=examples/offline $(BIN)/python -m demo
@@ -39,6 +39,9 @@ bench-sidecar: $(VENV)/.ready $(RIVALS_VENV)/.ready ## Measure the sidecar besid
 
 soak: $(VENV)/.ready ## Ten minutes of full load: memory flat, nothing left open, nothing lost (SOAK_ARGS='--minutes 2')
 	@PYTHONPATH=tests $(BIN)/python -m bench.soak --write docs/benchmarks.md $(SOAK_ARGS)
+
+bench-operator: $(VENV)/.ready ## Measure how the operator scales and write its section of docs/benchmarks.md (QUICK=1: small sizes)
+	@PYTHONPATH=tests $(BIN)/python -m bench.operator_scale $(if $(QUICK),--quick) --write docs/benchmarks.md
 
 crds: $(VENV)/.ready ## Write the CRD from the models
 	@$(BIN)/python -m disrouter_cli.crd

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from disrouter.api import CascadeStatus
-from disrouter_operator import events, status
+from disrouter_operator import events, kstatus, status
 from disrouter_operator.convergence import Convergence
 from disrouter_operator.errors import InternalError
 from disrouter_operator.kube import Kube
@@ -77,6 +77,7 @@ async def reconcile(
         await _delete(kube, plan, key)
     before = status.read(observed.parent)
     after = status.with_writes(plan.status, outcome.refused, outcome.unkept, before, now)
+    after = kstatus.complete(after, before, now)
     await _write_status(kube, observed.parent, after)
     await memory.recorder.record(kube, observed.parent, [*outcome.repaired, *events.transitions(before, after)], now)
     waits = [*outcome.waits, *([plan.requeue_after] if plan.requeue_after is not None else [])]
@@ -90,7 +91,7 @@ async def _decide(kube: Kube, observed: Observed, settings: Settings, memory: Me
     except Exception as error:
         what = " ".join(f"{type(error).__name__}: {error}".split())[:MAX_ERROR]
         before, generation = status.read(observed.parent), observed.parent["metadata"].get("generation", 0)
-        after = status.of_internal_error(what, before, generation, now)
+        after = kstatus.complete(status.of_internal_error(what, before, generation, now), before, now)
         if after != before:  # the retries say the same
             logger.exception("planning %s failed", observed.parent["metadata"]["name"])
         await _write_status(kube, observed.parent, after)

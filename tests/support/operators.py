@@ -29,10 +29,20 @@ RULES: list[dict[str, Any]] = [
     {"apiGroups": ["networking.k8s.io"], "resources": ["networkpolicies"], "verbs": OWNED},
     {"apiGroups": ["policy"], "resources": ["poddisruptionbudgets"], "verbs": OWNED},
     {"apiGroups": [""], "resources": ["services", "configmaps"], "verbs": OWNED},
-    {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch"]},
+    {"apiGroups": [""], "resources": ["pods"], "verbs": ["list", "watch"]},
     {"apiGroups": [""], "resources": ["events"], "verbs": ["create", "patch"]},
 ]
 """All that the operator needs besides its Lease; the chart's role says the same."""
+LEASE_RULES: list[dict[str, Any]] = [
+    {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["create"]},
+    {
+        "apiGroups": ["coordination.k8s.io"],
+        "resources": ["leases"],
+        "resourceNames": ["disrouter-operator"],
+        "verbs": ["get", "patch", "delete"],
+    },
+]
+"""In the namespace of the Lease; the chart's role for the leader says the same."""
 
 SETTINGS = Settings(sidecar_image="sidecar:test", training_image="trainer:test")
 _NAME = "disrouter-operator"
@@ -68,6 +78,21 @@ def service_account(plane: ControlPlane, folder: Path) -> Path:
     )
     data = plane.get("secret", "default", f"{_NAME}-token")["data"]
     return plane.kubeconfig_for(base64.b64decode(data["token"]).decode(), folder / "operator.kubeconfig")
+
+
+def may_lead(plane: ControlPlane, namespace: str) -> None:
+    """Give the operator's service account its Lease in a namespace."""
+    named = {"metadata": {"name": f"{_NAME}-leader", "namespace": namespace}}
+    rbac = "rbac.authorization.k8s.io"
+    role = {"apiVersion": f"{rbac}/v1", "kind": "Role", **named, "rules": LEASE_RULES}
+    binding = {
+        "apiVersion": f"{rbac}/v1",
+        "kind": "RoleBinding",
+        **named,
+        "roleRef": {"apiGroup": rbac, "kind": "Role", "name": f"{_NAME}-leader"},
+        "subjects": [{"kind": "ServiceAccount", "name": _NAME, "namespace": "default"}],
+    }
+    plane.apply(role, binding)
 
 
 @contextmanager

@@ -63,7 +63,7 @@ class Proxy:
 
     def rights(self) -> set[tuple[str, str, str]]:
         """(group, resource, verb) of everything that was allowed; an apply that creates needs both verbs."""
-        used = {(each.group, each.resource, each.verb) for each in self.requests if 200 <= each.status < 300}
+        used = {(each.group, each.resource, each.verb) for each in self.requests if each.status not in (401, 403)}
         created = {(each.group, each.resource, "create") for each in self.requests if each.status == 201}
         return used | created
 

@@ -20,6 +20,10 @@ class ConditionType(StrEnum):
     ENDPOINT_READY = "EndpointReady"
     TRAINING_COMPLETE = "TrainingComplete"
     DEGRADED = "Degraded"
+    RECONCILING = "Reconciling"
+    """As kstatus has it: not ready yet, and time will help."""
+    STALLED = "Stalled"
+    """As kstatus has it: not ready, and somebody must act."""
 
 
 class Phase(StrEnum):
