@@ -40,8 +40,8 @@ bench-sidecar: $(VENV)/.ready $(RIVALS_VENV)/.ready ## Measure the sidecar besid
 soak: $(VENV)/.ready ## Ten minutes of full load: memory flat, nothing left open, nothing lost (SOAK_ARGS='--minutes 2')
 	@PYTHONPATH=tests $(BIN)/python -m bench.soak --write docs/benchmarks.md $(SOAK_ARGS)
 
-bench-operator: $(VENV)/.ready ## Measure how the operator scales and write its section of docs/benchmarks.md (QUICK=1: small sizes)
-	@PYTHONPATH=tests $(BIN)/python -m bench.operator_scale $(if $(QUICK),--quick) --write docs/benchmarks.md
+bench-operator: $(VENV)/.ready ## Measure how the operator scales and write its section of docs/benchmarks.md (BENCH_ARGS=--quick to try)
+	@PYTHONPATH=tests $(BIN)/python -m bench.operator_scale --write docs/benchmarks.md $(BENCH_ARGS)
 
 crds: $(VENV)/.ready ## Write the CRD from the models
 	@$(BIN)/python -m disrouter_cli.crd
