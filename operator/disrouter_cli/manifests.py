@@ -12,9 +12,9 @@ from typing import Any
 import yaml
 
 from disrouter import names
-from disrouter.api import violations
 from disrouter.errors import InvalidCascade, Violation
 from disrouter_cli.errors import BadManifest
+from disrouter_operator.checking import violations
 from disrouter_operator.resources import SECRETS
 
 MAX_BYTES = 1024 * 1024

@@ -53,6 +53,11 @@ INVALID = {
     "unknown field": (manifest(scenarioo="balance"), "spec.scenarioo", "did you mean 'scenario'?"),
     "name too long": ({**manifest(), "metadata": {"name": "q" * 41}}, "metadata.name", "use at most 40"),
     "alpha out of range": (manifest(preference=1.5), "spec.preference", "less than or equal to 1"),
+    "a patch that takes the engine": (
+        manifest(pod={"template": {"containers": [{"name": "kserve-container", "$patch": "delete"}]}}),
+        "spec.pod.template.containers",
+        "must keep kserve-container, transformer-container first",
+    ),
     "missing dataset": (
         manifest(agents=agents({"selfAwareness": {"mode": "trained"}}, {})),
         "spec.training",
