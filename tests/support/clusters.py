@@ -125,3 +125,8 @@ def evaluation(run: str, gain: float) -> str:
         ),
     )
     return json.dumps(result.dump(), separators=(",", ":"))
+
+
+def condition_of(cascade: Object, type_: str) -> Any:
+    """A condition that a cascade must have."""
+    return next(each for each in cascade["status"]["conditions"] if each["type"] == type_)
