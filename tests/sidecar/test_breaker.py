@@ -131,6 +131,19 @@ def test_a_deadline_that_the_request_brought_along_does_not_count() -> None:
     assert is_left_alone(breakers)
 
 
+def test_a_probe_that_takes_long_does_not_keep_the_others_out_for_ever() -> None:
+    time = Time()
+    breakers = Breakers(time)
+    for _ in range(3):
+        attempt(breakers, DOWN)
+    time.now += 10
+    with breakers.watch("a", table(), lambda: False):
+        assert is_left_alone(breakers)
+        time.now += 10
+        assert not is_left_alone(breakers)
+    assert breakers.open() == 0
+
+
 def test_an_attempt_from_before_neither_closes_nor_prolongs_it() -> None:
     time = Time()
     breakers = Breakers(time)

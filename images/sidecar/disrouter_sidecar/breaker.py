@@ -18,30 +18,32 @@ _ALIVE = frozenset(Reason) - _FAILURES
 
 
 class Breaker:
-    """Closed while the agent works; open after failures in a row; half-open while one request probes it."""
+    """Closed while the agent works; open after failures in a row, when one request in each `open_seconds` probes it."""
 
     def __init__(self, url: str) -> None:
         self.url = url
         self.failures = 0
         self.open_until: float | None = None
-        self.probing = False
 
-    def admit(self, now: float) -> bool:
-        """Whether the caller is the probe. Raises UpstreamFailed where nobody may ask."""
+    def admit(self, now: float, settings: Settings) -> bool:
+        """Whether the caller is a probe. Raises UpstreamFailed where nobody may ask.
+
+        A probe that takes long, such as a long whole reply, makes room for another after `open_seconds`.
+        """
         if self.open_until is None:
             return False
-        if self.probing or now < self.open_until:
-            wait = max(0.0, self.open_until - now)
+        if now < self.open_until:
+            wait = self.open_until - now
             raise UpstreamFailed(
                 Reason.BREAKER, f"it failed {self.failures} times in a row; tried again in {wait:.1f} s"
             )
-        self.probing = True
+        self.open_until = now + settings.open_seconds
         return True
 
     def worked(self, *, probe: bool) -> None:
-        """An attempt succeeded; while open only the probe's word counts, others may have asked before."""
+        """An attempt succeeded; while open only a probe's word counts, others may have asked before."""
         if probe or self.open_until is None:
-            self.failures, self.open_until, self.probing = 0, None, False
+            self.failures, self.open_until = 0, None
 
     def failed(self, now: float, settings: Settings, *, probe: bool) -> None:
         """An attempt failed."""
@@ -49,12 +51,12 @@ class Breaker:
             return
         self.failures += 1
         if probe or self.failures >= settings.failures:
-            self.open_until, self.probing = now + settings.open_seconds, False
+            self.open_until = now + settings.open_seconds
 
-    def released(self, *, probe: bool) -> None:
-        """An attempt ended without telling anything: its client left, or its time was up."""
-        if probe:
-            self.probing = False
+    def released(self, now: float, *, probe: bool) -> None:
+        """An attempt ended without telling anything: its client left, or its time was up. The next may probe."""
+        if probe and self.open_until is not None:
+            self.open_until = now
 
 
 class Watch:
@@ -70,7 +72,7 @@ class Watch:
         self._probe = False
 
     def __enter__(self) -> None:
-        self._probe = self._breaker.admit(self._clock())
+        self._probe = self._breaker.admit(self._clock(), self._settings)
 
     def __exit__(self, _: type[BaseException] | None, error: BaseException | None, __: TracebackType | None) -> None:
         if error is None or isinstance(error, Refused | ChainEnded) or _is_alive(error):
@@ -78,7 +80,7 @@ class Watch:
         elif isinstance(error, UpstreamFailed) and not (error.reason is Reason.TIMEOUT and self._excused()):
             self._breaker.failed(self._clock(), self._settings, probe=self._probe)
         else:
-            self._breaker.released(probe=self._probe)
+            self._breaker.released(self._clock(), probe=self._probe)
 
 
 def _is_alive(error: BaseException) -> bool:
