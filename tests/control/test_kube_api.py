@@ -11,6 +11,7 @@ import pytest
 from disrouter_operator.convergence import Convergence
 from disrouter_operator.drift import foreign_managers, satisfies
 from disrouter_operator.errors import Conflict, Rejected, Unreachable
+from disrouter_operator.freshness import Freshness
 from disrouter_operator.inference import inference_service
 from disrouter_operator.kube_api import ApiServer
 from disrouter_operator.resources import CASCADES, CONFIG_MAPS, INFERENCE_SERVICES, PODS, Object
@@ -123,3 +124,34 @@ async def test_no_answer_is_unreachable(kube: ApiServer) -> None:
     kube._client.configuration.host = "https://127.0.0.1:1"
     with pytest.raises(Unreachable):
         await kube.get(CONFIG_MAPS, "default", "x")
+
+
+async def test_a_list_by_label_shows_our_own_writes_also_from_the_api_servers_cache(kube: ApiServer) -> None:
+    asked: list[tuple[str, int]] = []
+    fresh = Freshness()
+    fresh.restarted([CONFIG_MAPS])
+    cached = ApiServer(kube._client, freshness=fresh, record=lambda verb, _, code, *__: asked.append((verb, code)))
+    first = await cached.apply(_config_map("cached"))
+    fresh.delivered(CONFIG_MAPS, "default", first["metadata"]["resourceVersion"])
+    for number in range(10):
+        await cached.apply(_config_map("cached", a=str(number)))
+        found = await cached.list(CONFIG_MAPS, "default", {"test": "kube-api"})
+        assert {obj["metadata"]["name"]: obj.get("data") for obj in found}["cached"] == {"a": str(number)}
+    await cached.delete(CONFIG_MAPS, "default", "cached")
+    assert [code for verb, code in asked if verb == "list"] == [200] * 10
+
+
+async def test_a_version_that_the_api_server_does_not_know_is_given_up(kube: ApiServer) -> None:
+    """As after the restore of a backup: its versions begin anew, below what was seen before."""
+    fresh = Freshness()
+    fresh.restarted([CONFIG_MAPS])
+    fresh.delivered(CONFIG_MAPS, "default", "999999999")
+    found = await ApiServer(kube._client, freshness=fresh).list(CONFIG_MAPS, "default", {"test": "none"})
+    assert found == []
+    assert fresh.floor(CONFIG_MAPS, "default") is None
+
+
+async def test_kinds_that_are_not_installed_are_known(kube: ApiServer) -> None:
+    assert await kube.serves(INFERENCE_SERVICES)
+    assert not await kube.serves(INFERENCE_SERVICES._replace(version="v9"))
+    assert not await kube.serves(INFERENCE_SERVICES._replace(plural="others"))

@@ -17,7 +17,7 @@ from disrouter_operator.settings import SIDECAR_IMAGE, TRAINING_IMAGE
 from support import helm
 from support.controlplane import ControlPlane
 from support.helm import of_kind, render
-from support.operators import RULES
+from support.operators import LEASE_RULES, RULES
 
 pytestmark = pytest.mark.controlplane  # helm comes with the control plane's binaries
 
@@ -78,6 +78,7 @@ def test_the_role_is_exactly_what_the_operator_is_tested_with() -> None:
 def test_only_the_operators_own_lease_can_be_changed() -> None:
     (role,) = of_kind(render(), "Role")
     named = [rule for rule in role["rules"] if rule["verbs"] != ["create"]]
+    assert allowed(role["rules"]) == allowed(LEASE_RULES), "what the operator is tested with"
     assert [rule["resourceNames"] for rule in named] == [[environment(render())["DISROUTER_LEASE_NAME"]]]
 
 

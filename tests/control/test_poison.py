@@ -1,0 +1,87 @@
+"""Cascades that never get well keep nobody waiting: proved by order and counts, not by the clock."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from datetime import UTC, datetime
+
+from disrouter_operator.errors import KubeError, Rejected
+from disrouter_operator.queue import Backoff, KeyedQueue
+from disrouter_operator.reconcile import Key, Memory, reconcile
+from disrouter_operator.resources import CASCADES, SERVICES, Object, Resource
+from support import clusters
+from support.kube_fake import KubeFake
+from support.scenes import SETTINGS
+
+HEALTHY = [f"healthy{number}" for number in range(20)]
+SICK = {"refused": "a child is refused for ever", "broken": "its reads fail", "invalid": "it breaks a rule"}
+ROUNDS = 4
+"""Attempts at a sick cascade that the healthy ones must not wait for."""
+
+
+class _Sick(KubeFake):
+    """Refuses one cascade's children, and cannot read another one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.refuse = lambda obj: (
+            Rejected("denied", 403)
+            if obj["metadata"].get("labels", {}).get("disrouter.io/cascade") == "refused"
+            else None
+        )
+
+    async def get(self, resource: Resource, namespace: str, name: str) -> Object | None:
+        if resource == CASCADES and name == "broken":
+            raise KubeError("500: it always does", 500)
+        return await super().get(resource, namespace, name)
+
+
+def _cascades() -> KubeFake:
+    kube = _Sick()
+    for name in [*SICK, *HEALTHY]:
+        manifest = clusters.example()
+        manifest["metadata"]["name"] = name
+        if name == "invalid":
+            manifest["spec"]["agents"].reverse()
+        kube.put(manifest)
+    return kube
+
+
+async def test_healthy_cascades_converge_while_sick_ones_are_still_in_backoff() -> None:
+    kube, memory, passes = _cascades(), Memory(), Counter[str]()
+    done = asyncio.Event()
+
+    async def one_pass(key: Key) -> float | None:
+        passes[key.name] += 1
+        again = await reconcile(kube, key, SETTINGS, lambda: datetime.now(UTC), memory)
+        if set(HEALTHY) <= set(kube.names(SERVICES)):
+            done.set()
+        return again.after if again is not None else None
+
+    queue: KeyedQueue[Key] = KeyedQueue(one_pass, backoff=Backoff(first=3600.0))
+    for name in [*SICK, *HEALTHY]:  # the sick ones first in line
+        queue.add(Key("default", name))
+    running = asyncio.create_task(queue.run(workers=2))
+    try:
+        async with asyncio.timeout(60):
+            await done.wait()
+        assert all(passes[name] == 1 for name in SICK), "one attempt each, and then they wait by themselves"
+        assert queue.failing() == 1
+        assert {name: passes[name] for name in HEALTHY} == dict.fromkeys(HEALTHY, 1)
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_attempts_at_what_is_refused_get_rarer_and_its_status_is_written_once() -> None:
+    kube, memory = _cascades(), Memory()
+    waits = []
+    for _ in range(ROUNDS):
+        again = await reconcile(kube, Key("default", "refused"), SETTINGS, lambda: datetime.now(UTC), memory)
+        assert again is not None
+        waits.append(again.after)
+    assert waits == [10.0, 20.0, 40.0, 80.0]
+    statuses = [write for write in kube.writes if write[0] == "status"]
+    assert len(statuses) == 1
+    assert len([write for write in kube.writes if write[1] == "Event"]) <= 4
