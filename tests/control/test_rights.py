@@ -43,6 +43,8 @@ def test_every_right_of_the_role_is_used_and_no_other_is_missed(plane: ControlPl
         with killed_at_the_end(replica):
             replica.ensure()
             _live(place)
+            renewed = ("coordination.k8s.io", "leases", "patch")
+            plane.wait("a renewal of the lease", lambda: renewed in proxy.rights(), 120)
             replica.signal(signal.SIGTERM)
             plane.wait("a clean end", replica.ended, 120)
         used = {right for right in proxy.rights() if right[2] != "discover"}
