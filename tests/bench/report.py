@@ -142,9 +142,18 @@ def _method(results: Results) -> str:
             "timeouts on, tracing off. nginx only passes on; the sidecar also parses, instructs and decides.",
             "",
             f"Samples: {count}, of which {noisy} with more than {NOISY:g} cores of other people's work beside them "
-            f"(median {foreign:.2f}) after retries, and {wrong} left out for a wrong or missing answer.",
+            f"(median {foreign:.2f}) after retries, and {wrong} left out for a wrong or missing answer.{_cut(results)}",
         ]
     )
+
+
+def _cut(results: Results) -> str:
+    """Requests that a target had begun and not answered: their CPU is in its numbers."""
+    cut: dict[str, int] = {}
+    for sample in results.samples:
+        cut[sample.target] = cut.get(sample.target, 0) + sample.cut
+    listed = ", ".join(f"{name} {count:,}" for name, count in cut.items() if count)
+    return f" Begun, but not answered within seconds after the end: {listed}." if listed else ""
 
 
 def _span(found: Spread | None, digits: int, unit: str = "") -> str:

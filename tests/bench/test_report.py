@@ -80,6 +80,11 @@ def test_the_report_counts_noise_and_wrong_answers() -> None:
     assert "1 left out for a wrong or missing answer" in text
 
 
+def test_the_report_names_who_left_requests_unanswered() -> None:
+    text = report.render(results(sample("tiny", "nginx"), sample("tiny", "litellm", cut=60)), "p.png")
+    assert "not answered within seconds after the end: litellm 60." in text
+
+
 def test_a_section_replaces_its_old_text_alone() -> None:
     text = with_section(with_section("# Title\n\nOurs.\n", "one", "first"), "two", "second \\1")
     changed = with_section(text, "one", "new")

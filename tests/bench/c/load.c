@@ -15,7 +15,7 @@ static struct {
   long pace, padding, stagger, pause, slow_bytes, abort_after;
   bool stream;
   const char *model;
-} option = {.connections = 1, .tokens = 1, .seconds = 1, .grace = 2, .abort_after = -1, .model = "engine"};
+} option = {.connections = 1, .tokens = 1, .seconds = 1, .grace = 3, .abort_after = -1, .model = "engine"};
 
 typedef struct {
   int fd;  // -1: not connected
