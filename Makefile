@@ -32,7 +32,7 @@ check: $(VENV)/.ready ## Format, lint, types, import contracts, CRD up to date, 
 	@$(BIN)/python -m disrouter_cli.charts --check
 	@$(BIN)/python -m pytest -q tests/manifests
 
-bench: bench-sidecar soak ## Run all benchmarks (about twenty-five minutes on a quiet machine; docs/benchmarks.md)
+bench: bench-sidecar bench-operator soak ## Run all benchmarks (half an hour on a quiet machine; docs/benchmarks.md)
 
 bench-sidecar: $(VENV)/.ready $(RIVALS_VENV)/.ready ## Measure the sidecar beside nginx, vLLM's router and LiteLLM (BENCH_ARGS=--quick to try)
 	@PYTHONPATH=tests $(BIN)/python -m bench.sidecar --rivals $(RIVALS_VENV) --write docs/benchmarks.md $(BENCH_ARGS)

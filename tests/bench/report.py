@@ -27,7 +27,7 @@ def _head(results: Results) -> str:
     lines = [
         "## The sidecar beside other proxies",
         "",
-        f"`{results.command}`, {results.date}: "
+        f"`make bench-sidecar` (`{results.command}`), {results.date}: "
         f"{results.rounds} interleaved rounds in {results.seconds / 60:.1f} minutes.",
         f"Machine: {results.machine}.",
         f"Versions: {versions}.",

@@ -90,7 +90,7 @@ def run(minutes: float, count: int) -> Soak:
         with _clients(words, cores.tools) as clients:
             _watch(group, watched, time.monotonic() + minutes * 60)
             traffic = [_counted(name, client) for name, client in clients.items()]
-        streams = engine_says.streaming(engines[0])
+        streams = _wait_for_silence(engines[0])
         engine.stop()
         _wait_for_closing(group, watched)
     return Soak(
@@ -143,6 +143,14 @@ def _counted(name: str, process: subprocess.Popen[str]) -> Traffic:
     except (subprocess.TimeoutExpired, ValueError) as error:
         raise BenchError(f"the clients {name!r} did not end properly: {error}") from error
     return Traffic(name, *(counted[key] for key in ("started", "answered", "aborted", "failed", "cut")))
+
+
+def _wait_for_silence(port: int) -> int:
+    """Streams that the engine still sends when all clients have long gone: cancelling may take a moment."""
+    deadline = time.monotonic() + GRACE
+    while (left := engine_says.streaming(port)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return left
 
 
 def _wait_for_closing(group: Group, watched: list[Watched]) -> None:

@@ -14,7 +14,7 @@ def render(soak: Soak) -> str:
     lines = [
         "## Soak",
         "",
-        f"`{soak.command}`, {soak.date}: {soak.minutes:g} minutes at full load through a chain of "
+        f"`make soak` (`{soak.command}`), {soak.date}: {soak.minutes:g} minutes at full load through a chain of "
         f"{len(soak.sidecars)} sidecars on one core; the engines of all but the last refuse every second request.",
         f"Machine: {soak.machine}.",
         "",
