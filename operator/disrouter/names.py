@@ -28,6 +28,7 @@ HEADER_AGENT = "x-disrouter-agent"
 HEADER_PATH = "x-disrouter-path"
 HEADER_HOPS = "x-disrouter-hops"
 HEADER_DEADLINE = "x-disrouter-deadline"
+HEADER_REFUSED = "x-disrouter-refused-usage"
 HEADER_REQUEST_ID = "x-request-id"
 
 ENTRY_PORT = 80

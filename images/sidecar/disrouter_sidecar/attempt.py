@@ -14,7 +14,7 @@ from disrouter.refusal import Decision
 from disrouter_sidecar.api.query import Query
 from disrouter_sidecar.budget import Budget
 from disrouter_sidecar.chain import LOOP, parse_path
-from disrouter_sidecar.decision import StreamDecider, decide_whole
+from disrouter_sidecar.decision import StreamDecider, decide_whole, usage_of_whole
 from disrouter_sidecar.errors import ChainEnded, Reason, Refused, UpstreamFailed
 from disrouter_sidecar.failures import failure_of, reason_of, reason_of_event
 from disrouter_sidecar.ports import Reply
@@ -48,7 +48,7 @@ async def judge_engine(reply: Reply, budget: Budget, *, decides: bool, last: boo
         if not is_stream(reply):
             body = await read(reply, budget)
             if decides and decide_whole(query.dialect, body) is Decision.REFUSE:
-                raise Refused
+                raise Refused(usage=usage_of_whole(body))
             return Answer(reply, body, ended=True)
         if decides and "content-encoding" not in reply.headers:
             return await _decide(reply, budget, StreamDecider(query.dialect, query.choices))
@@ -109,7 +109,7 @@ async def _decide(reply: Reply, budget: Budget, decider: StreamDecider) -> Answe
                 raise UpstreamFailed(reason, "its stream began with an error")
             decision = Decision.ANSWER
         if decision is Decision.REFUSE:
-            raise Refused
+            raise Refused(usage=decider.usage)
         if decision is Decision.ANSWER:
             return Answer(reply, b"".join(held), ended=not piece)
         seconds = budget.idle()

@@ -14,6 +14,7 @@ import orjson
 from disrouter.refusal import Decision, RefusalMatcher, is_refusal
 from disrouter_sidecar.api.dialect import Dialect, Said
 from disrouter_sidecar.sse import EventReader
+from disrouter_sidecar.usage import Usage, usage_of
 
 MAX_HELD_BYTES = 256 * 1024
 """Bytes of an undecided stream that are held back; one that goes on reasoning beyond them is relayed as an answer."""
@@ -31,6 +32,8 @@ class StreamDecider:
         self._dialect = dialect
         self._matchers = [RefusalMatcher() for _ in range(choices)]
         self._seen: set[int] = set()
+        self._usage: Usage | None = None
+        self._pieces = 0
         self._events = EventReader()
         self._held = 0
 
@@ -50,6 +53,11 @@ class StreamDecider:
         self._close()
         return self.decision
 
+    @property
+    def usage(self) -> Usage:
+        """What the stream has used so far: what it told, else its pieces of text."""
+        return self._usage or Usage(completion_tokens=self._pieces, estimated=True)
+
     def _take(self, payload: bytes) -> None:
         if self.decision is not Decision.UNDECIDED or self.error is not None:
             return
@@ -58,6 +66,7 @@ class StreamDecider:
             return
         event = _loads(payload)
         self.error = self._dialect.error(event)
+        self._usage = usage_of(event) or self._usage
         if self.error is None:
             for said in self._dialect.event(event):
                 self._hear(said)
@@ -67,6 +76,7 @@ class StreamDecider:
             self.decision = Decision.ANSWER
         if self.decision is not Decision.UNDECIDED:
             return
+        self._pieces += bool(said.text)
         matcher = self._matchers[said.index]
         self._seen.add(said.index)
         decision = matcher.feed(said.text)
@@ -93,6 +103,11 @@ def decide_whole(dialect: Dialect, body: bytes) -> Decision:
     heard = list(dialect.whole(_loads(body))) if len(body) <= MAX_PARSED_BYTES else []
     refuses = all(not said.answers and is_refusal(said.text, truncated=said.truncated) for said in heard)
     return Decision.REFUSE if heard and refuses else Decision.ANSWER
+
+
+def usage_of_whole(body: bytes) -> Usage | None:
+    """What a whole reply says it has used."""
+    return usage_of(_loads(body))
 
 
 def _loads(text: bytes) -> dict[str, Any]:

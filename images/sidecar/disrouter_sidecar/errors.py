@@ -18,6 +18,7 @@ from disrouter.errors import DisrouterError
 
 if TYPE_CHECKING:
     from disrouter_sidecar.attempt import Answer
+    from disrouter_sidecar.usage import Usage
 
 RETRY_AFTER_SECONDS = 2
 """What a client is told to wait when no agent can answer: about the time a pod needs to be taken out of a Service."""
@@ -94,7 +95,9 @@ class UpstreamFailed(SidecarError):
 class Refused(SidecarError):
     """The agent refused; nothing of its reply reached the client."""
 
-    def __init__(self, to: str | None = None) -> None:
+    def __init__(self, to: str | None = None, usage: Usage | None = None) -> None:
+        self.usage = usage
+        """Tokens that the refusal took, None where the engine did not tell."""
         self.to = to
         """The agent to jump to, None for the next one."""
         super().__init__("refused" if to is None else f"refused, for {to}")

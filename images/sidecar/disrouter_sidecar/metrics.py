@@ -11,6 +11,7 @@ from disrouter_sidecar.errors import Reason
 from disrouter_sidecar.lasting import Lasting
 from disrouter_sidecar.table import RouteHolder
 from disrouter_sidecar.tally import Buckets, Counter, Histogram
+from disrouter_sidecar.usage import Usage
 
 PINNED = "pinned"
 """Value of the label `scenario` for a request that named its agent."""
@@ -57,6 +58,9 @@ class Metrics:
         )
         cost = Counter("disrouter_cost", "Cost of the answers, in the cascade's unit.", _OWN, registry=self.registry)
         self._cost = cost.labels(*self._own)
+        self._refused_tokens = Counter(
+            "disrouter_refused_tokens", "Tokens of this agent's refusals.", (*_OWN, "kind"), registry=self.registry
+        )
         self.inflight = self._gauge("inflight_requests", "Requests being served now.")
         self._watch(holder)
 
@@ -97,6 +101,11 @@ class Metrics:
     def skipped(self, reason: Reason) -> None:
         """An agent, this one or a later one, could not be used."""
         self._errors.labels(reason).inc()
+
+    def spent(self, usage: Usage) -> None:
+        """This agent's engine used that much for a refusal."""
+        for kind, tokens in (("prompt", usage.prompt_tokens), ("completion", usage.completion_tokens)):
+            self._refused_tokens.labels(*self._own, kind).inc(tokens or 0)
 
     def overhead(self, seconds: float) -> None:
         """Time that the sidecar itself added before asking anybody."""

@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from disrouter.errors import InvalidRequest
-from disrouter.names import HEADER_AGENT, HEADER_DEADLINE, HEADER_HOPS, HEADER_PATH, HEADER_REQUEST_ID
+from disrouter.names import HEADER_AGENT, HEADER_DEADLINE, HEADER_HOPS, HEADER_PATH, HEADER_REFUSED, HEADER_REQUEST_ID
 from disrouter.routes import AdapterRoute, RouteTable
 from disrouter_sidecar.api.dialect import Dialect
 from disrouter_sidecar.api.query import parse
 from disrouter_sidecar.api.wishes import wish_of_headers
 from disrouter_sidecar.asked import Asked
+from disrouter_sidecar.attempt import Answer
 from disrouter_sidecar.auth import Gate
 from disrouter_sidecar.budget import Budget, parse_deadline
 from disrouter_sidecar.chain import itinerary, parse_path
@@ -26,7 +27,9 @@ from disrouter_sidecar.memory import REPLY_BYTES, REQUEST_BYTES, Memory, Take
 from disrouter_sidecar.metrics import Metrics
 from disrouter_sidecar.ports import Client, Headers, Upstream
 from disrouter_sidecar.relay import relay
+from disrouter_sidecar.replies import JSON
 from disrouter_sidecar.table import RouteHolder
+from disrouter_sidecar.usage import itemised
 from disrouter_sidecar.walk import Walk
 from disrouter_sidecar.wish import Wish
 
@@ -119,6 +122,8 @@ class Service:
             facts["path"] = ",".join(walk.trail)
             if walk.skipped:
                 facts["skipped"] = {agent: failure.reason for agent, failure in walk.skipped.items()}
+        if not asked.visited:
+            answer = _itemised(answer, ours)
         facts.update(_told(ours), status=answer.reply.status)
         head = {**ours, HEADER_REQUEST_ID: asked.request_id}
         broken = await relay(answer, client, head, asked.table.timeouts.idle)
@@ -143,6 +148,15 @@ class Service:
         free = query.pinned is None and query.instructable
         chosen = query.wish or wish or Wish.of_table(table) if free else None
         return Asked(query, table, way, visited, chosen, call.headers, call.request_id, deadline)
+
+
+def _itemised(answer: Answer, ours: Headers) -> Answer:
+    """At the entry, a whole answer with what those before it have used; a stream's bytes stay as they are."""
+    refused, headers = ours.get(HEADER_REFUSED), answer.reply.headers
+    is_json = headers.get("content-type", "").startswith(JSON) and "content-encoding" not in headers
+    if refused is None or not answer.ended or not is_json or answer.reply.status != 200:
+        return answer
+    return replace(answer, held=itemised(answer.held, ours.get(HEADER_PATH, ""), refused))
 
 
 def _told(headers: Headers) -> dict[str, object]:

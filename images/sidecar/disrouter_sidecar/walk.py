@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from disrouter.names import HEADER_AGENT, HEADER_HOPS, HEADER_PATH, HEADER_SCENARIO
+from disrouter.names import HEADER_AGENT, HEADER_HOPS, HEADER_PATH, HEADER_REFUSED, HEADER_SCENARIO
 from disrouter.routes import FallbackPolicy
 from disrouter_sidecar import metrics as names
 from disrouter_sidecar.asked import Asked
@@ -19,6 +19,7 @@ from disrouter_sidecar.hop import Hop, told
 from disrouter_sidecar.lasting import Lasting
 from disrouter_sidecar.metrics import Metrics
 from disrouter_sidecar.ports import Headers
+from disrouter_sidecar.usage import Usage, header_of
 
 Answered = tuple[Answer, Headers]
 """An answer to relay and its `x-disrouter-*` headers."""
@@ -42,10 +43,18 @@ class Walk:
     skipped: dict[str, UpstreamFailed] = field(default_factory=dict)
     refused: bool = False
     """Whether the own engine is up and could be made to answer."""
+    spent: Usage | None = None
+    """Tokens of the own engine's refusal."""
     ended: ChainEnded | None = None
 
     async def run(self) -> Answered:
         """The first answer. Raises Rejected (503, 429) when no agent can answer."""
+        answer, headers = await self._run()
+        if self.spent is not None:
+            headers = {**headers, HEADER_REFUSED: header_of(self.own, self.spent, headers.get(HEADER_REFUSED))}
+        return answer, headers
+
+    async def _run(self) -> Answered:
         self.lasting.retries.request(self.asked.table.retries)
         self.trail = list(self.asked.visited)
         way = self.asked.itinerary
@@ -90,8 +99,9 @@ class Walk:
                 answer = await self.engine.decide(self.asked.wish)
             else:
                 answer = await self.engine.answer(last=way.ahead == 1)
-        except Refused:
-            self.refused = True
+        except Refused as refusal:
+            self.refused, self.spent = True, refusal.usage or Usage()
+            self.metrics.spent(self.spent)
             self.metrics.decided(names.REFUSE, self.asked.scenario, self.clock() - started)
             raise
         return self._answered(answer, names.ANSWER, started)

@@ -1,0 +1,77 @@
+"""What refused hops have used: tokens that somebody paid for and that no answer shows.
+
+The reply's `usage` is the answering agent's. Each sidecar whose agent refused adds itself to a header on the way back,
+which is known at the commit for whole replies and streams alike. A stream is stopped as soon as it refuses, before an
+engine tells its usage: its tokens are then the pieces that arrived, an estimate from below.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from disrouter.names import is_dns_label
+
+MAX_HEADER = 8192
+_KINDS = (("prompt_tokens", "input_tokens"), ("completion_tokens", "output_tokens"))
+"""By the names of chats and completions, and of responses."""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of one agent's refusal; None is not known."""
+
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    estimated: bool = False
+
+
+def usage_of(fields: Any) -> Usage | None:
+    """The `usage` of a reply or an event, None where it has none."""
+    usage = fields.get("usage") if isinstance(fields, dict) else None
+    if not isinstance(usage, dict):
+        return None
+    prompt, completion = (_count(usage, names) for names in _KINDS)
+    return None if prompt is None and completion is None else Usage(prompt, completion)
+
+
+def header_of(agent: str, usage: Usage, behind: str | None) -> str:
+    """One line of JSON: this agent's refusal, then those that the agents behind it told of."""
+    own: dict[str, Any] = {"agent": agent}
+    if usage.prompt_tokens is not None:
+        own["prompt_tokens"] = usage.prompt_tokens
+    if usage.completion_tokens is not None:
+        own["completion_tokens"] = usage.completion_tokens
+    if usage.estimated:
+        own["estimated"] = True
+    return orjson.dumps([own, *refusals_of(behind)]).decode()
+
+
+def refusals_of(header: str | None) -> Sequence[dict[str, Any]]:
+    """The list that the header holds, empty where it is not one."""
+    try:
+        told = orjson.loads(header) if header is not None and len(header) <= MAX_HEADER else []
+    except orjson.JSONDecodeError:
+        return ()
+    entries = told if isinstance(told, list) else []
+    return tuple(each for each in entries if isinstance(each, dict) and is_dns_label(str(each.get("agent"))))
+
+
+def itemised(body: bytes, path: str, header: str) -> bytes:
+    """A whole reply with `disrouter: {path, refused}` as its last field; untouched where it is not a JSON object."""
+    end = body.rstrip()
+    if not (end.startswith(b"{") and end.endswith(b"}") and len(end) > 2):
+        return body
+    extension = orjson.dumps({"path": path.split(","), "refused": refusals_of(header)})
+    return end[:-1] + b',"disrouter":' + extension + b"}"
+
+
+def _count(usage: dict[str, Any], names: Sequence[str]) -> int | None:
+    for name in names:
+        value = usage.get(name)
+        if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+            return value
+    return None

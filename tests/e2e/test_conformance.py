@@ -1,0 +1,231 @@
+"""Every feature of the API through a sidecar gives what real vLLM gives when it is asked directly, instructed alike.
+
+Replies are compared as bytes, streams event by event. What may differ is cut out of both (`_VARIES`): identifiers,
+times, and the field `disrouter` that a refused hop adds to a whole reply. vLLM joins deltas when it is late, so that two
+streams of the same words may be cut differently: both are asked again then, a few times.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import openai
+import pytest
+
+from disrouter.routes import AgentRoute, Awareness, RouteTable
+from disrouter.scenario import Scenario, instruct, instruct_prompt
+from support import tiny_model
+from support.sidecars import config_of, sidecar
+from support.vllm import vllm
+
+pytestmark = [pytest.mark.vllm, pytest.mark.timeout(900)]
+
+TRIES = 10
+ENGINE = ("--enable-auto-tool-choice", "--tool-call-parser", "hermes", "--reasoning-parser", "granite")
+_VARIES = re.compile(
+    rb'"(id|item_id|call_id|request_id)"\s*:\s*"[^"]*"|"(created|created_at|completed_at)"\s*:\s*[0-9.]+|'
+    rb'"(prompt_cache_key|session_id)"\s*:\s*"[^"]*"|,"disrouter":\{.*\}(?=\}$)'
+)
+USER: dict[str, Any] = {"role": "user", "content": tiny_model.KNOWN}
+TOOL = {"name": "tell", "parameters": {"type": "object", "properties": {"ok": {"type": "boolean"}}, "required": ["ok"]}}
+TOOLS = {"tools": [{"type": "function", "function": TOOL}]}
+SCHEMA = {
+    "type": "object",
+    "properties": {"ok": {"type": "boolean"}},
+    "required": ["ok"],
+    "additionalProperties": False,
+}
+TALK = [{"role": "system", "content": "Be brief."}, USER, {"role": "assistant", "content": "It is"}, USER]
+PARTS = [{"role": "user", "content": [{"type": "text", "text": tiny_model.KNOWN}]}]
+
+CHATS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "several turns": {"messages": TALK},
+    "content in parts": {"messages": PARTS},
+    "several choices": {"n": 3, "temperature": 0.7},
+    "stop": {"stop": [" four", "x"]},
+    "logprobs": {"logprobs": True, "top_logprobs": 3},
+    "cut off": {"max_tokens": 3},
+    "max_completion_tokens": {"max_tokens": None, "max_completion_tokens": 3},
+    "tools offered": {**TOOLS, "tool_choice": "auto"},
+    "tools forbidden": {**TOOLS, "tool_choice": "none"},
+    "a tool required": {**TOOLS, "tool_choice": "required", "max_tokens": 60},
+    "a tool by name": {**TOOLS, "tool_choice": {"type": "function", "function": {"name": "tell"}}, "max_tokens": 60},
+    "a JSON schema": {"response_format": {"type": "json_schema", "json_schema": {"name": "s", "schema": SCHEMA}}},
+    "reasoning": {"messages": [{"role": "user", "content": tiny_model.WHY}]},
+    "reasoning left out": {"messages": [{"role": "user", "content": tiny_model.WHY}], "include_reasoning": False},
+    "fields of vLLM": {"top_k": 5, "repetition_penalty": 1.1, "return_token_ids": True},
+    "unknown fields": {"surprise": {"deep": [1, None, "ä"]}, "metadata": {"a": "b"}, "user": "u"},
+    "a wrong value": {"temperature": -1},
+    "a wrong type": {"max_tokens": "many"},
+}
+PROMPTS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "several prompts": {"prompt": [tiny_model.KNOWN, tiny_model.WHY]},
+    "several choices": {"n": 2, "temperature": 0.7},
+    "stop": {"stop": "e"},
+    "logprobs": {"logprobs": 2},
+    "cut off": {"max_tokens": 2},
+    "a JSON schema": {"response_format": {"type": "json_schema", "json_schema": {"name": "s", "schema": SCHEMA}}},
+    "unknown fields": {"surprise": [1.5]},
+    "a wrong value": {"top_p": 7},
+}
+UNTOUCHED: dict[str, dict[str, Any]] = {
+    "token ids": {"prompt": [5, 6, 7]},
+    "lists of token ids": {"prompt": [[5, 6], [7, 8]]},
+    "echo": {"echo": True},
+}
+RESPONSES: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "items": {"input": [USER]},
+    "parts": {"input": [{"role": "user", "content": [{"type": "input_text", "text": tiny_model.KNOWN}]}]},
+    "instructions": {"instructions": "Be brief."},
+    "cut off": {"max_output_tokens": 3},
+    "a JSON schema": {"text": {"format": {"type": "json_schema", "name": "s", "schema": SCHEMA}}},
+    "reasoning": {"input": tiny_model.WHY},
+    "tools offered": {"tools": [{"type": "function", **TOOL}]},
+    "a wrong value": {"temperature": -1},
+}
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """One vLLM for the module."""
+    folder = tmp_path_factory.mktemp("conformance")
+    with vllm(tiny_model.build(folder / "tiny"), "tiny", ENGINE) as url:
+        yield url
+
+
+@pytest.fixture
+async def both(engine: str, tmp_path: Path) -> AsyncIterator[tuple[openai.AsyncOpenAI, openai.AsyncOpenAI]]:
+    """A client of a cascade whose two agents ask the same vLLM, and a client of that vLLM."""
+    routes = tmp_path / "routes.json"
+    async with AsyncExitStack() as stack:
+        found = [
+            await stack.enter_async_context(sidecar(config_of(name, engine, routes, engine_model="tiny")))
+            for name in ("small", "large")
+        ]
+        small = AgentRoute(url=found[0][1], cost=0.1, awareness=Awareness.TRAINED, next="large")
+        large = AgentRoute(url=found[1][1], cost=0.9, awareness=Awareness.NONE)
+        table = RouteTable(generation=1, cascade="qwen", entry="small", agents={"small": small, "large": large})
+        routes.write_text(table.to_json())
+        for service, _ in found:
+            service.refresh()
+        yield (
+            await stack.enter_async_context(client(found[0][1])),
+            await stack.enter_async_context(client(engine)),
+        )
+
+
+def client(url: str) -> openai.AsyncOpenAI:
+    return openai.AsyncOpenAI(base_url=f"{url}/v1", api_key="none", timeout=300.0, max_retries=0)
+
+
+Both = tuple[openai.AsyncOpenAI, openai.AsyncOpenAI]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("fields", CHATS.values(), ids=CHATS.keys())
+async def test_chats(both: Both, fields: dict[str, Any], stream: bool) -> None:
+    asked = {"messages": [USER], "max_tokens": 40, "temperature": 0, "seed": 1, **fields}
+    direct = {**asked, "messages": instruct(asked["messages"], Scenario.BALANCE)}
+    await compare(both, "/chat/completions", asked, direct, stream=stream)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("fields", PROMPTS.values(), ids=PROMPTS.keys())
+async def test_completions(both: Both, fields: dict[str, Any], stream: bool) -> None:
+    asked = {"prompt": tiny_model.KNOWN, "max_tokens": 20, "temperature": 0, "seed": 1, **fields}
+    direct = {**asked, "prompt": instruct_prompt(asked["prompt"], Scenario.BALANCE)}
+    await compare(both, "/completions", asked, direct, stream=stream)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("fields", UNTOUCHED.values(), ids=UNTOUCHED.keys())
+async def test_what_cannot_be_instructed_is_untouched(both: Both, fields: dict[str, Any], stream: bool) -> None:
+    asked = {"prompt": tiny_model.KNOWN, "max_tokens": 10, "temperature": 0, "seed": 1, **fields}
+    await compare(both, "/completions", asked, asked, stream=stream, path="small,large")
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("fields", RESPONSES.values(), ids=RESPONSES.keys())
+async def test_responses(both: Both, fields: dict[str, Any], stream: bool) -> None:
+    asked = {"input": tiny_model.KNOWN, "max_output_tokens": 40, "temperature": 0, "seed": 1, **fields}
+    given = asked["input"]
+    items = instruct(
+        [USER | {"content": given}] if isinstance(given, str) else given, Scenario.BALANCE, part="input_text"
+    )
+    direct = {**asked, "input": items[0]["content"] if isinstance(given, str) else items}
+    await compare(both, "/responses", asked, direct, stream=stream)
+
+
+@pytest.mark.parametrize("model", ["qwen", "qwen/large"])
+@pytest.mark.parametrize("stream", [False, True])
+async def test_the_last_agent_is_asked_without_instruction(both: Both, stream: bool, model: str) -> None:
+    """After a refusal and when pinned, chats and responses alike; a stream with its usage at the end."""
+    path = "small,large" if model == "qwen" else "large"
+    usage = {"stream_options": {"include_usage": True}} if stream else {}
+    chat = {"messages": [USER | {"content": tiny_model.UNKNOWN}], "max_tokens": 40, "temperature": 0, **usage}
+    await compare(both, "/chat/completions", chat, chat, stream=stream, path=path, model=model)
+    given = {"input": tiny_model.UNKNOWN, "max_output_tokens": 40, "temperature": 0}
+    await compare(both, "/responses", given, given, stream=stream, path=path, model=model)
+
+
+async def test_the_usage_of_a_stream_is_the_answering_agents(both: Both) -> None:
+    usage = {"include_usage": True, "continuous_usage_stats": True}
+    asked = {"messages": [USER], "max_tokens": 40, "temperature": 0, "stream_options": usage}
+    await compare(
+        both, "/chat/completions", asked, {**asked, "messages": instruct([USER], Scenario.BALANCE)}, stream=True
+    )
+
+
+async def compare(
+    both: Both,
+    path_of_api: str,
+    asked: dict[str, Any],
+    direct: dict[str, Any],
+    *,
+    stream: bool,
+    path: str = "small",
+    model: str = "qwen",
+) -> None:
+    cascade, engine = both
+    for _ in range(TRIES):
+        routed = await ask(cascade, path_of_api, {**asked, "model": model, "stream": stream})
+        told = await ask(engine, path_of_api, {**direct, "model": "tiny", "stream": stream})
+        assert routed.status_code == told.status_code
+        assert routed.headers["content-type"] == told.headers["content-type"]
+        assert routed.headers["x-disrouter-path"] == path
+        mine, theirs = _VARIES.sub(b"", routed.content), _VARIES.sub(b"", told.content)
+        if mine == theirs:
+            return
+    assert mine == theirs
+
+
+async def ask(client: openai.AsyncOpenAI, path: str, body: dict[str, Any]) -> httpx2.Response:
+    """What the openai client receives, read to its end."""
+    try:
+        return await client.post(path, body=body, cast_to=httpx2.Response)
+    except openai.APIStatusError as error:
+        return error.response
+
+
+async def test_the_clients_own_types_read_what_comes_through(both: Both) -> None:
+    cascade, _ = both
+    asked: Any = {"model": "qwen", "messages": [USER], "max_tokens": 40, "temperature": 0}
+    whole = await cascade.chat.completions.create(**asked)
+    assert whole.choices[0].message.content == tiny_model.ANSWER
+    chunks = await cascade.chat.completions.create(**asked, stream=True)
+    assert "".join([chunk.choices[0].delta.content or "" async for chunk in chunks]) == tiny_model.ANSWER
+    response = await cascade.responses.create(model="qwen", input=tiny_model.KNOWN, max_output_tokens=40, temperature=0)
+    assert response.output_text == tiny_model.ANSWER
+    events = await cascade.responses.create(model="qwen", input=tiny_model.UNKNOWN, temperature=0, stream=True)
+    said = [event.delta async for event in events if event.type == "response.output_text.delta"]
+    assert "".join(said) == tiny_model.LAST_ANSWER
+    completion = await cascade.completions.create(model="qwen/large", prompt=tiny_model.KNOWN, max_tokens=5)
+    assert completion.choices[0].text is not None
