@@ -1,8 +1,8 @@
 """Every feature of the API through a sidecar gives what real vLLM gives when it is asked directly, instructed alike.
 
 Replies are compared as bytes, streams event by event. What may differ is cut out of both (`_VARIES`): identifiers,
-times, and the field `disrouter` that a refused hop adds to a whole reply. vLLM joins deltas when it is late, so that two
-streams of the same words may be cut differently: both are asked again then, a few times.
+times, and the field `disrouter` that a refused hop adds to a whole reply. vLLM joins deltas when it is late, so
+that two streams of the same words may be cut differently: both are asked again then, a few times.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from functools import partial
+from functools import lru_cache, partial
+from importlib.metadata import version
 
 import orjson
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -15,6 +16,7 @@ from disrouter_sidecar.errors import Rejected
 from disrouter_sidecar.health import Readiness
 from disrouter_sidecar.http.routes import Routes
 from disrouter_sidecar.memory import parsed_size
+from disrouter_sidecar.openapi import document
 from disrouter_sidecar.ports import Client, Request
 from disrouter_sidecar.replies import JSON, model_list, rejection
 from disrouter_sidecar.service import Call, Service
@@ -22,6 +24,11 @@ from disrouter_sidecar.service import Call, Service
 _MODELS = "/v1/models"
 _TEXT = {"content-type": "text/plain; charset=utf-8"}
 _JSON = {"content-type": JSON}
+
+
+@lru_cache(maxsize=1)
+def _openapi() -> bytes:
+    return orjson.dumps(document(DIALECTS, version("disrouter")))
 
 
 class Surface:
@@ -38,6 +45,7 @@ class Surface:
                 **{f"/v1{dialect.path}": {"POST": partial(self.answer, dialect)} for dialect in DIALECTS},
                 _MODELS: {"GET": self.models},
                 f"{_MODELS}/*": {"GET": self.model},
+                "/openapi.json": {"GET": self.openapi},
                 "/healthz": {"GET": self.healthz},
                 "/readyz": {"GET": self.readyz},
                 "/metrics": {"GET": self.metrics},
@@ -70,6 +78,10 @@ class Surface:
                 await client.reply(200, _JSON, orjson.dumps(model))
                 return
         raise Rejected(404, "model_not_found", f"the model {name[:128]!r} does not exist", param="model")
+
+    async def openapi(self, _: Request, client: Client) -> None:
+        """GET /openapi.json."""
+        await client.reply(200, _JSON, _openapi())
 
     async def healthz(self, _: Request, client: Client) -> None:
         """GET /healthz: the process turns its loop."""
