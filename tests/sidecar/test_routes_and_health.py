@@ -55,9 +55,13 @@ async def test_a_bad_table_keeps_the_old_one_and_raises_a_metric(three: Cascade)
     assert three.entry.service.holder.poll() is False
     assert (await three.ask()).status == 200
     assert three.entry.metric("disrouter_route_table_rejected") == 1
-    assert (await get(three, "/readyz"))[0] == 200
+    status, text = await get(three, "/readyz")
+    assert status == 200, "what is served is served"
+    assert "is rejected" in text
+    assert "the table before it is kept" in text
     three.publish()
     assert three.entry.metric("disrouter_route_table_rejected") == 0
+    assert await get(three, "/readyz") == (200, "ok\n")
 
 
 async def test_without_a_table_the_sidecar_lives_but_is_not_ready(tmp_path: Path) -> None:

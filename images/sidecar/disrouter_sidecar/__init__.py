@@ -6,7 +6,11 @@ Pure (nothing of HTTP's machinery):
 - `api`        what a client may ask: three APIs, a request parsed, checked, and rewritten for the engine
 - `sse`        server-sent events out of bytes that arrive in any pieces
 - `decision`   answer or refuse, at the first deltas of a stream or from a whole reply
-- `chain`      which agents a request may still visit, loops and hop cap
+- `wish`       a preference, as a number and as the nearest trained scenario
+- `chain`      which agents a request may still visit, jumps, loops and hop cap
+- `budget`     the seconds that are left; the deadline travels with the request
+- `breaker`, `retries`    whom to leave alone, and how often to try elsewhere
+- `probe`      the probability mode's question to the engine, and its answer
 - `failures`   why an agent could not be used, read from status and body
 - `replies`    OpenAI-shaped errors and model lists
 - `table`      the hot-reloaded route table
@@ -15,8 +19,12 @@ Pure (nothing of HTTP's machinery):
 
 Around them, against the small protocols of `ports`:
 
-- `attempt`    one attempt at one agent
-- `walk`       one request's way through the cascade
+- `walk`       one request's way through the cascade: start here
+- `asked`      the request, understood: what every step reads
+- `engine`, `hop`    asking the own engine, asking another agent's sidecar
+- `attempt`    what a reply is worth
+- `adapter`    the engine's LoRA adapter follows the route table
+- `lasting`    what outlives one request
 - `relay`      from an agent to the client, and the end of a broken stream
 - `service`    what a request means, counted and logged
 
