@@ -126,8 +126,8 @@ class RunConfig(Model):
     agent: str
     model: str
     """URI of the base model: `hf://`, `pvc://` or `file://`."""
-    image: str
-    """Trainer image, or a version where there is none."""
+    image: str | None = None
+    """Trainer image, where the cascade names one: an operator that brings a newer default trains nobody again."""
     seed: int = 0
     datasets: tuple[DatasetSource, ...] = Field(min_length=1)
     collect: CollectConfig = CollectConfig()

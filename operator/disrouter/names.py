@@ -17,6 +17,13 @@ LABEL_AGENT = f"{GROUP}/agent"
 LABEL_RUN = f"{GROUP}/run"
 LABEL_STAGE = f"{GROUP}/stage"
 LABEL_COMPONENT = f"{GROUP}/component"
+LABEL_SERVING = f"{GROUP}/serving"
+"""On the Job of `evaluate`: the run that it compares with, or `base`."""
+LABEL_WORKLOAD = f"{GROUP}/workload"
+"""On an agent's workload and so on its pods: the workload's name, which tells two that serve one agent apart."""
+
+BASE = "base"
+"""In the place of a run: the model as it came."""
 
 ANNOTATION_RETRAIN = f"{GROUP}/retrain"
 """On a cascade: another value trains every agent again; `disrouter.io/retrain.<agent>` that agent alone."""
@@ -42,6 +49,8 @@ MAX_CHILD_WITH_NAMESPACE = 52
 """Longest InferenceService name plus namespace that KServe's host names accept."""
 MAX_NAMESPACE = 36
 """Longest namespace that leaves an InferenceService's name 16 characters: a few readable ones and the hash."""
+MAX_JOB = 47
+"""Longest name of a Job: its pods' host names carry an index, and JobSet adds its own (`-node-0-63-x4k2p`)."""
 MAX_CASCADE = 40
 MAX_AGENT = 20
 
@@ -66,12 +75,13 @@ def child(*parts: str, limit: int = MAX_CHILD) -> str:
     return f"{name[: limit - 9].rstrip('-')}-{digest}"
 
 
-def agent_object(namespace: str, cascade: str, agent: str) -> str:
+def agent_object(namespace: str, cascade: str, agent: str, *revision: str) -> str:
     """Name of an agent's InferenceService, or of its Deployment and Service when it is external.
 
-    KServe joins name and namespace in host names, so a long namespace leaves less room (notes: name + namespace <= 52).
+    KServe joins name and namespace in host names, so a long namespace leaves less room (name + namespace <= 52).
+    `revision` is given for an InferenceService that comes up beside the one that serves.
     """
-    return child(cascade, agent, limit=min(MAX_CHILD, MAX_CHILD_WITH_NAMESPACE - len(namespace)))
+    return child(cascade, agent, *revision, limit=min(MAX_CHILD, MAX_CHILD_WITH_NAMESPACE - len(namespace)))
 
 
 def predictor(inference_service: str) -> str:
@@ -86,7 +96,7 @@ def routes_config_map(cascade: str) -> str:
 
 def training_job(cascade: str, agent: str, stage: str, run: str) -> str:
     """Name of a stage's Job; the run's hash makes it unique to its inputs, so it is never patched."""
-    return child(cascade, agent, stage, run, limit=63)
+    return child(cascade, agent, stage, run, limit=MAX_JOB)
 
 
 def run_config_map(cascade: str, agent: str, run: str) -> str:

@@ -25,6 +25,7 @@ from disrouter_operator.metrics import Metrics
 from disrouter_operator.ratelimit import TokenBucket
 from disrouter_operator.runtime import Operator, Options
 from disrouter_operator.settings import SIDECAR_IMAGE, TRAINING_IMAGE, Settings
+from disrouter_operator.smoke import believe, over_http
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
@@ -43,6 +44,11 @@ def arguments(argv: Sequence[str], env: Mapping[str, str]) -> argparse.Namespace
         "--roll-agents",
         default=env.get("DISROUTER_ROLL_AGENTS") or "false",
         help="true: a new --sidecar-image replaces running agents' sidecars at once, not with their next change",
+    )
+    parser.add_argument(
+        "--smoke",
+        default=env.get("DISROUTER_SMOKE") or "true",
+        help="false: the new pods of a surge are routed to without a question, for an operator that cannot reach them",
     )
     parser.add_argument("--host", default=env.get("DISROUTER_OPERATOR_HOST") or "0.0.0.0")  # noqa: S104  kubelet probes
     parser.add_argument("--port", default=env.get("DISROUTER_OPERATOR_PORT") or "8080", help="of /healthz and /metrics")
@@ -83,6 +89,7 @@ def options(flags: argparse.Namespace) -> Options:
             sidecar_image=flags.sidecar_image,
             training_image=flags.training_image,
             roll_agents=_truth("--roll-agents", flags.roll_agents),
+            smoke=over_http if _truth("--smoke", flags.smoke) else believe,
         ),
         namespaces=tuple(name.strip() for name in flags.namespaces.split(",") if name.strip()),
         host=flags.host,

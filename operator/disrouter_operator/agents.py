@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
+from disrouter import names
 from disrouter.api import Agent, AgentStatus, Phase, SelfAwareness, Untrained
-from disrouter.artifacts import RunConfig, Stage
 from disrouter.routes import Awareness
-from disrouter_operator import endpoint, inference, keeping, progress, serving, training
-from disrouter_operator.cascade import Cascade
-from disrouter_operator.containers import ENGINE, MODELS_MOUNT
-from disrouter_operator.observe import Observed
-from disrouter_operator.progress import Progress
+from disrouter_operator import agent_status, endpoint, gate, inference, keeping, lifecycle, rollout, serving
+from disrouter_operator.agent_status import Served
+from disrouter_operator.cascade import COMPONENT_AGENT
+from disrouter_operator.lifecycle import Life
 from disrouter_operator.resources import DEPLOYMENTS, INFERENCE_SERVICES, Object
+from disrouter_operator.rollout import Placed
 from disrouter_operator.routing import Stop
 from disrouter_operator.serving import Serving
-from disrouter_operator.settings import Settings
-
-_SETTLED = (Phase.READY, Phase.PENDING, Phase.SERVING_FAILED)
-"""Phases of an agent whose weights were rolled out before."""
-
-
-_COLD = ("ScaledToZero", "it has no pods; agents before it pass over it until it is up")
+from disrouter_operator.smoke import Question
+from disrouter_operator.view import View
 
 
 @dataclass(frozen=True)
@@ -31,85 +25,116 @@ class AgentPlan:
 
     status: AgentStatus
     stop: Stop | None
-    workload: tuple[Object, ...]
-    jobs: tuple[Object, ...] = ()
-    run: str | None = None
-    """The run whose Jobs may exist."""
-    repeat: Object | None = None
+    workload: tuple[Object, ...] = ()
+    """Objects to apply."""
+    selector: tuple[tuple[str, str], ...] = ()
+    """Labels of the pods that its requests go to."""
+    kept: tuple[str, ...] = ()
+    """InferenceServices that stay as they are: requests still go there."""
+    question: Question | None = None
+    """To be asked before requests go to its new pods."""
+    life: Life | None = None
+    """Of an agent in mode trained."""
     cold: bool = False
     """Scaled to zero: in the route table, and passed over until it is up."""
+    again: float | None = None
+    """Seconds after which time alone changes something."""
+
+    @property
+    def to_train(self) -> bool:
+        """Its training should end in a promotion."""
+        return self.life is not None and self.life.pinned is None
 
     @property
     def trained(self) -> bool:
         """It serves the run that its inputs ask for."""
-        return self.run is not None and self.status.served_run == self.run and self.status.phase is not Phase.PROMOTING
+        served = self.life is not None and self.status.served_run == self.life.config.run
+        return self.to_train and served and self.status.phase is not Phase.PROMOTING
 
 
-def plan_agent(
-    cascade: Cascade, index: int, observed: Observed, before: AgentStatus | None, settings: Settings
-) -> AgentPlan:
-    """Decide on the agent at `index`; `before` is its status after the last pass."""
-    agent, awareness = cascade.spec.agents[index], cascade.spec.awareness(index)
+def plan_agent(view: View, index: int) -> AgentPlan:
+    """Decide on the agent at `index`."""
+    agent, awareness = view.cascade.spec.agents[index], view.cascade.spec.awareness(index)
     if agent.external is not None:
-        return _external(cascade, agent, awareness, observed, settings)
+        return _external(view, agent, awareness)
     if awareness.mode is not Awareness.TRAINED:
-        return _untrained(cascade, agent, awareness, observed, settings)
-    return _trained(cascade, agent, observed, before, settings)
+        return _untrained(view, agent, awareness)
+    return _trained(view, agent)
 
 
-def _external(
-    cascade: Cascade, agent: Agent, awareness: SelfAwareness, observed: Observed, settings: Settings
-) -> AgentPlan:
-    live = observed.find(DEPLOYMENTS, cascade.agent_object(agent.name))
-    deployment = keeping.workload(lambda image: inference.external(cascade, agent, image, live), live, settings)
-    workload = (deployment, inference.external_service(cascade, agent))
-    state = serving.of_external(observed, deployment, agent)
-    stop = Stop(endpoint.of_agent(cascade, agent, None, settings), awareness.mode)
-    return AgentPlan(_serving_status(agent, state, stop), stop, workload, cold=state.cold)
-
-
-def _untrained(
-    cascade: Cascade, agent: Agent, awareness: SelfAwareness, observed: Observed, settings: Settings
-) -> AgentPlan:
-    workload = _inference_service(cascade, agent, None, observed, settings)
-    state = serving.of_inference_service(observed, workload, cascade, agent)
-    stop = Stop(endpoint.of_agent(cascade, agent, state.url, settings), awareness.mode)
-    return AgentPlan(_serving_status(agent, state, stop), stop, (workload,), cold=state.cold)
-
-
-def _trained(
-    cascade: Cascade, agent: Agent, observed: Observed, before: AgentStatus | None, settings: Settings
-) -> AgentPlan:
-    config = keeping.run_config(cascade, agent, observed, settings)
-    served = (before.served_run if before is not None else None) or _mounted_run(cascade, agent, observed)
-    assert cascade.spec.training is not None, "the rules demand spec.training where an agent is trained"
-    gate = cascade.spec.training.gate.min_utility_gain
-    state_of_run = progress.of_run(config, observed, before, served, gate)
-    served = config.run if state_of_run.passed else served
-    jobs = _jobs(cascade, config, state_of_run.stage, served)
-    if served is None and _held(agent):
-        status = _training_status(agent, config, state_of_run, before, None)
-        return AgentPlan(status, None, (), jobs, config.run, state_of_run.repeat)
-    workload = _inference_service(cascade, agent, served, observed, settings)
-    state = serving.of_inference_service(observed, workload, cascade, agent)
-    status = _training_status(agent, config, state_of_run, before, served)
-    evaluated = status.evaluation if status.evaluation is not None and status.evaluation.run == served else None
-    stop = Stop(
-        endpoint.of_agent(cascade, agent, state.url, settings),
-        _decides(served, state, before),
-        evaluated.calibration if evaluated is not None else None,
+def _external(view: View, agent: Agent, awareness: SelfAwareness) -> AgentPlan:
+    cascade, name = view.cascade, view.cascade.agent_object(agent.name)
+    live = view.observed.find(DEPLOYMENTS, name)
+    deployment = keeping.workload(lambda image: inference.external(cascade, agent, image, live), live, view.settings)
+    state = serving.of_external(view.observed, deployment, agent)
+    stop = Stop(endpoint.of_agent(cascade, agent, name, None, view.settings), awareness.mode)
+    return AgentPlan(
+        status=agent_status.of_serving(view, agent, Served(state, stop, rollout.reference(deployment))),
+        stop=stop,
+        workload=(deployment, inference.external_service(cascade, agent)),
+        selector=tuple(cascade.labels(COMPONENT_AGENT, agent.name).items()),
+        cold=state.cold,
     )
-    if served == config.run:
-        status = status.model_copy(update=_rollout(config, state, before))
-    status = _with_serving(status, state, stop)
-    return AgentPlan(status, stop, (workload,), jobs, config.run, state_of_run.repeat, state.cold)
 
 
-def _inference_service(
-    cascade: Cascade, agent: Agent, run: str | None, observed: Observed, settings: Settings
-) -> Object:
-    live = observed.find(INFERENCE_SERVICES, cascade.agent_object(agent.name))
-    return keeping.workload(lambda image: inference.inference_service(cascade, agent, run, image), live, settings)
+def _untrained(view: View, agent: Agent, awareness: SelfAwareness) -> AgentPlan:
+    placed = _placed(view, agent, None)
+    stop = Stop(_url(view, agent, placed.routed, placed.state), awareness.mode)
+    served = Served(placed.state, stop, rollout.reference(placed.routed), placed)
+    status = agent_status.of_serving(view, agent, served)
+    return _with_workload(AgentPlan(status, stop), view, agent, placed)
+
+
+def _trained(view: View, agent: Agent) -> AgentPlan:
+    life = lifecycle.live(view, agent)
+    if life.served is None and life.pinned is None and _held(agent):
+        status = agent_status.of_training(view, agent, life, None)
+        return AgentPlan(status, None, life=life, again=life.progress.again)
+    placed = _placed(view, agent, life.served)
+    run = lifecycle.mounted_run(view, agent, placed.routed) if placed.moving else life.served
+    awareness = _decides(run, placed, view.before.get(agent.name))
+    stop = Stop(_url(view, agent, placed.routed, placed.state), awareness, gate.calibration(life.history, run))
+    served = Served(placed.state, stop, rollout.reference(placed.routed), placed)
+    status = agent_status.of_training(view, agent, life, served)
+    plan = AgentPlan(status, stop, life=life, again=life.progress.again)
+    return _with_workload(plan, view, agent, placed)
+
+
+def _placed(view: View, agent: Agent, run: str | None) -> Placed:
+    def build(name: str) -> Object:
+        live = view.observed.find(INFERENCE_SERVICES, name)
+        return keeping.workload(lambda image: _named(view, agent, run, image, name), live, view.settings)
+
+    return rollout.place(view, agent, build)
+
+
+def _named(view: View, agent: Agent, run: str | None, image: str, name: str) -> Object:
+    manifest = inference.inference_service(view.cascade, agent, run, image)
+    manifest["metadata"]["name"] = name
+    manifest["metadata"]["labels"][names.LABEL_WORKLOAD] = name
+    return manifest
+
+
+def _with_workload(plan: AgentPlan, view: View, agent: Agent, placed: Placed) -> AgentPlan:
+    """The same plan with what runs the agent."""
+    labels = placed.routed["metadata"]["labels"]
+    ours = (names.LABEL_CASCADE, names.LABEL_COMPONENT, names.LABEL_AGENT, names.LABEL_WORKLOAD)
+    question = None
+    if placed.ask:
+        url = _url(view, agent, placed.desired, placed.target)
+        question = Question(placed.desired["metadata"]["name"], url, f"{view.cascade.name}/{plan.status.name}")
+    waits = [wait for wait in (plan.again, rollout.ASK_AGAIN_SECONDS if placed.complaint else None) if wait is not None]
+    return AgentPlan(
+        status=plan.status,
+        stop=plan.stop,
+        workload=(placed.desired,),
+        selector=tuple((name, labels[name]) for name in ours if name in labels),
+        kept=placed.kept,
+        question=question,
+        life=plan.life,
+        cold=placed.state.cold,
+        again=min(waits, default=None),
+    )
 
 
 def _held(agent: Agent) -> bool:
@@ -117,90 +142,16 @@ def _held(agent: Agent) -> bool:
     return agent.self_awareness is not None and agent.self_awareness.untrained is Untrained.HOLD
 
 
-def _jobs(cascade: Cascade, config: RunConfig, stage: Stage | None, served: str | None) -> tuple[Object, ...]:
-    if stage is None:
-        return ()
-    return training.run_config_map(cascade, config), training.job(cascade, config, stage, served)
+def _url(view: View, agent: Agent, workload: Object, state: Serving) -> str:
+    return endpoint.of_agent(view.cascade, agent, workload["metadata"]["name"], state.url, view.settings)
 
 
-def _decides(served: str | None, state: Serving, before: AgentStatus | None) -> Awareness:
-    """`trained` only once no pod serves the base model any more."""
-    if served is None:
+def _decides(run: str | None, placed: Placed, before: AgentStatus | None) -> Awareness:
+    """`trained` only once no pod serves the base model any more. `run` is what those it is routed to serve."""
+    if run is None:
         return Awareness.PROMPTED
+    if placed.moving:
+        return Awareness.TRAINED
     already = before is not None and before.awareness == Awareness.TRAINED
-    return Awareness.TRAINED if already or state.rolled_out or not state.exists else Awareness.PROMPTED
-
-
-def _mounted_run(cascade: Cascade, agent: Agent, observed: Observed) -> str | None:
-    """The run that the live InferenceService mounts: the truth if the status was lost."""
-    live = observed.find(INFERENCE_SERVICES, cascade.agent_object(agent.name))
-    if live is None or agent.model is None:
-        return None
-    prefix = f"{cascade.name}/{agent.name}/"
-    for container in live["spec"]["predictor"].get("containers") or []:
-        for mount in container.get("volumeMounts") or [] if container.get("name") == ENGINE else []:
-            path = str(mount.get("subPath") or "")
-            run, _, rest = path.removeprefix(prefix).partition("/")
-            ours = mount.get("mountPath") == MODELS_MOUNT and path.startswith(prefix)
-            if ours and rest == f"{Stage.RL}/weights":
-                return run
-    return None
-
-
-def _serving_status(agent: Agent, state: Serving, stop: Stop) -> AgentStatus:
-    phase = Phase.READY if state.ready and state.replaced else Phase.PENDING
-    reason, message = _pending(state) if phase is Phase.PENDING else _COLD if state.cold else (None, None)
-    return _with_serving(AgentStatus(name=agent.name, phase=phase, reason=reason, message=message), state, stop)
-
-
-def _training_status(
-    agent: Agent, config: RunConfig, state: Progress, before: AgentStatus | None, served: str | None
-) -> AgentStatus:
-    evaluation = state.evaluation or (before.evaluation if before is not None else None)
-    return AgentStatus(
-        name=agent.name,
-        phase=state.phase,
-        reason=state.reason,
-        message=state.message,
-        run=config.run,
-        served_run=served,
-        evaluation=evaluation,
-    )
-
-
-def _rollout(config: RunConfig, state: Serving, before: AgentStatus | None) -> dict[str, object]:
-    """Phase of an agent that should serve its newest run: promoting, until its pods do."""
-    settled = before is not None and before.served_run == config.run and before.phase in _SETTLED
-    if state.rolled_out or (settled and state.ready and state.replaced):
-        return {"phase": Phase.READY, "reason": "Promoted", "message": f"run {config.run} is served"}
-    reason, message = _pending(state)
-    return {"phase": Phase.PENDING if settled else Phase.PROMOTING, "reason": reason, "message": message}
-
-
-def _pending(state: Serving) -> tuple[str, str]:
-    if state.waiting is not None:
-        return "PodWaits", state.waiting
-    if state.ready:
-        return "RollingOut", "its pods are being replaced"
-    return "Starting", "no pod of it is ready yet"
-
-
-def _with_serving(status: AgentStatus, state: Serving, stop: Stop) -> AgentStatus:
-    update: dict[str, object] = {"ready": state.ready, "url": stop.url, "awareness": str(stop.awareness)}
-    if status.run is not None and not state.ready and state.waiting is not None and status.message != state.waiting:
-        update["message"] = f"{status.message}; meanwhile it does not serve: {state.waiting}"
-    if state.failure is not None:
-        reason, message = state.failure
-        update |= {"phase": Phase.SERVING_FAILED, "reason": reason, "message": message}
-    return status.model_copy(update=update)
-
-
-def leaving(name: str, since: str, drain_seconds: int) -> AgentStatus:
-    """Status of an agent that left the spec and is drained."""
-    message = f"left the route table at {since}; deleted {drain_seconds} s later"
-    return AgentStatus(name=name, phase=Phase.DRAINING, reason="Removed", message=message, draining_since=since)
-
-
-def by_name(agents: Sequence[AgentStatus]) -> dict[str, AgentStatus]:
-    """Agents' states of the last pass."""
-    return {agent.name: agent for agent in agents}
+    done = placed.state.rolled_out or not placed.state.exists
+    return Awareness.TRAINED if already or done else Awareness.PROMPTED

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from disrouter import names
@@ -13,6 +14,8 @@ from disrouter.errors import InvalidCascade, Violation
 from disrouter_operator.resources import CASCADES, Object, Resource
 
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+MAX_NONCE = 253
+"""Characters of a retrain annotation that go into `run.json` as they are; an annotation may hold 256 KiB."""
 COMPONENT_AGENT = "agent"
 COMPONENT_TRAINING = "training"
 COMPONENT_ROUTES = "routes"
@@ -28,6 +31,7 @@ class Cascade:
     uid: str
     generation: int
     spec: CascadeSpec
+    annotations: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, obj: Object) -> Cascade:
@@ -42,11 +46,20 @@ class Cascade:
             uid=metadata["uid"],
             generation=metadata.get("generation", 0),
             spec=parse(obj),
+            annotations=metadata.get("annotations") or {},
         )
 
     def agent_object(self, agent: str) -> str:
         """Name of the InferenceService (external: of the Deployment and Service) of an agent."""
         return names.agent_object(self.namespace, self.name, agent)
+
+    def nonce(self, agent: str) -> str | None:
+        """What the retrain annotations say of an agent; another text is another run."""
+        said = [self.annotations.get(f"{names.ANNOTATION_RETRAIN}{suffix}") for suffix in ("", f".{agent}")]
+        if said == [None, None]:
+            return None
+        text = json.dumps(said)
+        return text if len(text) <= MAX_NONCE else hashlib.sha256(text.encode()).hexdigest()
 
     def labels(self, component: str, agent: str | None = None) -> dict[str, str]:
         """Labels by which a pass finds its children and Services find their pods. They never change."""

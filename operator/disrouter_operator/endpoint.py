@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from disrouter import names
 from disrouter.api import Agent, DeploymentMode
-from disrouter_operator.cascade import COMPONENT_AGENT, COMPONENT_ENDPOINT, Cascade
+from disrouter_operator.cascade import COMPONENT_ENDPOINT, Cascade
 from disrouter_operator.inference import service_spec
 from disrouter_operator.resources import SERVICES, Object
 from disrouter_operator.settings import Settings
 
 
-def service(cascade: Cascade, entry: str) -> Object:
-    """The Service `<cascade>`: it follows `entry`, the agent in the route table where queries enter."""
+def service(cascade: Cascade, entry: dict[str, str]) -> Object:
+    """The Service `<cascade>`: it leads to the pods with the labels `entry`, those where queries enter."""
     manifest = cascade.child(SERVICES, cascade.name, cascade.labels(COMPONENT_ENDPOINT))
-    manifest["spec"] = service_spec(cascade, cascade.labels(COMPONENT_AGENT, entry))
+    manifest["spec"] = service_spec(cascade, entry)
     return manifest
 
 
@@ -22,9 +22,8 @@ def url(cascade: Cascade, settings: Settings) -> str:
     return f"{_scheme(cascade, settings.service_url(cascade.name, cascade.namespace))}/v1"
 
 
-def of_agent(cascade: Cascade, agent: Agent, reported: str | None, settings: Settings) -> str:
-    """Where an agent's sidecar is found: KServe's own word (`reported`) where it has spoken, else the name to come."""
-    name = cascade.agent_object(agent.name)
+def of_agent(cascade: Cascade, agent: Agent, name: str, reported: str | None, settings: Settings) -> str:
+    """Where the sidecar of an agent's workload `name` is found: KServe's own word (`reported`), or the name to come."""
     if agent.external is not None:
         return _scheme(cascade, settings.service_url(name, cascade.namespace))
     standard = cascade.spec.deployment_mode is DeploymentMode.STANDARD

@@ -8,8 +8,9 @@ from datetime import datetime
 from typing import Literal
 
 from disrouter.api import AgentStatus, CascadeStatus, ConditionType
+from disrouter_operator.clock import timestamp
 from disrouter_operator.resources import CASCADES, EVENTS, Object
-from disrouter_operator.status import FAILED_PHASES, condition, timestamp
+from disrouter_operator.status import FAILED_PHASES, condition
 
 COMPONENT = "disrouter"
 MAX_MESSAGE = 1024
@@ -93,8 +94,23 @@ def _condition_notes(before: CascadeStatus, after: CascadeStatus) -> Iterator[No
 
 
 def _agent_notes(old: AgentStatus | None, new: AgentStatus) -> Iterator[Note]:
-    if old is not None and new.served_run is not None and old.served_run != new.served_run:
-        yield Note("Normal", "Promoted", f"agent {new.name} moves to the weights of run {new.served_run}")
+    if old is not None:
+        yield from _moves(old, new)
     if old is None or old.phase is not new.phase or (new.phase in FAILED_PHASES and old.reason != new.reason):
         text = f"agent {new.name} is {new.phase}: {new.message or new.reason or 'as wanted'}"
         yield Note("Warning" if new.phase in FAILED_PHASES else "Normal", str(new.phase), text)
+    elif new.reason != old.reason and "Suspended" in (old.reason, new.reason):
+        what = "is suspended" if new.reason == "Suspended" else "goes on"
+        yield Note("Normal", "Suspended" if new.reason == "Suspended" else "Resumed", f"training of {new.name} {what}")
+
+
+def _moves(old: AgentStatus, new: AgentStatus) -> Iterator[Note]:
+    """What changes without a change of phase: weights, a roll-back, pods that requests go to, a failed attempt."""
+    if new.revision is not None and new.revision != old.revision:
+        yield Note("Normal", "RolledBack", f"agent {new.name} goes back to {new.revision}; its training rests")
+    elif new.served_run is not None and old.served_run != new.served_run:
+        yield Note("Normal", "Promoted", f"agent {new.name} moves to the weights of run {new.served_run}")
+    if old.workload is not None and new.workload is not None and old.workload != new.workload:
+        yield Note("Normal", "Switched", f"requests to agent {new.name} go to {new.workload}")
+    if new.failed_job is not None and new.failed_job != old.failed_job and new.phase not in FAILED_PHASES:
+        yield Note("Warning", "AttemptFailed", f"agent {new.name}: {new.message}")

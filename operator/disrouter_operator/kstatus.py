@@ -10,6 +10,7 @@ from datetime import datetime
 
 from disrouter.api import CascadeStatus, ConditionType
 from disrouter_operator import status
+from disrouter_operator.conditions import Verdict, conditions
 
 NEEDS_A_PERSON = frozenset({"SpecInvalid", "InternalError", "ChildRefused", "AgentFailed"})
 """Reasons of Ready=False that no waiting cures."""
@@ -22,14 +23,14 @@ def complete(after: CascadeStatus, before: CascadeStatus, now: datetime) -> Casc
         return after
     waits = ready.status != "True"
     stalled = waits and ready.reason in NEEDS_A_PERSON
-    verdicts: list[status.Verdict] = [
+    verdicts: list[Verdict] = [
         _verdict(ConditionType.RECONCILING, ready.reason, ready.message, holds=waits and not stalled),
         _verdict(ConditionType.STALLED, ready.reason, ready.message, holds=stalled),
     ]
-    found = status.conditions(verdicts, before, after.observed_generation or 0, now)
+    found = conditions(verdicts, before.conditions, after.observed_generation or 0, now)
     others = [each for each in after.conditions if each.type not in (ConditionType.RECONCILING, ConditionType.STALLED)]
     return after.model_copy(update={"conditions": (*others, *found)})
 
 
-def _verdict(type_: ConditionType, reason: str, message: str, *, holds: bool) -> status.Verdict:
+def _verdict(type_: ConditionType, reason: str, message: str, *, holds: bool) -> Verdict:
     return (type_, "True", reason, message) if holds else (type_, "False", "AsExpected", "see Ready")

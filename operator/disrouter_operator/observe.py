@@ -19,18 +19,19 @@ from disrouter_operator.resources import (
     POD_DISRUPTION_BUDGETS,
     PODS,
     SERVICES,
+    TRAIN_JOBS,
     Object,
     Resource,
 )
 
 CHILDREN = (
-    *(INFERENCE_SERVICES, DEPLOYMENTS, SERVICES, CONFIG_MAPS, JOBS, PODS),
+    *(INFERENCE_SERVICES, DEPLOYMENTS, SERVICES, CONFIG_MAPS, JOBS, TRAIN_JOBS, PODS),
     *(NETWORK_POLICIES, POD_DISRUPTION_BUDGETS),
 )
 """Kinds that carry our labels: our children, and what KServe and the Job controller make of them."""
 
-OPTIONAL = frozenset({INFERENCE_SERVICES, POD_DISRUPTION_BUDGETS})
-"""Kinds that a cluster may lack: KServe may be installed later, policy/v1 came with Kubernetes 1.21."""
+OPTIONAL = frozenset({INFERENCE_SERVICES, TRAIN_JOBS, POD_DISRUPTION_BUDGETS})
+"""Kinds that a cluster may lack: KServe and Kubeflow may be installed later, policy/v1 came with Kubernetes 1.21."""
 
 
 @dataclass(frozen=True)

@@ -1,17 +1,22 @@
-"""How far an agent's training is: from its Jobs, their pods and the status of the last pass to the next step."""
+"""How far an agent's run is: from its Jobs, their pods and the status of the last pass to the next step.
+
+A stage's Job is made once. When it fails it is kept for its log, then made anew after 1, 2, 4, ... minutes; the trainer
+goes on from its checkpoint. What is complete is remembered in the status, so that a Job that somebody cleans away is
+not made again; if the status is lost too, the Job is made again and its trainer finds the stage complete.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from pydantic import ValidationError
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
 from disrouter import names
 from disrouter.api import AgentStatus, Phase
 from disrouter.artifacts import Evaluation, RunConfig, Stage
-from disrouter_operator import serving, training
+from disrouter_operator import gate, job_state, serving
+from disrouter_operator.clock import seconds_until, timestamp
 from disrouter_operator.observe import Observed, label
-from disrouter_operator.resources import JOBS, PODS, Object
+from disrouter_operator.resources import Object
 
 RUNNING: dict[Stage, Phase] = {
     Stage.COLLECT: Phase.COLLECTING,
@@ -25,6 +30,45 @@ FAILED: dict[Stage, Phase] = {
     Stage.RL: Phase.RL_FAILED,
     Stage.EVALUATE: Phase.EVALUATING_FAILED,
 }
+FIRST_RETRY = timedelta(minutes=1)
+LONGEST_RETRY = timedelta(hours=1)
+
+
+@dataclass(frozen=True)
+class Pause:
+    """Why no Job may run now."""
+
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Asked:
+    """All that the next step depends on."""
+
+    config: RunConfig
+    observed: Observed
+    before: AgentStatus | None
+    """The agent's status after the last pass, None if that was about another run."""
+    served: str | None
+    """The run that the agent serves."""
+    least_gain: float
+    retries: int
+    pause: Pause | None
+    now: datetime
+
+    @property
+    def known(self) -> Evaluation | None:
+        """The run's result, if it compares with what is served now."""
+        before = self.before
+        if before is None or before.evaluation is None or before.evaluation.run != self.config.run:
+            return None
+        return before.evaluation if before.compared_with == gate.served_name(self.served) else None
+
+    @property
+    def reached(self) -> Stage:
+        """The first stage that is not known to be complete."""
+        return (self.before.stage if self.before is not None else None) or Stage.COLLECT
 
 
 @dataclass(frozen=True)
@@ -34,101 +78,113 @@ class Progress:
     phase: Phase
     reason: str
     message: str
-    stage: Stage | None = None
-    """The stage whose Job should exist now."""
-    repeat: Object | None = None
-    """A complete Job whose result is lost; it must go so that it runs again (its work is on the volume)."""
+    stage: Stage
+    start: bool = False
+    """The stage's Job should exist."""
+    job: Object | None = None
+    """The stage's Job as it is."""
+    remove: Object | None = None
+    """A Job that must go: to be made anew, or to give up its pods."""
     evaluation: Evaluation | None = None
+    compared_with: str | None = None
+    """What `evaluation` compares with."""
     passed: bool = False
     """The gate lets the run's weights be served."""
+    attempts: int = 0
+    failed_job: str | None = None
+    retry_at: str | None = None
+    again: float | None = None
+    """Seconds after which time alone changes something."""
 
 
-def of_run(
-    config: RunConfig, observed: Observed, before: AgentStatus | None, served: str | None, least_gain: float
-) -> Progress:
-    """The progress of `config`'s run; `served` is the run that the agent serves, `least_gain` the gate's."""
-    known = before.evaluation if before is not None else None
-    if known is not None and known.run != config.run:
-        known = None
-    if served == config.run:
-        message = f"run {config.run} is served"
-        return Progress(Phase.READY, "Promoted", message, evaluation=known, passed=True)
-    if known is not None:
-        return judge(known, least_gain)
-    for stage in Stage:
-        job = observed.find(JOBS, training.job_name(config, stage))
-        if job is None or not _finished(job, "Complete"):
-            return _at_stage(config, stage, job, observed)
+def of_run(asked: Asked) -> Progress:
+    """The progress of the run, and what to do next."""
+    config = asked.config
+    if asked.served == config.run:
+        return Progress(Phase.READY, "Promoted", f"run {config.run} is served", Stage.EVALUATE, passed=True)
+    if asked.known is not None:
+        return _judged(asked, asked.known)
+    for stage in list(Stage)[list(Stage).index(asked.reached) :]:
+        job = job_state.find(config, stage, asked.observed)
+        if job is None or not job_state.complete(job) or _outdated(asked, stage, job):
+            return _at_stage(asked, stage, job)
         if stage is Stage.EVALUATE:
-            return _evaluated(config, job, observed, least_gain)
+            return _evaluated(asked, job)
     raise AssertionError("evaluate is the last stage")
 
 
-def judge(evaluation: Evaluation, least_gain: float) -> Progress:
-    """The gate: only an agent that is better than what is served is promoted."""
-    gain = evaluation.utility_gain
-    numbers = (
-        f"run {evaluation.run} gains {gain:+.4f} of utility over what is served, on {evaluation.questions} questions"
+def _judged(asked: Asked, evaluation: Evaluation) -> Progress:
+    served = gate.served_name(asked.served)
+    verdict = gate.judge(evaluation, asked.least_gain, served)
+    return Progress(
+        phase=Phase.PROMOTING if verdict.passed else Phase.PROMOTING_FAILED,
+        reason="GatePassed" if verdict.passed else "GateRefused",
+        message=verdict.message,
+        stage=Stage.EVALUATE,
+        evaluation=evaluation,
+        compared_with=served,
+        passed=verdict.passed,
     )
-    if gain >= least_gain:
-        return Progress(Phase.PROMOTING, "GatePassed", numbers, evaluation=evaluation, passed=True)
-    remedy = "train on more or other data, or lower spec.training.gate.minUtilityGain"
-    message = f"{numbers}, below the gate's {least_gain:+.4f}; it keeps serving as before: {remedy}"
-    return Progress(Phase.PROMOTING_FAILED, "GateRefused", message, evaluation=evaluation)
 
 
-def _at_stage(config: RunConfig, stage: Stage, job: Object | None, observed: Observed) -> Progress:
-    if job is not None and _finished(job, "Failed"):
-        return _failed(config, stage, job, observed)
-    step = f"stage {list(Stage).index(stage) + 1} of {len(Stage)} of run {config.run}"
-    trouble = serving.waiting(_pods(job, observed)) if job is not None else None
+def _outdated(asked: Asked, stage: Stage, job: Object) -> bool:
+    """A Job that compares with what is not served any more."""
+    return stage is Stage.EVALUATE and label(job, names.LABEL_SERVING) != gate.served_name(asked.served)
+
+
+def _at_stage(asked: Asked, stage: Stage, job: Object | None) -> Progress:
+    step = f"stage {list(Stage).index(stage) + 1} of {len(Stage)} of run {asked.config.run}"
+    at = replace(_so_far(asked, stage, job), message=step)
+    if asked.pause is not None:
+        unfinished = job if job is not None and not job_state.finished(job) else None
+        message = f"{step} waits: {asked.pause.message}"
+        return replace(at, reason=asked.pause.reason, message=message, remove=unfinished)
+    if job is not None and _outdated(asked, stage, job):
+        message = f"{step} runs again: what is served has changed since"
+        return replace(at, reason="ServedChanged", message=message, remove=job)
+    if job is not None and job_state.failed(job):
+        return _failed(asked, at, job, *job_state.failure(job, asked.observed))
+    at = replace(at, start=True, retry_at=None)
+    if job is not None and job_state.queued(job):
+        return replace(at, reason="Queued", message=f"{step} waits until its queue admits {job_state.reference(job)}")
+    trouble = serving.waiting(job_state.pods(job, asked.observed)) if job is not None else None
     if trouble is not None:
-        return Progress(RUNNING[stage], "PodWaits", f"{step} waits: {trouble}", stage)
-    return Progress(RUNNING[stage], "Running", step, stage)
+        return replace(at, reason="PodWaits", message=f"{step} waits: {trouble}")
+    return at
 
 
-def _failed(config: RunConfig, stage: Stage, job: Object, observed: Observed) -> Progress:
-    reason = next(each.get("reason") or "Failed" for each in job["status"]["conditions"] if each["type"] == "Failed")
-    said = _termination_message(job, observed, succeeded=False) or "its pods left no message; see their log"
-    name = job["metadata"]["name"]
-    message = f"{stage} of run {config.run} failed: {said.strip()} (remove the cause, then delete Job {name} to retry)"
-    return Progress(FAILED[stage], reason, message)
+def _so_far(asked: Asked, stage: Stage, job: Object | None) -> Progress:
+    """The stage with what is remembered of its failures; they are forgotten once a Job that gave up is deleted."""
+    at = Progress(RUNNING[stage], "Running", "", stage, job=job)
+    before = asked.before
+    if before is None or (before.stage or Stage.COLLECT) is not stage:
+        return at
+    attempts = before.attempts or 0
+    if job is None and attempts > asked.retries:
+        return at
+    return replace(at, attempts=attempts, failed_job=before.failed_job, retry_at=before.retry_at)
 
 
-def _evaluated(config: RunConfig, job: Object, observed: Observed, least_gain: float) -> Progress:
-    text = _termination_message(job, observed, succeeded=True)
-    if text is None:
-        message = f"the result of run {config.run} is lost with its pod; evaluate runs again"
-        return Progress(Phase.EVALUATING, "ResultLost", message, repeat=job)
-    try:
-        evaluation = Evaluation.model_validate_json(text)
-    except ValidationError as error:
-        detail = error.errors()[0]["msg"]
-        message = f"the result of Job {job['metadata']['name']} is not an evaluation: {detail}; delete it to retry"
-        return Progress(Phase.EVALUATING_FAILED, "ResultUnreadable", message)
-    if evaluation.run != config.run:
-        message = f"Job {job['metadata']['name']} reports run {evaluation.run}, not {config.run}; delete it to retry"
-        return Progress(Phase.EVALUATING_FAILED, "ResultOfOtherRun", message)
-    return judge(evaluation, least_gain)
+def _evaluated(asked: Asked, job: Object) -> Progress:
+    found = gate.read(job_state.last_words(job, asked.observed, succeeded=True), asked.config)
+    if isinstance(found, Evaluation):
+        return _judged(asked, found)
+    return _failed(asked, _so_far(asked, Stage.EVALUATE, job), job, found.reason, found.message)
 
 
-def _finished(job: Object, how: str) -> bool:
-    conditions = (job.get("status") or {}).get("conditions") or []
-    return any(each.get("type") == how and each.get("status") == "True" for each in conditions)
-
-
-def _pods(job: Object, observed: Observed) -> list[Object]:
-    """A Job's pods, newest last."""
-    wanted = {name: label(job, name) for name in (names.LABEL_RUN, names.LABEL_STAGE, names.LABEL_AGENT)}
-    pods = [pod for pod in observed.children[PODS].values() if all(label(pod, k) == v for k, v in wanted.items())]
-    return sorted(pods, key=lambda pod: str(pod["metadata"].get("creationTimestamp", "")))
-
-
-def _termination_message(job: Object, observed: Observed, *, succeeded: bool) -> str | None:
-    """What the trainer of the Job's newest pod with that outcome left in its termination log."""
-    for pod in reversed(_pods(job, observed)):
-        for status in (pod.get("status") or {}).get("containerStatuses") or []:
-            ended = (status.get("state") or {}).get("terminated") or {}
-            if ended.get("message") and (ended.get("exitCode") == 0) is succeeded:
-                return str(ended["message"])
-    return None
+def _failed(asked: Asked, at: Progress, job: Object, reason: str, said: str) -> Progress:
+    """Once more after a wait, or not at all. A failure is counted by its Job's uid, however often it is looked at."""
+    uid, name = str(job["metadata"]["uid"]), job_state.reference(job)
+    counted = at.failed_job == uid
+    attempts = at.attempts if counted else at.attempts + 1
+    at = replace(at, attempts=attempts, failed_job=uid)
+    what = f"{at.stage} of run {asked.config.run} failed: {said}"
+    if attempts > asked.retries:
+        message = f"{what} (attempt {attempts}, the last; remove the cause, then delete {name} to try again)"
+        return replace(at, phase=FAILED[at.stage], reason=reason, message=message, retry_at=None)
+    wait = min(LONGEST_RETRY, FIRST_RETRY * 2 ** (attempts - 1))
+    retry_at = (at.retry_at if counted else None) or timestamp(asked.now + wait)
+    message = f"{what} (attempt {attempts} of {asked.retries + 1}; again at {retry_at}, or once {name} is deleted)"
+    left = seconds_until(retry_at, asked.now)
+    at = replace(at, reason="RetryWaits", message=message, retry_at=retry_at)
+    return replace(at, again=left) if left > 0 else replace(at, remove=job)

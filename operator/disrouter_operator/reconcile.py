@@ -18,6 +18,7 @@ from disrouter_operator.plan import Plan, make_plan
 from disrouter_operator.recorder import Recorder
 from disrouter_operator.resources import Object
 from disrouter_operator.settings import Settings
+from disrouter_operator.smoke import ask_all
 from disrouter_operator.writes import apply_all
 
 Clock = Callable[[], datetime]
@@ -87,7 +88,10 @@ async def reconcile(
 async def _decide(kube: Kube, observed: Observed, settings: Settings, memory: Memory, now: datetime) -> Plan:
     """Plan. Raises InternalError on what nobody foresaw, after saying so where the cascade's owner looks."""
     try:
-        return make_plan(observed, settings, now)
+        plan = make_plan(observed, settings, now)
+        if not plan.questions:
+            return plan
+        return make_plan(observed, settings, now, await ask_all(settings.smoke, plan.questions))
     except Exception as error:
         what = " ".join(f"{type(error).__name__}: {error}".split())[:MAX_ERROR]
         before, generation = status.read(observed.parent), observed.parent["metadata"].get("generation", 0)

@@ -28,6 +28,7 @@ CASCADES = Resource(names.GROUP, names.VERSION, names.PLURAL, names.KIND)
 INFERENCE_SERVICES = Resource("serving.kserve.io", "v1beta1", "inferenceservices", "InferenceService")
 DEPLOYMENTS = Resource("apps", "v1", "deployments", "Deployment")
 JOBS = Resource("batch", "v1", "jobs", "Job")
+TRAIN_JOBS = Resource("trainer.kubeflow.org", "v1alpha1", "trainjobs", "TrainJob")
 PODS = Resource("", "v1", "pods", "Pod")
 SERVICES = Resource("", "v1", "services", "Service")
 CONFIG_MAPS = Resource("", "v1", "configmaps", "ConfigMap")
@@ -42,6 +43,7 @@ KNOWN = (
     INFERENCE_SERVICES,
     DEPLOYMENTS,
     JOBS,
+    TRAIN_JOBS,
     PODS,
     SERVICES,
     CONFIG_MAPS,

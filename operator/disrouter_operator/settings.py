@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from disrouter import __version__, names
+from disrouter_operator.smoke import Smoke, believe
 
 SIDECAR_IMAGE = f"ghcr.io/disrouter/sidecar:{__version__}"
 TRAINING_IMAGE = f"ghcr.io/disrouter/training:{__version__}"
@@ -17,8 +18,10 @@ class Settings:
 
     sidecar_image: str = SIDECAR_IMAGE
     training_image: str = TRAINING_IMAGE
-    """Trainer image of new runs of cascades that name none; part of a run's identity."""
+    """Trainer image of cascades that name none; no part of a run's identity."""
     roll_agents: bool = False
     """Give running agents `sidecar_image` at once, each by its rollout, instead of with their next change."""
     service_url: Callable[[str, str], str] = names.service_url
     """Address of a Service by name and namespace, without a path."""
+    smoke: Smoke = believe
+    """How the new pods of a surge are asked a question before anybody else does."""

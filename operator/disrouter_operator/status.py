@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
 
 from pydantic import ValidationError
 
 from disrouter.api import AgentStatus, CascadeStatus, Condition, ConditionType, Phase
+from disrouter_operator.conditions import Verdict, conditions, merged
 from disrouter_operator.resources import Object
 
 FAILED_PHASES = frozenset(
@@ -22,12 +22,6 @@ FAILED_PHASES = frozenset(
         Phase.SERVING_FAILED,
     }
 )
-
-Verdict = tuple[ConditionType, Literal["True", "False"], str, str]
-"""Type, status, reason, message of a condition to be."""
-
-MAX_MESSAGE = 4096
-"""Of a condition's message; enough for every broken rule and bounded for etcd."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +57,7 @@ def of_facts(facts: Facts, before: CascadeStatus, now: datetime) -> CascadeStatu
     verdicts = [_ready(verdicts), *verdicts, _training(facts, staying), _degraded(facts, staying)]
     return CascadeStatus(
         observed_generation=facts.generation,
-        conditions=conditions(verdicts, before, facts.generation, now),
+        conditions=conditions(verdicts, before.conditions, facts.generation, now),
         url=facts.url,
         agents_ready=f"{ready}/{len(staying)}",
         training=f"{facts.trained}/{facts.to_train}" if facts.to_train else None,
@@ -81,7 +75,7 @@ def of_invalid(message: str, before: CascadeStatus, generation: int, now: dateti
     return before.model_copy(
         update={
             "observed_generation": generation,
-            "conditions": _merge(before.conditions, conditions(verdicts, before, generation, now)),
+            "conditions": merged(before.conditions, conditions(verdicts, before.conditions, generation, now)),
         }
     )
 
@@ -92,8 +86,8 @@ def of_internal_error(what: str, before: CascadeStatus, generation: int, now: da
         f"the operator failed on this cascade, which is a bug: {what} (nothing is changed and the pass is repeated; "
         "please report it with the traceback in the operator's log)"
     )
-    found = conditions([(ConditionType.READY, "False", "InternalError", text)], before, generation, now)
-    return before.model_copy(update={"observed_generation": generation, "conditions": _merge(before.conditions, found)})
+    found = conditions([(ConditionType.READY, "False", "InternalError", text)], before.conditions, generation, now)
+    return before.model_copy(update={"observed_generation": generation, "conditions": merged(before.conditions, found)})
 
 
 def with_writes(
@@ -106,44 +100,13 @@ def with_writes(
     verdicts: list[Verdict] = [(ConditionType.DEGRADED, "True", reason, text)]
     if refused:
         verdicts.append((ConditionType.READY, "False", reason, text))
-    found = conditions(verdicts, before, status.observed_generation or 0, now)
-    return status.model_copy(update={"conditions": _merge(status.conditions, found)})
-
-
-def conditions(
-    verdicts: Sequence[Verdict], before: CascadeStatus, generation: int, now: datetime
-) -> tuple[Condition, ...]:
-    """Verdicts as metav1 conditions; an unchanged status keeps its transition time."""
-    old = {each.type: each for each in before.conditions}
-    return tuple(
-        Condition(
-            type=type_,
-            status=status,
-            reason=reason,
-            message=message if len(message) <= MAX_MESSAGE else f"{message[: MAX_MESSAGE - 1]}…",
-            last_transition_time=old[type_].last_transition_time
-            if type_ in old and old[type_].status == status
-            else timestamp(now),
-            observed_generation=generation,
-        )
-        for type_, status, reason, message in verdicts
-    )
+    found = conditions(verdicts, before.conditions, status.observed_generation or 0, now)
+    return status.model_copy(update={"conditions": merged(status.conditions, found)})
 
 
 def condition(status: CascadeStatus, type_: ConditionType) -> Condition | None:
     """A condition by type, None if there is none."""
     return next((each for each in status.conditions if each.type == type_), None)
-
-
-def timestamp(now: datetime) -> str:
-    """RFC 3339 in seconds, as metav1.Time has it."""
-    return now.strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _merge(old: Sequence[Condition], new: Sequence[Condition]) -> tuple[Condition, ...]:
-    replaced = {each.type: each for each in new}
-    kept = tuple(replaced.pop(each.type, each) for each in old)
-    return kept + tuple(replaced.values())
 
 
 def _spec_valid() -> Verdict:
@@ -176,14 +139,15 @@ def _ready(others: Sequence[Verdict]) -> Verdict:
 
 def _training(facts: Facts, agents: Sequence[AgentStatus]) -> Verdict:
     if not facts.to_train:
-        return ConditionType.TRAINING_COMPLETE, "True", "NothingToTrain", "no agent is in mode trained"
+        return ConditionType.TRAINING_COMPLETE, "True", "NothingToTrain", "no agent is to be trained now"
     failed = [agent for agent in agents if agent.phase in FAILED_PHASES and agent.phase is not Phase.SERVING_FAILED]
     if failed:
         return ConditionType.TRAINING_COMPLETE, "False", "TrainingFailed", _say(failed)
     if facts.trained == facts.to_train:
         return ConditionType.TRAINING_COMPLETE, "True", "AllTrained", "every agent in mode trained serves its run"
     busy = [agent for agent in agents if agent.run is not None and agent.phase not in (Phase.READY, Phase.PENDING)]
-    return ConditionType.TRAINING_COMPLETE, "False", "InProgress", _say(busy)
+    suspended = bool(busy) and all(agent.reason == "Suspended" for agent in busy)
+    return ConditionType.TRAINING_COMPLETE, "False", "Suspended" if suspended else "InProgress", _say(busy)
 
 
 def _degraded(facts: Facts, agents: Sequence[AgentStatus]) -> Verdict:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -9,15 +10,21 @@ from disrouter import names
 from disrouter_operator import events
 from disrouter_operator.cascade import COMPONENT_ENDPOINT, COMPONENT_ROUTES
 from disrouter_operator.convergence import WINDOW, Convergence
-from disrouter_operator.errors import KubeError
+from disrouter_operator.errors import Conflict, KubeError
 from disrouter_operator.kube import Kube
 from disrouter_operator.observe import Observed, label, owner_uid
 from disrouter_operator.plan import Write
-from disrouter_operator.resources import INFERENCE_SERVICES, Object, resource_of
+from disrouter_operator.resources import INFERENCE_SERVICES, TRAIN_JOBS, Object, resource_of
+from disrouter_operator.training import STAGE_KINDS
 
 _FINAL = frozenset({400, 403, 404, 409, 422})
 """Answers about the object itself; anything else is about the API server and ends the pass."""
 _TRAFFIC = frozenset({COMPONENT_ROUTES, COMPONENT_ENDPOINT})
+
+_INSTALLED_BY = {
+    INFERENCE_SERVICES: " (is KServe installed?)",
+    TRAIN_JOBS: " (is Kubeflow Trainer installed? else use spec.training.jobs.backend Job)",
+}
 
 
 @dataclass
@@ -69,7 +76,17 @@ async def _apply(kube: Kube, obj: Object, observed: Observed, convergence: Conve
     if wait:
         return wait
     await _check_owner(kube, obj, observed)
+    if resource_of(obj) in STAGE_KINDS:
+        await _create(kube, obj)
+        return 0.0
     return convergence.note(await kube.apply(obj), obj, now)
+
+
+async def _create(kube: Kube, obj: Object) -> None:
+    """What is never patched is not applied either: an older API server refuses to apply fields that it does not know,
+    and drops them from what is created."""
+    with contextlib.suppress(Conflict):  # made meanwhile, and named by its content
+        await kube.create(obj)
 
 
 async def _check_owner(kube: Kube, obj: Object, observed: Observed) -> None:
@@ -83,9 +100,7 @@ async def _check_owner(kube: Kube, obj: Object, observed: Observed) -> None:
 
 
 def _refusal(obj: Object, error: KubeError) -> str:
-    hint = ""
-    if error.status == 404 and resource_of(obj) is INFERENCE_SERVICES:
-        hint = " (is KServe installed?)"
+    hint = _INSTALLED_BY.get(resource_of(obj), "") if error.status == 404 else ""
     return f"{_name(obj)}: {error}{hint}"
 
 

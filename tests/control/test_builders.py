@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from disrouter.artifacts import Stage
 from disrouter.routes import Awareness
 from disrouter_operator import endpoint, inference, routing, training
+from disrouter_operator.cascade import COMPONENT_AGENT
 from disrouter_operator.routing import Stop
 from support.clusters import cascade, example
 
@@ -30,9 +33,10 @@ def test_an_external_agents_pod_outlives_its_drain() -> None:
 
 def test_training_is_an_immutable_run_file_and_a_job_a_stage(golden: Any) -> None:
     owner = cascade(example())
-    config = training.run_config(owner, owner.spec.agents[1], "trainer:test")
-    jobs = [training.job(owner, config, stage) for stage in (Stage.COLLECT, Stage.EVALUATE)]
-    golden("training", [training.run_config_map(owner, config), *jobs])
+    config = training.run_config(owner, owner.spec.agents[1])
+    collect = training.stage_objects(owner, config, Stage.COLLECT, None, "trainer:test")
+    evaluate = training.stage_objects(owner, config, Stage.EVALUATE, "0123456789", "trainer:test")
+    golden("training", [*collect, evaluate[-1]])
 
 
 def test_a_run_depends_on_its_own_agent_alone() -> None:
@@ -40,9 +44,39 @@ def test_a_run_depends_on_its_own_agent_alone() -> None:
     manifest = example(scenario="cost-first")
     manifest["spec"]["agents"].insert(0, {"name": "tiny", "model": {"uri": "hf://a/b"}, "cost": 0.0})
     after = cascade(manifest)
-    run = training.run_config(before, before.spec.agents[0], "trainer:test").run
-    assert training.run_config(after, after.spec.agents[1], "trainer:test").run == run
-    assert training.run_config(after, after.spec.agents[1], "trainer:other").run != run
+    run = training.run_config(before, before.spec.agents[0]).run
+    assert training.run_config(after, after.spec.agents[1]).run == run
+
+
+def test_the_default_trainer_is_no_part_of_a_run_and_a_named_one_is() -> None:
+    owner, other = cascade(example()), example()
+    other["spec"]["training"]["image"] = "trainer:named"
+    default = training.run_config(owner, owner.spec.agents[0])
+    named = cascade(other)
+    chosen = training.run_config(named, named.spec.agents[0])
+    assert default.run != chosen.run
+    images = [
+        training.stage_objects(where, config, Stage.RL, None, "trainer:default")[-1]["spec"]["template"]["spec"][
+            "containers"
+        ][0]["image"]
+        for where, config in ((owner, default), (named, chosen))
+    ]
+    assert images == ["trainer:default", "trainer:named"]
+
+
+@pytest.mark.parametrize(("annotation", "touched"), [("retrain", [0, 1]), ("retrain.small", [0])])
+def test_the_retrain_annotation_asks_for_another_run(annotation: str, touched: list[int]) -> None:
+    manifest = example()
+    before = cascade(manifest)
+    manifest["metadata"]["annotations"] = {f"disrouter.io/{annotation}": "again " * 100}
+    after = cascade(manifest)
+    changed = [
+        index
+        for index in (0, 1)
+        if training.run_config(before, before.spec.agents[index]).run
+        != training.run_config(after, after.spec.agents[index]).run
+    ]
+    assert changed == touched
 
 
 def test_routes_and_endpoint_are_as_their_golden_file(golden: Any) -> None:
@@ -53,7 +87,10 @@ def test_routes_and_endpoint_are_as_their_golden_file(golden: Any) -> None:
         "large": Stop("http://qwen-large.default.svc.cluster.local", Awareness.NONE),
     }
     table = routing.table(owner, stops, "small")
-    golden("routes_and_endpoint", [routing.config_map(owner, table), endpoint.service(owner, "small")])
+    golden(
+        "routes_and_endpoint",
+        [routing.config_map(owner, table), endpoint.service(owner, owner.labels(COMPONENT_AGENT, "small"))],
+    )
 
 
 def test_a_held_agent_is_skipped_by_those_that_point_at_it() -> None:
@@ -64,9 +101,11 @@ def test_a_held_agent_is_skipped_by_those_that_point_at_it() -> None:
 
 def test_the_entry_selector_does_not_match_training_pods() -> None:
     owner = cascade(example())
-    config = training.run_config(owner, owner.spec.agents[0], "trainer:test")
-    pod = training.job(owner, config, Stage.RL)["spec"]["template"]["metadata"]["labels"]
-    selector = endpoint.service(owner, "small")["spec"]["selector"]
+    config = training.run_config(owner, owner.spec.agents[0])
+    pod = training.stage_objects(owner, config, Stage.RL, None, "trainer:test")[-1]["spec"]["template"]["metadata"][
+        "labels"
+    ]
+    selector = endpoint.service(owner, owner.labels(COMPONENT_AGENT, "small"))["spec"]["selector"]
     assert not selector.items() <= pod.items()
     assert (
         selector.items()
@@ -76,5 +115,5 @@ def test_the_entry_selector_does_not_match_training_pods() -> None:
 
 def test_a_job_carries_no_label_of_kserve() -> None:
     owner = cascade(example())
-    config = training.run_config(owner, owner.spec.agents[0], "trainer:test")
-    assert "serving.kserve.io" not in str(training.job(owner, config, Stage.RL))
+    config = training.run_config(owner, owner.spec.agents[0])
+    assert "serving.kserve.io" not in str(training.stage_objects(owner, config, Stage.RL, None, "trainer:test")[-1])

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from disrouter import names
 from disrouter.api import Phase
 from disrouter.artifacts import Stage, served_subpath
+from disrouter_operator.reconcile import Requeue
 from disrouter_operator.resources import CASCADES, CONFIG_MAPS, INFERENCE_SERVICES, JOBS
 from support import clusters
 from support.scenes import Scene
@@ -51,7 +54,7 @@ async def test_a_refusing_gate_keeps_what_is_served_and_says_the_numbers() -> No
 
 
 async def test_a_failed_stage_shows_what_the_trainer_said() -> None:
-    scene = Scene(clusters.example())
+    scene = Scene(clusters.trained(retries=0))
     await scene.run()
     said = "dataset openai/gsm8k has no column 'question'"
     job = scene.end_job("small", Stage.COLLECT, clusters.failed(), said, exit_code=1)
@@ -60,7 +63,7 @@ async def test_a_failed_stage_shows_what_the_trainer_said() -> None:
     assert small["phase"] == "CollectingFailed"
     assert small["reason"] == "BackoffLimitExceeded"
     assert said in small["message"]
-    assert f"delete Job {job['metadata']['name']}" in small["message"]
+    assert f"delete Job/{job['metadata']['name']}" in small["message"]
     await scene.kube.delete(JOBS, "default", job["metadata"]["name"])
     await scene.run()
     assert scene.agent("small")["phase"] == "Collecting"
@@ -74,7 +77,7 @@ async def test_new_inputs_replace_the_jobs_of_that_agent_alone_and_the_served_ru
     await scene.train("small", 0.1)
     scene.serve("small")
     await scene.run()
-    old = scene.agent("small")["run"]
+    old, kept = scene.agent("small")["run"], [job["metadata"]["name"] for job in scene.jobs("small")]
     others = [name for name in scene.kube.names(JOBS) if "medium" in name]
     manifest = clusters.example()
     manifest["spec"]["agents"][0]["model"]["uri"] = "hf://Qwen/Qwen3-0.6B"
@@ -84,10 +87,15 @@ async def test_new_inputs_replace_the_jobs_of_that_agent_alone_and_the_served_ru
     assert small["run"] != old
     assert small["servedRun"] == old
     assert scene.table().agents["small"].awareness == "trained"
-    assert not [name for name in scene.kube.names(JOBS) + scene.kube.names(CONFIG_MAPS) if old in name]
+    assert [name for name in scene.kube.names(JOBS) if old in name] == sorted(kept), "the logs of what is served"
     assert [name for name in scene.kube.names(JOBS) if "medium" in name] == others
+    manifest["spec"]["training"]["seed"] = 7
+    scene.kube.put(manifest)
+    await scene.run()
+    objects = scene.kube.names(JOBS) + scene.kube.names(CONFIG_MAPS)
+    assert not [name for name in objects if small["run"] in name], "of a run that was never promoted"
     await scene.train("small", 0.1)
-    assert scene.agent("small")["servedRun"] == small["run"]
+    assert scene.agent("small")["servedRun"] == scene.agent("small")["run"] not in (old, small["run"])
 
 
 async def test_a_lost_evaluation_is_made_again() -> None:
@@ -96,8 +104,10 @@ async def test_a_lost_evaluation_is_made_again() -> None:
     for stage in Stage:
         await scene.run()
         scene.end_job("small", stage, clusters.complete())
+    assert await scene.run() == Requeue(60.0)
+    assert "is lost with its pod" in scene.agent("small")["message"]
+    scene.now += timedelta(minutes=1)
     await scene.run()
-    assert scene.agent("small")["reason"] == "ResultLost"
     assert not [name for name in scene.kube.names(JOBS) if "small-evaluate" in name]
     await scene.run()
     assert [name for name in scene.kube.names(JOBS) if "small-evaluate" in name]
@@ -119,13 +129,13 @@ async def test_a_held_agent_costs_no_gpu_until_it_is_trained() -> None:
 
 
 async def test_a_result_that_is_no_evaluation_is_a_failure_with_a_remedy() -> None:
-    scene = Scene(clusters.example())
+    scene = Scene(clusters.trained(retries=0))
     for stage in Stage:
         await scene.run()
         scene.end_job("small", stage, clusters.complete(), "{}" if stage is Stage.EVALUATE else "")
     await scene.run()
     assert scene.agent("small")["phase"] == "EvaluatingFailed"
-    assert "delete it to retry" in scene.agent("small")["message"]
+    assert "to try again" in scene.agent("small")["message"]
 
 
 async def test_promotion_changes_the_pods_of_that_agent_alone() -> None:
@@ -165,7 +175,9 @@ async def test_a_new_run_is_compared_with_the_run_that_is_served() -> None:
     manifest["spec"]["training"]["seed"] = 7
     scene.kube.put(manifest)
     await scene.train("small", -0.1)
-    arguments = {job["metadata"]["labels"][names.LABEL_STAGE]: scene.arguments(job) for job in scene.jobs("small")}
+    run = scene.agent("small")["run"]
+    jobs = [job for job in scene.jobs("small") if job["metadata"]["labels"][names.LABEL_RUN] == run]
+    arguments = {job["metadata"]["labels"][names.LABEL_STAGE]: scene.arguments(job) for job in jobs}
     assert f"--serving=/mnt/artifacts/{served_subpath('qwen', 'small', served)}" in arguments["evaluate"]
     assert not [
         argument for stage in ("collect", "sft", "rl") for argument in arguments[stage] if "serving" in argument

@@ -7,6 +7,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from disrouter.artifacts import served_subpath
 from disrouter_local.folder import Folder
 from disrouter_operator.resources import CASCADES
@@ -24,8 +26,8 @@ TRAINING: dict[str, Any] = {
     "gate": {"minUtilityGain": -1},
 }
 TRAINING_PHASES = ["Collecting", "SFT", "RL", "Evaluating", "Promoting"]
-TRAINED_SECONDS = 150.0
-"""On a busy machine; an idle core needs a third."""
+TRAINED_SECONDS = 800.0
+"""On a very busy machine; an idle core needs less than a minute."""
 
 
 def status(home: Home) -> dict[str, Any]:
@@ -56,6 +58,7 @@ def served_model(pid: int) -> Path:
     return Path(words[words.index("serve") + 1]).resolve()
 
 
+@pytest.mark.timeout(900)
 async def test_an_agent_is_trained_judged_promoted_and_served(tmp_path: Path) -> None:
     home = Home(tmp_path)
     for claim in ("data", "weights"):

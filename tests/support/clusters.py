@@ -26,6 +26,13 @@ def example(**spec: Any) -> Object:
     return manifest
 
 
+def trained(**jobs: Any) -> Object:
+    """The example with fields of `spec.training.jobs` set."""
+    manifest = example()
+    manifest["spec"]["training"]["jobs"] = jobs
+    return manifest
+
+
 def cascade(manifest: Object) -> Cascade:
     """A manifest as if an API server had taken it."""
     return Cascade.of(manifest | {"metadata": manifest["metadata"] | {"uid": "uid-of-cascade", "generation": 1}})

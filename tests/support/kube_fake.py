@@ -10,7 +10,8 @@ from typing import Any
 
 from disrouter_operator.errors import Conflict, KubeError
 from disrouter_operator.kube import NO_LABELS
-from disrouter_operator.resources import JOBS, Object, Resource, resource_of
+from disrouter_operator.resources import Object, Resource, resource_of
+from disrouter_operator.training import STAGE_KINDS
 
 Id = tuple[Resource, str, str]
 
@@ -72,7 +73,7 @@ class KubeFake:
         if error is not None:
             raise error
         id_ = _id(obj)
-        assert not (id_[0] == JOBS and id_ in self.objects), "Jobs are never patched"
+        assert id_[0] not in STAGE_KINDS, "Jobs are created, never patched"
         live = self.objects.get(id_) or {"metadata": {"uid": f"uid-{next(self._count)}", "generation": 0}}
         merged = _merge(live, obj)
         merged["metadata"]["generation"] = live["metadata"].get("generation", 0) + 1
@@ -95,6 +96,12 @@ class KubeFake:
     async def create(self, obj: Object) -> Object:
         new = copy.deepcopy(obj)
         new["metadata"].setdefault("name", f"{new['metadata'].get('generateName', '')}{next(self._count)}")
+        error = self.refuse(new)
+        if error is not None:
+            raise error
+        if _id(new) in self.objects:
+            raise Conflict(f"{new['metadata']['name']} exists", 409)
+        new["metadata"] |= {"uid": f"uid-{next(self._count)}", "generation": 1}
         self.writes.append(("create", obj["kind"], str(obj.get("reason", new["metadata"]["name"]))))
         return self._store(_id(new), new)
 

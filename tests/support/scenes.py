@@ -29,7 +29,8 @@ SETTINGS = Settings(sidecar_image="sidecar:test", training_image="trainer:test")
 class Scene:
     """A cascade in a small world whose clock and controllers the test plays."""
 
-    def __init__(self, manifest: Object) -> None:
+    def __init__(self, manifest: Object, settings: Settings = SETTINGS) -> None:
+        self.settings = settings
         self.kube = KubeFake()
         self.now = datetime(2026, 1, 1, tzinfo=UTC)
         self.memory = Memory()
@@ -38,7 +39,7 @@ class Scene:
     async def run(self, passes: int = 1) -> Requeue | None:
         requeue = None
         for _ in range(passes):
-            requeue = await reconcile(self.kube, KEY, SETTINGS, lambda: self.now, self.memory)
+            requeue = await reconcile(self.kube, KEY, self.settings, lambda: self.now, self.memory)
         return requeue
 
     @property
@@ -60,14 +61,18 @@ class Scene:
     def serve(self, *agents: str) -> None:
         """KServe brings the agents up with what they ask for now."""
         for agent in agents:
-            name = f"qwen-{agent}"
-            if name not in self.kube.names(INFERENCE_SERVICES):
-                self.kube.set_status(DEPLOYMENTS, name, clusters.rolled_out(9))
-                continue
-            isvc = self.kube.one(INFERENCE_SERVICES, name)
-            self.kube.put(clusters.predictor_deployment(isvc))
-            self.kube.set_status(DEPLOYMENTS, names.predictor(name), clusters.rolled_out(9))
-            self.kube.set_status(INFERENCE_SERVICES, name, clusters.ready_status())
+            found = self.inference_services(agent)
+            if not found:
+                self.kube.set_status(DEPLOYMENTS, f"qwen-{agent}", clusters.rolled_out(9))
+            for name in found:
+                self.kube.put(clusters.predictor_deployment(self.kube.one(INFERENCE_SERVICES, name)))
+                self.kube.set_status(DEPLOYMENTS, names.predictor(name), clusters.rolled_out(9))
+                self.kube.set_status(INFERENCE_SERVICES, name, clusters.ready_status())
+
+    def inference_services(self, agent: str) -> list[str]:
+        """Names of an agent's InferenceServices."""
+        found = [self.kube.one(INFERENCE_SERVICES, name) for name in self.kube.names(INFERENCE_SERVICES)]
+        return [each["metadata"]["name"] for each in found if each["metadata"]["labels"][names.LABEL_AGENT] == agent]
 
     def jobs(self, agent: str) -> list[Object]:
         """Jobs of an agent."""
@@ -81,7 +86,8 @@ class Scene:
 
     def end_job(self, agent: str, stage: Stage, status: Object, message: str = "", exit_code: int = 0) -> Object:
         """The stage's Job of an agent ends, its pod leaving a message."""
-        (job,) = [job for job in self.jobs(agent) if job["metadata"]["labels"][names.LABEL_STAGE] == stage]
+        wanted = {names.LABEL_STAGE: str(stage), names.LABEL_RUN: self.agent(agent)["run"]}
+        (job,) = [job for job in self.jobs(agent) if wanted.items() <= job["metadata"]["labels"].items()]
         self.kube.set_status(JOBS, job["metadata"]["name"], status)
         self.kube.put(clusters.pod_of(job, message, exit_code))
         return job

@@ -5,11 +5,20 @@ from disrouter.api.crd import crd
 from disrouter.api.pod import EnvVar, PodOptions
 from disrouter.api.rules import parse, violations
 from disrouter.api.spec import CascadeSpec, DeploymentMode, Rollout
-from disrouter.api.status import AgentStatus, CascadeStatus, Condition, ConditionType, Phase
+from disrouter.api.status import (
+    AgentConditionType,
+    AgentStatus,
+    CascadeStatus,
+    Condition,
+    ConditionType,
+    Phase,
+    Promotion,
+)
 from disrouter.api.training import Backend, Training
 
 __all__ = [
     "Agent",
+    "AgentConditionType",
     "AgentStatus",
     "Autoscaler",
     "Backend",
@@ -21,6 +30,7 @@ __all__ = [
     "EnvVar",
     "Phase",
     "PodOptions",
+    "Promotion",
     "Rollout",
     "SelfAwareness",
     "Training",

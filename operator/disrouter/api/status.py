@@ -7,7 +7,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from disrouter.artifacts import Evaluation
+from disrouter.artifacts import Evaluation, Stage
+from disrouter.calibration import Calibration
 from disrouter.model import Model
 
 
@@ -24,6 +25,13 @@ class ConditionType(StrEnum):
     """As kstatus has it: not ready yet, and time will help."""
     STALLED = "Stalled"
     """As kstatus has it: not ready, and somebody must act."""
+
+
+class AgentConditionType(StrEnum):
+    """Conditions of an agent: serving and training go on side by side, and a phase can only say one of them."""
+
+    SERVING = "Serving"
+    TRAINED = "Trained"
 
 
 class Phase(StrEnum):
@@ -59,6 +67,18 @@ class Condition(Model):
     observed_generation: int | None = None
 
 
+class Promotion(Model):
+    """A run that was found better than what was served before it."""
+
+    run: str
+    promoted_at: str
+    """RFC 3339."""
+    utility_gain: float | None = None
+    """Over what it replaced; absent where the status was lost meanwhile."""
+    calibration: Calibration | None = None
+    """For the probability mode, so that a roll-back has it."""
+
+
 class AgentStatus(Model):
     """One agent as observed."""
 
@@ -80,6 +100,26 @@ class AgentStatus(Model):
     """RFC 3339: when it left the route table."""
     evaluation: Evaluation | None = None
     """Result of the newest complete run."""
+    compared_with: str | None = None
+    """What `evaluation` compares with: a run, or `base`."""
+    conditions: tuple[Condition, ...] = ()
+    """`Serving`, and for an agent in mode trained `Trained`."""
+    workload: str | None = None
+    """`<kind>/<name>` of what its requests go to."""
+    stage: Stage | None = None
+    """How far `run` is: the stages before this one are complete."""
+    job: str | None = None
+    """`<kind>/<name>` of what works on that stage now."""
+    attempts: int | None = None
+    """How often the stage's Job has failed."""
+    failed_job: str | None = None
+    """Uid of the failed Job that `attempts` counted last."""
+    retry_at: str | None = None
+    """RFC 3339: when the failed Job is made anew."""
+    revision: str | None = None
+    """The run that a roll-back serves, or `base`."""
+    history: tuple[Promotion, ...] = ()
+    """Promoted runs, newest first, as many as `spec.training.jobs.historyLimit`."""
 
 
 class CascadeStatus(Model):

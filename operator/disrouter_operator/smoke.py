@@ -1,0 +1,70 @@
+"""A question to an agent's new pods before anybody else asks them: are they ready in deed, not only by their probe?"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import aiohttp
+
+TIMEOUT_SECONDS = 30.0
+"""A first answer may compile kernels."""
+MAX_ANSWER = 8192
+"""Bytes of an answer that are read."""
+MAX_ERROR = 300
+"""Characters of an answer that are told."""
+_ASKS_FOR_A_KEY = (401, 403)
+
+
+@dataclass(frozen=True)
+class Question:
+    """Whom to ask: the new workload's name, its address, and the model name that pins the agent."""
+
+    workload: str
+    url: str
+    model: str
+
+
+Answers = Mapping[str, str | None]
+"""By workload: what was wrong with its answer, None if nothing was."""
+Smoke = Callable[[Question], Awaitable[str | None]]
+"""Asks; None if the answer is good, else what was wrong with it. Does not raise."""
+
+
+async def believe(_: Question) -> str | None:
+    """Ask nobody: pods that are ready are taken at their word."""
+    return None
+
+
+async def ask_all(smoke: Smoke, questions: Sequence[Question]) -> Answers:
+    """Ask everybody at once; by workload."""
+    answers = await asyncio.gather(*(smoke(question) for question in questions))
+    return {question.workload: answer for question, answer in zip(questions, answers, strict=True)}
+
+
+async def over_http(question: Question) -> str | None:
+    """A short chat completion through the new sidecar.
+
+    The operator holds no client's key: pods that ask for one have shown that they are up, and that is all it can know.
+    Nothing secret is sent, so a certificate of the cascade's own authority is not checked.
+    """
+    body = {
+        "model": question.model,
+        "messages": [{"role": "user", "content": "Say yes."}],
+        "max_tokens": 4,
+        "temperature": 0,
+    }
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)) as session,
+            session.post(f"{question.url}/v1/chat/completions", json=body, ssl=False) as response,
+        ):
+            if response.status in _ASKS_FOR_A_KEY:
+                return None
+            text = (await response.content.read(MAX_ANSWER)).decode(errors="replace")
+            good = response.status == 200 and '"choices"' in text
+            return None if good else f"HTTP {response.status}: {text[:MAX_ERROR]}"
+    except (aiohttp.ClientError, TimeoutError) as error:
+        detail = " ".join(f"{type(error).__name__} {error}".split())
+        return f"{question.url} cannot be asked ({detail[:MAX_ERROR]}); let the operator's pods reach it"

@@ -1,0 +1,82 @@
+"""A stage as a Kubernetes Job: one pod, or one a node that find each other by a headless Service (torchrun)."""
+
+from __future__ import annotations
+
+from disrouter_operator import pods, trainer
+from disrouter_operator.resources import JOBS, SERVICES, Object
+from disrouter_operator.trainer import Step
+
+INTERRUPTED = 75
+"""Exit code of a trainer that kept its work and wants to go on (EX_TEMPFAIL)."""
+PORT = 29500
+"""Where the first node's torchrun meets the others: its own default."""
+
+
+def build(step: Step) -> tuple[Object, ...]:
+    """The Job, after the Service that its pods meet at if there are several.
+
+    Kubernetes before 1.26 does not know all of it and drops what it does not know: a disruption then counts as a
+    failure (before 1.26), and neither queues nor several nodes work (before 1.24). Jobs are never compared with what
+    was sent, so nothing is written twice.
+    """
+    job = _job(step)
+    return (_meeting(step), job) if step.nodes > 1 else (job,)
+
+
+def _job(step: Step) -> Object:
+    jobs = step.training.jobs
+    pod = trainer.pod(step, trainer.container(step, _command(step)))
+    if step.nodes > 1:
+        pod["subdomain"] = step.name
+    placed = pods.of_jobs(step.training).place(pod)
+    labels = step.labels()
+    manifest = step.cascade.child(JOBS, step.name, {**labels, **step.queue()})
+    manifest["spec"] = {
+        "backoffLimit": jobs.backoff_limit,
+        "podFailurePolicy": _disruptions_do_not_count(),
+        "template": {
+            "metadata": {**placed.metadata, "labels": {**placed.labels, **labels}},
+            "spec": placed.spec,
+        },
+    }
+    if jobs.active_deadline_seconds is not None:
+        manifest["spec"]["activeDeadlineSeconds"] = jobs.active_deadline_seconds
+    if jobs.queue_name:
+        manifest["spec"]["suspend"] = True
+    if step.nodes > 1:
+        manifest["spec"] |= {"completionMode": "Indexed", "completions": step.nodes, "parallelism": step.nodes}
+    return manifest
+
+
+def _meeting(step: Step) -> Object:
+    """A headless Service gives each pod a host name; the pods need it before any of them is ready."""
+    manifest = step.cascade.child(SERVICES, step.name, step.labels())
+    port = {"name": "torchrun", "port": PORT, "targetPort": PORT, "protocol": "TCP"}
+    manifest["spec"] = {
+        "clusterIP": "None",
+        "publishNotReadyAddresses": True,
+        "selector": step.labels(),
+        "ports": [port],
+    }
+    return manifest
+
+
+def _command(step: Step) -> list[str]:
+    if not step.distributed:
+        return ["python", "-m", trainer.MODULE]
+    run = ["torchrun", f"--nproc-per-node={step.processes}"]
+    if step.nodes == 1:
+        return [*run, "--standalone", "-m", trainer.MODULE]
+    # The kubelet fills in the index, which the Job controller puts into each pod's environment.
+    place = [f"--nnodes={step.nodes}", "--node-rank=$(JOB_COMPLETION_INDEX)"]
+    return [*run, *place, f"--master-addr={step.name}-0.{step.name}", f"--master-port={PORT}", "-m", trainer.MODULE]
+
+
+def _disruptions_do_not_count() -> Object:
+    kept = {"containerName": trainer.CONTAINER, "operator": "In", "values": [INTERRUPTED]}
+    return {
+        "rules": [
+            {"action": "Ignore", "onExitCodes": kept},
+            {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
+        ]
+    }

@@ -1,0 +1,162 @@
+"""`rollout: surge`: the changed agent comes up beside the one that serves, answers a question, and takes over."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+from disrouter import names
+from disrouter_operator.reconcile import Requeue
+from disrouter_operator.resources import CASCADES, DEPLOYMENTS, INFERENCE_SERVICES, SERVICES
+from disrouter_operator.smoke import Question
+from support import clusters
+from support.scenes import SETTINGS, Scene
+
+OLD = "http://qwen-small-predictor.default.svc.cluster.local"
+
+
+class Asker:
+    """Answers smoke questions as the test says, and remembers them."""
+
+    def __init__(self) -> None:
+        self.asked: list[Question] = []
+        self.answer: str | None = None
+
+    async def __call__(self, question: Question) -> str | None:
+        self.asked.append(question)
+        return self.answer
+
+
+async def surging(asker: Asker) -> tuple[Scene, str]:
+    """A scene in which the engine of agent small was changed; and the name of its new InferenceService."""
+    scene = Scene(clusters.example(rollout="surge"), replace(SETTINGS, smoke=asker))
+    await scene.run()
+    scene.serve("small", "medium", "large")
+    await scene.run()
+    change(scene, ["--max-model-len=4096"])
+    await scene.run()
+    (new,) = set(scene.inference_services("small")) - {"qwen-small"}
+    return scene, new
+
+
+def change(scene: Scene, args: list[str]) -> None:
+    manifest = scene.kube.one(CASCADES, "qwen")
+    manifest["spec"]["agents"][0]["engine"] = {"args": args}
+    scene.kube.put(manifest)
+
+
+def ready(scene: Scene, name: str) -> None:
+    scene.kube.put(clusters.predictor_deployment(scene.kube.one(INFERENCE_SERVICES, name)))
+    scene.kube.set_status(DEPLOYMENTS, names.predictor(name), clusters.rolled_out(9))
+    scene.kube.set_status(INFERENCE_SERVICES, name, clusters.ready_status())
+
+
+def workload(scene: Scene) -> Any:
+    return scene.agent("small")["workload"]
+
+
+async def test_requests_stay_with_the_old_pods_until_the_new_ones_serve_and_answer() -> None:
+    asker = Asker()
+    scene, new = await surging(asker)
+    old = scene.kube.one(INFERENCE_SERVICES, "qwen-small")
+    assert scene.table().agents["small"].url == OLD
+    serving = next(each for each in scene.agent("small")["conditions"] if each["type"] == "Serving")
+    assert (serving["status"], serving["reason"]) == ("True", "Surging")
+    assert scene.condition("Ready")["status"] == "True"
+    assert asker.asked == []
+    ready(scene, new)
+    await scene.run()
+    assert asker.asked == [Question(new, f"http://{new}-predictor.default.svc.cluster.local", "qwen/small")]
+    assert scene.table().agents["small"].url == asker.asked[0].url
+    assert scene.kube.one(SERVICES, "qwen")["spec"]["selector"][names.LABEL_WORKLOAD] == new
+    assert scene.kube.one(INFERENCE_SERVICES, "qwen-small") == old
+    assert workload(scene) == f"InferenceService/{new}"
+    assert scene.reasons().count("Switched") == 1
+    scene.now += timedelta(seconds=90)
+    await scene.run()
+    assert scene.inference_services("small") == [new]
+    scene.kube.writes.clear()
+    await scene.run(2)
+    assert (scene.kube.writes, len(asker.asked)) == ([("status", "SelfRoutingCascade", "qwen")], 1)
+
+
+async def test_pods_that_do_not_answer_get_no_request_and_are_asked_again() -> None:
+    asker = Asker()
+    scene, new = await surging(asker)
+    asker.answer = "HTTP 500: no kernel image is available"
+    ready(scene, new)
+    assert await scene.run() == Requeue(15.0)
+    assert scene.table().agents["small"].url == OLD
+    serving = next(each for each in scene.agent("small")["conditions"] if each["type"] == "Serving")
+    assert (serving["status"], serving["reason"]) == ("True", "SmokeFailed")
+    assert "no kernel image" in serving["message"]
+    asker.answer = None
+    await scene.run()
+    assert workload(scene) == f"InferenceService/{new}"
+
+
+async def test_going_back_before_the_switch_returns_to_the_pods_that_never_stopped() -> None:
+    scene, new = await surging(Asker())
+    manifest = scene.kube.one(CASCADES, "qwen")
+    del manifest["spec"]["agents"][0]["engine"]
+    scene.kube.put(manifest)
+    await scene.run()
+    assert workload(scene) == "InferenceService/qwen-small"
+    scene.now += timedelta(seconds=90)
+    await scene.run()
+    assert scene.inference_services("small") == ["qwen-small"]
+    assert new not in scene.kube.names(INFERENCE_SERVICES)
+
+
+async def test_each_replaced_revision_gets_its_whole_drain() -> None:
+    scene, first = await surging(Asker())
+    ready(scene, first)
+    await scene.run()
+    scene.now += timedelta(seconds=80)
+    change(scene, ["--max-model-len=2048"])
+    await scene.run()
+    (second,) = set(scene.inference_services("small")) - {"qwen-small", first}
+    ready(scene, second)
+    await scene.run()
+    assert workload(scene) == f"InferenceService/{second}"
+    scene.now += timedelta(seconds=89)
+    await scene.run()
+    assert first in scene.inference_services("small")
+    scene.now += timedelta(seconds=1)
+    await scene.run()
+    assert scene.inference_services("small") == [second]
+
+
+async def test_a_lost_status_finds_the_pods_that_serve() -> None:
+    scene, new = await surging(Asker())
+    scene.kube.one(INFERENCE_SERVICES, "qwen-small")["metadata"]["creationTimestamp"] = "2026-01-01T00:00:00Z"
+    scene.kube.one(INFERENCE_SERVICES, new)["metadata"]["creationTimestamp"] = "2026-01-01T01:00:00Z"
+    scene.kube.set_status(CASCADES, "qwen", {})
+    await scene.run()
+    assert scene.table().agents["small"].url == OLD
+
+
+async def test_a_promoted_run_surges_too_and_is_trained_only_with_its_own_pods() -> None:
+    scene = Scene(clusters.example(rollout="surge"), SETTINGS)
+    await scene.run()
+    scene.serve("small", "medium", "large")
+    await scene.train("small", 0.1)
+    (new,) = set(scene.inference_services("small")) - {"qwen-small"}
+    assert (scene.agent("small")["phase"], scene.agent("small")["reason"]) == ("Promoting", "Surging")
+    assert scene.table().agents["small"].awareness == "prompted"
+    ready(scene, new)
+    await scene.run()
+    assert scene.agent("small")["phase"] == "Ready"
+    assert scene.table().agents["small"].awareness == "trained"
+
+
+async def test_replicas_change_in_place() -> None:
+    scene = Scene(clusters.example(rollout="surge"), SETTINGS)
+    await scene.run()
+    manifest = scene.kube.one(CASCADES, "qwen")
+    manifest["spec"]["agents"][0]["replicas"] = {"min": 2, "max": 4}
+    scene.kube.put(manifest)
+    await scene.run()
+    assert scene.inference_services("small") == ["qwen-small"]
+    assert scene.kube.one(INFERENCE_SERVICES, "qwen-small")["spec"]["predictor"]["maxReplicas"] == 4
