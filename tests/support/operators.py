@@ -20,15 +20,17 @@ from disrouter_operator.settings import Settings
 from support.controlplane import ControlPlane
 
 OWNED = ["get", "list", "watch", "create", "patch", "delete"]
+CREATED = ["get", "list", "watch", "create", "delete"]
+"""Of kinds that are never patched."""
 RULES: list[dict[str, Any]] = [
     {"apiGroups": ["disrouter.io"], "resources": ["selfroutingcascades"], "verbs": ["get", "list", "watch"]},
     {"apiGroups": ["disrouter.io"], "resources": ["selfroutingcascades/status"], "verbs": ["patch"]},
     {"apiGroups": ["serving.kserve.io"], "resources": ["inferenceservices"], "verbs": OWNED},
     {"apiGroups": ["apps"], "resources": ["deployments"], "verbs": OWNED},
-    {"apiGroups": ["batch"], "resources": ["jobs"], "verbs": OWNED},
+    {"apiGroups": ["batch"], "resources": ["jobs"], "verbs": CREATED},
     {"apiGroups": ["networking.k8s.io"], "resources": ["networkpolicies"], "verbs": OWNED},
     {"apiGroups": ["policy"], "resources": ["poddisruptionbudgets"], "verbs": OWNED},
-    {"apiGroups": ["trainer.kubeflow.org"], "resources": ["trainjobs"], "verbs": OWNED},
+    {"apiGroups": ["trainer.kubeflow.org"], "resources": ["trainjobs"], "verbs": CREATED},
     {"apiGroups": [""], "resources": ["services", "configmaps"], "verbs": OWNED},
     {"apiGroups": [""], "resources": ["pods"], "verbs": ["list", "watch"]},
     {"apiGroups": [""], "resources": ["events"], "verbs": ["create", "patch"]},
