@@ -110,6 +110,13 @@ class Origin:
         for writer in [*self.open]:
             reset(writer)
 
+    async def asked_again(self, times: int = 1) -> None:
+        """Wait until it has been asked so many times more."""
+        wanted = self.asked + times
+        async with asyncio.timeout(120):
+            while self.asked < wanted:  # noqa: ASYNC110  it counts requests, nobody waits for it
+                await asyncio.sleep(0.005)
+
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None

@@ -88,11 +88,9 @@ async def test_an_engine_that_is_killed_and_comes_back_again_and_again_costs_no_
 
         async def kill() -> None:
             for _ in range(10):
-                asked = engine.asked + 20
-                while engine.asked < asked:  # noqa: ASYNC110  it counts requests, nobody waits for it
-                    await asyncio.sleep(0.01)
+                await engine.asked_again(20)
                 engine.down()
-                await asyncio.sleep(0.05)
+                await large.asked_again(5)
                 await engine.up()
 
         await load.during(CLIENTS, kill)
@@ -167,9 +165,9 @@ async def test_a_flapping_next_agent_is_passed_over(tmp_path: Path, large: Origi
             async def flap() -> None:
                 for _ in range(40):
                     medium.down()
-                    await asyncio.sleep(0.03)
+                    await large.asked_again()
                     await medium.up()
-                    await asyncio.sleep(0.03)
+                    await medium.asked_again()
 
             await load.during(CLIENTS, flap)
             load.tally.check()

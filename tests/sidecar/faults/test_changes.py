@@ -60,9 +60,7 @@ async def test_sigterm_under_load_loses_nothing_that_was_asked(tmp_path: Path) -
     ):
         load = Load(sidecar.url)
         clients = asyncio.create_task(load.clients(32, until=lambda _: False))
-        async with asyncio.timeout(60):
-            while load.tally.answered < 100:  # noqa: ASYNC110  a ledger tells nobody
-                await asyncio.sleep(0.01)
+        await engine.asked_again(150)
         assert await sidecar.end() == 0
         await asyncio.wait_for(clients, 60)
         load.tally.check()
@@ -82,10 +80,9 @@ async def test_sigterm_ends_what_does_not_end_by_itself_in_bounded_time(tmp_path
         process(tmp_path, engine.url, {"large": large.url}, env={"DISROUTER_DRAIN_SECONDS": "0.5"}) as sidecar,
     ):
         load = Load(sidecar.url)
+        arrived = asyncio.create_task(engine.asked_again(16))
         clients = asyncio.create_task(load.streams(16, 1))
-        async with asyncio.timeout(60):
-            while engine.asked < 16:  # noqa: ASYNC110  it counts requests, nobody waits for it
-                await asyncio.sleep(0.01)
+        await arrived
         assert await sidecar.end() == 0
         await asyncio.wait_for(clients, 60)
         assert len(load.tally.lost) == 16, "cut off, and their clients can tell"

@@ -88,18 +88,13 @@ async def alone(folder: Path, engine: Origin) -> AsyncIterator[Running]:
         yield sidecar
 
 
-async def reaches(engine: Origin, asked: int) -> None:
-    async with asyncio.timeout(240):
-        while engine.asked < asked:  # noqa: ASYNC110  it counts requests, nobody waits for it
-            await asyncio.sleep(0.05)
-
-
 async def test_two_thousand_slow_clients_are_served_in_bounded_memory_and_hinder_nobody(tmp_path: Path) -> None:
     async with origin(at_length) as engine, alone(tmp_path, engine) as sidecar:
         idle, slow = sidecar.memory(), Tally()
+        arrived = asyncio.create_task(engine.asked_again(SLOW))
         clients = [await ask(sidecar) for _ in range(SLOW)]
         slow.sent = len(clients)
-        await reaches(engine, SLOW)
+        await arrived
         quick = Load(sidecar.url, texts=frozenset({"w" * sum(PIECES)}))
         await quick.streams(4, 5)
         quick.tally.check()
