@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from disrouter.api import AgentStatus, CascadeStatus, ConditionType
+from disrouter.api import AgentStatus, CascadeStatus, ConditionType, Phase
 from disrouter_operator.clock import timestamp
 from disrouter_operator.resources import CASCADES, EVENTS, Object
 from disrouter_operator.status import FAILED_PHASES, condition
@@ -96,6 +96,8 @@ def _condition_notes(before: CascadeStatus, after: CascadeStatus) -> Iterator[No
 def _agent_notes(old: AgentStatus | None, new: AgentStatus) -> Iterator[Note]:
     if old is not None:
         yield from _moves(old, new)
+    if old is None and new.phase is Phase.PENDING:
+        return  # every agent begins so
     if old is None or old.phase is not new.phase or (new.phase in FAILED_PHASES and old.reason != new.reason):
         text = f"agent {new.name} is {new.phase}: {new.message or new.reason or 'as wanted'}"
         yield Note("Warning" if new.phase in FAILED_PHASES else "Normal", str(new.phase), text)

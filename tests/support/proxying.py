@@ -39,6 +39,11 @@ class Request:
     name: str
     status: int
 
+    @property
+    def of_no_kind(self) -> bool:
+        """Whether the API server does not know the kind."""
+        return self.status == 404 and not self.name
+
 
 @dataclass
 class Proxy:
@@ -62,8 +67,12 @@ class Proxy:
         ]
 
     def rights(self) -> set[tuple[str, str, str]]:
-        """(group, resource, verb) of everything that was allowed; an apply that creates needs both verbs."""
-        used = {(each.group, each.resource, each.verb) for each in self.requests if each.status not in (401, 403)}
+        """(group, resource, verb) of everything that was allowed; an apply that creates needs both verbs.
+
+        An object that is not there was asked for with every right; a kind that is not there needs none.
+        """
+        known = [each for each in self.requests if each.status not in (401, 403) and not each.of_no_kind]
+        used = {(each.group, each.resource, each.verb) for each in known}
         created = {(each.group, each.resource, "create") for each in self.requests if each.status == 201}
         return used | created
 
