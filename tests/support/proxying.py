@@ -140,7 +140,7 @@ async def _handle(request: web.Request, http: aiohttp.ClientSession, proxy: Prox
     headers = {key: value for key, value in request.headers.items() if key.lower() not in _HOP}
     try:
         async with http.request(request.method, request.rel_url, data=body or None, headers=headers) as answer:
-            proxy.requests.append(_request(request, watch, answer.status))
+            proxy.requests.append(_request(request, watch, body, answer.status))
             if fault == "lost" and not watch:
                 return _refusal(500)
             return await _relay(request, answer, fault if watch else None, proxy)
@@ -178,7 +178,7 @@ def _status(status: int) -> dict[str, object]:
     return head | {"reason": reason, "code": status, "message": f"injected: {reason}"}
 
 
-def _request(request: web.Request, watch: bool, status: int) -> Request:
+def _request(request: web.Request, watch: bool, body: bytes, status: int) -> Request:
     """`/apis/GROUP/VERSION[/namespaces/NS]/RESOURCE[/NAME[/SUBRESOURCE]]` as RBAC sees it."""
     parts = request.path.strip("/").split("/")
     group, rest = ("", parts[2:]) if parts[0] == "api" else (parts[1] if len(parts) > 1 else "", parts[3:])
@@ -186,4 +186,6 @@ def _request(request: web.Request, watch: bool, status: int) -> Request:
     resource, name, *below = [*rest, "", ""][: max(2, len(rest))]
     reading = "watch" if watch else ("get" if name else "list")
     verb = _VERBS.get(request.method, reading) if resource else "discover"
+    if verb == "create":
+        name = str(json.loads(body)["metadata"].get("name", ""))
     return Request(verb, group, "/".join([resource, *(each for each in below if each)]), name, status)
