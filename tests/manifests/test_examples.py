@@ -92,6 +92,7 @@ def test_a_server_that_knows_the_resources_refuses_a_slip(server: ControlPlane) 
         if document["apiVersion"].split("/")[0] not in ("argoproj.io", "helm.toolkit.fluxcd.io", "external-secrets.io"):
             continue
         document["spec"]["sync"] = {}
+        _made(server, document["metadata"]["namespace"])
         done = server.kubectl_process("apply", "--dry-run=server", "-f", "-", stdin=yaml.safe_dump(document))
         assert 'unknown field "sync"' in done.stderr, document["kind"]
 
