@@ -14,12 +14,14 @@ from disrouter_sidecar import logs
 from disrouter_sidecar.config import Config
 from disrouter_sidecar.errors import InvalidConfig
 from disrouter_sidecar.server import serve
+from disrouter_sidecar.tracing import tracing_of
 
 
 def main() -> int:
     """Run until told to stop."""
     try:
         config = Config.from_env(os.environ)
+        tracing = tracing_of(os.environ, config.cascade, config.agent)
     except InvalidConfig as error:
         print(f"disrouter-sidecar: {error}", file=sys.stderr)
         return 2
@@ -27,13 +29,15 @@ def main() -> int:
     _spare_the_collector()
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(serve(config))
+            runner.run(serve(config, tracing))
     except InvalidConfig as error:
         print(f"disrouter-sidecar: {error}", file=sys.stderr)
         return 2
     except OSError as error:
         print(f"disrouter-sidecar: cannot serve on {config.host}:{config.port}: {error}", file=sys.stderr)
         return 1
+    finally:
+        tracing.close()
     return 0
 
 

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from disrouter.routes import RouteTable
 from disrouter.scenario import Scenario
 from disrouter_sidecar.api.query import Query
 from disrouter_sidecar.chain import Itinerary
 from disrouter_sidecar.ports import Headers
+from disrouter_sidecar.tracing import Off, Tracing
 from disrouter_sidecar.wish import Wish
-
-TRACE_HEADERS = ("traceparent", "tracestate")
 
 
 @dataclass(frozen=True)
@@ -29,11 +28,16 @@ class Asked:
     request_id: str
     deadline: float | None = None
     """Seconds that the hop before left, None where the request comes from outside."""
+    tracing: Tracing = field(default_factory=Off)
 
     @property
     def scenario(self) -> Scenario | None:
         """The trained scenario nearest to the wish."""
         return None if self.wish is None else self.wish.scenario
+
+    def trace_headers(self) -> Headers:
+        """The trace context for what is asked now."""
+        return self.tracing.outgoing(self.headers)
 
     def headers_of(self, names: Sequence[str]) -> Headers:
         """The client's headers of these names."""

@@ -12,7 +12,7 @@ from disrouter.routes import AgentRoute, Awareness, ProbabilityRoute
 from disrouter.scenario import Scenario
 from disrouter_sidecar.adapter import Adapters
 from disrouter_sidecar.api.query import dumps, engine_fields
-from disrouter_sidecar.asked import TRACE_HEADERS, Asked
+from disrouter_sidecar.asked import Asked
 from disrouter_sidecar.attempt import Answer, judge_engine, read
 from disrouter_sidecar.budget import Budget
 from disrouter_sidecar.config import Config
@@ -83,7 +83,7 @@ class Engine:
         headers = {
             "content-type": JSON,
             HEADER_REQUEST_ID: self.asked.request_id,
-            **self.asked.headers_of(TRACE_HEADERS),
+            **self.asked.trace_headers(),
             **self.config.engine_bearer,
         }
         url = self.config.engine_base + self.asked.query.dialect.path

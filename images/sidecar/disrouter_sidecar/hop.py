@@ -13,13 +13,13 @@ from disrouter.names import (
     HEADER_REQUEST_ID,
     HEADER_SCENARIO,
 )
-from disrouter_sidecar.asked import TRACE_HEADERS, Asked
+from disrouter_sidecar.asked import Asked
 from disrouter_sidecar.attempt import Answer, judge_agent
 from disrouter_sidecar.budget import Budget
 from disrouter_sidecar.ports import Headers, Reply, Upstream
 from disrouter_sidecar.replies import JSON
 
-_HOP_HEADERS = (*TRACE_HEADERS, HEADER_SCENARIO, HEADER_PREFERENCE)
+_HOP_HEADERS = (HEADER_SCENARIO, HEADER_PREFERENCE)
 """Headers of the client that travel on; its Authorization never does, neither to an engine nor to another agent."""
 
 
@@ -40,6 +40,7 @@ class Hop:
             HEADER_REQUEST_ID: self.asked.request_id,
             HEADER_PATH: ",".join(path),
             HEADER_DEADLINE: self.budget.header(),
+            **self.asked.trace_headers(),
             **self.asked.headers_of(_HOP_HEADERS),
             **self.bearer,
         }

@@ -21,17 +21,18 @@ from disrouter_sidecar.service import Service
 from disrouter_sidecar.surface import Surface
 from disrouter_sidecar.table import POLL_SECONDS, RouteHolder
 from disrouter_sidecar.tls import Tls
+from disrouter_sidecar.tracing import OFF, Tracing
 
 _log = logging.getLogger(__name__)
 
 
-async def serve(config: Config) -> None:
+async def serve(config: Config, tracing: Tracing = OFF) -> None:
     """Serve until SIGTERM or SIGINT, then finish what is in flight. Raises OSError when the port cannot be bound."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    async with running(config) as (service, listener):
+    async with running(config, tracing) as (service, listener):
         await listener.start(config.host, config.port)
         _log.info("serving", extra={"cascade": config.cascade, "agent": config.agent, "port": config.port})
         await stop.wait()
@@ -43,11 +44,12 @@ async def serve(config: Config) -> None:
 
 
 @asynccontextmanager
-async def running(config: Config) -> AsyncIterator[tuple[Service, Listener]]:
+async def running(config: Config, tracing: Tracing = OFF) -> AsyncIterator[tuple[Service, Listener]]:
     """One sidecar with its table watched and its port still to be bound; at the end every connection is closed."""
     tls = None if config.tls is None else Tls(config.tls)
     async with HttpUpstream() as upstream, HttpUpstream(None if tls is None else tls.client) as neighbours:
         service = build_service(config, upstream, neighbours)
+        service.tracing = tracing
         if tls is not None:
             service.watched.append(lambda: neighbours.pool.trust(tls.client) if tls.poll() else None)
         surface = Surface(service, Readiness(service, upstream, time.monotonic))

@@ -29,10 +29,15 @@ from disrouter_sidecar.ports import Client, Headers, Upstream
 from disrouter_sidecar.relay import relay
 from disrouter_sidecar.replies import JSON
 from disrouter_sidecar.table import RouteHolder
+from disrouter_sidecar.tracing import Attribute, Off, Tracing
 from disrouter_sidecar.usage import itemised
 from disrouter_sidecar.walk import Walk
 from disrouter_sidecar.wish import Wish
 
+Facts = dict[str, object]
+"""What the log and the span tell of a request: names and numbers, never words or keys."""
+_ATTRIBUTES = {"model": "gen_ai.request.model", "status": "http.response.status_code"}
+"""Names that OpenTelemetry's conventions have for them."""
 _log = logging.getLogger(__name__)
 
 
@@ -58,6 +63,7 @@ class Service:
     """The same for other agents: with TLS they are trusted by another authority."""
     gate: Gate
     clock: Callable[[], float]
+    tracing: Tracing = field(default_factory=Off)
     draining: bool = False
     requests: Memory = field(default_factory=lambda: Memory(REQUEST_BYTES, "request"))
     replies: Memory = field(default_factory=lambda: Memory(REPLY_BYTES, "reply"))
@@ -90,30 +96,40 @@ class Service:
     async def answer(self, call: Call, client: Client) -> None:
         """Answer one request. Raises Rejected or InvalidRequest before anything was sent, ClientGone after."""
         started = self.clock()
-        facts: dict[str, object] = {"request_id": call.request_id, "agent": self.config.agent}
-        outcome = "internal_error"
+        facts: Facts = {"request_id": call.request_id, "agent": self.config.agent, "outcome": "internal_error"}
         self.metrics.inflight.inc()
+        with self.tracing.serve(f"{call.dialect.name} {self.config.cascade}", call.headers) as span:
+            try:
+                await self._observed(call, client, facts)
+            finally:
+                self.metrics.inflight.dec()
+                facts["milliseconds"] = round((self.clock() - started) * 1000, 2)
+                span.tell("gen_ai.operation.name", call.dialect.name)
+                for name, value in facts.items():
+                    span.tell(_ATTRIBUTES.get(name, f"disrouter.{name}"), _plain(value))
+                _log.info(call.dialect.name, extra=facts)
+
+    async def _observed(self, call: Call, client: Client, facts: Facts) -> None:
+        """What came of it, as the log's and the span's `outcome`."""
         try:
             with self.replies.share() as take:
-                outcome = await self._answer(call, client, facts, take)
+                facts["outcome"] = await self._answer(call, client, facts, take)
         except (asyncio.CancelledError, ClientGone):
-            outcome = "client_gone"
+            facts["outcome"] = "client_gone"
             raise
         except Rejected as error:
-            outcome = error.code
+            facts["outcome"] = error.code
             raise
         except InvalidRequest as error:
-            outcome, facts["param"] = "invalid_request", error.param
+            facts["outcome"], facts["param"] = "invalid_request", error.param
             raise
-        finally:
-            self.metrics.inflight.dec()
-            milliseconds = round((self.clock() - started) * 1000, 2)
-            _log.info(call.dialect.name, extra={**facts, "outcome": outcome, "milliseconds": milliseconds})
 
-    async def _answer(self, call: Call, client: Client, facts: dict[str, object], take: Take) -> str:
+    async def _answer(self, call: Call, client: Client, facts: Facts, take: Take) -> str:
         started = self.clock()
         asked = self._understand(call)
-        facts.update(stream=asked.query.stream, scenario=asked.scenario, pinned=asked.itinerary.pinned)
+        facts.update(
+            model=asked.query.model, stream=asked.query.stream, scenario=asked.scenario, pinned=asked.itinerary.pinned
+        )
         walk = self._walk(asked, take)
         self.metrics.overhead(self.clock() - started)
         try:
@@ -147,7 +163,7 @@ class Service:
             way = way.to_the_end()
         free = query.pinned is None and query.instructable
         chosen = query.wish or wish or Wish.of_table(table) if free else None
-        return Asked(query, table, way, visited, chosen, call.headers, call.request_id, deadline)
+        return Asked(query, table, way, visited, chosen, call.headers, call.request_id, deadline, self.tracing)
 
 
 def _itemised(answer: Answer, ours: Headers) -> Answer:
@@ -157,6 +173,10 @@ def _itemised(answer: Answer, ours: Headers) -> Answer:
     if refused is None or not answer.ended or not is_json or answer.reply.status != 200:
         return answer
     return replace(answer, held=itemised(answer.held, ours.get(HEADER_PATH, ""), refused))
+
+
+def _plain(value: object) -> Attribute | None:
+    return value if isinstance(value, str | int | float) or value is None else str(value)
 
 
 def _told(headers: Headers) -> dict[str, object]:

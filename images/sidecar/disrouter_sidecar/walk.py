@@ -21,6 +21,7 @@ from disrouter_sidecar.metrics import Metrics
 from disrouter_sidecar.ports import Headers
 from disrouter_sidecar.usage import Usage, header_of
 
+DECISION = "disrouter.decision"
 Answered = tuple[Answer, Headers]
 """An answer to relay and its `x-disrouter-*` headers."""
 
@@ -61,8 +62,7 @@ class Walk:
         while way.ahead and not self.budget.over:
             agent = way.agents[0]
             try:
-                with self._watch(agent):
-                    return await (self._own(way) if agent == self.own else self._next(agent, way))
+                return await self._ask(agent, way)
             except Refused as refusal:
                 self.trail.append(agent)
                 way = self._after_refusal(way.rest(), refusal)
@@ -74,6 +74,23 @@ class Walk:
                 self.trail.append(agent)
                 way = self._after_failure(way.rest(), agent, failure)
         return await self._fall_back()
+
+    async def _ask(self, agent: str, way: Itinerary) -> Answered:
+        """One agent, watched by its breaker, in a span that says what came of it."""
+        with self._watch(agent), self.asked.tracing.ask(agent) as span:
+            span.tell("disrouter.agent", agent)
+            try:
+                answer, headers = await (self._own(way) if agent == self.own else self._next(agent, way))
+            except Refused:
+                span.tell(DECISION, names.REFUSE)
+                raise
+            except UpstreamFailed as failure:
+                span.tell(DECISION, names.SKIP)
+                span.tell("error.type", failure.reason.value)
+                raise
+            span.tell(DECISION, names.ANSWER)
+            span.tell("disrouter.answered_by", headers.get(HEADER_AGENT))
+            return answer, headers
 
     def _after_refusal(self, way: Itinerary, refusal: Refused) -> Itinerary:
         """The next agent, or for a hopeless query the one that the route table names."""
