@@ -87,13 +87,14 @@ def test_what_is_copied_exists_and_reaches_the_builder(image: Image) -> None:
 
 
 def test_what_is_installed_is_the_contract_and_the_parts_extra(image: Image) -> None:
-    (command,) = re.findall(r"python (requirements\.py \w+) > requirements\.txt", image.path.read_text())
-    script, extra = command.split()
-    done = [sys.executable, str(ROOT / "images" / script), extra]
+    (command,) = re.findall(r"python (requirements\.py [\w ]+) > requirements\.txt", image.path.read_text())
+    script, *extras = command.split()
+    done = [sys.executable, str(ROOT / "images" / script), *extras]
     printed = subprocess.run(done, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    assert extra == image.name
-    assert printed == [*project["dependencies"], *project["optional-dependencies"][image.name]]
+    assert extras == [image.name, *(["tracing"] if image.name == "sidecar" else [])]
+    chosen = [each for extra in extras for each in project["optional-dependencies"][extra]]
+    assert printed == [*project["dependencies"], *chosen]
 
 
 def test_only_wheels_of_the_pinned_versions_are_installed(image: Image) -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from functools import lru_cache, partial
-from importlib.metadata import version
 
 import orjson
 from prometheus_client import CONTENT_TYPE_LATEST
 
+from disrouter import __version__
 from disrouter.errors import InvalidRequest
 from disrouter.names import HEADER_REQUEST_ID
 from disrouter_sidecar import logs
@@ -28,7 +28,7 @@ _JSON = {"content-type": JSON}
 
 @lru_cache(maxsize=1)
 def _openapi() -> bytes:
-    return orjson.dumps(document(DIALECTS, version("disrouter")))
+    return orjson.dumps(document(DIALECTS, __version__))
 
 
 class Surface:
