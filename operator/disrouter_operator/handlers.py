@@ -22,6 +22,9 @@ Deliver = Callable[[Resource, Object], None]
 INACTIVITY_SECONDS = 150.0
 """A stream without even a bookmark (one a minute) for so long is opened again."""
 
+IDLE_SECONDS = 0.5
+"""Kopf keeps a task, and in it an object's whole body, for so long after each event."""
+
 
 def registry(deliver: Deliver, kinds: Collection[Resource]) -> kopf.OperatorRegistry:
     """A private registry: nothing global, so that several operators can live in one process."""
@@ -40,6 +43,7 @@ def settings(kinds: Collection[Resource]) -> kopf.OperatorSettings:
     # Saves the right to watch every CRD and namespace; `watching.py` asks for kinds that are installed later.
     chosen.scanning.disabled = True
     chosen.watching.inactivity_timeout = INACTIVITY_SECONDS
+    chosen.queueing.idle_timeout = IDLE_SECONDS
     # Else a watch that ended by itself, and was started again, would kill this process ten minutes later.
     chosen.process.ultimate_exiting_timeout = None
     for kind in kinds:
