@@ -25,11 +25,11 @@ def main() -> int:
     except InvalidConfig as error:
         print(f"disrouter-sidecar: {error}", file=sys.stderr)
         return 2
-    logs.configure(config.log_level)
+    tell = logs.configure(config.log_level)
     _spare_the_collector()
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(serve(config, tracing))
+            runner.run(serve(config, tracing, tell))
     except InvalidConfig as error:
         print(f"disrouter-sidecar: {error}", file=sys.stderr)
         return 2

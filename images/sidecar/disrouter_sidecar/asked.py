@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from disrouter.routes import RouteTable
 from disrouter.scenario import Scenario
 from disrouter_sidecar.api.query import Query
 from disrouter_sidecar.chain import Itinerary
 from disrouter_sidecar.ports import Headers
-from disrouter_sidecar.tracing import Off, Tracing
+from disrouter_sidecar.tracing import OFF, Tracing
 from disrouter_sidecar.wish import Wish
 
 
-@dataclass(frozen=True)
-class Asked:
+class Asked(NamedTuple):
     """A request and the route table that it is served by, to its end, whatever is loaded meanwhile."""
 
     query: Query
@@ -28,7 +27,7 @@ class Asked:
     request_id: str
     deadline: float | None = None
     """Seconds that the hop before left, None where the request comes from outside."""
-    tracing: Tracing = field(default_factory=Off)
+    tracing: Tracing = OFF
 
     @property
     def scenario(self) -> Scenario | None:

@@ -6,7 +6,7 @@ inspected. Nothing reaches the client here, so everything that goes wrong can st
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from disrouter.errors import InvalidRequest
 from disrouter.names import HEADER_PATH
@@ -25,8 +25,7 @@ MAX_REPLY_BYTES = 16 * 1024 * 1024
 """Largest whole reply that is read into memory."""
 
 
-@dataclass(frozen=True)
-class Answer:
+class Answer(NamedTuple):
     """A reply to relay: the bytes received so far, and the rest unless it has `ended`."""
 
     reply: Reply

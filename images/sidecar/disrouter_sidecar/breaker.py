@@ -62,6 +62,8 @@ class Breaker:
 class Watch:
     """Around one attempt: raises where the breaker is open, and tells it how the attempt went."""
 
+    __slots__ = ("_breaker", "_clock", "_excused", "_probe", "_settings")
+
     def __init__(
         self, breaker: Breaker, settings: Settings, clock: Callable[[], float], excused: Callable[[], bool]
     ) -> None:

@@ -29,6 +29,8 @@ class Budget:
     `asked` is the deadline that came with the request, in seconds: anybody can send it, so it only ever shortens.
     """
 
+    __slots__ = ("_clock", "_deadline", "_seconds", "_stream", "take", "timeouts")
+
     def __init__(
         self, timeouts: Timeouts, clock: Callable[[], float], take: Take, *, stream: bool, asked: float | None = None
     ) -> None:

@@ -7,7 +7,7 @@ it is not visited again. It never grants anything.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from disrouter.errors import InvalidRequest
 from disrouter.names import HEADER_PATH, is_dns_label
@@ -21,8 +21,7 @@ LOOP = 508
 """HTTP's Loop Detected (RFC 5842)."""
 
 
-@dataclass(frozen=True)
-class Itinerary:
+class Itinerary(NamedTuple):
     """Agents still to be tried, in order, and how many of them may be; a `pinned` one answers whatever it thinks."""
 
     agents: tuple[str, ...]
@@ -40,7 +39,7 @@ class Itinerary:
 
     def rest(self) -> Itinerary:
         """Behind the first agent."""
-        return replace(self, agents=self.agents[1:], hops=self.hops - 1)
+        return self._replace(agents=self.agents[1:], hops=self.hops - 1)
 
     def jump(self, to: str, *, spare: bool) -> Itinerary:
         """Go on at `to`. Who is jumped over comes last if `spare`, the costliest first: each can still answer."""
@@ -48,16 +47,16 @@ class Itinerary:
             return self
         place = self.agents.index(to)
         over = self.agents[:place][::-1] if spare else ()
-        return replace(self, agents=self.agents[place:] + over)
+        return self._replace(agents=self.agents[place:] + over)
 
     def without(self, tried: Collection[str]) -> Itinerary:
         """After another sidecar has tried these."""
         agents = tuple(name for name in self.agents if name not in tried)
-        return replace(self, agents=agents, hops=self.hops - (len(self.agents) - len(agents)))
+        return self._replace(agents=agents, hops=self.hops - (len(self.agents) - len(agents)))
 
     def to_the_end(self) -> Itinerary:
         """Past every agent that may refuse: for a request that cannot be told to."""
-        return replace(self, agents=self.agents[-1:])
+        return self._replace(agents=self.agents[-1:])
 
 
 def parse_path(header: str | None) -> tuple[str, ...]:

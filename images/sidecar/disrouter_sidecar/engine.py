@@ -25,7 +25,7 @@ from disrouter_sidecar.replies import JSON
 from disrouter_sidecar.wish import Wish
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Engine:
     """The engine beside this sidecar, for one request."""
 

@@ -23,7 +23,7 @@ _HOP_HEADERS = (HEADER_SCENARIO, HEADER_PREFERENCE)
 """Headers of the client that travel on; its Authorization never does, neither to an engine nor to another agent."""
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Hop:
     """Other agents, for one request."""
 

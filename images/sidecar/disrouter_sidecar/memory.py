@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Self
 
 from disrouter_sidecar.errors import Rejected
@@ -16,7 +17,7 @@ REPLY_BYTES = 96 * 1024 * 1024
 """For whole replies and undecided streams."""
 _PER_BYTE = 18
 """Times that a text is held: raw, by the parser (12), as strings (up to 4 bytes a character), as the engine's body."""
-_PER_MARK = {b"{": 80, b"[": 80, b":": 160, b'"': 40, b",": 40}
+_PER_MARK = ((b"{", 80), (b"[", 80), (b":", 160), (b'"', 40), (b",", 40))
 """Bytes that Python takes for what each mark of JSON stands for: an object of one field (8 bytes of text) takes 360."""
 _SAMPLE = 4096
 """Bytes that tell whether a body is text or made of marks."""
@@ -71,14 +72,12 @@ class Share:
 
 def parsed_size(raw: bytes) -> int:
     """Most bytes that a request with this body holds until it is answered, the body included."""
-    size = _PER_BYTE * len(raw)
-    for mark, held in _PER_MARK.items():
-        size += held * _count(raw, mark)
-    return size
+    count = raw.count if len(raw) <= _SAMPLE else partial(_count, raw)
+    return _PER_BYTE * len(raw) + sum([held * count(mark) for mark, held in _PER_MARK])
 
 
 def _count(raw: bytes, mark: bytes) -> int:
     """Times that the mark occurs. In long text, where it is rare, deleting it is 25 times as fast as counting it."""
-    if len(raw) <= _SAMPLE or raw.count(mark, 0, _SAMPLE) > _SAMPLE // 32:
+    if raw.count(mark, 0, _SAMPLE) > _SAMPLE // 32:
         return raw.count(mark)
     return len(raw) - len(raw.replace(mark, b""))

@@ -61,7 +61,9 @@ class Metrics:
         self._refused_tokens = Counter(
             "disrouter_refused_tokens", "Tokens of this agent's refusals.", (*_OWN, "kind"), registry=self.registry
         )
-        self.inflight = self._gauge("inflight_requests", "Requests being served now.")
+        self.inflight = 0
+        """Requests being served now."""
+        self._gauge("inflight_requests", "Requests being served now.").set_function(lambda: float(self.inflight))
         self._watch(holder)
 
     def _watch(self, holder: RouteHolder) -> None:

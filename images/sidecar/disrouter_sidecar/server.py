@@ -15,6 +15,7 @@ from disrouter_sidecar.health import Readiness
 from disrouter_sidecar.http.limits import Limits
 from disrouter_sidecar.http.listener import Listener
 from disrouter_sidecar.http.upstream import HttpUpstream
+from disrouter_sidecar.logs import Tell, tell
 from disrouter_sidecar.metrics import Metrics
 from disrouter_sidecar.ports import Upstream
 from disrouter_sidecar.service import Service
@@ -26,13 +27,13 @@ from disrouter_sidecar.tracing import OFF, Tracing
 _log = logging.getLogger(__name__)
 
 
-async def serve(config: Config, tracing: Tracing = OFF) -> None:
+async def serve(config: Config, tracing: Tracing = OFF, tell: Tell = tell) -> None:
     """Serve until SIGTERM or SIGINT, then finish what is in flight. Raises OSError when the port cannot be bound."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    async with running(config, tracing) as (service, listener):
+    async with running(config, tracing, tell) as (service, listener):
         await listener.start(config.host, config.port)
         _log.info("serving", extra={"cascade": config.cascade, "agent": config.agent, "port": config.port})
         await stop.wait()
@@ -44,12 +45,12 @@ async def serve(config: Config, tracing: Tracing = OFF) -> None:
 
 
 @asynccontextmanager
-async def running(config: Config, tracing: Tracing = OFF) -> AsyncIterator[tuple[Service, Listener]]:
+async def running(config: Config, tracing: Tracing = OFF, tell: Tell = tell) -> AsyncIterator[tuple[Service, Listener]]:
     """One sidecar with its table watched and its port still to be bound; at the end every connection is closed."""
     tls = None if config.tls is None else Tls(config.tls)
     async with HttpUpstream() as upstream, HttpUpstream(None if tls is None else tls.client) as neighbours:
         service = build_service(config, upstream, neighbours)
-        service.tracing = tracing
+        service.tracing, service.tell = tracing, tell
         if tls is not None:
             service.watched.append(lambda: neighbours.pool.trust(tls.client) if tls.poll() else None)
         surface = Surface(service, Readiness(service, upstream, time.monotonic))

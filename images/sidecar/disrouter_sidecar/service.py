@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from disrouter.errors import InvalidRequest
 from disrouter.names import HEADER_AGENT, HEADER_DEADLINE, HEADER_HOPS, HEADER_PATH, HEADER_REFUSED, HEADER_REQUEST_ID
@@ -23,26 +23,23 @@ from disrouter_sidecar.engine import Engine
 from disrouter_sidecar.errors import ClientGone, Rejected
 from disrouter_sidecar.hop import Hop
 from disrouter_sidecar.lasting import Lasting
+from disrouter_sidecar.logs import Tell, tell
 from disrouter_sidecar.memory import REPLY_BYTES, REQUEST_BYTES, Memory, Take
 from disrouter_sidecar.metrics import Metrics
 from disrouter_sidecar.ports import Client, Headers, Upstream
 from disrouter_sidecar.relay import relay
 from disrouter_sidecar.replies import JSON
 from disrouter_sidecar.table import RouteHolder
-from disrouter_sidecar.tracing import Attribute, Off, Tracing
+from disrouter_sidecar.tracing import OFF, Tracing
 from disrouter_sidecar.usage import itemised
 from disrouter_sidecar.walk import Walk
 from disrouter_sidecar.wish import Wish
 
 Facts = dict[str, object]
 """What the log and the span tell of a request: names and numbers, never words or keys."""
-_ATTRIBUTES = {"model": "gen_ai.request.model", "status": "http.response.status_code"}
-"""Names that OpenTelemetry's conventions have for them."""
-_log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """One request as it came in."""
 
     dialect: Dialect
@@ -63,7 +60,9 @@ class Service:
     """The same for other agents: with TLS they are trusted by another authority."""
     gate: Gate
     clock: Callable[[], float]
-    tracing: Tracing = field(default_factory=Off)
+    tracing: Tracing = OFF
+    tell: Tell = tell
+    """Writes one line a request."""
     draining: bool = False
     requests: Memory = field(default_factory=lambda: Memory(REQUEST_BYTES, "request"))
     replies: Memory = field(default_factory=lambda: Memory(REPLY_BYTES, "reply"))
@@ -97,17 +96,15 @@ class Service:
         """Answer one request. Raises Rejected or InvalidRequest before anything was sent, ClientGone after."""
         started = self.clock()
         facts: Facts = {"request_id": call.request_id, "agent": self.config.agent, "outcome": "internal_error"}
-        self.metrics.inflight.inc()
+        self.metrics.inflight += 1
         with self.tracing.serve(f"{call.dialect.name} {self.config.cascade}", call.headers) as span:
             try:
                 await self._observed(call, client, facts)
             finally:
-                self.metrics.inflight.dec()
+                self.metrics.inflight -= 1
                 facts["milliseconds"] = round((self.clock() - started) * 1000, 2)
-                span.tell("gen_ai.operation.name", call.dialect.name)
-                for name, value in facts.items():
-                    span.tell(_ATTRIBUTES.get(name, f"disrouter.{name}"), _plain(value))
-                _log.info(call.dialect.name, extra=facts)
+                span.sum_up(call.dialect.name, facts)
+                self.tell(call.dialect.name, facts)
 
     async def _observed(self, call: Call, client: Client, facts: Facts) -> None:
         """What came of it, as the log's and the span's `outcome`."""
@@ -172,11 +169,7 @@ def _itemised(answer: Answer, ours: Headers) -> Answer:
     is_json = headers.get("content-type", "").startswith(JSON) and "content-encoding" not in headers
     if refused is None or not answer.ended or not is_json or answer.reply.status != 200:
         return answer
-    return replace(answer, held=itemised(answer.held, ours.get(HEADER_PATH, ""), refused))
-
-
-def _plain(value: object) -> Attribute | None:
-    return value if isinstance(value, str | int | float) or value is None else str(value)
+    return answer._replace(held=itemised(answer.held, ours.get(HEADER_PATH, ""), refused))
 
 
 def _told(headers: Headers) -> dict[str, object]:

@@ -24,11 +24,19 @@ _EXPORTER = "OTEL_TRACES_EXPORTER"
 Attribute = str | int | float | bool
 
 
+_NAMES = {"model": "gen_ai.request.model", "status": "http.response.status_code"}
+"""Facts for which OpenTelemetry's conventions have names."""
+
+
 class Span(Protocol):
     """What can be said of a piece of work while it is done."""
 
     def tell(self, name: str, value: Attribute | None) -> None:
         """An attribute; None says nothing."""
+        ...
+
+    def sum_up(self, operation: str, facts: Mapping[str, object]) -> None:
+        """All that the log tells of a request, and the name of its API."""
         ...
 
 
@@ -62,6 +70,9 @@ class _Nothing:
         return None
 
     def tell(self, _name: str, _value: Attribute | None, /) -> None:
+        return None
+
+    def sum_up(self, _operation: str, _facts: Mapping[str, object], /) -> None:
         return None
 
 
@@ -134,6 +145,12 @@ class _Told:
     def tell(self, name: str, value: Attribute | None) -> None:
         if value is not None:
             self._span.set_attribute(name, value)  # type: ignore[attr-defined]
+
+    def sum_up(self, operation: str, facts: Mapping[str, object]) -> None:
+        self.tell("gen_ai.operation.name", operation)
+        for name, value in facts.items():
+            plain = value if isinstance(value, str | int | float) or value is None else str(value)
+            self.tell(_NAMES.get(name, f"disrouter.{name}"), plain)
 
 
 def tracing_of(env: Mapping[str, str], cascade: str, agent: str) -> Tracing:

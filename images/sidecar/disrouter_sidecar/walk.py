@@ -26,7 +26,7 @@ Answered = tuple[Answer, Headers]
 """An answer to relay and its `x-disrouter-*` headers."""
 
 
-@dataclass
+@dataclass(slots=True)
 class Walk:
     """Carries one request to the agent that answers; `trail` and `skipped` say how it went."""
 

@@ -11,7 +11,7 @@ from disrouter_sidecar.api.dialect import Fields, Said, index_of, number_of_choi
 
 CUT_OFF = "length"
 """`finish_reason` of a choice that met its token limit."""
-_ANSWERS = ("tool_calls", "function_call", "refusal", "audio")
+_ANSWERS = frozenset(("tool_calls", "function_call", "refusal", "audio"))
 
 
 class Chat:
@@ -64,7 +64,7 @@ def check_messages(messages: Any, param: str) -> None:
         if not isinstance(message, dict) or not isinstance(message.get("role"), str):
             raise InvalidRequest("a message must be an object with a `role`", f"{param}[{index}]")
         content = message.get("content")
-        if content is not None and not isinstance(content, str | list):
+        if content is not None and not isinstance(content, (str, list)):
             raise InvalidRequest("`content` must be a string or a list of parts", f"{param}[{index}].content")
 
 
@@ -75,7 +75,7 @@ def _said(choice: Fields, message: Any) -> Said:
     return Said(
         index_of(choice),
         content if isinstance(content, str) else "",
-        answers=any(fields.get(key) for key in _ANSWERS),
+        answers=not _ANSWERS.isdisjoint(fields) and any(fields[key] for key in _ANSWERS & fields.keys()),
         ended=reason is not None,
         truncated=reason == CUT_OFF,
     )

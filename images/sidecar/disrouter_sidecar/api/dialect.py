@@ -14,7 +14,7 @@ MAX_CHOICES = 128
 """Largest `n` that OpenAI's APIs allow."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Said:
     """What an event of a stream, or a whole reply, says in one of its choices."""
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -16,8 +15,7 @@ from disrouter_sidecar.errors import Rejected
 from disrouter_sidecar.wish import Wish
 
 
-@dataclass(frozen=True, slots=True)
-class Query:
+class Query(NamedTuple):
     """One request as the client sent it: `raw` for the next agent, `fields` for the engine."""
 
     dialect: Dialect
@@ -72,8 +70,8 @@ def target(model: str, table: RouteTable) -> str | None:
 
 def engine_fields(query: Query, model: str, scenario: Scenario | None, awareness: Awareness) -> dict[str, Any]:
     """The engine's request: its model name, without our field, instructed unless the agent cannot refuse."""
-    fields = {key: value for key, value in query.fields.items() if key != EXTENSION}
-    fields["model"] = model
+    fields = {**query.fields, "model": model}
+    fields.pop(EXTENSION, None)
     if scenario is not None and awareness is not Awareness.NONE:
         fields.update(query.dialect.instruct(fields, scenario, prompted=awareness is Awareness.PROMPTED))
     return fields

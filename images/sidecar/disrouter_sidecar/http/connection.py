@@ -43,6 +43,10 @@ class ClientConnection(asyncio.Protocol):
         self._deadline = Deadline(loop, self._expired)
         self._stall = Deadline(loop, self.abort)
         self._phase = Phase.IDLE
+        self._patience: float | None = None
+        """Seconds that the client has for what it is at, from the bytes that began it."""
+        self._moved = False
+        """It is at something else than before these bytes."""
         self._incoming: Incoming | None = None
         self._ready: deque[Incoming | Rejected] = deque()
         self._exchange: Exchange | None = None
@@ -66,6 +70,12 @@ class ClientConnection(asyncio.Protocol):
             self._reader.feed(data)
         except Rejected as error:
             self._refuse(error)
+        if self._moved:
+            self._moved = False
+            if self._patience is None:
+                self._deadline.clear()
+            else:
+                self._deadline.set(self._patience)
 
     def eof_received(self) -> None:
         """asyncio: the client sends no more. One that waits for an answer is taken to have left, as proxies do."""
@@ -132,14 +142,14 @@ class ClientConnection(asyncio.Protocol):
     def begun(self) -> None:
         """A request begins."""
         self._phase = Phase.HEAD
-        self._deadline.set(self._site.limits.head_seconds)
+        self._patience, self._moved = self._site.limits.head_seconds, True
 
     def headed(self, head: Head) -> None:
         """Its head is complete: whatever can be refused before the body comes is refused here."""
         site = self._site
         handler = site.routes.find(head)
-        encoding = head.headers.get("content-encoding", "identity")
-        if encoding.lower() != "identity":
+        encoding = head.headers.get("content-encoding")
+        if encoding is not None and encoding.lower() != "identity":
             message = f"content-encoding {encoding[:32]!r} is not supported; send the body as it is"
             raise Rejected(415, "unsupported_encoding", message, param="content-encoding")
         if (head.length or 0) > site.limits.body:
@@ -147,7 +157,7 @@ class ClientConnection(asyncio.Protocol):
         self._incoming = Incoming(head, handler, site.memory.share())
         if head.has_body:
             self._phase = Phase.BODY
-            self._deadline.set(site.limits.body_seconds)
+            self._patience, self._moved = site.limits.body_seconds, True
             if head.wants_continue and self._task is None:
                 self.transport.write(CONTINUE)
 
@@ -166,7 +176,7 @@ class ClientConnection(asyncio.Protocol):
         """A request is complete: answer it, or let it wait for its turn."""
         incoming, self._incoming = self._incoming, None
         self._phase = Phase.IDLE
-        self._deadline.clear()
+        self._patience, self._moved = None, True
         if incoming is None:
             return
         if self._task is None:
@@ -213,7 +223,7 @@ class ClientConnection(asyncio.Protocol):
             return
         if not exchange.complete:
             self.abort()
-        elif self._closes or self._site.stopping():
+        elif self._closes or self._site.stopping:
             self._refuse_more()
         else:
             self._next()
@@ -239,6 +249,7 @@ class ClientConnection(asyncio.Protocol):
     def _refuse(self, error: Rejected) -> None:
         """Nothing that follows on this connection can be trusted or is wanted."""
         self._phase = Phase.REFUSED
+        self._moved = False
         self._deadline.clear()
         if self._incoming is not None:
             self._incoming.share.close()
@@ -286,7 +297,7 @@ class ClientConnection(asyncio.Protocol):
     def lines(self, head: Head) -> str:
         """Date, and whether the connection lasts."""
         date = self._site.date(self._loop.time())
-        self._closes = not head.keep_alive or self._site.closing()
+        self._closes = not head.keep_alive or self._site.stopping or self._site.closing()
         return f"{date}connection: close\r\n" if self._closes else date
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import unquote
 
@@ -65,6 +66,7 @@ def head_of(method: str, url: bytes, version: str, headers: Headers, *, keep_ali
     return Head(method, _path(url), headers, old, keep_alive and not old, length, continues)
 
 
+@lru_cache(maxsize=64)
 def _path(url: bytes) -> str:
     if not url.startswith(b"/"):
         url = _path_of_absolute(url)

@@ -28,9 +28,7 @@ class Listener:
         tls: ssl.SSLContext | None = None,
     ) -> None:
         self._tls = tls
-        self._stopping = False
-        self._closing = closing
-        self._site = Site(routes, limits, memory, self._ends, lambda: self._stopping)
+        self._site = Site(routes, limits, memory, closing)
         self._server: asyncio.Server | None = None
 
     @property
@@ -48,7 +46,7 @@ class Listener:
 
     async def stop(self, seconds: float) -> None:
         """Accept no more, let what is under way finish for that long, then close whatever is left."""
-        self._stopping = True
+        self._site.stopping = True
         if self._server is not None:
             self._server.close()
         for connection in [*self._site.connections]:
@@ -71,6 +69,3 @@ class Listener:
         while self._site.connections:
             self._site.emptied.clear()
             await self._site.emptied.wait()
-
-    def _ends(self) -> bool:
-        return self._stopping or self._closing()

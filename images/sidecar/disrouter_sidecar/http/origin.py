@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 _AGENT = "disrouter"
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """Where a connection leads to."""
+class Origin(NamedTuple):
+    """Where a connection leads to. A tuple, whose hash every request needs."""
 
     host: str
     port: int

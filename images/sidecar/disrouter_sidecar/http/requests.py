@@ -108,13 +108,12 @@ class RequestReader:
         if self._in_body:
             return
         key, headers = NAMES.get(name) or name_of(name), self._headers
-        text = value.decode("latin-1")
         if key not in headers:
-            headers[key] = text
+            headers[key] = value.decode("latin-1")
         elif key in ONCE:
             self._refuse(Rejected(400, "invalid_request", f"the header {key} is sent twice", param=key))
         else:
-            headers[key] = f"{headers[key]}, {text}"
+            headers[key] = f"{headers[key]}, {value.decode('latin-1')}"
 
     def on_headers_complete(self) -> None:
         """llhttp: the head is complete."""

@@ -56,7 +56,7 @@ class Site:
     closing: Callable[[], bool]
     """Whether an answer that begins now is its connection's last, and says so. One that began before ends nothing: its
     client does not know yet, and what it sends next would be lost."""
-    stopping: Callable[[], bool]
+    stopping: bool = False
     """Whether connections end after the answer that they are at, told or not."""
     connections: set[ClientConnection] = field(default_factory=set)
     emptied: asyncio.Event = field(default_factory=asyncio.Event)
