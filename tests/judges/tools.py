@@ -48,7 +48,7 @@ def schemas(tools: Path, files: Sequence[Path]) -> Verdict:
         passed += sum(line.startswith("INFO") for line in lines)
         bad = [line for line in lines if not line.startswith(("INFO", "WARN"))]
         bad += [line for line in lines if line.startswith("WARN") and "Couldn't find schema for kind" not in line]
-        findings += [Finding("schema", version, line) for line in bad]
+        findings += [Finding("schema", f"{version}:{line.partition(' for resource ')[2]}", line) for line in bad]
         if done.returncode != 0 and not bad:
             findings.append(Finding("schema", version, f"exit {done.returncode}"))
     return Verdict(
