@@ -21,6 +21,7 @@ from disrouter_operator.queue import KeyedQueue
 from disrouter_operator.reconcile import Key, reconcile
 from disrouter_operator.resources import CASCADES
 from disrouter_operator.settings import Settings
+from disrouter_operator.smoke import over_http
 
 POLL_SECONDS = 0.1
 """How often the store's version is looked at: one small file."""
@@ -94,7 +95,7 @@ class Runtime:
             store = self._state.store()
             node = Node(store, host, services)
             try:
-                await self._work(store, node, Settings(service_url=services.url))
+                await self._work(store, node, Settings(service_url=services.url, smoke=over_http))
             finally:
                 await node.close()
                 logger.info("stopped")
