@@ -21,7 +21,7 @@ SCENARIOS: dict[str, list[Step]] = {
             children="+InferenceService/tiny ~ConfigMap/routes",
             phases="tiny=Pending/Starting small=Collecting/Running medium=Ready large=Ready",
             conditions="Ready=AgentStarting TrainingComplete=InProgress Degraded=AsExpected",
-            events="NotReady Pending",
+            events="NotReady",
         ),
         Step(
             "its pods serve, and queries enter there",
@@ -53,7 +53,7 @@ SCENARIOS: dict[str, list[Step]] = {
             children="+InferenceService/tiny ~ConfigMap/routes",
             phases="tiny=Pending/Starting small=Collecting/Running medium=Ready large=Ready",
             conditions="Ready=AgentStarting TrainingComplete=InProgress Degraded=AsExpected",
-            events="NotReady Pending",
+            events="NotReady",
         ),
         Step(
             "and is trained",
@@ -128,7 +128,7 @@ SCENARIOS: dict[str, list[Step]] = {
             children="+InferenceService/left ~ConfigMap/routes ~Service/qwen",
             phases="small=Collecting/Running left=Pending/Starting medium=Ready large=Ready",
             conditions="Ready=AgentStarting TrainingComplete=InProgress Degraded=AsExpected",
-            events="NotReady Pending",
+            events="NotReady",
         ),
         Step(
             "one of them grows",
