@@ -13,6 +13,8 @@ from enum import StrEnum
 REFUSAL = "I don't know!"
 
 _PHRASE = "i don't know"
+_BEGINNING = "I don't know"
+"""The template's own words, every beginning of which is undecided: no need to judge each of their letters."""
 _LEAST = "i don't"
 """The shortest beginning of the phrase that tells a refusal which was cut off from an answer."""
 _APOSTROPHES = str.maketrans(dict.fromkeys("\u2019\u2018\u02bc\u00b4`\uff07", "'"))
@@ -58,7 +60,8 @@ class RefusalMatcher:
             else:
                 self._text += delta[position]
                 position += 1
-                self.decision = self._judge(ended=False)
+                if not _BEGINNING.startswith(self._text):
+                    self.decision = self._judge(ended=False)
         return self.decision
 
     def finish(self, *, truncated: bool = False) -> Decision:

@@ -13,6 +13,7 @@ from disrouter.errors import InvalidRequest
 from disrouter.names import HEADER_PATH, is_dns_label
 from disrouter.routes import Awareness, RouteTable
 from disrouter_sidecar.errors import Rejected
+from disrouter_sidecar.wish import Wish
 
 MAX_PATH = 64
 """Agents that a path may name: the largest hop cap of a route table."""
@@ -81,6 +82,23 @@ def itinerary(table: RouteTable, own: str, visited: Sequence[str], pinned: str |
         raise _loop(f"{len(visited)} agents passed it on, more than maxHops={table.max_hops} allows", visited)
     agents = tuple(name for name in _ahead(table, own, visited) if name not in visited)
     return Itinerary(agents, table.max_hops - len(visited))
+
+
+class Guide:
+    """One table as this sidecar's requests need it: what nearly all of them share is found once."""
+
+    __slots__ = ("_own", "_whole", "table", "wish")
+
+    def __init__(self, table: RouteTable, own: str) -> None:
+        self.table = table
+        self.wish = Wish.of_table(table)
+        """What a request without a wish gets."""
+        self._own = own
+        self._whole = itinerary(table, own, (), None)
+
+    def itinerary(self, visited: Sequence[str], pinned: str | None) -> Itinerary:
+        """Where a request goes. Raises Rejected (508) on a loop or beyond the hop cap."""
+        return itinerary(self.table, self._own, visited, pinned) if visited or pinned is not None else self._whole
 
 
 def _ahead(table: RouteTable, own: str, visited: Sequence[str]) -> list[str]:

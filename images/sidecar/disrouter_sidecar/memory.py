@@ -12,7 +12,7 @@ Take = Callable[[int], None]
 """Claims that many bytes more for one request. Raises Rejected: 503 where others hold them, 413 where nobody does."""
 
 REQUEST_BYTES = 256 * 1024 * 1024
-"""For requests, read and parsed. With `REPLY_BYTES` and about 60 MiB of code it fits the container's 512 MiB."""
+"""For requests, read and parsed. With `REPLY_BYTES`, code and kept memory (90 MiB) it fits the 512 MiB of its pod."""
 REPLY_BYTES = 96 * 1024 * 1024
 """For whole replies and undecided streams."""
 _PER_BYTE = 18
@@ -77,7 +77,7 @@ def parsed_size(raw: bytes) -> int:
 
 
 def _count(raw: bytes, mark: bytes) -> int:
-    """Times that the mark occurs. In long text, where it is rare, deleting it is 25 times as fast as counting it."""
-    if raw.count(mark, 0, _SAMPLE) > _SAMPLE // 32:
+    """Times that the mark occurs. In long text, where it is rare, deleting it is ten times as fast as counting it."""
+    if raw.count(mark, 0, _SAMPLE) > _SAMPLE // 128:
         return raw.count(mark)
     return len(raw) - len(raw.replace(mark, b""))

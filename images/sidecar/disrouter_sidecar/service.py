@@ -17,7 +17,7 @@ from disrouter_sidecar.asked import Asked
 from disrouter_sidecar.attempt import Answer
 from disrouter_sidecar.auth import Gate
 from disrouter_sidecar.budget import Budget, parse_deadline
-from disrouter_sidecar.chain import itinerary, parse_path
+from disrouter_sidecar.chain import Guide, parse_path
 from disrouter_sidecar.config import Config
 from disrouter_sidecar.engine import Engine
 from disrouter_sidecar.errors import ClientGone, Rejected
@@ -33,7 +33,6 @@ from disrouter_sidecar.table import RouteHolder
 from disrouter_sidecar.tracing import OFF, Tracing
 from disrouter_sidecar.usage import itemised
 from disrouter_sidecar.walk import Walk
-from disrouter_sidecar.wish import Wish
 
 Facts = dict[str, object]
 """What the log and the span tell of a request: names and numbers, never words or keys."""
@@ -69,6 +68,7 @@ class Service:
     watched: list[Callable[[], object]] = field(default_factory=list)
     """What else is to be looked at when mounted files may have changed."""
     lasting: Lasting = field(init=False)
+    _guide: Guide | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         self.lasting = Lasting(self.config, self.upstream, self.clock)
@@ -86,6 +86,13 @@ class Service:
         if self.holder.table is None:
             raise Rejected(503, "not_ready", f"this agent cannot route yet: {self.holder.problem}; try again shortly")
         return self.holder.table
+
+    def guide(self) -> Guide:
+        """The same, with what is made of it once. Raises Rejected (503)."""
+        table, guide = self.table(), self._guide
+        if guide is None or guide.table is not table:
+            guide = self._guide = Guide(table, self.config.agent)
+        return guide
 
     def wanted_adapter(self) -> AdapterRoute | None:
         """The adapter that the route table names for this agent."""
@@ -150,17 +157,17 @@ class Service:
         return Walk(asked, self.config.agent, engine, hop, budget, self.lasting, self.metrics, self.clock)
 
     def _understand(self, call: Call) -> Asked:
-        table = self.table()
+        guide = self.guide()
         visited = parse_path(call.headers.get(HEADER_PATH))
         deadline = parse_deadline(call.headers.get(HEADER_DEADLINE))
         wish = wish_of_headers(call.headers)
-        query = parse(call.raw, call.dialect, table)
-        way = itinerary(table, self.config.agent, visited, query.pinned)
+        query = parse(call.raw, call.dialect, guide.table)
+        way = guide.itinerary(visited, query.pinned)
         if not query.instructable:
             way = way.to_the_end()
         free = query.pinned is None and query.instructable
-        chosen = query.wish or wish or Wish.of_table(table) if free else None
-        return Asked(query, table, way, visited, chosen, call.headers, call.request_id, deadline, self.tracing)
+        chosen = query.wish or wish or guide.wish if free else None
+        return Asked(query, guide.table, way, visited, chosen, call.headers, call.request_id, deadline, self.tracing)
 
 
 def _itemised(answer: Answer, ours: Headers) -> Answer:
