@@ -6,7 +6,7 @@ policy refusal of the provider are answers. What cannot be understood is an answ
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import orjson
@@ -40,16 +40,14 @@ class StreamDecider:
     def feed(self, piece: bytes) -> Decision:
         """Take the next bytes of the body."""
         self._held += len(piece)
-        for payload in self._events.feed(piece):
-            self._take(payload)
+        self._read(self._events.feed(piece))
         if self.decision is Decision.UNDECIDED and self._held > MAX_HELD_BYTES:
             self.decision = Decision.ANSWER
         return self.decision
 
     def finish(self) -> Decision:
         """The body has ended: judge the choices that were seen. A stream without any is an answer."""
-        for payload in self._events.finish():
-            self._take(payload)
+        self._read(self._events.finish())
         self._close()
         return self.decision
 
@@ -58,9 +56,15 @@ class StreamDecider:
         """What the stream has used so far: what it told, else its pieces of text."""
         return self._usage or Usage(completion_tokens=self._pieces, estimated=True)
 
+    def _read(self, payloads: Iterator[bytes]) -> None:
+        """As many as it takes: what comes after the decision is not even looked for."""
+        while self.decision is Decision.UNDECIDED and self.error is None:
+            payload = next(payloads, None)
+            if payload is None:
+                return
+            self._take(payload)
+
     def _take(self, payload: bytes) -> None:
-        if self.decision is not Decision.UNDECIDED or self.error is not None:
-            return
         if payload.strip() == b"[DONE]":
             self._close()
             return

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
+from collections.abc import Callable
 from typing import cast
 
 from disrouter.errors import InvalidRequest
@@ -31,6 +32,8 @@ class ClientConnection(asyncio.Protocol):
     """Reads requests, has one answered at a time, and is the `Wire` of that answer."""
 
     transport: asyncio.Transport
+    write: Callable[[bytes], None]
+    """To the client, with whatever else is written in this turn of the loop."""
 
     def __init__(self, site: Site, loop: asyncio.AbstractEventLoop) -> None:
         self.gone = False
@@ -58,6 +61,7 @@ class ClientConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """asyncio: connected."""
         self.transport = cast(asyncio.Transport, transport)
+        self.write = self.transport.write
         self.transport.set_write_buffer_limits(high=self._site.limits.unread)
         self._site.connections.add(self)
         self._deadline.set(self._site.limits.head_seconds)
@@ -282,10 +286,6 @@ class ClientConnection(asyncio.Protocol):
             self.transport.write_eof()
 
     # What an answer needs.
-
-    def write(self, data: bytes) -> None:
-        """To the client, with whatever else is written in this turn of the loop."""
-        self.transport.write(data)
 
     async def drained(self) -> None:
         """Wait until the client has read most of it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Protocol
 
 from disrouter_sidecar.errors import ClientGone
@@ -20,7 +21,10 @@ class Wire(Protocol):
     full: bool
     """More waits for the client than it should: nothing more is to be read for it."""
 
-    def write(self, data: bytes) -> None: ...
+    @property
+    def write(self) -> Callable[[bytes], None]:
+        """To the client, with whatever else is written in this turn of the loop."""
+        ...
 
     async def drained(self) -> None:
         """Wait until the client has read most of it."""
@@ -89,7 +93,7 @@ class Exchange:
             return
         if piece:
             self.last = piece
-        data = self._framed(piece)
+        data = chunk(piece) if self._chunked else piece
         if end:
             self.complete = True
             data += self._ending()

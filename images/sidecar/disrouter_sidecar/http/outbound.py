@@ -137,7 +137,7 @@ class OutboundConnection(asyncio.Protocol):
         if state is _State.HEAD:
             self._headed()
         elif self._reply is not None:
-            self._reply.arrived()
+            self._reply.arrived(len(data))
         elif state is _State.DRAIN:
             self._drain(len(data))
 
@@ -161,7 +161,7 @@ class OutboundConnection(asyncio.Protocol):
     def eof_received(self) -> None:
         """asyncio: the other side sends no more; what ends with the connection is complete now."""
         if self._state is _State.BODY and self.reader.eof() and self._reply is not None:
-            self._reply.arrived()
+            self._reply.arrived(0)
 
     def connection_lost(self, error: Exception | None) -> None:
         """asyncio: closed."""

@@ -18,7 +18,7 @@ UNREAD_BYTES = 256 * 1024
 class OutboundReply:
     """`ports.Reply`: the bytes of the body as they were sent, chunks taken apart."""
 
-    __slots__ = ("_connection", "_failure", "_idle", "_paused", "_sink", "_waiter", "headers", "status")
+    __slots__ = ("_connection", "_failure", "_idle", "_paused", "_sink", "_unread", "_waiter", "headers", "status")
 
     def __init__(self, connection: OutboundConnection, status: int, headers: Headers) -> None:
         self.status = status
@@ -27,6 +27,8 @@ class OutboundReply:
         self._failure: UpstreamFailed | None = None
         self._sink: Sink | None = None
         self._idle = 0.0
+        self._unread = 0
+        """Bytes that came since anybody took some, framing included."""
         self._waiter: asyncio.Future[None] | None = None
         self._paused = False
 
@@ -40,6 +42,7 @@ class OutboundReply:
                 return b""
             await self._wait(connection, seconds)
         piece = connection.take()
+        self._unread = 0
         if self._paused:
             self.resume()
         return piece
@@ -63,7 +66,7 @@ class OutboundReply:
             self.broke(self._failure)
         elif self._connection is not None:
             self._connection.wait(idle)
-            self.arrived()
+            self.arrived(0)
 
     def pause(self) -> None:
         """Leave the agent's bytes in the socket, which slows the agent down."""
@@ -94,13 +97,13 @@ class OutboundReply:
         else:
             connection.abort()
 
-    def arrived(self) -> None:
-        """The connection has fed its reader: hand on what came of it."""
+    def arrived(self, size: int) -> None:
+        """The connection has fed its reader with so many bytes: hand on what came of them."""
         connection, sink = self._connection, self._sink
         if connection is None:
             return
         if sink is None:
-            self._hold(connection)
+            self._hold(connection, size)
             return
         piece = connection.take()
         if connection.reader.complete:
@@ -108,15 +111,16 @@ class OutboundReply:
             sink.feed(piece, True)
         elif piece:
             if not self._paused:
-                connection.wait(self._idle)
+                connection.deadline.set(self._idle)
             sink.feed(piece, False)
 
-    def _hold(self, connection: OutboundConnection) -> None:
+    def _hold(self, connection: OutboundConnection, size: int) -> None:
+        self._unread += size
         reader = connection.reader
         if self._waiter is not None:
             if (reader.pieces or reader.complete) and not self._waiter.done():
                 self._waiter.set_result(None)
-        elif sum(map(len, reader.pieces)) > UNREAD_BYTES:
+        elif self._unread > UNREAD_BYTES:
             self.pause()
 
     def broke(self, failure: UpstreamFailed) -> None:
