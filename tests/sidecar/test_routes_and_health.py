@@ -7,11 +7,14 @@ import dataclasses
 import json
 import os
 from pathlib import Path
+from typing import NoReturn
 
 import aiohttp
 import pytest
 
+from disrouter_sidecar.health import Readiness
 from disrouter_sidecar.table import MAX_TABLE_BYTES, RouteHolder
+from support.local import until
 from support.sidecars import REFUSAL, URL_OF_NOBODY, Cascade, cascade, config_of, sidecar
 
 
@@ -90,6 +93,34 @@ async def test_readiness_follows_the_engine(three: Cascade) -> None:
     assert status == 503
     assert "engine" in text
     assert (await get(three, "/healthz"))[0] == 200
+
+
+@dataclasses.dataclass
+class SlowHealth:
+    """An engine whose health takes as long as the test says."""
+
+    asked: int = 0
+    go: asyncio.Event = dataclasses.field(default_factory=asyncio.Event)
+
+    async def healthy(self, _url: str, _seconds: float) -> bool:
+        self.asked += 1
+        await self.go.wait()
+        return True
+
+    async def ask(self, *_: object, **__: object) -> NoReturn:
+        raise AssertionError("only its health is asked for")
+
+
+async def test_however_many_ask_for_readiness_at_once_the_engine_is_asked_once(three: Cascade) -> None:
+    engine = SlowHealth()
+    readiness = Readiness(three.entry.service, engine, lambda: 0.0)
+    asking = [asyncio.create_task(readiness.problem()) for _ in range(50)]
+    await until(lambda: engine.asked > 0)
+    asking[0].cancel()
+    await asyncio.sleep(0)
+    engine.go.set()
+    assert await asyncio.gather(*asking[1:]) == [None] * 49, "one who left took nothing from the others"
+    assert engine.asked == 1
 
 
 async def test_an_external_engine_is_not_probed_and_gets_its_own_key_only(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 import trustme
 
 from disrouter_sidecar.errors import InvalidConfig
-from disrouter_sidecar.tls import Tls
+from disrouter_sidecar.tls import Tls, client_context
 from support.sidecars import REFUSAL, Cascade, cascade
 
 
@@ -104,6 +104,26 @@ def test_a_pair_that_does_not_fit_is_not_used(folder: Path, authority: trustme.C
     issue(folder, authority)
     assert tls.poll() is True
     assert tls.client is not before
+
+
+def test_files_that_are_swapped_while_they_are_read_are_read_again(
+    folder: Path, authority: trustme.CA, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tls = Tls(folder)
+    before = tls.client
+    issue(folder, authority)
+
+    def swapped(there: Path) -> ssl.SSLContext:
+        context = client_context(there)
+        (there / "tls.key").unlink()
+        return context
+
+    with monkeypatch.context() as patch:
+        patch.setattr("disrouter_sidecar.tls.client_context", swapped)
+        assert tls.poll() is False, "it must not raise: who polls would never poll again"
+    assert tls.client is before
+    issue(folder, authority)
+    assert tls.poll() is True
 
 
 @pytest.mark.parametrize("name", ["tls.crt", "tls.key", "ca.crt"])

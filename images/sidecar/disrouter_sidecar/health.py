@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 
 from disrouter_sidecar.ports import Upstream
@@ -21,6 +22,7 @@ class Readiness:
         self._clock = clock
         self._healthy = False
         self._until = -1.0
+        self._asking: asyncio.Task[None] | None = None
 
     async def problem(self) -> str | None:
         """Why no request should come here now, None when it may."""
@@ -39,7 +41,16 @@ class Readiness:
         return kept if adapter is None else [*kept, f"{adapter}; what was served before it is kept"]
 
     async def _engine(self) -> bool:
-        if self._clock() >= self._until:
+        """Whether it is healthy. All who ask meanwhile wait for one answer; one of them who leaves does not end it."""
+        if self._asking is None and self._clock() >= self._until:
+            self._asking = asyncio.create_task(self._ask())
+        if self._asking is not None:
+            await asyncio.shield(self._asking)
+        return self._healthy
+
+    async def _ask(self) -> None:
+        try:
             self._healthy = await self._upstream.healthy(f"{self._service.config.engine_url}/health", PROBE_SECONDS)
             self._until = self._clock() + CACHE_SECONDS
-        return self._healthy
+        finally:
+            self._asking = None

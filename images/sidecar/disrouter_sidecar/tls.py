@@ -20,9 +20,8 @@ class Tls:
 
     def __init__(self, folder: Path) -> None:
         """Raises InvalidConfig where a file is missing or does not fit the others."""
-        self._folder = folder
         self.server = server_context(folder)
-        self._client = Mounted(folder, client_context)
+        self._client = Mounted(folder, self._load)
 
     @property
     def client(self) -> ssl.SSLContext:
@@ -30,11 +29,14 @@ class Tls:
         return self._client.value
 
     def poll(self) -> bool:
-        """Load what has changed; True when the next hops' context is another. A bad pair is not loaded."""
-        if not self._client.poll():
-            return False
-        self.server.load_cert_chain(self._folder / CERTIFICATE, self._folder / KEY)
-        return True
+        """Load what has changed; True when the next hops' context is another. A bad pair is not used. Never raises."""
+        return self._client.poll()
+
+    def _load(self, folder: Path) -> ssl.SSLContext:
+        """Both contexts; files that are swapped between one look and the next are read again at the next poll."""
+        client = client_context(folder)
+        _load_pair(self.server, folder)
+        return client
 
 
 def server_context(folder: Path) -> ssl.SSLContext:

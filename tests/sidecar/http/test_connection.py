@@ -17,6 +17,7 @@ from support.raw_http import SECONDS, echo, listening, talk
 
 POST = b"POST /echo HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\n\r\nhello"
 LAST = b"POST /echo HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 5\r\n\r\nhello"
+LAST_HEAD = b"GET /large HTTP/1.1\r\nhost: x\r\nconnection: close\r\n"
 CHUNKED = (
     b"POST /echo HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n2\r\nhe\r\n3\r\nllo\r\n0\r\nx: y\r\n\r\n"
 )
@@ -314,6 +315,22 @@ async def test_a_client_that_never_reads_again_is_disconnected() -> None:
         _, writer = await asyncio.open_connection("127.0.0.1", port, limit=1024)
         writer.write(b"GET /stream HTTP/1.1\r\nhost: x\r\n\r\n")
         await until(lambda: source.closed and listener.connections == 0)
+        writer.close()
+
+
+@pytest.mark.parametrize("request_head", [b"GET /large HTTP/1.1\r\nhost: x\r\n", LAST_HEAD])
+async def test_a_client_that_leaves_the_rest_of_an_answer_unread_is_disconnected(request_head: bytes) -> None:
+    """Also where the rest is too little to be told of as unread: closing politely would wait for it for ever."""
+
+    async def large(_: Request, client: Client) -> None:
+        await client.reply(200, {}, b"x" * (32 << 20))
+
+    limits = Limits(body=1000, unread=1 << 30, idle_seconds=0.1, stall_seconds=0.1)
+    async with listening({"/large": {"GET": large}}, limits) as (listener, port):
+        _, writer = await asyncio.open_connection("127.0.0.1", port, limit=1024)
+        writer.write(request_head + b"\r\n")
+        await until(lambda: listener.connections == 1)
+        await until(lambda: listener.connections == 0)
         writer.close()
 
 

@@ -115,7 +115,8 @@ class ClientConnection(asyncio.Protocol):
     def resume_writing(self) -> None:
         """asyncio: it has caught up."""
         self.full = False
-        self._stall.clear()
+        if not self.transport.is_closing():
+            self._stall.clear()
         if self._exchange is not None:
             self._exchange.resume()
         if self._drained is not None and not self._drained.done():
@@ -128,12 +129,18 @@ class ClientConnection(asyncio.Protocol):
     def retire(self) -> None:
         """Close unless a request or its answer is under way."""
         if self._task is None and self._phase is Phase.IDLE:
-            self.transport.close()
+            self._hang_up()
+
+    def _hang_up(self) -> None:
+        """Close once the client has read everything; one that reads no more is not waited for."""
+        self.transport.close()
+        if self.transport.get_write_buffer_size():
+            self._stall.set(self._site.limits.stall_seconds)
 
     def _expired(self) -> None:
         limits = self._site.limits
         if self._phase is Phase.IDLE:
-            self.transport.close()
+            self._hang_up()
         elif self._phase is Phase.REFUSED:
             self.abort()
         elif self._phase is Phase.HEAD:
@@ -277,7 +284,7 @@ class ClientConnection(asyncio.Protocol):
     def _refuse_more(self) -> None:
         """Answered for the last time. A client that still sends would lose the answer to a reset: let it read first."""
         if self._phase is Phase.IDLE or self.transport.is_closing():
-            self.transport.close()
+            self._hang_up()
             return
         self._phase = Phase.REFUSED
         self._deadline.set(self._site.limits.linger_seconds)

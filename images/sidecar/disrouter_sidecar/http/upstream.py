@@ -43,14 +43,15 @@ class HttpUpstream:
         return reply.status == 200
 
     async def _send(self, target: Target, start: bytes, body: bytes, connect: float, head: float) -> OutboundReply:
+        loop = asyncio.get_running_loop()
+        began = loop.time()
         connection = self.pool.take(target.origin)
         if connection is not None:
             try:
                 return await connection.ask(start, body, head)
             except Stale:
-                pass
-        loop = asyncio.get_running_loop()
-        began = loop.time()
+                head = max(head - (loop.time() - began), 0.001)
+                began = loop.time()
         connection = await self.pool.connect(target.origin, min(connect, head))
         return await connection.ask(start, body, max(head - (loop.time() - began), 0.001))
 
