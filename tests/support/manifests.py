@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from support.invalid_fields import FIELDS
 from support.invalid_rules import RULES
+from support.invalid_serving import SERVING
 from support.manifest import Invalid, Manifest, valid, without_none
 
-INVALID = RULES + FIELDS
+INVALID = RULES + SERVING + FIELDS
 
 __all__ = ["INVALID", "Invalid", "Manifest", "valid", "without_none"]

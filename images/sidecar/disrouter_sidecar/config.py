@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from disrouter.names import SIDECAR_PORT, is_dns_label
+from disrouter.names import FRAMING_HEADERS, SIDECAR_PORT, is_dns_label
 from disrouter_sidecar.errors import InvalidConfig
 
 MAX_BODY_BYTES = 4 * 1024 * 1024
@@ -17,7 +17,6 @@ MAX_BODY_BYTES = 4 * 1024 * 1024
 
 MAX_HEADERS = 64
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]{1,128}")
-_FRAMING = ("host", "content-length", "transfer-encoding", "connection", "content-type", "accept-encoding")
 
 
 @dataclass(frozen=True)
@@ -138,7 +137,7 @@ def _headers(env: Mapping[str, str]) -> Mapping[str, str]:
         name = env.get(variable, "").strip().lower()
         if not name:
             break
-        if _TOKEN.fullmatch(name) is None or name in _FRAMING:
+        if _TOKEN.fullmatch(name) is None or name in FRAMING_HEADERS:
             raise InvalidConfig(f"{variable}={name[:80]!r} is not a header that can be set; use another name")
         headers[name] = _key(env, f"DISROUTER_HEADER_{index}_VALUE") or ""
     return headers

@@ -8,6 +8,7 @@ models, which keeps the cost that the API server estimates under its limit.
 from __future__ import annotations
 
 from disrouter.api.agent import ENGINE_OWNED, ENGINE_OWNED_ENV
+from disrouter.names import FRAMING_HEADERS
 
 Rule = dict[str, str]
 
@@ -95,6 +96,11 @@ SPEC_RULES: tuple[Rule, ...] = (
         "message": "spec.agents[].autoscaling.query: keda wakes an agent from 0 by a query only; give one",
     },
     {
+        "rule": "self.deploymentMode != 'Knative' || self.agents.all(a, has(a.external) || !has(a.autoscaling)"
+        " || !(a.autoscaling.autoscaler in ['keda', 'external']))",
+        "message": "spec.agents[].autoscaling.autoscaler: keda and external need deploymentMode Standard; leave it out",
+    },
+    {
         "rule": "self.deploymentMode != 'Knative' || !has(self.tls)",
         "message": "spec.tls: needs deploymentMode Standard; Knative's gateway has certificates of its own",
     },
@@ -129,6 +135,12 @@ AGENT_RULES: tuple[Rule, ...] = (
         "message": "an external model cannot be trained here; use prompted, or none if last",
     },
     {
+        "rule": "!has(self.external) || (!has(self.resources) && (!has(self.engine) ||"
+        " (!has(self.engine.args) || size(self.engine.args) == 0)"
+        " && (!has(self.engine.env) || size(self.engine.env) == 0)))",
+        "message": "an external agent has no engine here; remove resources, engine.args and engine.env",
+    },
+    {
         "rule": "!has(self.external) || (has(self.autoscaling) && self.autoscaling.autoscaler == 'external')"
         " || ((!has(self.autoscaling) || self.autoscaling.autoscaler == 'none')"
         " && (!has(self.replicas) || (self.replicas.min >= self.replicas.max && self.replicas.min > 0)))",
@@ -157,6 +169,12 @@ AUTOSCALING_RULES: tuple[Rule, ...] = (
 )
 VALUE_RULES: tuple[Rule, ...] = (
     {"rule": "has(self.value) != has(self.secretKeyRef)", "message": "give exactly one of value and secretKeyRef"},
+)
+HEADER_RULES: tuple[Rule, ...] = (
+    {
+        "rule": f"!self.name.matches('(?i)^({'|'.join(FRAMING_HEADERS)})$')",
+        "message": f"external.headers: {', '.join(FRAMING_HEADERS)} cannot be set; remove them",
+    },
 )
 POD_RULES: tuple[Rule, ...] = (
     {

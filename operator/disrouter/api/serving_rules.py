@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from disrouter.api.agent import ENGINE_OWNED_ENV, Agent, Autoscaler, ScaleMetric
 from disrouter.api.spec import CascadeSpec, DeploymentMode
 from disrouter.errors import Violation
+from disrouter.names import FRAMING_HEADERS
 
 
 def violations(spec: CascadeSpec) -> Iterator[Violation]:
@@ -17,8 +18,11 @@ def violations(spec: CascadeSpec) -> Iterator[Violation]:
     for index, agent in enumerate(spec.agents):
         field = f"spec.agents[{index}]"
         if agent.external is not None:
+            yield from _external(field, agent)
             yield from _external_scale(field, agent)
-        elif not knative:
+        elif knative:
+            yield from _knative_scale(field, agent)
+        else:
             yield from _standard_scale(field, agent)
         for place, variable in enumerate(agent.engine.env):
             if variable.name in ENGINE_OWNED_ENV:
@@ -51,6 +55,27 @@ def _standard_scale(field: str, agent: Agent) -> Iterator[Violation]:
         yield Violation(
             f"{field}.autoscaling.metric", f"{scaling.metric} needs Knative; use cpu or memory, or a query of keda"
         )
+
+
+def _knative_scale(field: str, agent: Agent) -> Iterator[Violation]:
+    """Knative scales every revision itself, by a metric of its own."""
+    kind = agent.autoscaling.autoscaler if agent.autoscaling is not None else None
+    if kind in (Autoscaler.KEDA, Autoscaler.EXTERNAL):
+        yield Violation(
+            f"{field}.autoscaling.autoscaler", f"{kind} needs deploymentMode Standard; leave it out and give a metric"
+        )
+
+
+def _external(field: str, agent: Agent) -> Iterator[Violation]:
+    """A provider's engine is not ours to set, and a connection's headers are nobody's."""
+    if agent.resources is not None:
+        yield Violation(f"{field}.resources", "an external agent has no engine here that could use them; remove it")
+    for name, given in (("args", agent.engine.args), ("env", agent.engine.env)):
+        if given:
+            yield Violation(f"{field}.engine.{name}", "an external agent has no engine here; remove it")
+    for place, header in enumerate(agent.external.headers if agent.external is not None else ()):
+        if header.name.lower() in FRAMING_HEADERS:
+            yield Violation(f"{field}.external.headers[{place}].name", f"{header.name} cannot be set; remove it")
 
 
 def _external_scale(field: str, agent: Agent) -> Iterator[Violation]:

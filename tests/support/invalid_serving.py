@@ -1,0 +1,78 @@
+"""Manifests that ask for what a way to run agents cannot do."""
+
+from __future__ import annotations
+
+from support.manifest import Invalid, change_agent
+
+SERVING = (
+    Invalid(
+        "zero replicas that keda could not wake",
+        lambda m: change_agent(m, 1, replicas={"min": 0}, autoscaling={"autoscaler": "keda"}),
+        "spec.agents[1].autoscaling.query",
+        "keda wakes an agent from 0 by a query only",
+        by_cel="keda wakes an agent from 0 by a query only",
+    ),
+    Invalid(
+        "an external agent that KServe should scale",
+        lambda m: change_agent(m, 2, replicas={"min": 1, "max": 4}),
+        "spec.agents[2].autoscaling",
+        "autoscaler external and an autoscaler of your own",
+        by_cel="an external agent has as many pods",
+    ),
+    Invalid(
+        "TLS behind Knative's gateway",
+        lambda m: m["spec"].update(deploymentMode="Knative", tls={"secretName": "certificates"}),
+        "spec.tls",
+        "needs deploymentMode Standard",
+        by_cel="spec.tls: needs deploymentMode Standard",
+    ),
+    Invalid(
+        "network policies behind Knative's gateway",
+        lambda m: m["spec"].update(deploymentMode="Knative", networkPolicy={"enabled": True}),
+        "spec.networkPolicy.enabled",
+        "all callers look alike",
+        by_cel="spec.networkPolicy.enabled: needs deploymentMode Standard",
+    ),
+    Invalid(
+        "an autoscaler that Knative does not ask",
+        lambda m: (
+            m["spec"].update(deploymentMode="Knative"),
+            change_agent(m, 1, autoscaling={"autoscaler": "external"}),
+        ),
+        "spec.agents[1].autoscaling.autoscaler",
+        "external needs deploymentMode Standard",
+        by_cel="keda and external need deploymentMode Standard",
+    ),
+    Invalid(
+        "resources of an external agent",
+        lambda m: change_agent(m, 2, resources={"limits": {"nvidia.com/gpu": "1"}}),
+        "spec.agents[2].resources",
+        "an external agent has no engine here",
+        by_cel="an external agent has no engine here",
+    ),
+    Invalid(
+        "an argument for the engine of an external agent",
+        lambda m: change_agent(m, 2, engine={"args": ["--max-model-len=8192"]}),
+        "spec.agents[2].engine.args",
+        "an external agent has no engine here",
+        by_cel="an external agent has no engine here",
+    ),
+    Invalid(
+        "a header of the connection",
+        lambda m: change_agent(
+            m,
+            2,
+            external={"url": "https://api.example.com/v1", "model": "big", "headers": [{"name": "Host", "value": "x"}]},
+        ),
+        "spec.agents[2].external.headers[0].name",
+        "Host cannot be set",
+        by_cel="transfer-encoding, connection, content-type, accept-encoding cannot be set",
+    ),
+    Invalid(
+        "an environment that KServe refuses",
+        lambda m: change_agent(m, 1, engine={"env": [{"name": "PYTHONPATH", "value": "/x"}]}),
+        "spec.agents[1].engine.env[0]",
+        "PYTHONPATH is not yours to set",
+        by_cel="are not yours to set",
+    ),
+)
