@@ -11,6 +11,7 @@ import pytest
 
 from disrouter_sidecar.auth import MAX_KEY_BYTES, Gate
 from disrouter_sidecar.errors import InvalidConfig, Rejected
+from support.raw_http import talk
 from support.sidecars import REFUSAL, Cascade, cascade, config_of, sidecar
 
 HOP = "hop-token-1234"
@@ -51,6 +52,17 @@ async def test_a_client_with_a_key_is_routed_and_its_key_stays_at_the_entry(guar
     assert await guarded.said(response) == ("small,medium,large", "four")
     for agent in guarded.agents.values():
         assert all("authorization" not in headers for headers in agent.engine.headers)
+
+
+async def test_a_stranger_cannot_fill_the_memory_with_bodies(guarded: Cascade) -> None:
+    """A head without a key is refused before its large body comes, also one that comes in chunks."""
+    port = int(guarded.entry.url.rpartition(":")[2])
+    head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\n"
+    for framing in (b"content-length: 4000000\r\n\r\n", b"transfer-encoding: chunked\r\n\r\n"):
+        assert b" 401 " in (await talk(port, head + framing)).partition(b"\r\n")[0]
+    assert guarded.entry.service.requests.used == 0
+    large = {"content": "x" * 100_000, "role": "user"}
+    assert (await guarded.ask(headers=bearer(ALICE), messages=[large])).status == 200
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,8 @@ class Surface:
                 "/healthz": {"GET": self.healthz},
                 "/readyz": {"GET": self.readyz},
                 "/metrics": {"GET": self.metrics},
-            }
+            },
+            self._service.gate.admit,
         )
 
     async def answer(self, dialect: Dialect, request: Request, client: Client) -> None:
