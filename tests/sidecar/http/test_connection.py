@@ -146,6 +146,7 @@ async def test_requests_ahead_wait_unread_and_are_answered_in_the_end() -> None:
         (b"CONNECT x:1 HTTP/1.1\r\nhost: x\r\n\r\n", 405),
         (b"BREW /echo HTTP/1.1\r\nhost: x\r\n\r\n", 400),
         (b"GET /fails HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n", 500),
+        (b"POST /echo HTTP/1.1\r\nhost: x\r\ntransfer-encoding: gzip, chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n", 400),
     ],
 )
 async def test_what_is_refused_is_told_so_in_openais_shape_and_disconnected(

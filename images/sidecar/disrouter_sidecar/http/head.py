@@ -61,6 +61,9 @@ def head_of(method: str, url: bytes, version: str, headers: Headers, *, keep_ali
     chunked = "transfer-encoding" in headers
     if chunked and old:
         raise Rejected(400, "invalid_request", "HTTP/1.0 has no chunks; send content-length", param="transfer-encoding")
+    if chunked and headers["transfer-encoding"].lower() != "chunked":
+        message = "no transfer coding but chunked is known; send the body as it is"
+        raise Rejected(400, "unsupported_encoding", message, param="transfer-encoding")
     length = None if chunked else int(headers.get("content-length", "0"))
     continues = expect is not None and not old
     return Head(method, _path(url), headers, old, keep_alive and not old, length, continues)
