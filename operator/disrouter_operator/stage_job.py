@@ -66,10 +66,10 @@ def _command(step: Step) -> list[str]:
         return ["python", "-m", trainer.MODULE]
     run = ["torchrun", f"--nproc-per-node={step.processes}"]
     if step.nodes == 1:
-        return [*run, "--standalone", "-m", trainer.MODULE]
+        return [*run, "--standalone", *trainer.TORCHRUN_MODULE]
     # The kubelet fills in the index, which the Job controller puts into each pod's environment.
     place = [f"--nnodes={step.nodes}", "--node-rank=$(JOB_COMPLETION_INDEX)"]
-    return [*run, *place, f"--master-addr={step.name}-0.{step.name}", f"--master-port={PORT}", "-m", trainer.MODULE]
+    return [*run, *place, f"--master-addr={step.name}-0.{step.name}", f"--master-port={PORT}", *trainer.TORCHRUN_MODULE]
 
 
 def _disruptions_do_not_count() -> Object:

@@ -59,7 +59,7 @@ def build(step: Step) -> Object:
 
 def _command(step: Step) -> list[str]:
     """The runtime tells torchrun by its environment (PET_*) how many there are and where."""
-    return ["torchrun" if step.distributed else "python", "-m", trainer.MODULE]
+    return ["torchrun", *trainer.TORCHRUN_MODULE] if step.distributed else ["python", "-m", trainer.MODULE]
 
 
 def _pods(metadata: Object, patch: Object) -> Object:

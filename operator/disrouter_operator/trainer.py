@@ -21,8 +21,12 @@ FILE_GROUP = 65532
 GRACE_SECONDS = 120
 """Time to write a checkpoint when a pod has to go: a preemption, a drained node, `spec.training.suspend`."""
 MODULE = "disrouter_training"
+TORCHRUN_MODULE = ("-m", "--", MODULE)
+"""Without the dashes torchrun takes the trainer's `--run` for an abbreviation of its own `--run-path`."""
 QUEUE = "kueue.x-k8s.io/queue-name"
 """Label by which Kueue takes a Job, or a TrainJob, under its wings."""
+_TORCHRUN_WAITS = {"name": "TORCH_ELASTIC_SHUTDOWN_TIMEOUT", "value": str(GRACE_SECONDS - 10)}
+"""Seconds in which processes may write a checkpoint after a signal; torchrun's own 30 are few for a large model."""
 _REQUESTS = {"cpu": "2", "memory": "16Gi"}
 _LIMITS = {"cpu": "8", "memory": "64Gi"}
 _PARALLEL = (Stage.SFT, Stage.RL)
@@ -88,6 +92,7 @@ def container(step: Step, command: list[str]) -> Object:
         "env": [
             {"name": "DISROUTER_PVC_ROOT", "value": uris.PVC_ROOT},
             {"name": "DISROUTER_TERMINATION_LOG", "value": TERMINATION_LOG},
+            *([_TORCHRUN_WAITS] if step.distributed else []),
             *(_variable(each) for each in step.training.jobs.env),
         ],
         "terminationMessagePath": TERMINATION_LOG,

@@ -62,7 +62,14 @@ def test_only_the_stages_that_train_one_model_take_several_nodes() -> None:
 
 def test_several_processes_on_one_node_need_no_service() -> None:
     _, job = objects(Stage.RL, processesPerNode=2)
-    assert trainer(job)["command"] == ["torchrun", "--nproc-per-node=2", "--standalone", "-m", "disrouter_training"]
+    assert trainer(job)["command"] == [
+        "torchrun",
+        "--nproc-per-node=2",
+        "--standalone",
+        "-m",
+        "--",
+        "disrouter_training",
+    ]
     assert trainer(job)["resources"]["limits"]["nvidia.com/gpu"] == "2"
     _known(job)
 

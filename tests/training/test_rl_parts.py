@@ -6,6 +6,7 @@ from collections import Counter
 from pathlib import Path
 
 from disrouter.scenario import Scenario
+from disrouter_training.ranks import Ranks
 from disrouter_training.rl import schedule
 from disrouter_training.rl_metrics import StepMetrics
 from disrouter_training.sources import Question
@@ -21,7 +22,7 @@ def test_the_schedule_gives_every_scenario_and_question_an_equal_share() -> None
 
 
 def test_metrics_are_written_per_scenario_and_step(tmp_path: Path) -> None:
-    metrics = StepMetrics(tmp_path / "metrics.jsonl")
+    metrics = StepMetrics(tmp_path / "metrics.jsonl", Ranks())
     metrics.add(Scenario.BALANCE, 1.0, refused=False, correct=True)
     metrics.add(Scenario.BALANCE, 0.0, refused=False, correct=False)
     metrics.add(Scenario.COST_FIRST, 0.5, refused=True, correct=False)
@@ -41,7 +42,7 @@ def test_metrics_are_written_per_scenario_and_step(tmp_path: Path) -> None:
 def test_metrics_after_the_checkpoint_are_forgotten_and_a_torn_line_with_them(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
     path.write_text('{"step": 1, "reward": 0.25}\n{"step": 2, "reward": 0.75}\n{"step": 3, "rew')
-    metrics = StepMetrics(path)
+    metrics = StepMetrics(path, Ranks())
     metrics.rewind(1)
     assert path.read_text() == '{"step": 1, "reward": 0.25}\n'
     assert metrics.last_steps() == {"firstReward": 0.25, "lastReward": 0.25}

@@ -2,6 +2,7 @@
 
 Exit codes: 0 done, 1 failed, 2 wrong arguments, 75 interrupted after its work was kept, or another process is at work
 on the run (sysexits' EX_TEMPFAIL: try again). A failure is one line on stderr and in the container's termination log.
+Under torchrun rank 0 alone writes, and torchrun's own exit code is 1 for each of these but 0.
 Stages import torch only when they run, so `--help` and mistakes in the arguments answer at once.
 """
 
@@ -11,6 +12,7 @@ import argparse
 import os
 import traceback
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 from disrouter.artifacts import TERMINATION_MESSAGE_LIMIT, RunConfig, RunLayout, Stage
@@ -20,6 +22,7 @@ from disrouter_training.errors import Interrupted, RunBusy
 from disrouter_training.job import Job
 from disrouter_training.lock import only_trainer
 from disrouter_training.progress import say_on_stderr
+from disrouter_training.ranks import PARALLEL, Ranks
 from disrouter_training.stop import StopSignal
 
 EXIT_FAILED = 1
@@ -49,9 +52,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def write_termination_message(text: str) -> None:
-    """Leave a message for the operator; without the variable there is nobody to read it."""
+    """Leave a message for the operator; without the variable there is nobody to read it. Of several, rank 0 does."""
     path = os.environ.get(TERMINATION_LOG)
-    if path:
+    if path and os.environ.get("RANK", "0") == "0":
         Path(path).write_bytes(text.encode()[:TERMINATION_MESSAGE_LIMIT])
 
 
@@ -129,8 +132,13 @@ def _cost(text: str) -> tuple[str, float]:
 def _run_stages(arguments: argparse.Namespace) -> None:
     config = RunConfig.read(arguments.run)
     layout = RunLayout.of(arguments.artifacts.absolute(), config)
-    job = Job(config, layout, arguments.pvc_root.absolute(), _listening())
-    with only_trainer(layout.directory, job.say):
+    ranks = Ranks.of(os.environ)
+    ranks.check(arguments.stages)
+    say = say_on_stderr if ranks.leads else _silence
+    # One of several dies of a signal until it has met the others: a leader that cannot begin would leave it waiting.
+    stop = _listening() if ranks.size == 1 else StopSignal()
+    job = Job(config, layout, arguments.pvc_root.absolute(), stop, say, ranks=ranks)
+    with only_trainer(layout.directory, job.say) if ranks.leads else nullcontext():
         for stage in arguments.stages:
             _run_stage(job, stage, arguments.serving)
 
@@ -155,22 +163,30 @@ def _start(job: Job, stage: Stage, serving: str | None) -> None:
     from disrouter_training.quiet import quiet_libraries
 
     quiet_libraries()
-    if stage is Stage.COLLECT:
+    if stage in PARALLEL:
+        with job.ranks.together():
+            if job.ranks.size > 1:
+                job.stop.install()
+            _train(job, stage)
+    elif stage is Stage.COLLECT:
         from disrouter_training.collect import collect
 
         collect(job)
-    elif stage is Stage.SFT:
-        from disrouter_training.sft import sft
-
-        sft(job)
-    elif stage is Stage.RL:
-        from disrouter_training.rl import rl
-
-        rl(job)
     else:
         from disrouter_training.evaluate import evaluate
 
         evaluate(job, serving)
+
+
+def _train(job: Job, stage: Stage) -> None:
+    if stage is Stage.SFT:
+        from disrouter_training.sft import sft
+
+        sft(job)
+    else:
+        from disrouter_training.rl import rl
+
+        rl(job)
 
 
 def _report(arguments: argparse.Namespace) -> None:
@@ -189,6 +205,10 @@ def _report(arguments: argparse.Namespace) -> None:
         pvc_root=arguments.pvc_root.absolute(),
     )
     print(report(request, _listening(), arguments.json))
+
+
+def _silence(_: str) -> None:
+    """What the leader of several says once, the others need not say again."""
 
 
 def _listening() -> StopSignal:

@@ -4,6 +4,7 @@ DisrouterError
 └── TrainingError
     ├── DatasetError    questions that cannot be read, or too many bad rows
     ├── ModelError      a model that cannot be loaded or used
+    ├── RanksError      processes that cannot do this work together
     ├── RunBusy         another trainer is at work in the run's directory
     └── Interrupted     asked to stop; what was done is kept and a new start goes on from there
 """
@@ -23,6 +24,10 @@ class DatasetError(TrainingError):
 
 class ModelError(TrainingError):
     """The model cannot be loaded or lacks something that training needs."""
+
+
+class RanksError(TrainingError):
+    """The processes that were started together cannot do this work."""
 
 
 class RunBusy(TrainingError):

@@ -15,6 +15,7 @@ from disrouter.artifacts import RUN_FILE, RunConfig, RunLayout, Stage, write_ato
 from disrouter.uris import PVC_ROOT
 from disrouter_training.places import resolve
 from disrouter_training.progress import Clock, Progress, Say, say_on_stderr
+from disrouter_training.ranks import Ranks
 from disrouter_training.stop import StopSignal
 
 RECORDED_PACKAGES = ("disrouter", "torch", "transformers", "trl")
@@ -23,7 +24,7 @@ RECORDED_PACKAGES = ("disrouter", "torch", "transformers", "trl")
 
 @dataclass(frozen=True)
 class Job:
-    """One run on this machine."""
+    """One run on this machine, or this process's part in it: only the leader of several writes."""
 
     config: RunConfig
     layout: RunLayout
@@ -31,10 +32,13 @@ class Job:
     stop: StopSignal = field(default_factory=StopSignal)
     say: Say = say_on_stderr
     clock: Clock = time.monotonic
+    ranks: Ranks = field(default_factory=Ranks)
 
     def folder(self, stage: Stage) -> Path:
         """The stage's directory, which exists from now on; the run's inputs are beside it."""
         folder = self.layout.stage(stage)
+        if not self.ranks.leads:
+            return folder
         folder.mkdir(parents=True, exist_ok=True)
         inputs = self.layout.directory / RUN_FILE
         if not inputs.exists():
@@ -43,10 +47,13 @@ class Job:
 
     def progress(self, stage: Stage, unit: str, total: int) -> Progress:
         """The stage's progress report."""
-        return Progress(stage, unit, total, self.folder(stage), say=self.say, clock=self.clock)
+        folder = self.folder(stage) if self.ranks.leads else None
+        return Progress(stage, unit, total, folder, say=self.say, clock=self.clock)
 
     def finish(self, stage: Stage, metrics: dict[str, Any], started: float) -> None:
         """Mark the stage complete with what it measured and ran on. `seconds` is this process's share of the time."""
+        if not self.ranks.leads:
+            return
         versions = {"python": platform.python_version(), **{name: version(name) for name in RECORDED_PACKAGES}}
         seconds = round(self.clock() - started, 1)
         self.layout.finish(stage, {"metrics": metrics, "seconds": seconds, "versions": versions})

@@ -31,10 +31,10 @@ class Progress:
     """
 
     def __init__(
-        self, stage: str, unit: str, total: int, folder: Path, *, say: Say, clock: Clock = time.monotonic
+        self, stage: str, unit: str, total: int, folder: Path | None, *, say: Say, clock: Clock = time.monotonic
     ) -> None:
         self._stage, self._unit, self._total = stage, unit, total
-        self._path = folder / PROGRESS_FILE
+        self._path = folder / PROGRESS_FILE if folder is not None else None
         self._say, self._clock = say, clock
         self._step = self._resumed = 0
         self._units = 0.0
@@ -63,7 +63,8 @@ class Progress:
         rate = compact(self._units / elapsed if elapsed > 0 else 0.0)
         self._say(f"{self._stage} {self._step}/{self._total} ({percent}%) {rate} {self._unit}/s, {duration(left)} left")
         content = {"step": self._step, "of": self._total, "seconds_left": round(left, 1)}
-        write_atomically(self._path, json.dumps(content) + "\n")
+        if self._path is not None:
+            write_atomically(self._path, json.dumps(content) + "\n")
 
 
 def compact(value: float) -> str:

@@ -49,15 +49,16 @@ def rl(job: Job) -> None:
     previous = job.layout.stage(Stage.SFT)
     questions = [Question.model_validate(row) for row in read_rows(previous / QUESTIONS_FILE)]
     folder = job.folder(Stage.RL)
-    checkpoint = last_checkpoint(folder, job.say)
-    metrics = StepMetrics(folder / "metrics.jsonl")
+    checkpoint = job.ranks.from_leader(lambda: last_checkpoint(folder, job.say))
+    metrics = StepMetrics(folder / "metrics.jsonl", job.ranks)
     metrics.rewind(int(checkpoint.name.rpartition("-")[2]) if checkpoint else 0)
     progress = job.progress(Stage.RL, "replies", config.steps)
-    watcher = Watcher(progress, config.prompts_per_step * config.generations, job.stop, metrics.close_step)
+    replies = config.prompts_per_step * config.generations
+    watcher = Watcher(progress, replies, job.stop, job.ranks, metrics.close_step)
     trainer = _trainer(job, folder, questions, metrics, watcher)
-    train(trainer, folder, Stage.RL, progress, job.say)
+    train(trainer, job, Stage.RL, checkpoint, progress)
     job.finish(Stage.RL, {"steps": config.steps, "last": metrics.last_steps()}, started)
-    drop_checkpoints(folder)
+    drop_checkpoints(job, folder)
 
 
 def schedule(questions: Sequence[Question], count: int, rng: random.Random) -> Iterator[tuple[int, Scenario]]:
@@ -74,7 +75,8 @@ def _trainer(job: Job, folder: Path, questions: Sequence[Question], metrics: Ste
     config = job.config.rl
     weights = str(job.layout.weights(Stage.SFT))
     model = load_model(weights, train=True)
-    batch = config.prompts_per_step * config.generations
+    replies = config.prompts_per_step * config.generations
+    batch = job.ranks.share(replies, "rl.promptsPerStep times rl.generations")
     tokens = job.config.collect.max_new_tokens
     size = micro_batch(batch, tokens, model.config.vocab_size)
     arguments = RLOOConfig(

@@ -9,6 +9,7 @@ from typing import Any
 
 from disrouter.artifacts import write_atomically
 from disrouter.scenario import Scenario
+from disrouter_training.ranks import Ranks
 from disrouter_training.shards import read_rows
 
 TRAINER_NUMBERS = ("loss", "kl", "entropy", "grad_norm")
@@ -26,6 +27,14 @@ class Tally:
     correct: int = 0
     reward: float = 0.0
 
+    def __add__(self, other: Tally) -> Tally:
+        return Tally(
+            self.replies + other.replies,
+            self.answers + other.answers,
+            self.correct + other.correct,
+            self.reward + other.reward,
+        )
+
     def summary(self) -> dict[str, float | None]:
         """Mean reward, answer rate, and precision of the answers (None without any)."""
         return {
@@ -36,14 +45,16 @@ class Tally:
 
 
 class StepMetrics:
-    """Collects replies until the step ends, then appends one line to `metrics.jsonl`."""
+    """Collects replies until the step ends, then appends one line on those of all processes to `metrics.jsonl`."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, ranks: Ranks) -> None:
+        self._path, self._ranks = path, ranks
         self._tallies: dict[Scenario, Tally] = {}
 
     def rewind(self, step: int) -> None:
         """Forget lines after the checkpoint that training resumes from."""
+        if not self._ranks.leads:
+            return
         rows = [row for row in self._rows() if row["step"] <= step]
         write_atomically(self._path, "".join(json.dumps(row) + "\n" for row in rows))
 
@@ -56,20 +67,28 @@ class StepMetrics:
         tally.reward += reward
 
     def close_step(self, step: int, logs: dict[str, Any]) -> None:
-        """The step is done: write its line."""
-        replies = sum(tally.replies for tally in self._tallies.values())
+        """The step is done, in all processes: write its line."""
+        tallies: dict[Scenario, Tally] = {}
+        for part in self._ranks.gather(dict(self._tallies)):
+            for scenario, tally in part.items():
+                tallies[scenario] = tallies.get(scenario, Tally()) + tally
+        self._tallies.clear()
+        if self._ranks.leads:
+            self._write(step, tallies, logs)
+
+    def _write(self, step: int, tallies: dict[Scenario, Tally], logs: dict[str, Any]) -> None:
+        replies = sum(tally.replies for tally in tallies.values())
         row = {
             "step": step,
-            "reward": round(sum(tally.reward for tally in self._tallies.values()) / max(1, replies), 4),
+            "reward": round(sum(tally.reward for tally in tallies.values()) / max(1, replies), 4),
             **{name: logs[name] for name in TRAINER_NUMBERS if name in logs},
-            "scenarios": {scenario: tally.summary() for scenario, tally in sorted(self._tallies.items())},
+            "scenarios": {scenario: tally.summary() for scenario, tally in sorted(tallies.items())},
         }
-        self._tallies.clear()
         with self._path.open("a") as file:
             file.write(json.dumps(row) + "\n")
 
     def last_steps(self) -> dict[str, Any]:
-        """Mean reward of the first and the last steps, and the last step as it stands."""
+        """Mean reward of the first and the last steps."""
         rewards = [row["reward"] for row in self._rows()]
         first, last = rewards[:WINDOW], rewards[-WINDOW:]
         if not rewards:

@@ -17,7 +17,14 @@ from disrouter_training.job import Job
 from disrouter_training.model import load_model, load_tokenizer
 from disrouter_training.prompts import free
 from disrouter_training.sft_data import Example, build
-from disrouter_training.trainer import Watcher, common_arguments, drop_checkpoints, micro_batch, train
+from disrouter_training.trainer import (
+    Watcher,
+    common_arguments,
+    drop_checkpoints,
+    last_checkpoint,
+    micro_batch,
+    train,
+)
 
 QUESTIONS_FILE = "questions.jsonl"
 """The training questions, passed on to the RL stage."""
@@ -37,10 +44,12 @@ def sft(job: Job) -> None:
     steps = math.ceil(config.epochs * len(examples) / config.batch_size)
     progress = job.progress(Stage.SFT, "examples", steps)
     losses: list[float] = []
-    watcher = Watcher(progress, config.batch_size, job.stop, lambda _step, logs: losses.append(logs["loss"]))
+    checkpoint = job.ranks.from_leader(lambda: last_checkpoint(folder, job.say))
+    watcher = Watcher(progress, config.batch_size, job.stop, job.ranks, lambda _, logs: losses.append(logs["loss"]))
     trainer = _trainer(job, folder, examples, steps, watcher)
-    train(trainer, folder, Stage.SFT, progress, job.say)
-    _pass_on(folder / QUESTIONS_FILE, collected)
+    train(trainer, job, Stage.SFT, checkpoint, progress)
+    if job.ranks.leads:
+        _pass_on(folder / QUESTIONS_FILE, collected)
     metrics = {
         "examples": len(examples),
         "steps": steps,
@@ -48,7 +57,7 @@ def sft(job: Job) -> None:
         "scenarios": {share.scenario: share.summary() for share in shares},
     }
     job.finish(Stage.SFT, metrics, started)
-    drop_checkpoints(folder)
+    drop_checkpoints(job, folder)
 
 
 def _trainer(job: Job, folder: Path, examples: list[Example], steps: int, watcher: Watcher) -> Any:
@@ -57,11 +66,12 @@ def _trainer(job: Job, folder: Path, examples: list[Example], steps: int, watche
     tokenizer = load_tokenizer(job.base_model())
     model = load_model(job.base_model(), train=True)
     longest = _longest(tokenizer, examples)
-    size = micro_batch(config.batch_size, longest, model.config.vocab_size)
+    batch = job.ranks.share(config.batch_size, "sft.batchSize")
+    size = micro_batch(batch, longest, model.config.vocab_size)
     arguments = SFTConfig(
         **common_arguments(folder, steps, job.seed("sft-trainer")),
         per_device_train_batch_size=size,
-        gradient_accumulation_steps=config.batch_size // size,
+        gradient_accumulation_steps=batch // size,
         learning_rate=config.learning_rate,
         lr_scheduler_type="linear",
         warmup_steps=steps // 20,

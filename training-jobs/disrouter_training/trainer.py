@@ -12,8 +12,11 @@ import torch
 from transformers import TrainerCallback
 from transformers.trainer_callback import PrinterCallback
 
+from disrouter.artifacts import Stage
 from disrouter_training.errors import Interrupted
+from disrouter_training.job import Job
 from disrouter_training.progress import Progress, Say
+from disrouter_training.ranks import Ranks
 from disrouter_training.stop import StopSignal
 
 CHECKPOINTS_PER_STAGE = 10
@@ -79,14 +82,16 @@ class Watcher(TrainerCallback):  # type: ignore[misc]  # transformers has no typ
         progress: Progress,
         units_per_step: int,
         stop: StopSignal,
+        ranks: Ranks,
         on_metrics: Callable[[int, dict[str, Any]], None],
     ) -> None:
-        self._progress, self._units, self._stop, self._on_metrics = progress, units_per_step, stop, on_metrics
+        self._progress, self._units, self._stop, self._ranks = progress, units_per_step, stop, ranks
+        self._on_metrics = on_metrics
 
     def on_step_end(self, _args: Any, _state: Any, control: Any, **_: Any) -> None:
-        """One optimizer step is done."""
+        """One optimizer step is done, in all processes: they stop after the same one."""
         self._progress.advance(self._units)
-        if self._stop.requested:
+        if self._ranks.any(self._stop.requested):
             control.should_save = True
             control.should_training_stop = True
 
@@ -96,20 +101,23 @@ class Watcher(TrainerCallback):  # type: ignore[misc]  # transformers has no typ
             self._on_metrics(state.global_step, logs)
 
 
-def train(trainer: Any, folder: Path, stage: str, progress: Progress, say: Say) -> None:
-    """Train from the last checkpoint to the end and leave `weights/`. Raises Interrupted after a checkpoint."""
-    checkpoint = last_checkpoint(folder, say)
+def train(trainer: Any, job: Job, stage: Stage, checkpoint: Path | None, progress: Progress) -> None:
+    """Train from the checkpoint to the end and leave `weights/`. Raises Interrupted after another checkpoint."""
     progress.resume(int(checkpoint.name.rpartition("-")[2]) if checkpoint else 0)
     trainer.remove_callback(PrinterCallback)
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    job.ranks.gather(None)  # each has written its part of the last checkpoint
     if trainer.state.global_step < trainer.state.max_steps:
         raise Interrupted(f"{stage} was interrupted after step {trainer.state.global_step}; run it again to go on")
-    weights = folder / "weights"
+    weights = job.layout.weights(stage)
     trainer.save_model(str(weights))
+    if not job.ranks.leads:
+        return
     trainer.processing_class.save_pretrained(str(weights))
     (weights / "training_args.bin").unlink(missing_ok=True)
 
 
-def drop_checkpoints(folder: Path) -> None:
+def drop_checkpoints(job: Job, folder: Path) -> None:
     """After the stage is marked complete, and not before: until then they are all that a new start has."""
-    shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+    if job.ranks.leads:
+        shutil.rmtree(folder / "checkpoints", ignore_errors=True)
