@@ -32,6 +32,7 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({"replicas": 0}, "/replicas", "minimum: got 0, want 1"),
     ({"replicas": "two"}, "/replicas", "got string, want integer"),
     ({"rollAgents": "yes"}, "/rollAgents", "got string, want boolean"),
+    ({"smoke": "no"}, "/smoke", "got string, want boolean"),
     ({"logLevel": "LOUD"}, "/logLevel", "'WARNING'"),
     ({"resyncSeconds": 0}, "/resyncSeconds", "minimum: got 0, want 1"),
     ({"workers": 100}, "/workers", "maximum: got 100, want 64"),

@@ -225,6 +225,20 @@ RULES = (
         by_cel="there is no run to serve",
     ),
     Invalid(
+        "a revision of an agent that is not trained",
+        lambda m: change_agent(m, 0, selfAwareness={"mode": "prompted"}, revision="a123456789"),
+        "spec.agents[0].revision",
+        "agent 'small' is not trained and has no runs; remove it",
+        by_cel="an agent that is not trained has no runs",
+    ),
+    Invalid(
+        "a revision of the last agent",
+        lambda m: change_agent(m, 2, revision="base"),
+        "spec.agents[2].revision",
+        "is not trained and has no runs; remove it",
+        by_cel="an agent that is not trained has no runs",
+    ),
+    Invalid(
         "an environment without a value",
         lambda m: change_agent(m, 1, engine={"env": [{"name": "HF_TOKEN"}]}),
         "spec.agents[1].engine.env[0]",

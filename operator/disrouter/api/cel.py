@@ -127,6 +127,10 @@ SPEC_RULES: tuple[Rule, ...] = (
         "rule": "has(self.training) || self.agents.all(a, !has(a.revision))",
         "message": "spec.agents[].revision: without spec.training there is no run to serve; remove it",
     },
+    {
+        "rule": f"self.agents.all(a, !has(a.revision) || !has(self.training) || (has(a.model) && {_TRAINED}))",
+        "message": "spec.agents[].revision: an agent that is not trained has no runs; remove it",
+    },
 )
 AGENT_RULES: tuple[Rule, ...] = (
     {"rule": "has(self.model) != has(self.external)", "message": "give exactly one of model and external"},

@@ -232,6 +232,10 @@ def _training(spec: CascadeSpec) -> Iterator[Violation]:
             yield Violation(
                 f"spec.agents[{index}].revision", "without spec.training there is no run to serve; remove it"
             )
+        elif agent.revision is not None and not trained:
+            yield Violation(
+                f"spec.agents[{index}].revision", f"agent {agent.name!r} is not trained and has no runs; remove it"
+            )
         awareness = agent.self_awareness
         if awareness is not None and awareness.mode is Awareness.TRAINED and spec.training is None:
             yield Violation(
