@@ -9,13 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from disrouter import names
-from disrouter.api import Agent, AgentStatus, Phase, Promotion
+from disrouter.api import Agent, AgentStatus, Backend, Phase, Promotion
 from disrouter.artifacts import RunConfig, served_subpath
 from disrouter_operator import gate, job_state, progress, rollout, training
 from disrouter_operator.containers import ENGINE, MODELS_MOUNT
 from disrouter_operator.inference import pod_spec
 from disrouter_operator.progress import Asked, Pause, Progress
-from disrouter_operator.resources import Object
+from disrouter_operator.resources import TRAIN_JOBS, Object
 from disrouter_operator.view import View
 
 
@@ -92,6 +92,9 @@ def _asked(view: View, config: RunConfig, before: AgentStatus | None, served: st
         retries=wanted.jobs.retries,
         pause=pause,
         now=view.now,
+        forbidden=TRAIN_JOBS.right("list")
+        if wanted.jobs.backend is Backend.TRAIN_JOB and TRAIN_JOBS in view.observed.unreadable
+        else None,
     )
 
 

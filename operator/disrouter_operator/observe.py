@@ -33,6 +33,12 @@ CHILDREN = (
 OPTIONAL = frozenset({INFERENCE_SERVICES, TRAIN_JOBS, POD_DISRUPTION_BUDGETS})
 """Kinds that a cluster may lack: KServe and Kubeflow may be installed later, policy/v1 came with Kubernetes 1.21."""
 
+DISPENSABLE = frozenset({TRAIN_JOBS})
+"""Kinds that a role may lack: only those are concerned who ask for them."""
+NOT_FOUND, FORBIDDEN = 404, 403
+NO_CASCADE = "0.none"
+"""What no cascade may be called, so that a list by it is empty."""
+
 
 @dataclass(frozen=True)
 class Observed:
@@ -42,6 +48,8 @@ class Observed:
     children: Mapping[Resource, Mapping[str, Object]]
     absent: frozenset[Resource] = frozenset()
     """Kinds that the API server does not know."""
+    unreadable: frozenset[Resource] = frozenset()
+    """Optional kinds that this operator may not list: taken for absent, and said."""
 
     def find(self, resource: Resource, name: str) -> Object | None:
         """A child by name, None if there is none."""
@@ -72,19 +80,35 @@ async def observe(kube: Kube, namespace: str, name: str) -> Observed | None:
         return None
     labels = {names.LABEL_CASCADE: name}
     lists = await asyncio.gather(*(_list(kube, resource, namespace, labels) for resource in CHILDREN))
+    found = dict(zip(CHILDREN, lists, strict=True))
     children = {
-        resource: {obj["metadata"]["name"]: obj for obj in found or ()}
-        for resource, found in zip(CHILDREN, lists, strict=True)
+        resource: {obj["metadata"]["name"]: obj for obj in (() if isinstance(each, int) else each)}
+        for resource, each in found.items()
     }
-    absent = frozenset(resource for resource, found in zip(CHILDREN, lists, strict=True) if found is None)
-    return Observed(parent, children, absent)
+    absent = frozenset(resource for resource, each in found.items() if each == NOT_FOUND)
+    return Observed(parent, children, absent, frozenset(kind for kind, each in found.items() if each == FORBIDDEN))
 
 
-async def _list(kube: Kube, resource: Resource, namespace: str, labels: Mapping[str, str]) -> list[Object] | None:
-    """None if the API server does not know the kind."""
+async def readable(kube: Kube, kind: Resource, namespace: str | None) -> bool:
+    """Whether an optional kind may be listed; without that right a watch of it would end all watches."""
+    if kind not in DISPENSABLE:
+        return True
+    try:
+        await kube.list(kind, namespace, {names.LABEL_CASCADE: NO_CASCADE})
+    except KubeError as error:
+        if error.status == FORBIDDEN:
+            return False
+        raise
+    return True
+
+
+async def _list(kube: Kube, resource: Resource, namespace: str, labels: Mapping[str, str]) -> list[Object] | int:
+    """Of an optional kind, the status by which the API server says that it does not know it, or may not show it."""
     try:
         return await kube.list(resource, namespace, labels)
     except KubeError as error:
-        if error.status == 404 and resource in OPTIONAL:
-            return None
+        if resource in OPTIONAL and error.status == NOT_FOUND:
+            return NOT_FOUND
+        if resource in DISPENSABLE and error.status == FORBIDDEN:
+            return FORBIDDEN
         raise

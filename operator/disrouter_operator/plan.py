@@ -163,4 +163,5 @@ def _facts(
         to_train=sum(plan.to_train for plan in plans),
         trained=sum(plan.trained for plan in plans),
         unknown=tuple(f"{each.kind} of {each.api_version}" for each in sorted(unknown)),
+        unreadable=tuple(f"{each.kind} ({each.right('list')})" for each in sorted(view.observed.unreadable)),
     )

@@ -56,6 +56,8 @@ class Asked:
     retries: int
     pause: Pause | None
     now: datetime
+    forbidden: str | None = None
+    """The right that the operator lacks to work on the stage."""
 
     @property
     def known(self) -> Evaluation | None:
@@ -135,10 +137,9 @@ def _outdated(asked: Asked, stage: Stage, job: Object) -> bool:
 def _at_stage(asked: Asked, stage: Stage, job: Object | None) -> Progress:
     step = f"stage {list(Stage).index(stage) + 1} of {len(Stage)} of run {asked.config.run}"
     at = replace(_so_far(asked, stage, job), message=step)
-    if asked.pause is not None:
-        unfinished = job if job is not None and not job_state.finished(job) else None
-        message = f"{step} waits: {asked.pause.message}"
-        return replace(at, reason=asked.pause.reason, message=message, remove=unfinished)
+    barred = _barred(asked, at, step)
+    if barred is not None:
+        return barred
     if job is not None and _outdated(asked, stage, job):
         message = f"{step} runs again: what is served has changed since"
         return replace(at, reason="ServedChanged", message=message, remove=job)
@@ -151,6 +152,18 @@ def _at_stage(asked: Asked, stage: Stage, job: Object | None) -> Progress:
     if trouble is not None:
         return replace(at, reason="PodWaits", message=f"{step} waits: {trouble}")
     return at
+
+
+def _barred(asked: Asked, at: Progress, step: str) -> Progress | None:
+    """The stage where nothing may work on it; None where something may."""
+    if asked.pause is not None:
+        unfinished = at.job if at.job is not None and not job_state.finished(at.job) else None
+        message = f"{step} waits: {asked.pause.message}"
+        return replace(at, reason=asked.pause.reason, message=message, remove=unfinished)
+    if at.job is None and asked.forbidden is not None:
+        message = f"{step} cannot run: the operator may not {asked.forbidden}; let its role, or use backend Job"
+        return replace(at, phase=FAILED[at.stage], reason="Forbidden", message=message)
+    return None
 
 
 def _so_far(asked: Asked, stage: Stage, job: Object | None) -> Progress:

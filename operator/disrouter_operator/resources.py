@@ -23,6 +23,10 @@ class Resource(NamedTuple):
         """`apps/v1`, or `v1` in the core group."""
         return f"{self.group}/{self.version}" if self.group else self.version
 
+    def right(self, verb: str) -> str:
+        """A right on the kind, in RBAC's words."""
+        return f"{verb} {self.plural}.{self.group}".removesuffix(".")
+
 
 CASCADES = Resource(names.GROUP, names.VERSION, names.PLURAL, names.KIND)
 INFERENCE_SERVICES = Resource("serving.kserve.io", "v1beta1", "inferenceservices", "InferenceService")

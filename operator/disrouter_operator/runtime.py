@@ -17,6 +17,7 @@ from disrouter_operator.health import Pulse, application, serve
 from disrouter_operator.kube import Kube
 from disrouter_operator.leader import Election
 from disrouter_operator.metrics import Metrics
+from disrouter_operator.observe import readable
 from disrouter_operator.queue import KeyedQueue
 from disrouter_operator.reconcile import Key, Memory, reconcile
 from disrouter_operator.resources import CASCADES, Resource
@@ -71,10 +72,18 @@ class Operator:
         self._memory = Memory()
         self._queue: KeyedQueue[Key] = KeyedQueue(self._pass, waited=self.metrics.waited.observe)
         freshness = freshness or Freshness(options.namespaces)
-        self._watches = Watches(self._queue.add, freshness, serves, self.metrics, options.namespaces)
+        self._serves = serves
+        self._watches = Watches(self._queue.add, freshness, self._watchable, self.metrics, options.namespaces)
         self._leading = False
         self.pulse = Pulse(idle=lambda: self._leading and self._queue.idle(), lag=freshness.lag)
         self.metrics.watch_queue(self._queue, freshness.lag)
+
+    async def _watchable(self, kind: Resource) -> bool:
+        """Whether a kind is installed and may be read in every namespace that is watched."""
+        if not await self._serves(kind):
+            return False
+        places = self._options.namespaces or (None,)
+        return all([await readable(self._kube, kind, place) for place in places])
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set. Raises LeadershipLost when another replica took over."""

@@ -39,6 +39,8 @@ class Facts:
     trained: int
     unknown: tuple[str, ...] = ()
     """Kinds that the manifest asks for and the API server does not have; it is done without them."""
+    unreadable: tuple[str, ...] = ()
+    """Kinds that the operator's role does not let it list, and the right that is missing."""
 
 
 def read(parent: Object) -> CascadeStatus:
@@ -157,6 +159,9 @@ def _degraded(facts: Facts, agents: Sequence[AgentStatus]) -> Verdict:
     if facts.unknown:
         text = f"nothing failed; left out, as this API server does not know it: {', '.join(facts.unknown)}"
         return ConditionType.DEGRADED, "False", "KindUnknown", text
+    if facts.unreadable:
+        text = f"nothing failed; the operator takes for absent what its role lacks: {', '.join(facts.unreadable)}"
+        return ConditionType.DEGRADED, "False", "KindForbidden", text
     return ConditionType.DEGRADED, "False", "AsExpected", "nothing failed"
 
 

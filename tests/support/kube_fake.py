@@ -18,7 +18,8 @@ Id = tuple[Resource, str, str]
 
 class KubeFake:
     """Objects in memory. `writes` lists every verb that changed something, in order; `refuse` makes applies fail
-    and `mutate` changes what they store, as admission webhooks do; `absent` kinds are not known at all."""
+    and `mutate` changes what they store, as admission webhooks do; `absent` kinds are not
+    known at all, and `forbidden` ones not shown."""
 
     def __init__(self) -> None:
         self.objects: dict[Id, Object] = {}
@@ -26,6 +27,7 @@ class KubeFake:
         self.refuse: Callable[[Object], KubeError | None] = lambda _: None
         self.mutate: Callable[[Object], None] = lambda _: None
         self.absent: set[Resource] = set()
+        self.forbidden: set[Resource] = set()
         self._count = itertools.count(1)
 
     def put(self, obj: Object) -> Object:
@@ -58,6 +60,8 @@ class KubeFake:
     async def list(
         self, resource: Resource, namespace: str | None, labels: Mapping[str, str] = NO_LABELS
     ) -> list[Object]:
+        if resource in self.forbidden:
+            raise KubeError(f"{resource.plural} is forbidden", 403)
         if resource in self.absent:
             raise KubeError(f"the server could not find {resource.plural}", 404)
         return [
