@@ -76,10 +76,24 @@ def build_deployment(isvc: Object) -> Object:
             "strategy": predictor.get("deploymentStrategy") or {"type": "RollingUpdate"},
             "template": {
                 "metadata": {"labels": labels, "annotations": annotations},
-                "spec": {name: value for name, value in predictor.items() if name not in _EXTENSIONS},
+                "spec": _pod_spec(predictor),
             },
         },
     }
+
+
+def _pod_spec(predictor: Object) -> Object:
+    """The pod that a predictor describes; API servers before 1.25 refuse a grace period of a probe's own."""
+    spec = {name: value for name, value in predictor.items() if name not in _EXTENSIONS}
+    spec["containers"] = [_without_probe_grace(container) for container in predictor["containers"]]
+    return spec
+
+
+def _without_probe_grace(container: Object) -> Object:
+    probes = {name: dict(container[name]) for name in ("startupProbe", "livenessProbe") if name in container}
+    for probe in probes.values():
+        probe.pop("terminationGracePeriodSeconds", None)
+    return {**container, **probes}
 
 
 def build_service(isvc: Object) -> Object:

@@ -45,7 +45,9 @@ def test_too_many_bad_rows_mean_the_wrong_file(tmp_path: Path) -> None:
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match=r"cannot read the questions .*/data/none.jsonl: No such file"):
+    with pytest.raises(
+        DatasetError, match=r"cannot read the questions .*/data/none.jsonl \(pvc://data/none.jsonl\): No such file"
+    ):
         read_source(DatasetSource(file="pvc://data/none.jsonl"), tmp_path)
 
 
