@@ -90,10 +90,11 @@ def _pod_spec(predictor: Object) -> Object:
 
 
 def _without_probe_grace(container: Object) -> Object:
-    probes = {name: dict(container[name]) for name in ("startupProbe", "livenessProbe") if name in container}
-    for probe in probes.values():
-        probe.pop("terminationGracePeriodSeconds", None)
-    return {**container, **probes}
+    cleaned = dict(container)
+    for name in ("startupProbe", "livenessProbe"):
+        if name in container:
+            cleaned[name] = {k: v for k, v in container[name].items() if k != "terminationGracePeriodSeconds"}
+    return cleaned
 
 
 def build_service(isvc: Object) -> Object:
