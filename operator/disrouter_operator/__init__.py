@@ -7,7 +7,7 @@ server-side apply and writes the status once, only if it changed. Rooms, outside
 - `handlers`, `watching`, `freshness`           the cluster's news: Kopf's watches, kept alive, and how far they are
 - `kube_api`, `ratelimit`, `leader`, `fence`    the API server: one limited client, and writes by the leader alone
 - `health`, `metrics`                           what the operator says of itself
-- `queue`, `reconcile`, `observe`, `writes`, `convergence`, `events`  one pass, over the small protocol of `kube`
+- `queue`, `reconcile`, `observe`, `leftovers`, `writes`, `convergence`, `events`  one pass, over `kube`'s protocol
 - `plan`, `status`, `drift`                     pure decisions: desired + observed + now -> writes and status
 - `inference`, `training`, `routing`, `endpoint`  pure builders of plain manifests
 """

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from disrouter.api import CascadeStatus
-from disrouter_operator import events, kstatus, status
+from disrouter_operator import events, kstatus, leftovers, status
 from disrouter_operator.convergence import Convergence
 from disrouter_operator.errors import InternalError
 from disrouter_operator.kube import Kube
@@ -71,6 +71,7 @@ async def reconcile(
     observed = await observe(kube, key.namespace, key.name)
     if observed is None:
         return None
+    observed = await leftovers.clear(kube, observed)
     now = clock()
     plan = await _decide(kube, observed, settings, memory, now)
     outcome = await apply_all(kube, plan.applies, observed, memory.convergence, now)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 from datetime import timedelta
 
 import pytest
 
 from disrouter_operator.errors import Rejected
+from disrouter_operator.observe import owner_uid
 from disrouter_operator.reconcile import Key, Requeue, reconcile
-from disrouter_operator.resources import CASCADES, DEPLOYMENTS, INFERENCE_SERVICES, JOBS, Object
+from disrouter_operator.resources import CASCADES, CONFIG_MAPS, DEPLOYMENTS, INFERENCE_SERVICES, JOBS, Object
 from support import clusters
 from support.scenes import SETTINGS, Scene
 
@@ -77,6 +79,53 @@ async def test_a_cascade_that_is_gone_or_going_is_left_to_the_garbage_collector(
     assert await scene.run() is None
     assert await reconcile(scene.kube, Key("default", "none"), SETTINGS, lambda: scene.now) is None
     assert scene.kube.writes == []
+
+
+async def test_what_a_former_cascade_of_the_same_name_left_goes_and_its_successor_gets_children_of_its_own() -> None:
+    scene = Scene(clusters.example())
+    await scene.run()
+    left = {id_: _uid(obj) for id_, obj in scene.kube.objects.items() if owner_uid(obj) is not None}
+    del scene.kube.objects[CASCADES, "default", "qwen"]  # and the garbage collector missed it
+    scene.kube.put(_without_medium())
+    await scene.run()
+    uid = _uid(scene.kube.one(CASCADES, "qwen"))
+    now = {id_: obj for id_, obj in scene.kube.objects.items() if owner_uid(obj) is not None}
+    assert {owner_uid(obj) for obj in now.values()} == {uid}
+    assert now.keys() < left.keys()
+    assert not any(_uid(obj) == left[id_] for id_, obj in now.items())
+    assert scene.condition("Degraded")["status"] == "False"
+    scene.kube.writes.clear()
+    await scene.run()
+    assert scene.kube.writes == []
+
+
+@pytest.mark.parametrize(
+    "owner", [{"name": "other"}, {"kind": "Deployment"}, {"apiVersion": "example.com/v1"}, {"controller": False}]
+)
+async def test_what_anybody_else_owns_stays_though_it_has_our_label(owner: Object) -> None:
+    scene = Scene(clusters.example())
+    await scene.run()
+    theirs = copy.deepcopy(scene.kube.one(CONFIG_MAPS, "qwen-routes"))
+    theirs["metadata"]["name"] = "theirs"
+    theirs["metadata"]["ownerReferences"][0] |= {"uid": "another"} | owner
+    scene.kube.put(theirs)
+    await scene.run()
+    assert "theirs" in scene.kube.names(CONFIG_MAPS)
+
+
+async def test_what_a_former_cascade_left_and_is_on_its_way_out_is_waited_for() -> None:
+    scene = Scene(clusters.example())
+    await scene.run()
+    routes = scene.kube.one(CONFIG_MAPS, "qwen-routes")
+    routes["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    del scene.kube.objects[CASCADES, "default", "qwen"]
+    scene.kube.put(clusters.example())
+    assert await scene.run() == Requeue(5.0)
+    assert _uid(scene.kube.one(CONFIG_MAPS, "qwen-routes")) == _uid(routes)
+
+
+def _uid(obj: Object) -> str:
+    return str(obj["metadata"]["uid"])
 
 
 def _without_medium() -> Object:
