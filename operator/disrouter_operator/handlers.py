@@ -61,14 +61,18 @@ async def watch(
     cancels every task of its loop that is younger than itself. Raises whatever ends a watch.
     """
     logging.getLogger("kopf._core.reactor.running").setLevel(logging.ERROR)  # it warns that it gets no signals here
-    await kopf.operator(
-        registry=registry(deliver, kinds),
-        settings=settings(kinds),
-        standalone=True,
-        clusterwide=not namespaces,
-        namespaces=list(namespaces),
-        stop_flag=stop,
-    )
+    try:
+        await kopf.operator(
+            registry=registry(deliver, kinds),
+            settings=settings(kinds),
+            standalone=True,
+            clusterwide=not namespaces,
+            namespaces=list(namespaces),
+            stop_flag=stop,
+        )
+    finally:
+        # Kopf waits for the flag in a thread that the loop joins when it closes: a failure would never be heard of.
+        stop.set()
 
 
 def _handler(deliver: Deliver, kind: Resource) -> Callable[..., Any]:

@@ -1,0 +1,63 @@
+"""What Kopf itself does when its API server does not behave."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+import yaml
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from disrouter_operator.freshness import Freshness
+from disrouter_operator.metrics import Metrics
+from disrouter_operator.resources import Resource
+from disrouter_operator.watching import Watches
+
+
+async def _gone(_: web.Request) -> web.Response:
+    status = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "Expired", "code": 410}
+    return web.json_response(status, status=410)
+
+
+async def _served(_: Resource) -> bool:
+    return True
+
+
+def _kubeconfig(url: str) -> str:
+    named = {"name": "test"}
+    return yaml.safe_dump(
+        {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [named | {"cluster": {"server": url}}],
+            "users": [named | {"user": {"token": "t"}}],
+            "contexts": [named | {"context": {"cluster": "test", "user": "test"}}],
+            "current-context": "test",
+        }
+    )
+
+
+async def test_a_failure_that_ends_the_watches_is_heard_of_and_they_are_started_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app, paused, metrics = web.Application(), asyncio.Event(), Metrics()
+    app.router.add_route("*", "/{path:.*}", _gone)
+
+    async def pause(_: float) -> None:
+        paused.set()
+        await asyncio.Event().wait()
+
+    async with TestServer(app) as server:
+        (tmp_path / "config").write_text(_kubeconfig(str(server.make_url("/"))))
+        monkeypatch.setenv("KUBECONFIG", str(tmp_path / "config"))
+        watches = Watches(lambda _: None, Freshness(), _served, metrics, look_seconds=0.1, sleep=pause)
+        running = asyncio.create_task(watches.run())
+        try:
+            async with asyncio.timeout(60):
+                await paused.wait()
+        finally:
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+    assert metrics.watch_restarts.labels("failure")._value.get() == 1
