@@ -59,7 +59,8 @@ async def test_a_model_that_moves_to_a_provider_keeps_serving_until_it_is_draine
     await scene.run()
     manifest = clusters.example()
     medium = manifest["spec"]["agents"][1]
-    del medium["model"], medium["selfAwareness"], medium["replicas"]
+    for field in ("model", "selfAwareness", "replicas", "resources", "engine"):
+        medium.pop(field, None)
     medium["external"] = {"url": "https://api.example.com/v1", "model": "middle"}
     scene.kube.put(manifest)
     await scene.run()
