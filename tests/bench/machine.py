@@ -11,7 +11,7 @@ import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 
-NEEDED = ("aiohttp", "httptools", "uvloop", "orjson")
+NEEDED = ("httptools", "uvloop", "orjson")
 
 
 def machine() -> str:
