@@ -16,8 +16,9 @@ from typing import Any
 import openai
 import pytest
 
+from disrouter.api import crd
 from support import tiny_model
-from support.controlplane import ControlPlane
+from support.controlplane import ControlPlane, assets, control_plane, kserve_crd
 
 pytestmark = [pytest.mark.controlplane, pytest.mark.vllm, pytest.mark.timeout(300)]
 
@@ -41,6 +42,15 @@ def cascade() -> dict[str, Any]:
             ],
         },
     }
+
+
+@pytest.fixture(scope="module")
+def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
+    """A cluster of its own: the node here realises every InferenceService that it sees, those of other tests too."""
+    binaries = assets()
+    assert binaries is not None, "mark the test with pytest.mark.controlplane"
+    with control_plane(binaries, tmp_path_factory.mktemp("plane"), (kserve_crd(), crd())) as running:
+        yield running
 
 
 @pytest.fixture(scope="module")
