@@ -17,8 +17,9 @@ from disrouter_local.pod import Host
 from disrouter_local.ports import CONTAINER_PORTS, PortPool, ServicePorts
 from disrouter_local.state import StateFolder
 from disrouter_local.store import Store
+from disrouter_operator.inquiry import Inquiries
 from disrouter_operator.queue import KeyedQueue
-from disrouter_operator.reconcile import Key, reconcile
+from disrouter_operator.reconcile import Key, Memory, reconcile
 from disrouter_operator.resources import CASCADES
 from disrouter_operator.settings import Settings
 from disrouter_operator.smoke import over_http
@@ -102,7 +103,7 @@ class Runtime:
 
     async def _work(self, store: Store, node: Node, settings: Settings) -> None:
         async def one_pass(key: Key) -> float | None:
-            again = await reconcile(store, key, settings, self._clock)
+            again = await reconcile(store, key, settings, self._clock, memory)
             return again.after if again else None
 
         async def controllers() -> None:
@@ -112,6 +113,7 @@ class Runtime:
             await garbage.collect(store)
 
         queue: KeyedQueue[Key] = KeyedQueue(one_pass)
+        memory = Memory(inquiries=Inquiries(queue.add))
         tasks = [
             asyncio.create_task(node.run(also=controllers), name="node"),
             asyncio.create_task(queue.run(), name="passes"),
@@ -122,6 +124,7 @@ class Runtime:
         for task in pending:
             task.cancel()
         await asyncio.gather(*pending, return_exceptions=True)
+        await memory.inquiries.close()
         for task in done:
             task.result()
 

@@ -8,6 +8,7 @@ server-side apply and writes the status once, only if it changed. Rooms, outside
 - `kube_api`, `ratelimit`, `leader`, `fence`    the API server: one limited client, and writes by the leader alone
 - `health`, `metrics`                           what the operator says of itself
 - `queue`, `reconcile`, `observe`, `leftovers`, `writes`, `convergence`, `events`  one pass, over `kube`'s protocol
+- `smoke`, `inquiry`                            questions to new pods, asked beside the passes
 - `plan`, `status`, `drift`                     pure decisions: desired + observed + now -> writes and status
 - `inference`, `training`, `routing`, `endpoint`  pure builders of plain manifests
 """

@@ -25,7 +25,7 @@ from disrouter_operator.metrics import Metrics
 from disrouter_operator.ratelimit import TokenBucket
 from disrouter_operator.runtime import Operator, Options
 from disrouter_operator.settings import SIDECAR_IMAGE, TRAINING_IMAGE, Settings
-from disrouter_operator.smoke import believe, over_http
+from disrouter_operator.smoke import over_http
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
@@ -89,7 +89,7 @@ def options(flags: argparse.Namespace) -> Options:
             sidecar_image=flags.sidecar_image,
             training_image=flags.training_image,
             roll_agents=_truth("--roll-agents", flags.roll_agents),
-            smoke=over_http if _truth("--smoke", flags.smoke) else believe,
+            smoke=over_http if _truth("--smoke", flags.smoke) else None,
         ),
         namespaces=tuple(name.strip() for name in flags.namespaces.split(",") if name.strip()),
         host=flags.host,

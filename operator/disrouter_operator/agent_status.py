@@ -119,15 +119,22 @@ def _pending(state: Serving, placed: Placed | None) -> Said:
         name = placed.desired["metadata"]["name"]
         return "SmokeFailed", f"{name} serves but did not answer a question, so it gets none: {placed.complaint}"
     if placed is not None and placed.moving:
-        name, trouble = placed.desired["metadata"]["name"], placed.target.waiting
-        if trouble is not None:
-            return "PodWaits", f"{name} comes up beside the one that serves: {trouble}"
-        return "Surging", f"{name} comes up beside the one that serves"
+        return _coming_up(placed)
     if state.waiting is not None:
         return "PodWaits", state.waiting
     if state.ready:
         return "RollingOut", "its pods are being replaced"
     return "Starting", "no pod of it is ready yet"
+
+
+def _coming_up(placed: Placed) -> Said:
+    """Of the pods of a surge, beside those that serve."""
+    name, trouble = placed.desired["metadata"]["name"], placed.target.waiting
+    if placed.ask:
+        return "Surging", f"{name} serves, and is asked a question before requests go there"
+    if trouble is not None:
+        return "PodWaits", f"{name} comes up beside the one that serves: {trouble}"
+    return "Surging", f"{name} comes up beside the one that serves"
 
 
 def _with_serving(status: AgentStatus, served: Served) -> AgentStatus:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from disrouter import names
 from disrouter.api import Agent, AgentStatus, Phase, SelfAwareness, Untrained
@@ -123,17 +123,13 @@ def _with_workload(plan: AgentPlan, view: View, agent: Agent, placed: Placed) ->
     if placed.ask:
         url = _url(view, agent, placed.desired, placed.target)
         question = Question(placed.desired["metadata"]["name"], url, f"{view.cascade.name}/{plan.status.name}")
-    waits = [wait for wait in (plan.again, rollout.ASK_AGAIN_SECONDS if placed.complaint else None) if wait is not None]
-    return AgentPlan(
-        status=plan.status,
-        stop=plan.stop,
+    return replace(
+        plan,
         workload=(placed.desired,),
         selector=tuple((name, labels[name]) for name in ours if name in labels),
         kept=placed.kept,
         question=question,
-        life=plan.life,
         cold=placed.state.cold,
-        again=min(waits, default=None),
     )
 
 

@@ -51,7 +51,8 @@ class Write:
 class Plan:
     """What a pass does, in this order: applies, deletes, the status, notes.
 
-    Where `questions` are open, the caller asks them and plans again with the answers, before it does anything.
+    Where `questions` are open, the caller plans again with the answers that it knows, before it does anything; one that
+    is not answered yet leaves requests where they are.
     """
 
     applies: tuple[Write, ...]

@@ -12,13 +12,14 @@ from disrouter.api import CascadeStatus
 from disrouter_operator import events, kstatus, leftovers, status
 from disrouter_operator.convergence import Convergence
 from disrouter_operator.errors import InternalError
+from disrouter_operator.inquiry import Inquiries
 from disrouter_operator.kube import Kube
 from disrouter_operator.observe import Observed, observe
 from disrouter_operator.plan import Plan, make_plan
 from disrouter_operator.recorder import Recorder
 from disrouter_operator.resources import Object
 from disrouter_operator.settings import Settings
-from disrouter_operator.smoke import ask_all
+from disrouter_operator.smoke import Answers
 from disrouter_operator.writes import apply_all
 
 Clock = Callable[[], datetime]
@@ -53,6 +54,7 @@ class Memory:
 
     convergence: Convergence = field(default_factory=Convergence)
     recorder: Recorder = field(default_factory=Recorder)
+    inquiries: Inquiries[Key] = field(default_factory=Inquiries)
 
 
 async def reconcile(
@@ -70,6 +72,7 @@ async def reconcile(
     memory = memory or Memory()
     observed = await observe(kube, key.namespace, key.name)
     if observed is None:
+        memory.inquiries.forget(key)
         return None
     observed = await leftovers.clear(kube, observed)
     now = clock()
@@ -87,12 +90,14 @@ async def reconcile(
 
 
 async def _decide(kube: Kube, observed: Observed, settings: Settings, memory: Memory, now: datetime) -> Plan:
-    """Plan. Raises InternalError on what nobody foresaw, after saying so where the cascade's owner looks."""
+    """Plan, with the answers that are there by now.
+
+    Raises InternalError on what nobody foresaw, after saying so where the cascade's owner looks.
+    """
     try:
         plan = make_plan(observed, settings, now)
-        if not plan.questions:
-            return plan
-        return make_plan(observed, settings, now, await ask_all(settings.smoke, plan.questions))
+        answers = _answers(plan, observed, settings, memory)
+        return make_plan(observed, settings, now, answers) if answers else plan
     except Exception as error:
         what = " ".join(f"{type(error).__name__}: {error}".split())[:MAX_ERROR]
         before, generation = status.read(observed.parent), observed.parent["metadata"].get("generation", 0)
@@ -102,6 +107,14 @@ async def _decide(kube: Kube, observed: Observed, settings: Settings, memory: Me
         await _write_status(kube, observed.parent, after)
         await memory.recorder.record(kube, observed.parent, events.transitions(before, after), now)
         raise InternalError(what) from error
+
+
+def _answers(plan: Plan, observed: Observed, settings: Settings, memory: Memory) -> Answers:
+    if settings.smoke is None:
+        return {question.workload: None for question in plan.questions}
+    metadata = observed.parent["metadata"]
+    key = Key(metadata["namespace"], metadata["name"])
+    return memory.inquiries.answers(key, plan.questions, settings.smoke)
 
 
 async def _delete(kube: Kube, plan: Plan, key: Key) -> None:

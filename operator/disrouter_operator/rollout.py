@@ -21,8 +21,6 @@ from disrouter_operator.serving import Serving
 from disrouter_operator.smoke import Answers
 from disrouter_operator.view import View
 
-ASK_AGAIN_SECONDS = 15.0
-"""Between smoke questions to pods that did not answer well."""
 Build = Callable[[str], Object]
 """An InferenceService of a name."""
 

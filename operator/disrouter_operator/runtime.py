@@ -14,6 +14,7 @@ from typing import Any
 from disrouter_operator.errors import KubeError
 from disrouter_operator.freshness import Freshness
 from disrouter_operator.health import Pulse, application, serve
+from disrouter_operator.inquiry import Inquiries
 from disrouter_operator.kube import Kube
 from disrouter_operator.leader import Election
 from disrouter_operator.metrics import Metrics
@@ -69,8 +70,8 @@ class Operator:
         self._options = options
         self._election = election
         self.metrics = metrics or Metrics()
-        self._memory = Memory()
         self._queue: KeyedQueue[Key] = KeyedQueue(self._pass, waited=self.metrics.waited.observe)
+        self._memory = Memory(inquiries=Inquiries(self._queue.add))
         freshness = freshness or Freshness(options.namespaces)
         self._serves = serves
         self._watches = Watches(self._queue.add, freshness, self._watchable, self.metrics, options.namespaces)
@@ -116,6 +117,7 @@ class Operator:
         finally:
             self._lead_is(False)
             await _end(tasks)
+            await self._memory.inquiries.close()
 
     def _lead_is(self, leading: bool) -> None:
         self._leading = leading

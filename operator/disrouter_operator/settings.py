@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from disrouter import __version__, names
-from disrouter_operator.smoke import Smoke, believe
+from disrouter_operator.smoke import Smoke
 
 SIDECAR_IMAGE = f"ghcr.io/disrouter/sidecar:{__version__}"
 TRAINING_IMAGE = f"ghcr.io/disrouter/training:{__version__}"
@@ -23,5 +23,5 @@ class Settings:
     """Give running agents `sidecar_image` at once, each by its rollout, instead of with their next change."""
     service_url: Callable[[str, str], str] = names.service_url
     """Address of a Service by name and namespace, without a path."""
-    smoke: Smoke = believe
-    """How the new pods of a surge are asked a question before anybody else does."""
+    smoke: Smoke | None = None
+    """How the new pods of a surge are asked a question before anybody else does; None: their probes are believed."""

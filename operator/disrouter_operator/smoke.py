@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 import aiohttp
@@ -14,6 +13,10 @@ MAX_ANSWER = 8192
 """Bytes of an answer that are read."""
 MAX_ERROR = 300
 """Characters of an answer that are told."""
+REMEDY = (
+    "let the operator's pods reach it (a NetworkPolicy that is not disrouter's may forbid it), or start the operator "
+    "with --smoke=false"
+)
 _ASKS_FOR_A_KEY = (401, 403)
 
 
@@ -30,17 +33,6 @@ Answers = Mapping[str, str | None]
 """By workload: what was wrong with its answer, None if nothing was."""
 Smoke = Callable[[Question], Awaitable[str | None]]
 """Asks; None if the answer is good, else what was wrong with it. Does not raise."""
-
-
-async def believe(_: Question) -> str | None:
-    """Ask nobody: pods that are ready are taken at their word."""
-    return None
-
-
-async def ask_all(smoke: Smoke, questions: Sequence[Question]) -> Answers:
-    """Ask everybody at once; by workload."""
-    answers = await asyncio.gather(*(smoke(question) for question in questions))
-    return {question.workload: answer for question, answer in zip(questions, answers, strict=True)}
 
 
 async def over_http(question: Question) -> str | None:
@@ -67,4 +59,4 @@ async def over_http(question: Question) -> str | None:
             return None if good else f"HTTP {response.status}: {text[:MAX_ERROR]}"
     except (aiohttp.ClientError, TimeoutError) as error:
         detail = " ".join(f"{type(error).__name__} {error}".split())
-        return f"{question.url} cannot be asked ({detail[:MAX_ERROR]}); let the operator's pods reach it"
+        return f"{question.url} cannot be asked ({detail[:MAX_ERROR]}); {REMEDY}"

@@ -24,6 +24,7 @@ def run_config(cascade: Cascade, agent: Agent) -> RunConfig:
         image=training.image,
         seed=training.seed,
         datasets=training.datasets,
+        scenarios=training.scenarios,
         collect=training.collect,
         sft=training.sft,
         rl=training.rl,

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime
 
+from disrouter import names
 from disrouter_operator.errors import KubeError, Rejected
+from disrouter_operator.inquiry import Inquiries
 from disrouter_operator.queue import Backoff, KeyedQueue
 from disrouter_operator.reconcile import Key, Memory, reconcile
-from disrouter_operator.resources import CASCADES, SERVICES, Object, Resource
+from disrouter_operator.resources import CASCADES, DEPLOYMENTS, INFERENCE_SERVICES, SERVICES, Object, Resource
+from disrouter_operator.smoke import Question
 from support import clusters
 from support.kube_fake import KubeFake
 from support.scenes import SETTINGS
@@ -40,8 +44,7 @@ class _Sick(KubeFake):
 def _cascades() -> KubeFake:
     kube = _Sick()
     for name in [*SICK, *HEALTHY]:
-        manifest = clusters.example()
-        manifest["metadata"]["name"] = name
+        manifest = _named(name)
         if name == "invalid":
             manifest["spec"]["agents"].reverse()
         kube.put(manifest)
@@ -85,3 +88,63 @@ async def test_attempts_at_what_is_refused_get_rarer_and_its_status_is_written_o
     statuses = [write for write in kube.writes if write[0] == "status"]
     assert len(statuses) == 1
     assert len([write for write in kube.writes if write[1] == "Event"]) <= 4
+
+
+async def test_healthy_cascades_converge_while_surges_wait_for_pods_that_never_answer() -> None:
+    """More surges than workers, and not one answer: every healthy cascade is through in one pass each."""
+    kube, passes, asked = KubeFake(), Counter[str](), Counter[str]()
+    silent = [f"silent{number}" for number in range(6)]
+    done = asyncio.Event()
+
+    async def never(question: Question) -> str | None:
+        asked[question.workload] += 1
+        await asyncio.Event().wait()
+        return None
+
+    async def one_pass(key: Key) -> float | None:
+        passes[key.name] += 1
+        again = await reconcile(kube, key, replace(SETTINGS, smoke=never), lambda: datetime.now(UTC), memory)
+        if set(HEALTHY) <= set(kube.names(SERVICES)):
+            done.set()
+        return again.after if again is not None else None
+
+    queue: KeyedQueue[Key] = KeyedQueue(one_pass)
+    memory = Memory(inquiries=Inquiries(queue.add))
+    for name in silent:
+        await _surge(kube, name)
+    for name in HEALTHY:
+        kube.put(_named(name))
+    for name in [*silent, *HEALTHY]:  # the silent ones first in line
+        queue.add(Key("default", name))
+    running = asyncio.create_task(queue.run(workers=2))
+    try:
+        async with asyncio.timeout(60):
+            await done.wait()
+        assert sorted(asked.values()) == [1] * len(silent), "every surge did ask, and none has its answer"
+        assert {name: passes[name] for name in HEALTHY} == dict.fromkeys(HEALTHY, 1)
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        await memory.inquiries.close()
+
+
+def _named(name: str, **spec: object) -> Object:
+    manifest = clusters.example(**spec)
+    manifest["metadata"]["name"] = name
+    return manifest
+
+
+async def _surge(kube: KubeFake, name: str) -> None:
+    """A cascade whose agent small was changed, with the new pods up and not asked yet."""
+    key, settings = Key("default", name), replace(SETTINGS, smoke=None)
+    kube.put(_named(name, rollout="surge"))
+    await reconcile(kube, key, settings, lambda: datetime.now(UTC))
+    before = set(kube.names(INFERENCE_SERVICES))
+    manifest = kube.one(CASCADES, name)
+    manifest["spec"]["agents"][0]["engine"] = {"args": ["--max-model-len=4096"]}
+    kube.put(manifest)
+    await reconcile(kube, key, settings, lambda: datetime.now(UTC))
+    (new,) = set(kube.names(INFERENCE_SERVICES)) - before
+    kube.put(clusters.predictor_deployment(kube.one(INFERENCE_SERVICES, new)))
+    kube.set_status(DEPLOYMENTS, names.predictor(new), clusters.rolled_out(9))
+    kube.set_status(INFERENCE_SERVICES, new, clusters.ready_status())

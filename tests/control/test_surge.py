@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 from disrouter import names
-from disrouter_operator.reconcile import Requeue
+from disrouter_operator.inquiry import Inquiries
+from disrouter_operator.reconcile import Memory
 from disrouter_operator.resources import CASCADES, DEPLOYMENTS, INFERENCE_SERVICES, SERVICES
 from disrouter_operator.smoke import Question
 from support import clusters
@@ -52,6 +54,22 @@ def ready(scene: Scene, name: str) -> None:
     scene.kube.set_status(INFERENCE_SERVICES, name, clusters.ready_status())
 
 
+async def answered(scene: Scene) -> None:
+    """A pass asks, the pods answer, and the answer wakes another pass."""
+    await scene.run()
+    for _ in range(10):
+        await asyncio.sleep(0)
+    await scene.run()
+
+
+async def _waited(event: asyncio.Event) -> None:
+    await event.wait()
+
+
+def serving(scene: Scene) -> Any:
+    return next(each for each in scene.agent("small")["conditions"] if each["type"] == "Serving")
+
+
 def workload(scene: Scene) -> Any:
     return scene.agent("small")["workload"]
 
@@ -61,12 +79,14 @@ async def test_requests_stay_with_the_old_pods_until_the_new_ones_serve_and_answ
     scene, new = await surging(asker)
     old = scene.kube.one(INFERENCE_SERVICES, "qwen-small")
     assert scene.table().agents["small"].url == OLD
-    serving = next(each for each in scene.agent("small")["conditions"] if each["type"] == "Serving")
-    assert (serving["status"], serving["reason"]) == ("True", "Surging")
+    assert (serving(scene)["status"], serving(scene)["reason"]) == ("True", "Surging")
     assert scene.condition("Ready")["status"] == "True"
     assert asker.asked == []
     ready(scene, new)
     await scene.run()
+    assert "is asked a question" in serving(scene)["message"]
+    assert scene.table().agents["small"].url == OLD, "it has not answered yet"
+    await answered(scene)
     assert asker.asked == [Question(new, f"http://{new}-predictor.default.svc.cluster.local", "qwen/small")]
     assert scene.table().agents["small"].url == asker.asked[0].url
     assert scene.kube.one(SERVICES, "qwen")["spec"]["selector"][names.LABEL_WORKLOAD] == new
@@ -81,18 +101,22 @@ async def test_requests_stay_with_the_old_pods_until_the_new_ones_serve_and_answ
     assert (scene.kube.writes, len(asker.asked)) == ([("status", "SelfRoutingCascade", "qwen")], 1)
 
 
-async def test_pods_that_do_not_answer_get_no_request_and_are_asked_again() -> None:
-    asker = Asker()
+async def test_pods_that_do_not_answer_well_get_no_request_until_they_do() -> None:
+    asker, later = Asker(), asyncio.Event()
     scene, new = await surging(asker)
+    scene.memory = Memory(inquiries=Inquiries(sleep=lambda _: _waited(later)))
     asker.answer = "HTTP 500: no kernel image is available"
     ready(scene, new)
-    assert await scene.run() == Requeue(15.0)
+    await answered(scene)
     assert scene.table().agents["small"].url == OLD
-    serving = next(each for each in scene.agent("small")["conditions"] if each["type"] == "Serving")
-    assert (serving["status"], serving["reason"]) == ("True", "SmokeFailed")
-    assert "no kernel image" in serving["message"]
+    assert (serving(scene)["status"], serving(scene)["reason"]) == ("True", "SmokeFailed")
+    assert "no kernel image" in serving(scene)["message"]
+    scene.kube.writes.clear()
+    await scene.run(2)
+    assert (scene.kube.writes, len(asker.asked)) == ([], 1), "the status rests between two questions"
     asker.answer = None
-    await scene.run()
+    later.set()
+    await answered(scene)
     assert workload(scene) == f"InferenceService/{new}"
 
 
@@ -112,13 +136,13 @@ async def test_going_back_before_the_switch_returns_to_the_pods_that_never_stopp
 async def test_each_replaced_revision_gets_its_whole_drain() -> None:
     scene, first = await surging(Asker())
     ready(scene, first)
-    await scene.run()
+    await answered(scene)
     scene.now += timedelta(seconds=80)
     change(scene, ["--max-model-len=2048"])
     await scene.run()
     (second,) = set(scene.inference_services("small")) - {"qwen-small", first}
     ready(scene, second)
-    await scene.run()
+    await answered(scene)
     assert workload(scene) == f"InferenceService/{second}"
     scene.now += timedelta(seconds=89)
     await scene.run()
