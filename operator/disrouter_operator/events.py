@@ -10,9 +10,10 @@ from typing import Literal
 from disrouter.api import AgentStatus, CascadeStatus, ConditionType, Phase
 from disrouter_operator.clock import timestamp
 from disrouter_operator.resources import CASCADES, EVENTS, Object
-from disrouter_operator.status import FAILED_PHASES, condition
+from disrouter_operator.status import CHILD_NOT_KEPT, CHILD_REFUSED, FAILED_PHASES, condition
 
 COMPONENT = "disrouter"
+_UNWRITTEN = (CHILD_REFUSED, CHILD_NOT_KEPT)
 MAX_MESSAGE = 1024
 """The API server's limit for an Event's message."""
 
@@ -40,7 +41,7 @@ class Series:
 def transitions(before: CascadeStatus, after: CascadeStatus) -> list[Note]:
     """What changed between two passes."""
     old = {agent.name: agent for agent in before.agents}
-    notes = list(_condition_notes(before, after))
+    notes = [*_condition_notes(before, after), *_write_notes(before, after)]
     for agent in after.agents:
         notes += _agent_notes(old.get(agent.name), agent)
     gone = old.keys() - {agent.name for agent in after.agents}
@@ -91,6 +92,16 @@ def _condition_notes(before: CascadeStatus, after: CascadeStatus) -> Iterator[No
             yield Note("Normal", good, new.message)
         elif new.status != "True" and (old is not None or type_ is ConditionType.SPEC_VALID):
             yield Note("Warning", bad, f"{new.reason}: {new.message}")
+
+
+def _write_notes(before: CascadeStatus, after: CascadeStatus) -> Iterator[Note]:
+    """A child that cannot be written as it should be, also in a cascade that was not ready anyway; and its end."""
+    old, new = condition(before, ConditionType.DEGRADED), condition(after, ConditionType.DEGRADED)
+    was, said = (each.message if each is not None and each.reason in _UNWRITTEN else None for each in (old, new))
+    if new is not None and said is not None and said != was:
+        yield Note("Warning", new.reason, said)
+    elif was is not None and said is None:
+        yield Note("Normal", "ChildrenWritten", "every child is written as it should be again")
 
 
 def _agent_notes(old: AgentStatus | None, new: AgentStatus) -> Iterator[Note]:

@@ -24,6 +24,10 @@ FAILED_PHASES = frozenset(
 )
 
 
+CHILD_REFUSED, CHILD_NOT_KEPT = "ChildRefused", "ChildNotKept"
+"""Reasons of Degraded: what became of a child that was written."""
+
+
 @dataclass(frozen=True)
 class Facts:
     """What the conditions are judged on."""
@@ -98,7 +102,7 @@ def with_writes(
     """The same status where writes failed: a refused child is not ready, one that somebody else changes may serve."""
     if not refused and not unkept:
         return status
-    reason, text = "ChildRefused" if refused else "ChildNotKept", "; ".join([*refused, *unkept])
+    reason, text = CHILD_REFUSED if refused else CHILD_NOT_KEPT, "; ".join([*refused, *unkept])
     verdicts: list[Verdict] = [(ConditionType.DEGRADED, "True", reason, text)]
     if refused:
         verdicts.append((ConditionType.READY, "False", reason, text))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -29,6 +30,30 @@ async def test_a_refused_child_stalls_no_other_and_is_shown() -> None:
     scene.kube.refuse = lambda _: None
     assert await scene.run() is None
     assert scene.condition("Degraded")["status"] == "False"
+
+
+async def test_a_refused_child_is_logged_and_an_event_once_for_each_change_of_the_refusal(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO, "disrouter_operator")
+    scene = Scene(clusters.example())
+
+    def refuse(words: str) -> None:
+        scene.kube.refuse = lambda obj: Rejected(words, 403) if obj["metadata"]["name"] == "qwen-small" else None
+
+    for words in ("denied: GPU quota", "denied: GPU quota", "denied: no such class"):
+        refuse(words)
+        await scene.run(2)
+    said = [(each.levelname, each.getMessage()) for each in caplog.records if "ChildRefused" in each.getMessage()]
+    assert said == [
+        ("WARNING", "default/qwen: ChildRefused: InferenceService qwen-small: denied: GPU quota"),
+        ("WARNING", "default/qwen: ChildRefused: InferenceService qwen-small: denied: no such class"),
+    ]
+    assert scene.reasons().count("ChildRefused") == 2
+    scene.kube.refuse = lambda _: None
+    await scene.run(2)
+    assert caplog.messages[-1] == "default/qwen: ChildrenWritten: every child is written as it should be again"
+    assert scene.reasons().count("ChildrenWritten") == 1
 
 
 async def test_an_object_of_somebody_else_is_not_taken_over() -> None:
