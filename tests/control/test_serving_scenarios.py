@@ -191,15 +191,23 @@ class Story:
     def rest(self) -> None:
         """Nothing is left to write."""
         key = Key(self.place.namespace, "qwen")
+        passes: list[list[Any]] = []
 
-        async def more() -> list[Any]:
+        async def once() -> list[Any]:
             async with await operators.api_client(self.place.plane.kubeconfig) as client:
                 kube = Recording(ApiServer(client))
                 with suppress(Conflict):  # the operator was writing meanwhile, so there is a write to count
                     await reconcile(kube, key, operators.SETTINGS, Options().clock)
                 return list(kube.writes)
 
-        self.place.until(lambda: not asyncio.run(more()), "the rest")
+        def resting() -> bool:
+            passes.append(asyncio.run(once()))
+            return not passes[-1]
+
+        try:
+            self.place.until(resting, "the rest")
+        except AssertionError as error:
+            raise AssertionError(f"{error}: of {len(passes)} passes the last ones wrote {passes[-3:]}") from None
 
 
 @pytest.fixture(scope="module")

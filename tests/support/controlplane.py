@@ -167,6 +167,8 @@ def _start_etcd(stack: ExitStack, binaries: Path, state: Path) -> str:
             f"--listen-peer-urls={peer}",
             f"--initial-advertise-peer-urls={peer}",
             f"--initial-cluster=default={peer}",
+            # As envtest does: its data dies with the tests, and a busy disk would hold every write up for seconds.
+            "--unsafe-no-fsync",
         ],
     )
     _wait("etcd", lambda: _answers(f"{client}/health"), state)
@@ -191,7 +193,7 @@ def _start_api_server(stack: ExitStack, binaries: Path, state: Path, etcd_url: s
             "--advertise-address=127.0.0.1",
             f"--secure-port={port}",
             "--endpoint-reconciler-type=none",
-            "--service-cluster-ip-range=10.0.0.0/24",
+            "--service-cluster-ip-range=10.0.0.0/16",
             f"--service-account-key-file={key}",
             f"--service-account-signing-key-file={key}",
             "--service-account-issuer=https://kubernetes.default.svc",

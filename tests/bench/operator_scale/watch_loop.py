@@ -66,7 +66,9 @@ async def work(http: aiohttp.ClientSession, namespace: str, queue: asyncio.Queue
             root = f"/apis/{resource.group}" if resource.group else "/api"
             path = f"{root}/{resource.version}/namespaces/{namespace}/{resource.plural}"
             async with http.post(path, json=child) as response:
-                await response.read()
+                answer = await response.text()
+                if response.status != 201:
+                    raise SystemExit(f"{resource.kind} of {metadata['name']}: {answer}")
 
 
 if __name__ == "__main__":
