@@ -24,7 +24,7 @@ from disrouter_operator.leader import LEASE_NAME, Election
 from disrouter_operator.metrics import Metrics
 from disrouter_operator.ratelimit import TokenBucket
 from disrouter_operator.runtime import Operator, Options
-from disrouter_operator.settings import SIDECAR_IMAGE, TRAINING_IMAGE, Settings
+from disrouter_operator.settings import SIDECAR_IMAGE, TRAINING_IMAGE, OperatorPods, Settings
 from disrouter_operator.smoke import over_http
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
@@ -49,6 +49,16 @@ def arguments(argv: Sequence[str], env: Mapping[str, str]) -> argparse.Namespace
         "--smoke",
         default=env.get("DISROUTER_SMOKE") or "true",
         help="false: the new pods of a surge are routed to without a question, for an operator that cannot reach them",
+    )
+    parser.add_argument(
+        "--operator-namespace",
+        default=env.get("DISROUTER_OPERATOR_NAMESPACE") or env.get("POD_NAMESPACE", ""),
+        help="of the operator's own pods, which cascades' NetworkPolicies let in where a surge asks its new pods",
+    )
+    parser.add_argument(
+        "--operator-labels",
+        default=env.get("DISROUTER_OPERATOR_LABELS", ""),
+        help="name=value,... that select these pods; empty: no policy lets them in by itself",
     )
     parser.add_argument("--host", default=env.get("DISROUTER_OPERATOR_HOST") or "0.0.0.0")  # noqa: S104  kubelet probes
     parser.add_argument("--port", default=env.get("DISROUTER_OPERATOR_PORT") or "8080", help="of /healthz and /metrics")
@@ -90,6 +100,7 @@ def options(flags: argparse.Namespace) -> Options:
             training_image=flags.training_image,
             roll_agents=_truth("--roll-agents", flags.roll_agents),
             smoke=over_http if _truth("--smoke", flags.smoke) else None,
+            operator_pods=_operator_pods(flags.operator_namespace, flags.operator_labels),
         ),
         namespaces=tuple(name.strip() for name in flags.namespaces.split(",") if name.strip()),
         host=flags.host,
@@ -103,6 +114,14 @@ def _truth(flag: str, text: str) -> bool:
     if text.lower() not in ("true", "false"):
         raise InvalidSettings(f"{flag} {text!r} must be true or false")
     return text.lower() == "true"
+
+
+def _operator_pods(namespace: str, labels: str) -> OperatorPods | None:
+    pairs = [text.strip().partition("=") for text in labels.split(",") if text.strip()]
+    wrong = [name for name, equals, _ in pairs if not (name and equals)]
+    if wrong:
+        raise InvalidSettings(f"--operator-labels {labels!r}: {wrong[0]!r} must be name=value")
+    return OperatorPods(namespace, {name: value for name, _, value in pairs}) if namespace and pairs else None
 
 
 def _number(flag: str, text: str, low: float, high: float) -> float:

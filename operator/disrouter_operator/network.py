@@ -10,17 +10,21 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from disrouter import names
+from disrouter.api import Rollout
 from disrouter.api.traffic import Peers
 from disrouter.routes import RouteTable
 from disrouter_operator.cascade import COMPONENT_AGENT, Cascade
 from disrouter_operator.resources import NETWORK_POLICIES, Object
+from disrouter_operator.settings import OperatorPods, Settings
 
 
-def policies(cascade: Cascade, table: RouteTable) -> list[Object]:
+def policies(cascade: Cascade, table: RouteTable, settings: Settings) -> list[Object]:
     """A NetworkPolicy for each agent in the route table; none where the manifest does not ask for them."""
     if not cascade.spec.network_policy.enabled:
         return []
-    return [_policy(cascade, table, agent) for agent in table.agents]
+    surges = cascade.spec.rollout is Rollout.SURGE and settings.smoke is not None
+    asker = settings.operator_pods if surges else None
+    return [_policy(cascade, table, agent, asker) for agent in table.agents]
 
 
 def callers(table: RouteTable, agent: str) -> list[str]:
@@ -44,18 +48,18 @@ def _reached(table: RouteTable, start: str) -> set[str]:
     return found
 
 
-def _policy(cascade: Cascade, table: RouteTable, agent: str) -> Object:
+def _policy(cascade: Cascade, table: RouteTable, agent: str, asker: OperatorPods | None) -> Object:
     labels = cascade.labels(COMPONENT_AGENT, agent)
     manifest = cascade.child(NETWORK_POLICIES, cascade.agent_object(agent), labels)
     manifest["spec"] = {
         "podSelector": {"matchLabels": labels},
         "policyTypes": ["Ingress"],
-        "ingress": _ingress(cascade, table, agent),
+        "ingress": _ingress(cascade, table, agent, asker),
     }
     return manifest
 
 
-def _ingress(cascade: Cascade, table: RouteTable, agent: str) -> list[Object]:
+def _ingress(cascade: Cascade, table: RouteTable, agent: str, asker: OperatorPods | None) -> list[Object]:
     port: Object = {"ports": [{"port": names.SIDECAR_PORT, "protocol": "TCP"}]}
     policy = cascade.spec.network_policy
     if agent == table.entry and not policy.clients:
@@ -63,6 +67,8 @@ def _ingress(cascade: Cascade, table: RouteTable, agent: str) -> list[Object]:
     peers = [*_agents(cascade, callers(table, agent)), *_peers(policy.metrics)]
     if agent == table.entry:
         peers += _peers(policy.clients)
+    if asker is not None:
+        peers.append(_operator(asker))
     return [{"from": peers, **port}] if peers else []
 
 
@@ -73,6 +79,14 @@ def _agents(cascade: Cascade, agents: list[str]) -> list[Object]:
     chosen = {"key": names.LABEL_AGENT, "operator": "In", "values": agents}
     labels = cascade.labels(COMPONENT_AGENT)
     return [{"podSelector": {"matchLabels": labels, "matchExpressions": [chosen]}}]
+
+
+def _operator(pods: OperatorPods) -> Object:
+    """The operator's pods, which ask the new pods of a surge a question. API servers label namespaces by their name."""
+    return {
+        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": pods.namespace}},
+        "podSelector": {"matchLabels": dict(pods.labels)},
+    }
 
 
 def _peers(peers: Iterable[Peers]) -> list[Object]:

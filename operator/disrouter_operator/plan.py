@@ -106,7 +106,7 @@ def _desired(view: View, plans: Sequence[AgentPlan], table: RouteTable) -> list[
         routing.config_map(cascade, table),
         *(obj for plan in plans for obj in (*plan.workload, *_jobs(plan))),
         *(each for _, agent in cascade.indexed() if (each := disruption.budget(cascade, agent)) is not None),
-        *network.policies(cascade, table),
+        *network.policies(cascade, table, view.settings),
         endpoint.service(cascade, dict(entry.selector)),
     ]
 

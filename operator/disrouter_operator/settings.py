@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from disrouter import __version__, names
@@ -10,6 +10,14 @@ from disrouter_operator.smoke import Smoke
 
 SIDECAR_IMAGE = f"ghcr.io/disrouter/sidecar:{__version__}"
 TRAINING_IMAGE = f"ghcr.io/disrouter/training:{__version__}"
+
+
+@dataclass(frozen=True)
+class OperatorPods:
+    """Where the operator's own pods are found, so that policies can let them in."""
+
+    namespace: str
+    labels: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -25,3 +33,5 @@ class Settings:
     """Address of a Service by name and namespace, without a path."""
     smoke: Smoke | None = None
     """How the new pods of a surge are asked a question before anybody else does; None: their probes are believed."""
+    operator_pods: OperatorPods | None = None
+    """Who asks that question; None: nobody knows, so a policy of the cascade must name them."""

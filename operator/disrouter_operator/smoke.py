@@ -14,8 +14,8 @@ MAX_ANSWER = 8192
 MAX_ERROR = 300
 """Characters of an answer that are told."""
 REMEDY = (
-    "let the operator's pods reach it (a NetworkPolicy that is not disrouter's may forbid it), or start the operator "
-    "with --smoke=false"
+    "let the operator's pods reach it (name them under spec.networkPolicy.metrics if that policy keeps them out), or "
+    "start the operator with --smoke=false"
 )
 _ASKS_FOR_A_KEY = (401, 403)
 

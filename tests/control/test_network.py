@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -10,8 +11,10 @@ from disrouter.calibration import Calibration, CalibrationPoint
 from disrouter.routes import AgentRoute, Awareness, ProbabilityRoute, RouteTable, SkipRoute
 from disrouter_operator.network import callers
 from disrouter_operator.resources import NETWORK_POLICIES, Object
+from disrouter_operator.settings import OperatorPods, Settings
+from disrouter_operator.smoke import over_http
 from support import clusters
-from support.scenes import Scene
+from support.scenes import SETTINGS, Scene
 
 ENABLED: Object = {
     "enabled": True,
@@ -77,6 +80,24 @@ async def test_without_named_clients_everybody_reaches_the_entry_and_nobody_else
     assert len(_sources(scene, "medium")) == 1
 
 
+async def test_the_operator_reaches_the_pods_that_it_asks_where_it_knows_its_own() -> None:
+    pods = OperatorPods("disrouter", {"app": "operator"})
+    operator = {
+        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "disrouter"}},
+        "podSelector": {"matchLabels": {"app": "operator"}},
+    }
+    asking = replace(SETTINGS, smoke=over_http, operator_pods=pods)
+    surging = await _serving(ENABLED, asking, rollout="surge")
+    assert all(_sources(surging, agent)[-1] == operator for agent in ("small", "medium", "large"))
+    for settings, rollout in (
+        (asking, "recreate"),
+        (replace(asking, smoke=None), "surge"),
+        (replace(asking, operator_pods=None), "surge"),
+    ):
+        scene = await _serving(ENABLED, settings, rollout=rollout)
+        assert all(operator not in _sources(scene, agent) for agent in ("small", "medium", "large"))
+
+
 async def test_clients_follow_the_entry() -> None:
     scene = Scene(clusters.example(networkPolicy=ENABLED))
     await scene.run()
@@ -103,8 +124,8 @@ async def test_policies_go_when_they_are_switched_off_and_with_an_agent_after_it
     assert scene.kube.names(NETWORK_POLICIES) == []
 
 
-async def _serving(policy: Object) -> Scene:
-    scene = Scene(clusters.example(networkPolicy=policy))
+async def _serving(policy: Object, settings: Settings = SETTINGS, **spec: Any) -> Scene:
+    scene = Scene(clusters.example(networkPolicy=policy, **spec), settings)
     await scene.run()
     scene.serve("small", "medium", "large")
     await scene.run()

@@ -22,6 +22,8 @@ from disrouter_operator.kube_api import ApiServer
 from disrouter_operator.leader import Election
 from disrouter_operator.metrics import Metrics
 from disrouter_operator.resources import LEASES, Object, Resource
+from disrouter_operator.settings import OperatorPods
+from disrouter_operator.smoke import over_http
 from support import clusters, operators
 from support.controlplane import ControlPlane
 from support.kube_fake import KubeFake
@@ -34,6 +36,20 @@ def test_flags_outrank_the_environment_which_outranks_defaults() -> None:
     assert chosen.settings.training_image == "from/flag:1"
     assert chosen.namespaces == ("a", "b")
     assert chosen.port == 9000
+
+
+def test_the_operators_own_pods_are_known_by_namespace_and_labels_or_not_at_all() -> None:
+    known = options(arguments(["--operator-labels=app=operator, tier=x"], {"POD_NAMESPACE": "disrouter"})).settings
+    assert known.operator_pods == OperatorPods("disrouter", {"app": "operator", "tier": "x"})
+    assert options(arguments(["--operator-labels=app=operator"], {})).settings.operator_pods is None
+    assert options(arguments([], {"POD_NAMESPACE": "disrouter"})).settings.operator_pods is None
+    with pytest.raises(InvalidSettings, match=r"--operator-labels.*'app' must be name=value"):
+        options(arguments(["--operator-labels=app"], {}))
+
+
+def test_the_smoke_question_is_asked_unless_it_is_switched_off() -> None:
+    assert options(arguments([], {})).settings.smoke is over_http
+    assert options(arguments(["--smoke=false"], {})).settings.smoke is None
 
 
 @pytest.mark.parametrize("port", ["http", "-1", "70000"])

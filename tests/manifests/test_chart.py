@@ -11,13 +11,17 @@ from typing import Any
 import pytest
 import yaml
 
+from disrouter.names import SIDECAR_PORT
+from disrouter_operator.cascade import COMPONENT_AGENT
 from disrouter_operator.health import Pulse, application, serve
 from disrouter_operator.metrics import Metrics
 from disrouter_operator.settings import SIDECAR_IMAGE, TRAINING_IMAGE
-from support import helm
+from support import clusters, helm
 from support.controlplane import ControlPlane
 from support.helm import of_kind, render
 from support.operators import LEASE_RULES, RULES
+
+OWN_NAMESPACE = {"fieldRef": {"fieldPath": "metadata.namespace"}}
 
 pytestmark = pytest.mark.controlplane  # helm comes with the control plane's binaries
 
@@ -101,6 +105,25 @@ def test_the_network_policy_and_the_budget_select_the_operators_pods_and_the_tes
         assert not selector.items() <= pod["metadata"]["labels"].items()
     (ingress,) = policy["spec"]["ingress"]
     assert ingress["from"][0]["podSelector"]["matchLabels"].items() <= pod["metadata"]["labels"].items()
+
+
+@pytest.mark.parametrize("namespaces", [[], ["team-a", "team-b"]], ids=["cluster", "namespaced"])
+def test_the_operator_may_ask_the_agents_that_it_keeps_and_says_who_asks(namespaces: list[str]) -> None:
+    documents = render({"watchNamespaces": namespaces})
+    policy = next(each for each in of_kind(documents, "NetworkPolicy") if len(each["spec"]["egress"]) > 2)
+    asked = policy["spec"]["egress"][-1]
+    assert asked["ports"] == [{"port": SIDECAR_PORT, "protocol": "TCP"}]
+    agent = clusters.cascade(clusters.example()).labels(COMPONENT_AGENT, "small").items()
+    assert all(peer["podSelector"]["matchLabels"].items() <= agent for peer in asked["to"])
+    name = "kubernetes.io/metadata.name"
+    wanted = [{"matchLabels": {name: each}} for each in namespaces] or [{}]
+    assert [peer["namespaceSelector"] for peer in asked["to"]] == wanted
+    env = environment(documents)
+    said = dict(pair.split("=") for pair in env["DISROUTER_OPERATOR_LABELS"].split(","))
+    assert said == policy["spec"]["podSelector"]["matchLabels"]
+    assert {"name": "DISROUTER_OPERATOR_NAMESPACE", "valueFrom": OWN_NAMESPACE} in container(documents)["env"]
+    (silent, _) = of_kind(render({"smoke": False}), "NetworkPolicy")
+    assert len(silent["spec"]["egress"]) == 2
 
 
 def test_a_deployments_selector_is_that_of_the_previous_version() -> None:

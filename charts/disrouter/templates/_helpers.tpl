@@ -20,6 +20,15 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/component: operator
 {{- end -}}
 
+{{- /* The same as name=value,... */ -}}
+{{- define "disrouter.operatorPodsList" -}}
+{{- $pairs := list -}}
+{{- range $name, $value := include "disrouter.operatorPods" . | fromYaml -}}
+{{- $pairs = append $pairs (printf "%s=%s" $name $value) -}}
+{{- end -}}
+{{- join "," $pairs -}}
+{{- end -}}
+
 {{- define "disrouter.labels" -}}
 {{ include "disrouter.selector" . }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
