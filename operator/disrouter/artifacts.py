@@ -72,6 +72,24 @@ class DatasetSource(Model):
         return self
 
 
+class SftTarget(StrEnum):
+    """What a question's measured frequency of correct answers asks of the agent."""
+
+    HARD = "hard"
+    """The paper's: answer where it reaches the threshold, refuse under it."""
+    SOFT = "soft"
+    """Answer with a probability that rises with the frequency and is one half at the threshold."""
+
+
+class Scenarios(StrEnum):
+    """How a preference is put to the agent in training."""
+
+    DISCRETE = "discrete"
+    """By the paper's three scenarios."""
+    CONTINUOUS = "continuous"
+    """Half of the examples by the three scenarios, half by alpha drawn from [0, 1] and stated as a number."""
+
+
 class CollectConfig(Model):
     """How competence is measured (section 3.2.2): N sampled answers a question."""
 
@@ -84,10 +102,17 @@ class CollectConfig(Model):
 
 
 class SftConfig(Model):
-    """Supervised stage: refuse where the frequency of correct answers is under 1 - alpha."""
+    """Supervised stage: refuse where the frequency of correct answers is under (1 - alpha) ** gamma."""
 
     samples: StrictInt = Field(default=10000, ge=6)
-    """Training examples over all scenarios, half accepted and half refused."""
+    """Training examples over all scenarios; with the hard target half accepted and half refused."""
+    target: SftTarget = SftTarget.HARD
+    """`hard` as in the paper; `soft` makes the chance of a refusal follow the measured frequency."""
+    gamma: StrictFloat = Field(default=1.0, ge=0, le=4)
+    """Exponent of the threshold. The paper's is 1; a larger one asks for bolder agents."""
+    replay: StrictFloat = Field(default=0.0, ge=0, le=0.9)
+    """Share of the examples that are the base model's own replies to questions it must answer, right or wrong, so that
+    it does not forget what it knew while it learns to refuse."""
     epochs: StrictFloat = Field(default=1.0, gt=0)
     learning_rate: StrictFloat = Field(default=1e-5, gt=0)
     batch_size: StrictInt = Field(default=16, ge=1)
@@ -96,8 +121,8 @@ class SftConfig(Model):
 class RlConfig(Model):
     """Reinforcement stage with the scenario-conditioned reward (eq. 7)."""
 
-    gamma: StrictFloat = Field(default=0.5, ge=0, le=1)
-    """Reliability factor: the exponent of the reward of a refusal."""
+    gamma: StrictFloat = Field(default=0.5, ge=0, le=4)
+    """Reliability factor: the exponent of the reward of a refusal. The paper's range ends at 1; more is bolder."""
     steps: StrictInt = Field(default=100, ge=1)
     """Optimizer steps."""
     learning_rate: StrictFloat = Field(default=1e-6, gt=0)
@@ -130,6 +155,7 @@ class RunConfig(Model):
     """Trainer image, where the cascade names one: an operator that brings a newer default trains nobody again."""
     seed: int = 0
     datasets: tuple[DatasetSource, ...] = Field(min_length=1)
+    scenarios: Scenarios = Scenarios.DISCRETE
     collect: CollectConfig = CollectConfig()
     sft: SftConfig = SftConfig()
     rl: RlConfig = RlConfig()
@@ -143,6 +169,11 @@ class RunConfig(Model):
         canonical = json.dumps(self.dump(), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()[:10]
 
+    def dump(self) -> dict[str, Any]:
+        """By wire names, without later fields at their defaults: so a release that brings a field neither makes a
+        finished run another one nor changes its immutable `run.json`."""
+        return _as_first_written(self)
+
     @classmethod
     def read(cls, path: Path) -> RunConfig:
         """Read `run.json`. Raises ArtifactError that names the file and the field."""
@@ -153,6 +184,25 @@ class RunConfig(Model):
         except ValidationError as error:
             reasons = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
             raise ArtifactError(f"{path} is not a run file: {reasons}") from None
+
+
+_ADDED_LATER: tuple[tuple[type[Model], tuple[str, ...]], ...] = (
+    (RunConfig, ("scenarios",)),
+    (SftConfig, ("target", "gamma", "replay")),
+)
+"""Fields that came after the first release."""
+
+
+def _as_first_written(config: Model) -> dict[str, Any]:
+    content = config.model_dump(mode="json", by_alias=True, exclude_none=True)
+    later = {name for kind, names in _ADDED_LATER if isinstance(config, kind) for name in names}
+    for name, field in type(config).model_fields.items():
+        value, wire = getattr(config, name), field.alias or name
+        if name in later and value == field.default:
+            content.pop(wire, None)
+        elif isinstance(value, Model):
+            content[wire] = _as_first_written(value)
+    return content
 
 
 class ScenarioResult(Model):

@@ -97,7 +97,7 @@ class ProbabilityRoute(_Read):
     """Decide by the refusal's chance at the first token."""
 
     calibration: Calibration
-    gamma: float = Field(default=0.5, ge=0, le=1)
+    gamma: float = Field(default=0.5, ge=0, le=4)
     """Exponent of the threshold (1 - alpha) ** gamma."""
     skip: SkipRoute | None = None
 

@@ -55,6 +55,35 @@ _PROMPT = {
 }
 
 
+Asked = Scenario | float
+"""What an agent is told of a preference: a scenario of the paper, or alpha in [0, 1] itself, stated as a number."""
+PREFERENCE_HEAD, PREFERENCE_TAIL = (
+    "Scenario: Preference ",
+    ". On a scale from 0, where you must ensure your answer is correct, to 1, where you need to answer questions as "
+    "much as possible, choose to answer only if you are confident enough in your ability to answer the question; "
+    "otherwise, choose not to answer.",
+)
+"""Around a stated alpha: ours, in the words of Table 7, for agents that were trained on a continuous preference."""
+PREFERENCE_DECIMALS = 2
+"""Of a stated alpha. Finer ones are rounded, so that what is asked was seen in training."""
+
+
+def alpha_of(asked: Asked) -> float:
+    """The preference factor that an agent is told, as it is told: a stated one is rounded."""
+    if isinstance(asked, Scenario):
+        return asked.alpha
+    if not 0.0 <= asked <= 1.0:
+        raise InvalidRequest(f"preference must lie in [0, 1], got {asked}", "preference")
+    return round(asked, PREFERENCE_DECIMALS)
+
+
+def prompt_of(asked: Asked) -> str:
+    """The instruction: a text of Table 7, or the sentence that states alpha."""
+    if isinstance(asked, Scenario):
+        return asked.prompt
+    return f"{PREFERENCE_HEAD}{alpha_of(asked):.{PREFERENCE_DECIMALS}f}{PREFERENCE_TAIL}"
+
+
 def nearest(preference: float) -> Scenario:
     """The trained scenario whose alpha is closest to `preference` in [0, 1]; a tie goes to the more careful one."""
     if not 0.0 <= preference <= 1.0:
@@ -82,9 +111,9 @@ def reject_threshold(alpha: float, gamma: float = 0.5) -> float:
 
 
 def instruct(
-    messages: Sequence[Message], scenario: Scenario, *, prompted: bool = False, part: str = "text"
+    messages: Sequence[Message], scenario: Asked, *, prompted: bool = False, part: str = "text"
 ) -> list[dict[str, Any]]:
-    """A copy of a chat whose first user message starts with the scenario's instruction.
+    """A copy of a chat whose first user message starts with the instruction of a scenario or of a stated alpha.
 
     The paper prepends the text to the query. In a longer chat the first user message keeps it at one place, so an
     engine's prefix cache stays valid from turn to turn. Content given as parts gets a text part in front, of the type
@@ -100,7 +129,7 @@ def instruct(
     return [{"role": "system", "content": text}, *out]
 
 
-def instruct_prompt(prompt: str | Sequence[str], scenario: Scenario, *, prompted: bool = False) -> str | list[str]:
+def instruct_prompt(prompt: str | Sequence[str], scenario: Asked, *, prompted: bool = False) -> str | list[str]:
     """The same for text that is no chat: the instruction, a line break, the prompt; for several, each."""
     text = _instruction(scenario, prompted=prompted)
     if isinstance(prompt, str):
@@ -108,8 +137,8 @@ def instruct_prompt(prompt: str | Sequence[str], scenario: Scenario, *, prompted
     return [f"{text}\n{each}" for each in prompt]
 
 
-def _instruction(scenario: Scenario, *, prompted: bool) -> str:
-    return scenario.prompt + (PROMPTED_SUFFIX if prompted else "")
+def _instruction(scenario: Asked, *, prompted: bool) -> str:
+    return prompt_of(scenario) + (PROMPTED_SUFFIX if prompted else "")
 
 
 def _prepend(text: str, content: Any, part: str) -> Any:

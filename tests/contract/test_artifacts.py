@@ -15,6 +15,7 @@ from disrouter.artifacts import (
     RunLayout,
     ScenarioResult,
     SftConfig,
+    SftTarget,
     Stage,
     served_subpath,
 )
@@ -49,11 +50,23 @@ def test_any_changed_input_is_another_run(change: dict[str, Any]) -> None:
     assert _config(**change).run != _config().run
 
 
+def test_fields_that_came_later_leave_older_runs_and_their_run_files_as_they_were() -> None:
+    config = RunConfig.model_validate({
+        "cascade": "q", "agent": "a", "model": "hf://a/b", "datasets": [{"id": "a/b"}],
+    })  # fmt: skip
+    assert config.run == "460d518d38", "what the first release called it"
+    assert "scenarios" not in config.dump()
+    assert "target" not in config.dump()["sft"]
+    soft = config.model_copy(update={"sft": SftConfig(target=SftTarget.SOFT)})
+    assert soft.run != config.run
+    assert soft.dump()["sft"]["target"] == "soft"
+
+
 def test_a_bad_run_file_names_the_file_and_the_field(tmp_path: Path) -> None:
     path = tmp_path / "run.json"
     with pytest.raises(ArtifactError, match=r"cannot read the run file .*run\.json"):
         RunConfig.read(path)
-    path.write_text('{"cascade": "qwen", "rl": {"gamma": 2}}')
+    path.write_text('{"cascade": "qwen", "rl": {"gamma": 5}}')
     with pytest.raises(ArtifactError, match=r"rl\.gamma"):
         RunConfig.read(path)
 

@@ -10,9 +10,11 @@ from disrouter.errors import InvalidRequest
 from disrouter.scenario import (
     PROMPTED_SUFFIX,
     Scenario,
+    alpha_of,
     instruct,
     nearest,
     parse_scenario,
+    prompt_of,
     reject_threshold,
     sft_threshold,
 )
@@ -49,6 +51,19 @@ def test_thresholds_are_those_of_the_paper() -> None:
     assert sft_threshold(0.2) == pytest.approx(0.8)
     assert reject_threshold(0.5) == pytest.approx(0.5**0.5)
     assert reject_threshold(0.8, gamma=1.0) == pytest.approx(0.2)
+
+
+def test_a_stated_preference_is_told_in_two_decimals_and_means_what_it_is_told_as() -> None:
+    assert prompt_of(0.346).startswith("Scenario: Preference 0.35. On a scale from 0, ")
+    assert alpha_of(0.346) == 0.35
+    assert prompt_of(0.2) != prompt_of(Scenario.PERFORMANCE_FIRST), "a number is stated even where a scenario has it"
+    (message,) = instruct([{"role": "user", "content": "2+2?"}], 1.0)
+    assert message["content"] == f"{prompt_of(1.0)}\n2+2?"
+
+
+def test_a_stated_preference_outside_the_range_is_refused() -> None:
+    with pytest.raises(InvalidRequest, match=r"\[0, 1\], got -0.1"):
+        prompt_of(-0.1)
 
 
 def test_the_first_user_message_starts_with_the_instruction_and_the_rest_is_untouched() -> None:

@@ -43,8 +43,8 @@ def test_a_missing_run_file_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_an_invalid_run_file_names_the_field(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    run = write_run(tmp_path, rl={"gamma": 2})
-    assert "rl.gamma: Input should be less than or equal to 1" in fail(["rl", "--run", run], tmp_path, monkeypatch)
+    run = write_run(tmp_path, rl={"gamma": 5})
+    assert "rl.gamma: Input should be less than or equal to 4" in fail(["rl", "--run", run], tmp_path, monkeypatch)
 
 
 def test_a_stage_before_its_turn_says_which_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,9 @@ import random
 from collections import Counter
 from pathlib import Path
 
+import pytest
+
+from disrouter.artifacts import Scenarios
 from disrouter.scenario import Scenario
 from disrouter_training.ranks import Ranks
 from disrouter_training.rl import schedule
@@ -19,6 +22,14 @@ def test_the_schedule_gives_every_scenario_and_question_an_equal_share() -> None
     prompts = list(schedule(QUESTIONS, 21, random.Random(0)))
     assert Counter(scenario for _, scenario in prompts) == dict.fromkeys(Scenario, 7)
     assert set(Counter(index for index, _ in prompts).values()) == {3}
+
+
+def test_with_a_continuous_preference_every_second_prompt_states_an_alpha() -> None:
+    asked = [one for _, one in schedule(QUESTIONS, 600, random.Random(0), Scenarios.CONTINUOUS)]
+    assert Counter(asked[0::2]) == dict.fromkeys(Scenario, 100)
+    stated = [one for one in asked[1::2] if not isinstance(one, Scenario)]
+    assert len(stated) == 300
+    assert sum(stated) / 300 == pytest.approx(0.5, abs=0.05)
 
 
 def test_metrics_are_written_per_scenario_and_step(tmp_path: Path) -> None:

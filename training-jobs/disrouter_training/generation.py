@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from transformers import GenerationConfig, StoppingCriteriaList
 
-from disrouter_training.errors import ModelError
-from disrouter_training.model import load_model, load_tokenizer
+from disrouter_training.encoding import Encoder
+from disrouter_training.model import load_model
 from disrouter_training.prompts import Prompt
 from disrouter_training.stop import StopSignal
 
@@ -45,9 +45,9 @@ class TransformersGenerator:
     """A model in this process, on a CPU or one GPU."""
 
     def __init__(self, name: str, stop: StopSignal) -> None:
-        self._tokenizer = load_tokenizer(name)
+        self._encoder = Encoder(name)
         self._model = load_model(name, train=False).eval()
-        self._name, self._stop = name, stop
+        self._stop = stop
 
     def replies(self, prompts: Sequence[Prompt], sampling: Sampling, seed: int) -> list[list[str]]:
         """For each prompt `sampling.samples` replies; the same seed gives the same replies.
@@ -55,7 +55,7 @@ class TransformersGenerator:
         Raises Interrupted between and within batches when asked to stop; half a batch is thrown away.
         """
         torch.manual_seed(seed)
-        config = sampling.config(self._model, self._tokenizer)
+        config = sampling.config(self._model, self._encoder.tokenizer)
         out: list[list[str]] = []
         step = sampling.prompts_at_once
         for start in range(0, len(prompts), step):
@@ -65,15 +65,15 @@ class TransformersGenerator:
 
     def first_token(self, text: str) -> str:
         """How an engine spells the first token of `text`."""
-        return str(self._tokenizer.decode(self._encode(text)[:1]))
+        return str(self._encoder.tokenizer.decode(self._encoder.text(text)[:1]))
 
     @torch.inference_mode()
     def chances(self, prompts: Sequence[Prompt], text: str, batch_size: int) -> list[float]:
         """For each prompt the probability in [0, 1] that the reply's first token is that of `text`."""
-        token = self._encode(text)[0]
+        token = self._encoder.text(text)[0]
         out: list[float] = []
         for start in range(0, len(prompts), batch_size):
-            inputs = self._pad([self._encode(self._render(each)) for each in prompts[start : start + batch_size]])
+            inputs = self._pad([self._encoder.prompt(each) for each in prompts[start : start + batch_size]])
             logits = self._model(**inputs, logits_to_keep=1).logits[:, -1].float()
             out += torch.softmax(logits, dim=-1)[:, token].tolist()
             self._stop.check("generation")
@@ -81,42 +81,21 @@ class TransformersGenerator:
 
     @torch.inference_mode()
     def _batch(self, prompts: Sequence[Prompt], sampling: Sampling, config: Any) -> list[list[str]]:
-        prefixes = [self._prefix(prompt.prefix) for prompt in prompts]
-        heads = [self._encode(self._render(prompt)) for prompt in prompts]
-        inputs = self._pad([head + prefix for head, prefix in zip(heads, prefixes, strict=True)])
+        prefixes = [self._encoder.given(prompt.prefix) for prompt in prompts]
+        inputs = self._pad([self._encoder.prompt(prompt) for prompt in prompts])
         output = self._model.generate(
             **inputs, generation_config=config, stopping_criteria=StoppingCriteriaList([self._give_up])
         )
         new = output[:, inputs["input_ids"].shape[1] :].tolist()
         samples = sampling.samples
         full = [prefixes[index // samples] + ids for index, ids in enumerate(new)]
-        texts = self._tokenizer.batch_decode(full, skip_special_tokens=True, clean_up_tokenization_spaces=False)
-        return [[text.strip() for text in texts[i : i + samples]] for i in range(0, len(texts), samples)]
+        texts = self._encoder.decode(full)
+        return [texts[i : i + samples] for i in range(0, len(texts), samples)]
 
     def _pad(self, ids: Sequence[list[int]]) -> Any:
         """Token ids as one batch, padded on the left."""
         encoded = [{"input_ids": each} for each in ids]
-        return self._tokenizer.pad(encoded, return_tensors="pt").to(self._model.device)
+        return self._encoder.tokenizer.pad(encoded, return_tensors="pt").to(self._model.device)
 
     def _give_up(self, input_ids: torch.Tensor, _scores: object, **_: object) -> torch.Tensor:
         return torch.full((input_ids.shape[0],), self._stop.requested, device=input_ids.device)
-
-    def _render(self, prompt: Prompt) -> str:
-        try:
-            return str(self._tokenizer.apply_chat_template(prompt.messages, add_generation_prompt=True, tokenize=False))
-        except Exception as error:  # templates are programs of their own and raise what they like
-            raise ModelError(f"the chat template of {self._name} fails: {error}; correct its template") from error
-
-    def _encode(self, text: str) -> list[int]:
-        ids: list[int] = self._tokenizer(text, add_special_tokens=False)["input_ids"]
-        return ids
-
-    def _prefix(self, prefix: str) -> list[int]:
-        """Tokens of a reply's given start, without a last one that is only white space.
-
-        Byte-pair vocabularies join a blank to the word after it, so a lone blank at the end is text they never saw.
-        """
-        ids = self._encode(prefix) if prefix else []
-        if ids and not self._tokenizer.decode(ids[-1:]).strip():
-            ids.pop()
-        return ids

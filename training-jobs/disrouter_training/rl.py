@@ -16,9 +16,9 @@ from typing import Any
 from datasets import Dataset
 from trl import RLOOConfig, RLOOTrainer
 
-from disrouter.artifacts import Stage
+from disrouter.artifacts import Scenarios, Stage
 from disrouter.refusal import is_refusal
-from disrouter.scenario import Scenario
+from disrouter.scenario import PREFERENCE_DECIMALS, Asked, Scenario, alpha_of, nearest
 from disrouter.utility import reward
 from disrouter_training.graders import is_correct
 from disrouter_training.job import Job
@@ -61,14 +61,25 @@ def rl(job: Job) -> None:
     drop_checkpoints(job, folder)
 
 
-def schedule(questions: Sequence[Question], count: int, rng: random.Random) -> Iterator[tuple[int, Scenario]]:
-    """`count` prompts (index of the question, scenario): every scenario equally often, questions in random rounds."""
-    scenarios = list(Scenario)
+def schedule(
+    questions: Sequence[Question], count: int, rng: random.Random, scenarios: Scenarios = Scenarios.DISCRETE
+) -> Iterator[tuple[int, Asked]]:
+    """`count` prompts (index of the question, what is asked): questions in random rounds, every scenario equally often.
+
+    With continuous preferences every second prompt states an alpha drawn from [0, 1] instead.
+    """
+    named = list(Scenario)
     order: list[int] = []
     for number in range(count):
         if not order:
             order = rng.sample(range(len(questions)), len(questions))
-        yield order.pop(), scenarios[number % len(scenarios)]
+        index = order.pop()
+        if scenarios is Scenarios.DISCRETE:
+            yield index, named[number % len(named)]
+        elif number % 2:
+            yield index, round(rng.random(), PREFERENCE_DECIMALS)
+        else:
+            yield index, named[number // 2 % len(named)]
 
 
 def _trainer(job: Job, folder: Path, questions: Sequence[Question], metrics: StepMetrics, watcher: Watcher) -> Any:
@@ -98,17 +109,19 @@ def _trainer(job: Job, folder: Path, questions: Sequence[Question], metrics: Ste
         model=model,
         args=arguments,
         reward_funcs=_reward_function(questions, config.gamma, metrics),
-        train_dataset=_dataset(questions, config.steps * config.prompts_per_step, random.Random(job.seed("rl"))),
+        train_dataset=_dataset(job, questions),
         processing_class=load_tokenizer(weights),
         callbacks=[watcher],
     )
 
 
-def _dataset(questions: Sequence[Question], count: int, rng: random.Random) -> Dataset:
+def _dataset(job: Job, questions: Sequence[Question]) -> Dataset:
+    count = job.config.rl.steps * job.config.rl.prompts_per_step
+    prompts = schedule(questions, count, random.Random(job.seed("rl")), job.config.scenarios)
     return Dataset.from_list(
         [
-            {"prompt": free(questions[index], scenario).messages, "index": index, "scenario": str(scenario)}
-            for index, scenario in schedule(questions, count, rng)
+            {"prompt": free(questions[index], asked).messages, "index": index, "alpha": alpha_of(asked)}
+            for index, asked in prompts
         ]
     )
 
@@ -116,15 +129,15 @@ def _dataset(questions: Sequence[Question], count: int, rng: random.Random) -> D
 def _reward_function(questions: Sequence[Question], gamma: float, metrics: StepMetrics) -> Any:
     """Equation 7 as TRL wants it: columns of the dataset come as lists, one entry a reply."""
 
-    def local_reward(completions: list[Any], index: list[int], scenario: list[str], **_: Any) -> list[float]:
+    def local_reward(completions: list[Any], index: list[int], alpha: list[float], **_: Any) -> list[float]:
         rewards = []
-        for completion, number, name in zip(completions, index, scenario, strict=True):
-            question, asked = questions[number], Scenario(name)
+        for completion, number, asked in zip(completions, index, alpha, strict=True):
+            question = questions[number]
             text = completion[0]["content"]
             refused = is_refusal(text)
             correct = not refused and is_correct(question.grader, question.answer, text)
-            value = reward(refused=refused, correct=correct, alpha=asked.alpha, gamma=gamma)
-            metrics.add(asked, value, refused=refused, correct=correct)
+            value = reward(refused=refused, correct=correct, alpha=asked, gamma=gamma)
+            metrics.add(nearest(asked), value, refused=refused, correct=correct)
             rewards.append(value)
         return rewards
 

@@ -20,7 +20,7 @@ WINDOW = 5
 
 @dataclass
 class Tally:
-    """Replies under one scenario in one step."""
+    """Replies under one scenario in one step; a stated alpha counts with the scenario nearest to it."""
 
     replies: int = 0
     answers: int = 0

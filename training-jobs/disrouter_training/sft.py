@@ -13,9 +13,10 @@ from trl import SFTConfig, SFTTrainer
 
 from disrouter.artifacts import Stage, write_atomically
 from disrouter_training.collect import Collected, read_collected
+from disrouter_training.encoding import Encoder
 from disrouter_training.job import Job
-from disrouter_training.model import load_model, load_tokenizer
-from disrouter_training.prompts import free
+from disrouter_training.model import load_model
+from disrouter_training.prompts import forced, free
 from disrouter_training.sft_data import Example, build
 from disrouter_training.trainer import (
     Watcher,
@@ -35,7 +36,8 @@ def sft(job: Job) -> None:
     started = job.clock()
     job.layout.require(Stage.COLLECT)
     collected = read_collected(job.layout.stage(Stage.COLLECT))
-    examples, shares = build(collected, job.config.sft.samples, random.Random(job.seed("sft")))
+    rng = random.Random(job.seed("sft"))
+    examples, shares = build(collected, job.config.sft, rng, scenarios=job.config.scenarios)
     for share in shares:
         if share.note:
             job.say(f"warning: {share.note}")
@@ -54,18 +56,20 @@ def sft(job: Job) -> None:
         "examples": len(examples),
         "steps": steps,
         "lastLoss": losses[-1] if losses else None,
-        "scenarios": {share.scenario: share.summary() for share in shares},
+        "replayed": sum(example.asked is None for example in examples),
+        "scenarios": {share.name: share.summary() for share in shares},
     }
     job.finish(Stage.SFT, metrics, started)
     drop_checkpoints(job, folder)
 
 
 def _trainer(job: Job, folder: Path, examples: list[Example], steps: int, watcher: Watcher) -> Any:
-    """TRL's trainer on prompt/completion pairs: the loss is the completion's alone."""
+    """TRL's trainer on tokens that are ready: the loss is that of what the agent would have generated."""
     config = job.config.sft
-    tokenizer = load_tokenizer(job.base_model())
+    encoder = Encoder(job.base_model())
     model = load_model(job.base_model(), train=True)
-    longest = _longest(tokenizer, examples)
+    rows = [_tokens(encoder, example) for example in examples]
+    longest = max(len(row["input_ids"]) for row in rows)
     batch = job.ranks.share(config.batch_size, "sft.batchSize")
     size = micro_batch(batch, longest, model.config.vocab_size)
     arguments = SFTConfig(
@@ -75,28 +79,21 @@ def _trainer(job: Job, folder: Path, examples: list[Example], steps: int, watche
         learning_rate=config.learning_rate,
         lr_scheduler_type="linear",
         warmup_steps=steps // 20,
-        completion_only_loss=True,
         max_length=None,
         packing=False,
     )
-    rows = [
-        {
-            "prompt": free(example.question, example.scenario).messages,
-            "completion": [{"role": "assistant", "content": example.reply}],
-        }
-        for example in examples
-    ]
-    dataset = Dataset.from_list(rows)
     return SFTTrainer(
-        model=model, args=arguments, train_dataset=dataset, processing_class=tokenizer, callbacks=[watcher]
+        model=model,
+        args=arguments,
+        train_dataset=Dataset.from_list(rows),
+        processing_class=encoder.tokenizer,
+        callbacks=[watcher],
     )
 
 
-def _longest(tokenizer: Any, examples: list[Example]) -> int:
-    """Tokens of the longest example, near enough: that of the most characters, and a little for the template."""
-    longest = max(examples, key=lambda example: len(example.question.user) + len(example.reply))
-    texts = (longest.scenario.prompt, longest.question.user, longest.reply)
-    return sum(len(tokenizer(text)["input_ids"]) for text in texts) + 32
+def _tokens(encoder: Encoder, example: Example) -> dict[str, list[int]]:
+    question, asked = example.question, example.asked
+    return encoder.example(forced(question) if asked is None else free(question, asked), example.reply)
 
 
 def _pass_on(path: Path, collected: list[Collected]) -> None:
