@@ -253,6 +253,22 @@ RULES = (
         by_cel="disrouter.io/ labels are disrouter's to set",
     ),
     Invalid(
+        "a batch that the processes cannot share",
+        lambda m: m["spec"]["training"].update(jobs={"nodes": 3}, sft={"batchSize": 32}, rl={"promptsPerStep": 33}),
+        "spec.training.sft.batchSize",
+        "32 cannot be shared equally by 3 processes (jobs.nodes times processesPerNode); make it a multiple of 3",
+        by_cel="training.sft.batchSize: jobs.nodes times jobs.processesPerNode processes cannot share it equally",
+    ),
+    Invalid(
+        "replies that the processes cannot share",
+        lambda m: m["spec"]["training"].update(
+            jobs={"processesPerNode": 8}, rl={"promptsPerStep": 5, "generations": 2}
+        ),
+        "spec.training.rl.promptsPerStep",
+        "5 times 2 generations cannot be shared equally by 8 processes",
+        by_cel="training.rl.promptsPerStep: jobs.nodes times jobs.processesPerNode processes cannot share it times",
+    ),
+    Invalid(
         "a format of a Hub dataset",
         lambda m: m["spec"]["training"].update(datasets=[{"id": "org/name", "format": "openai/gsm8k"}]),
         "spec.training.datasets[0]",

@@ -8,6 +8,7 @@ models, which keeps the cost that the API server estimates under its limit.
 from __future__ import annotations
 
 from disrouter.api.agent import ENGINE_OWNED, ENGINE_OWNED_ENV
+from disrouter.artifacts import RlConfig, SftConfig
 from disrouter.names import FRAMING_HEADERS
 
 Rule = dict[str, str]
@@ -16,6 +17,9 @@ _NAMES = "self.agents.map(x, x.name)"
 _LAST = "self.agents[size(self.agents) - 1]"
 _TRAINED = f"(has(a.selfAwareness) ? a.selfAwareness.mode == 'trained' : has(self.training) && a.name != {_LAST}.name)"
 """Whether agent `a` is to be trained; an external one never is."""
+_PROCESSES = "(has(self.jobs) ? self.jobs.nodes * self.jobs.processesPerNode : 1)"
+"""That train one model together; absent objects get no defaults from the schema."""
+_REPLIES = RlConfig().prompts_per_step * RlConfig().generations
 _OWNED = "|".join(flag.removeprefix("--").replace("-", "[-_]") for flag in ENGINE_OWNED)
 
 SPEC_RULES: tuple[Rule, ...] = (
@@ -184,6 +188,18 @@ POD_RULES: tuple[Rule, ...] = (
     {
         "rule": "!has(self.labels) || self.labels.all(k, !k.startsWith('disrouter.io/'))",
         "message": "pod.labels: disrouter.io/ labels are disrouter's to set; remove them",
+    },
+)
+TRAINING_RULES: tuple[Rule, ...] = (
+    {
+        "rule": f"(has(self.sft) ? self.sft.batchSize : {SftConfig().batch_size}) % {_PROCESSES} == 0",
+        "message": "training.sft.batchSize: jobs.nodes times jobs.processesPerNode processes cannot share it equally; "
+        "make it a multiple of their number",
+    },
+    {
+        "rule": f"(has(self.rl) ? self.rl.promptsPerStep * self.rl.generations : {_REPLIES}) % {_PROCESSES} == 0",
+        "message": "training.rl.promptsPerStep: jobs.nodes times jobs.processesPerNode processes cannot share it times "
+        "rl.generations equally; make that a multiple of their number",
     },
 )
 DATASET_RULES: tuple[Rule, ...] = (

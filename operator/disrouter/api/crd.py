@@ -17,6 +17,7 @@ from disrouter.api.cel import (
     POD_RULES,
     REPLICAS_RULES,
     SPEC_RULES,
+    TRAINING_RULES,
     VALUE_RULES,
 )
 from disrouter.api.spec import CascadeSpec
@@ -126,6 +127,7 @@ def _annotate(spec: Schema) -> None:
         (agent["properties"]["external"]["properties"]["headers"]["items"], (*VALUE_RULES, *HEADER_RULES)),
         (agent["properties"]["replicas"], REPLICAS_RULES),
         (agent["properties"]["autoscaling"], AUTOSCALING_RULES),
+        (spec["properties"]["training"], TRAINING_RULES),
         (training["jobs"]["properties"]["env"]["items"], VALUE_RULES),
         *((schema["properties"]["pod"], POD_RULES) for schema in (spec, agent, training["jobs"])),
         (training["datasets"]["items"], DATASET_RULES),

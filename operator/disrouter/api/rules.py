@@ -18,6 +18,7 @@ from disrouter.api.agent import ENGINE_OWNED, Agent, Autoscaler
 from disrouter.api.pod import PodOptions
 from disrouter.api.shape import shape_violations
 from disrouter.api.spec import CascadeSpec
+from disrouter.api.training import Training
 from disrouter.errors import InvalidCascade, Violation
 from disrouter.names import API_VERSION, GROUP, KIND, MAX_CASCADE, MAX_NAMESPACE, is_dns_label
 from disrouter.routes import Awareness, DecisionMode
@@ -245,3 +246,20 @@ def _training(spec: CascadeSpec) -> Iterator[Violation]:
             )
     if spec.training is not None:
         yield from _pod("spec.training.jobs.pod", spec.training.jobs.pod)
+        yield from _shared_batches(spec.training)
+
+
+def _shared_batches(training: Training) -> Iterator[Violation]:
+    """Processes that train one model take equal parts of each batch."""
+    processes = training.jobs.nodes * training.jobs.processes_per_node
+    prompts, generations, examples = training.rl.prompts_per_step, training.rl.generations, training.sft.batch_size
+    for field, said, size in (
+        ("sft.batchSize", f"{examples}", examples),
+        ("rl.promptsPerStep", f"{prompts} times {generations} generations", prompts * generations),
+    ):
+        if size % processes:
+            yield Violation(
+                f"spec.training.{field}",
+                f"{said} cannot be shared equally by {processes} processes (jobs.nodes times processesPerNode); "
+                f"make it a multiple of {processes}, or change jobs.nodes or jobs.processesPerNode",
+            )
