@@ -16,6 +16,8 @@ from sklearn.isotonic import IsotonicRegression
 from disrouter.calibration import MAX_POINTS, Calibration, CalibrationPoint
 from disrouter.scenario import Scenario
 
+PROBED = Scenario.BALANCE
+"""Whose instruction the probability mode asks under, for every preference."""
 DECIMALS = 6
 """Of a chance: finer ones mean nothing, and differences near zero overflow the regression's arithmetic."""
 
