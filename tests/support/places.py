@@ -43,8 +43,8 @@ class Place:
     def versions(self) -> dict[str, str]:
         return {f"{c['kind']}/{c['metadata']['name']}": c["metadata"]["resourceVersion"] for c in self.children()}
 
-    def until(self, ready: Any, what: str = "it") -> None:
-        self.plane.wait(what, ready)
+    def until(self, ready: Any, what: str = "it", seconds: float = 30.0) -> None:
+        self.plane.wait(what, ready, seconds)
 
     def patch_status(self, kind: str, name: str, status: Object, *, check: bool = True) -> None:
         patch = json.dumps({"status": status})
