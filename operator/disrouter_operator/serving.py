@@ -1,7 +1,8 @@
 """How an agent's workload is doing, judged from what KServe, the Deployment controller and the kubelet report.
 
 An InferenceService stays Ready on its old pods during a rollout, and its `observedGeneration` is its child's counter,
-so a finished rollout is read from the Deployment's pod template instead (notes in `inference.REVISION`).
+so a finished rollout is read from the Deployment's pod template instead (notes in `inference.REVISION`). In Knative
+mode that is the Deployment of the newest revision: KServe calls the old one newest until it has seen the change.
 """
 
 from __future__ import annotations
@@ -15,9 +16,11 @@ from disrouter.api import Agent, DeploymentMode
 from disrouter_operator import scaling
 from disrouter_operator.cascade import Cascade
 from disrouter_operator.inference import REVISION, revision
-from disrouter_operator.observe import Observed
+from disrouter_operator.observe import Observed, label
 from disrouter_operator.resources import DEPLOYMENTS, INFERENCE_SERVICES, PODS, Object
 
+KNATIVE_REVISION = "serving.knative.dev/revision"
+"""Label by which Knative marks a revision's Deployment; it has the labels and annotations of our pods besides."""
 _BLOCKED = ("BlockedByFailedLoad", "InvalidSpec")
 _STUCK = (
     "CrashLoopBackOff",
@@ -62,7 +65,8 @@ def of_inference_service(observed: Observed, desired: Object, cascade: Cascade, 
     knative = cascade.spec.deployment_mode is DeploymentMode.KNATIVE
     deployment = observed.find(DEPLOYMENTS, names.predictor(name))
     cold = scaling.may_be_zero(agent) and _at_zero(deployment)
-    replaced = _revision_serves(status) if knative else _replaced(deployment, revision(desired), cold=cold)
+    wanted = revision(desired)
+    replaced = _revision_serves(observed, status, wanted) if knative else _replaced(deployment, wanted, cold=cold)
     return Serving(
         exists=True,
         # KServe calls an agent without pods unready now and then; that it has none is what the manifest allows.
@@ -125,10 +129,15 @@ def _at_zero(deployment: Object | None) -> bool:
 def _replaced(deployment: Object | None, wanted: str, *, cold: bool) -> bool:
     if deployment is None:
         return False
-    template = deployment["spec"]["template"]["metadata"].get("annotations") or {}
     status = deployment.get("status") or {}
     seen = status.get("observedGeneration", 0) >= deployment["metadata"].get("generation", 0)
-    return bool(template.get(REVISION) == wanted and seen and (cold or _all_updated(status)))
+    return bool(_described(deployment) == wanted and seen and (cold or _all_updated(status)))
+
+
+def _described(deployment: Object) -> str | None:
+    """The revision, in our words, of the pods that a Deployment makes."""
+    annotations = deployment["spec"]["template"]["metadata"].get("annotations") or {}
+    return annotations.get(REVISION)
 
 
 def _all_updated(status: Object) -> bool:
@@ -141,10 +150,14 @@ def _available(deployment: Object | None) -> bool:
     return 0 < (status.get("replicas") or 0) <= (status.get("availableReplicas") or 0)
 
 
-def _revision_serves(status: Object) -> bool:
+def _revision_serves(observed: Observed, status: Object, wanted: str) -> bool:
+    """Knative's newest revision serves, and it is the wanted one."""
     predictor = (status.get("components") or {}).get("predictor") or {}
     latest = predictor.get("latestCreatedRevision")
-    return latest is not None and latest == predictor.get("latestReadyRevision")
+    if latest is None or latest != predictor.get("latestReadyRevision"):
+        return False
+    found = (obj for obj in observed.children[DEPLOYMENTS].values() if label(obj, KNATIVE_REVISION) == latest)
+    return any(_described(deployment) == wanted for deployment in found)
 
 
 def _failure(status: Object) -> tuple[str, str] | None:

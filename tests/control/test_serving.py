@@ -142,15 +142,27 @@ async def test_a_knative_agent_is_addressed_as_knative_does_and_ready_by_its_rev
     scene = Scene(clusters.example(deploymentMode="Knative"))
     await scene.run()
     assert scene.table().agents["small"].url == "http://qwen-small.default.svc.cluster.local"
-    status = clusters.ready_status("http://qwen-medium.default.svc.cluster.local/v1")
-    for latest, phase in (("r2", "Promoting"), ("r1", "Ready")):
-        if phase == "Promoting":
-            await scene.train("medium", 0.1)
-        status["components"] = {"predictor": {"latestCreatedRevision": latest, "latestReadyRevision": "r1"}}
-        scene.kube.set_status(INFERENCE_SERVICES, "qwen-medium", status)
-        await scene.run()
-        assert scene.agent("medium")["phase"] == phase
+    _revision(scene, number=1, created=1, ready=1)
+    await scene.run()
+    await scene.train("medium", 0.1)
+    assert scene.agent("medium")["phase"] == "Promoting", "KServe still names the revision before as its newest"
+    assert scene.table().agents["medium"].awareness == "prompted"
+    _revision(scene, number=2, created=2, ready=1)
+    await scene.run()
+    assert scene.agent("medium")["phase"] == "Promoting", "the revision before serves"
+    assert scene.table().agents["medium"].awareness == "prompted"
+    _revision(scene, number=2, created=2, ready=2)
+    await scene.run(2)
+    assert scene.agent("medium")["phase"] == "Ready"
+    assert scene.table().agents["medium"].awareness == "trained"
     assert scene.agent("medium")["url"] == "http://qwen-medium.default.svc.cluster.local"
+
+
+def _revision(scene: Scene, *, number: int, created: int, ready: int) -> None:
+    """Knative makes a revision of agent medium as it is asked for now."""
+    isvc = scene.kube.one(INFERENCE_SERVICES, "qwen-medium")
+    scene.kube.put(clusters.knative_deployment(isvc, number))
+    scene.kube.set_status(INFERENCE_SERVICES, "qwen-medium", clusters.knative_status(isvc, created, ready))
 
 
 async def test_a_pod_template_that_hides_an_agent_from_its_service_is_an_invalid_spec() -> None:

@@ -14,6 +14,7 @@ from disrouter.scenario import Scenario
 from disrouter_operator.cascade import Cascade
 from disrouter_operator.inference import REVISION
 from disrouter_operator.resources import Object
+from disrouter_operator.serving import KNATIVE_REVISION
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "qwen.yaml"
 
@@ -77,6 +78,31 @@ def predictor_deployment(isvc: Object, *, replicas: int = 1) -> Object:
                 "spec": {"containers": [{"name": "kserve-container", "image": "engine"}]},
             },
         },
+    }
+
+
+def knative_deployment(isvc: Object, number: int) -> Object:
+    """The Deployment that Knative makes for the revision `number` of an InferenceService in Knative mode."""
+    deployment = predictor_deployment(isvc)
+    named = {KNATIVE_REVISION: knative_revision(isvc, number)}
+    deployment["metadata"]["name"] = f"{named[KNATIVE_REVISION]}-deployment"
+    deployment["metadata"]["labels"] |= named
+    deployment["spec"]["selector"] = {"matchLabels": named}
+    deployment["spec"]["template"]["metadata"]["labels"] = named
+    return deployment
+
+
+def knative_revision(isvc: Object, number: int) -> str:
+    """Its name."""
+    return f"{names.predictor(isvc['metadata']['name'])}-{number:05}"
+
+
+def knative_status(isvc: Object, created: int, ready: int) -> Object:
+    """Status of an InferenceService in Knative mode; it is ready while any revision is."""
+    numbers = {"latestCreatedRevision": created, "latestReadyRevision": ready}
+    predictor = {field: knative_revision(isvc, number) for field, number in numbers.items()}
+    return ready_status(names.service_url(isvc["metadata"]["name"], isvc["metadata"]["namespace"])) | {
+        "components": {"predictor": predictor}
     }
 
 

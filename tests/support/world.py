@@ -182,13 +182,16 @@ class World:
                 await self._pods_ready({names.LABEL_AGENT: agent, names.LABEL_COMPONENT: "agent"}, obj)
 
     async def _come_up(self, isvc: Object) -> None:
-        deployment = clusters.predictor_deployment(isvc)
+        knative = isvc["metadata"]["annotations"]["serving.kserve.io/deploymentMode"] == "Knative"
+        number = int(isvc["metadata"]["generation"])
+        deployment = clusters.knative_deployment(isvc, number) if knative else clusters.predictor_deployment(isvc)
         applied = await self.admin.apply(deployment)
         await self._pods_ready(deployment["spec"]["selector"]["matchLabels"], applied)
-        if (isvc.get("status") or {}).get("conditions") != clusters.ready_status()["conditions"]:
+        status = clusters.knative_status(isvc, number, number) if knative else clusters.ready_status()
+        if (isvc.get("status") or {}) != status:
             live = await self.admin.get(INFERENCE_SERVICES, self.namespace, isvc["metadata"]["name"])
             assert live is not None
-            await self.admin.patch_status({**live, "status": clusters.ready_status()})
+            await self.admin.patch_status({**live, "status": status})
 
     async def _pods_ready(self, selector: dict[str, str], deployment: Object) -> None:
         async def available() -> bool:

@@ -28,13 +28,12 @@ async def scenario(plane: ControlPlane, account: Path, request: pytest.FixtureRe
     """Play steps on a cascade that serves; `spec` replaces fields of the base manifest's."""
     async with await operators.api_client(plane.kubeconfig) as admin, await operators.api_client(account) as operator:
 
-        async def run(steps: list[Step], *, up: bool = True, **spec: Any) -> None:
+        async def run(steps: list[Step], **spec: Any) -> None:
             namespace = request.node.callspec.id if hasattr(request.node, "callspec") else request.node.name
             name = f"d1-{namespace.replace('_', '-')}"[:36].rstrip("-")
             world = await started(User(admin), ApiServer(operator), name, operators.SETTINGS, base(**spec))
-            if up:
-                await world.serve("small", "medium", "large")
-                await world.settle()
+            await world.serve("small", "medium", "large")
+            await world.settle()
             await play(world, steps)
 
         yield run

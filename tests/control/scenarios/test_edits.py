@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from support.scenarios import Step, drop, insert, later, put, serve, swap, together
+from support.scenarios import Step, drop, insert, later, put, serve, swap, together, train
 
 pytestmark = pytest.mark.controlplane
 
@@ -269,18 +269,42 @@ SURGE = [
 ]
 KNATIVE = [
     Step(
-        "another model",
+        "another model, of which KServe has not heard yet",
         put("spec.agents.1.model.uri", "pvc://models/qwen3-4b"),
         children="~ConfigMap/routes ~InferenceService/medium",
-        phases="small=Collecting/Running medium=Pending/Starting large=Pending/Starting",
-        conditions="Ready=AgentStarting TrainingComplete=InProgress Degraded=AsExpected",
+        phases="small=Collecting/Running medium=Pending/RollingOut large=Ready",
+        conditions="Ready=Serving TrainingComplete=InProgress Degraded=AsExpected",
+        events="Pending",
+    ),
+    Step(
+        "its revision serves",
+        serve("medium"),
+        phases="small=Collecting/Running medium=Ready large=Ready",
+        conditions="Ready=Serving TrainingComplete=InProgress Degraded=AsExpected",
+        events="Ready",
     ),
     Step(
         "the scenario moves",
         put("spec.scenario", "cost-first"),
         children="~ConfigMap/routes",
-        phases="small=Collecting/Running medium=Pending/Starting large=Pending/Starting",
-        conditions="Ready=AgentStarting TrainingComplete=InProgress Degraded=AsExpected",
+        phases="small=Collecting/Running medium=Ready large=Ready",
+        conditions="Ready=Serving TrainingComplete=InProgress Degraded=AsExpected",
+    ),
+    Step(
+        "a run is promoted, and the base model serves on until its revision is up",
+        train("small", 0.1),
+        children="~InferenceService/small",
+        phases="small=Promoting/RollingOut medium=Ready large=Ready",
+        conditions="Ready=Serving TrainingComplete=InProgress Degraded=AsExpected",
+        events="Evaluating Promoted Promoting RL SFT",
+    ),
+    Step(
+        "it is",
+        serve("small"),
+        children="~ConfigMap/routes",
+        phases="small=Ready/Promoted medium=Ready large=Ready",
+        conditions="Ready=Serving TrainingComplete=AllTrained Degraded=AsExpected",
+        events="Ready",
     ),
 ]
 
@@ -295,4 +319,4 @@ async def test_surge(scenario: Callable[..., Awaitable[None]]) -> None:
 
 
 async def test_knative(scenario: Callable[..., Awaitable[None]]) -> None:
-    await scenario(KNATIVE, up=False, deploymentMode="Knative")
+    await scenario(KNATIVE, deploymentMode="Knative")
