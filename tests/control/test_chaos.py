@@ -82,14 +82,11 @@ def test_killed_operators_lost_answers_and_a_restarted_api_server_end_in_the_des
     assert len(proxy.writes()) < MOST_WRITES * EDITS, (Counter(each.resource for each in proxy.writes()), told())
     assert writes == 0, told()
     created = Counter(each.name for each in proxy.requests if each.resource == "jobs" and each.status == 201)
-    deleted = Counter(each.name for each in proxy.requests if each.resource == "jobs" and each.verb == "delete")
-    again = {name for name, times in created.items() if times > 1 + deleted[name] + _deletions(done)}
-    assert not again, (again, told())
-
-
-def _deletions(done: list[str]) -> int:
-    """The garbage collector may take a Job with its cascade, which is then made anew: at most once an edit of it."""
-    return len(done) // 10
+    deleted = Counter(each.name for each in proxy.writes() if each.resource == "jobs" and each.verb == "delete")
+    # The garbage collector takes Jobs with a cascade that is deleted; its successor makes them anew.
+    gone = {name: deleted[name] + editor.deletions[name.partition("-")[0]] for name in created}
+    again = {name: times for name, times in created.items() if times > 1 + gone[name]}
+    assert not again, (again, gone, told())
 
 
 def _converges(place: Place, ensure: Callable[[], None], told: Callable[[], str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from typing import Any
 
 from disrouter_operator.drift import satisfies
@@ -24,6 +25,8 @@ class Editor:
         self.place = place
         self._random = random.Random(seed)
         self.manifests = {name: _manifest(place.namespace, name) for name in CASCADES_NAMES}
+        self.deletions = Counter[str]()
+        """Of each cascade, which was then made anew at once."""
 
     def start(self) -> None:
         """Apply everything once."""
@@ -36,6 +39,7 @@ class Editor:
         spec = self.manifests[name]["spec"]
         if self._random.random() < 0.08:
             self.place.plane.kubectl("delete", "src", name, "-n", self.place.namespace, "--wait=false")
+            self.deletions[name] += 1
         change(spec, self._random)
         for number, agent in enumerate(spec["agents"], start=1):
             agent["cost"] = number / 10
