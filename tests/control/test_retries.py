@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import pytest
+
 from disrouter import names
 from disrouter.artifacts import Stage
 from disrouter_operator.reconcile import Requeue
@@ -50,6 +52,33 @@ async def test_a_failed_job_is_kept_for_its_log_and_made_anew_after_1_2_4_minute
     assert (scene.agent("small")["phase"], scene.agent("small")["attempts"]) == ("CollectingFailed", 4)
     assert scene.reasons().count("AttemptFailed") == 3
     assert scene.reasons().count("CollectingFailed") == 1
+
+
+@pytest.mark.parametrize(
+    ("stage", "phase"),
+    [
+        (Stage.COLLECT, "CollectingFailed"),
+        (Stage.SFT, "SFTFailed"),
+        (Stage.RL, "RLFailed"),
+        (Stage.EVALUATE, "EvaluatingFailed"),
+    ],
+)
+async def test_each_stage_that_is_given_up_has_its_phase_its_event_and_what_to_do(stage: Stage, phase: str) -> None:
+    scene = Scene(clusters.trained(retries=0))
+    await scene.run()
+    scene.serve("small", "medium", "large")
+    for each in list(Stage)[: list(Stage).index(stage)]:
+        scene.end_job("small", each, clusters.complete())
+        await scene.run()
+    job = scene.end_job("small", stage, clusters.failed(), "out of memory", exit_code=1)
+    await scene.run()
+    small = scene.agent("small")
+    assert (small["phase"], small["reason"], small["ready"]) == (phase, "BackoffLimitExceeded", True)
+    assert "out of memory" in small["message"]
+    assert f"delete Job/{job['metadata']['name']} to try again" in small["message"]
+    assert scene.reasons().count(phase) == 1
+    assert scene.condition("Ready")["status"] == "True", "it serves as before"
+    assert scene.condition("Degraded")["reason"] == phase
 
 
 async def test_a_stage_that_ends_well_after_a_failure_forgets_it() -> None:
