@@ -18,7 +18,7 @@ import os
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 from pydantic import Field, StrictFloat, StrictInt, ValidationError, model_validator
 
@@ -101,7 +101,37 @@ class CollectConfig(Model):
     """Sequences generated at once."""
 
 
-class SftConfig(Model):
+class Precision(StrEnum):
+    """Numbers that a training stage computes with. Optimizer states and what it leaves are fp32 either way."""
+
+    AUTO = "auto"
+    """bf16 on a GPU that has it, else fp32."""
+    BF16 = "bf16"
+    FP32 = "fp32"
+
+
+class Lora(Model):
+    """Train low-rank adapters instead of all weights; the stage leaves the adapter and, merged into it, the model."""
+
+    rank: StrictInt = Field(default=16, ge=1, le=512)
+    alpha: StrictInt = Field(default=32, ge=1)
+    """Scale: the adapter counts alpha / rank."""
+    dropout: StrictFloat = Field(default=0.0, ge=0, lt=1)
+    target_modules: tuple[Annotated[str, Field(min_length=1, max_length=128)], ...] = Field(default=(), max_length=32)
+    """Names of the layers that get one, for example `q_proj`; empty: every linear layer but the head."""
+
+
+class TrainConfig(Model):
+    """What both training stages choose."""
+
+    lora: Lora | None = None
+    """Absent: all weights are trained."""
+    precision: Precision = Precision.AUTO
+    gradient_checkpointing: bool | None = None
+    """Compute activations again in the backward pass: less memory, a third more time. Absent: on a GPU."""
+
+
+class SftConfig(TrainConfig):
     """Supervised stage: refuse where the frequency of correct answers is under (1 - alpha) ** gamma."""
 
     samples: StrictInt = Field(default=10000, ge=6)
@@ -110,6 +140,9 @@ class SftConfig(Model):
     """`hard` as in the paper; `soft` makes the chance of a refusal follow the measured frequency."""
     gamma: StrictFloat = Field(default=1.0, ge=0, le=4)
     """Exponent of the threshold. The paper's is 1; a larger one asks for bolder agents."""
+    packing: bool = False
+    """Lay the examples of a micro-batch end to end instead of padding them: the same result, less work where lengths
+    differ. Attention keeps them apart by their positions."""
     replay: StrictFloat = Field(default=0.0, ge=0, le=0.9)
     """Share of the examples that are the base model's own replies to questions it must answer, right or wrong, so that
     it does not forget what it knew while it learns to refuse."""
@@ -118,7 +151,7 @@ class SftConfig(Model):
     batch_size: StrictInt = Field(default=16, ge=1)
 
 
-class RlConfig(Model):
+class RlConfig(TrainConfig):
     """Reinforcement stage with the scenario-conditioned reward (eq. 7)."""
 
     gamma: StrictFloat = Field(default=0.5, ge=0, le=4)
@@ -142,6 +175,10 @@ class EvaluateConfig(Model):
     """Held-out questions; empty: a fixed share of the training datasets that training never sees."""
     holdout: StrictFloat = Field(default=0.1, gt=0, lt=1)
     """That share."""
+    dev: tuple[DatasetSource, ...] = ()
+    """Questions to choose thresholds and baselines by; neither trained on nor reported on."""
+    heldout: tuple[DatasetSource, ...] = ()
+    """Questions of kinds that training never sees, reported apart; the gate does not look at them."""
 
 
 class RunConfig(Model):
@@ -188,7 +225,9 @@ class RunConfig(Model):
 
 _ADDED_LATER: tuple[tuple[type[Model], tuple[str, ...]], ...] = (
     (RunConfig, ("scenarios",)),
-    (SftConfig, ("target", "gamma", "replay")),
+    (TrainConfig, ("precision",)),
+    (SftConfig, ("target", "gamma", "replay", "packing")),
+    (EvaluateConfig, ("dev", "heldout")),
 )
 """Fields that came after the first release."""
 

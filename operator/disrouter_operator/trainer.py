@@ -148,7 +148,9 @@ def _volumes(step: Step) -> list[Object]:
 
 def _claims(config: RunConfig) -> list[str]:
     """Claims that hold the base model or datasets, in a stable order."""
-    addresses = [config.model, *(each.file for each in (*config.datasets, *config.evaluate.datasets) if each.file)]
+    judged = config.evaluate
+    sources = (*config.datasets, *judged.datasets, *judged.dev, *judged.heldout)
+    addresses = [config.model, *(each.file for each in sources if each.file)]
     return sorted({uri.host for uri in map(uris.parse, addresses) if uri.scheme == "pvc"})
 
 

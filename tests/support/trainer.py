@@ -44,6 +44,11 @@ class Trainer:
             for number, handler in handlers.items():
                 signal.signal(number, handler)
 
+    def take(self, other: Trainer, *stages: str) -> None:
+        """As if these stages had run here as they did there."""
+        for stage in stages:
+            shutil.copytree(other.layout.directory / stage, self.layout.directory / stage)
+
     def forget(self, *stages: str) -> None:
         """As if these stages had never run."""
         for stage in stages:

@@ -3,9 +3,11 @@
 from pathlib import Path
 
 import pytest
+from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
 from disrouter.refusal import REFUSAL
 from disrouter_training.encoding import IGNORED, Encoder
+from disrouter_training.model import load_model
 from disrouter_training.prompts import forced, free
 from disrouter_training.sources import Question
 from disrouter_training.template import FINAL, THINK
@@ -41,3 +43,15 @@ def test_learning_starts_where_generating_would(encoder: Encoder) -> None:
     start = len(encoder.prompt(prompt))
     assert row["input_ids"][:start] == encoder.prompt(prompt)
     assert row["labels"][:start] == [IGNORED] * start
+
+
+def test_examples_without_padding_are_kept_apart_by_their_positions(encoder: Encoder, volumes: Path) -> None:
+    rows = [encoder.example(free(QUESTION, 0.35), REFUSAL), encoder.example(forced(QUESTION), f"{THINK}red.")]
+    model = load_model(str(volumes / "models" / "tiny"), train=True)
+    padded, packed = (
+        DataCollatorForLanguageModeling(pad_token_id=encoder.tokenizer.pad_token_id, padding_free=free_of_padding)(rows)
+        for free_of_padding in (False, True)
+    )
+    assert packed["input_ids"].shape == (1, sum(len(row["input_ids"]) for row in rows))
+    losses = [model(**batch, use_cache=False).loss.item() for batch in (packed, padded)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)

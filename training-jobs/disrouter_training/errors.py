@@ -2,11 +2,14 @@
 
 DisrouterError
 └── TrainingError
-    ├── DatasetError    questions that cannot be read, or too many bad rows
-    ├── ModelError      a model that cannot be loaded or used
-    ├── RanksError      processes that cannot do this work together
-    ├── RunBusy         another trainer is at work in the run's directory
-    └── Interrupted     asked to stop; what was done is kept and a new start goes on from there
+    ├── DatasetError     questions that cannot be read, or too many bad rows
+    ├── ModelError       a model that cannot be loaded or used
+    ├── ArtifactDamaged  weights that are not as they were written
+    ├── TooLarge         a stage that cannot fit the memory of the GPU
+    ├── Collapsed        an agent that came to answer everything, or nothing
+    ├── RanksError       processes that cannot do this work together
+    ├── RunBusy          another trainer is at work in the run's directory
+    └── Interrupted      asked to stop; what was done is kept and a new start goes on from there
 """
 
 from __future__ import annotations
@@ -24,6 +27,18 @@ class DatasetError(TrainingError):
 
 class ModelError(TrainingError):
     """The model cannot be loaded or lacks something that training needs."""
+
+
+class ArtifactDamaged(TrainingError):
+    """Weights that a stage left are not as they were written."""
+
+
+class TooLarge(TrainingError):
+    """The stage needs more memory than a GPU of this machine has."""
+
+
+class Collapsed(TrainingError):
+    """Reinforcement made the agent answer everything or nothing, so it tells it nothing any more."""
 
 
 class RanksError(TrainingError):

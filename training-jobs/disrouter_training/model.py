@@ -8,7 +8,9 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from disrouter.artifacts import Precision
 from disrouter_training.errors import ModelError
+from disrouter_training.publish import verify
 
 
 def load_tokenizer(name: str) -> Any:
@@ -22,10 +24,22 @@ def load_tokenizer(name: str) -> Any:
     return tokenizer
 
 
-def load_model(name: str, *, train: bool) -> Any:
-    """The model on this machine's device: full precision to train or on a CPU, bfloat16 to generate on a GPU."""
+def computes_in_bf16(precision: Precision) -> bool:
+    """Whether matrix products run in bf16. Raises ModelError where a GPU is asked for what it does not have."""
     gpu = torch.cuda.is_available()
-    dtype = torch.bfloat16 if gpu and not train else torch.float32
+    able = not gpu or torch.cuda.is_bf16_supported()
+    if precision is Precision.BF16 and not able:
+        raise ModelError(f"{torch.cuda.get_device_name()} has no bf16; set precision to fp32 or auto")
+    return precision is Precision.BF16 or (precision is Precision.AUTO and gpu and able)
+
+
+def load_model(name: str, *, train: bool, frozen_bf16: bool = False) -> Any:
+    """The model on this machine's device: full precision to train or on a CPU, bfloat16 to generate on a GPU.
+
+    `frozen_bf16` is for weights that stay as they are under an adapter: they need no more than they compute with.
+    """
+    gpu = torch.cuda.is_available()
+    dtype = torch.bfloat16 if frozen_bf16 or (gpu and not train) else torch.float32
     model = _load(AutoModelForCausalLM.from_pretrained, name, "model", dtype=dtype)
     return model.to("cuda" if gpu else "cpu")
 
@@ -33,6 +47,8 @@ def load_model(name: str, *, train: bool) -> Any:
 def _load(loader: Any, name: str, what: str, **options: Any) -> Any:
     if name.startswith("/") and not Path(name).is_dir():
         raise ModelError(f"no {what} at {name}: there is no such directory; check model.uri and the mounted claim")
+    if name.startswith("/"):
+        verify(Path(name))
     try:
         return loader(name, **options)
     except (OSError, ValueError, RuntimeError) as error:

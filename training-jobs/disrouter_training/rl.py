@@ -22,7 +22,7 @@ from disrouter.scenario import PREFERENCE_DECIMALS, Asked, Scenario, alpha_of, n
 from disrouter.utility import reward
 from disrouter_training.graders import is_correct
 from disrouter_training.job import Job
-from disrouter_training.model import load_model, load_tokenizer
+from disrouter_training.model import load_tokenizer
 from disrouter_training.prompts import free
 from disrouter_training.rl_metrics import StepMetrics
 from disrouter_training.sft import QUESTIONS_FILE
@@ -35,6 +35,7 @@ from disrouter_training.trainer import (
     last_checkpoint,
     micro_batch,
     train,
+    trainable,
 )
 
 TEMPERATURE = 1.0
@@ -85,13 +86,13 @@ def schedule(
 def _trainer(job: Job, folder: Path, questions: Sequence[Question], metrics: StepMetrics, watcher: Watcher) -> Any:
     config = job.config.rl
     weights = str(job.layout.weights(Stage.SFT))
-    model = load_model(weights, train=True)
+    adapted = trainable(weights, config)
     replies = config.prompts_per_step * config.generations
     batch = job.ranks.share(replies, "rl.promptsPerStep times rl.generations")
     tokens = job.config.collect.max_new_tokens
-    size = micro_batch(batch, tokens, model.config.vocab_size)
+    size = micro_batch(batch, tokens, adapted["model"].config.vocab_size)
     arguments = RLOOConfig(
-        **common_arguments(folder, config.steps, job.seed("rl-trainer")),
+        **common_arguments(folder, config.steps, job.seed("rl-trainer"), config),
         per_device_train_batch_size=size,
         gradient_accumulation_steps=batch // size,
         num_generations=config.generations,
@@ -106,7 +107,7 @@ def _trainer(job: Job, folder: Path, questions: Sequence[Question], metrics: Ste
         shuffle_dataset=False,
     )
     return RLOOTrainer(
-        model=model,
+        **adapted,
         args=arguments,
         reward_funcs=_reward_function(questions, config.gamma, metrics),
         train_dataset=_dataset(job, questions),

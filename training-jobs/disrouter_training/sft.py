@@ -15,7 +15,6 @@ from disrouter.artifacts import Stage, write_atomically
 from disrouter_training.collect import Collected, read_collected
 from disrouter_training.encoding import Encoder
 from disrouter_training.job import Job
-from disrouter_training.model import load_model
 from disrouter_training.prompts import forced, free
 from disrouter_training.sft_data import Example, build
 from disrouter_training.trainer import (
@@ -25,6 +24,7 @@ from disrouter_training.trainer import (
     last_checkpoint,
     micro_batch,
     train,
+    trainable,
 )
 
 QUESTIONS_FILE = "questions.jsonl"
@@ -67,13 +67,13 @@ def _trainer(job: Job, folder: Path, examples: list[Example], steps: int, watche
     """TRL's trainer on tokens that are ready: the loss is that of what the agent would have generated."""
     config = job.config.sft
     encoder = Encoder(job.base_model())
-    model = load_model(job.base_model(), train=True)
+    adapted = trainable(job.base_model(), config)
     rows = [_tokens(encoder, example) for example in examples]
     longest = max(len(row["input_ids"]) for row in rows)
     batch = job.ranks.share(config.batch_size, "sft.batchSize")
-    size = micro_batch(batch, longest, model.config.vocab_size)
+    size = micro_batch(batch, longest, adapted["model"].config.vocab_size)
     arguments = SFTConfig(
-        **common_arguments(folder, steps, job.seed("sft-trainer")),
+        **common_arguments(folder, steps, job.seed("sft-trainer"), config),
         per_device_train_batch_size=size,
         gradient_accumulation_steps=batch // size,
         learning_rate=config.learning_rate,
@@ -81,9 +81,10 @@ def _trainer(job: Job, folder: Path, examples: list[Example], steps: int, watche
         warmup_steps=steps // 20,
         max_length=None,
         packing=False,
+        padding_free=config.packing,
     )
     return SFTTrainer(
-        model=model,
+        **adapted,
         args=arguments,
         train_dataset=Dataset.from_list(rows),
         processing_class=encoder.tokenizer,

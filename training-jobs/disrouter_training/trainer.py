@@ -12,10 +12,12 @@ import torch
 from transformers import TrainerCallback
 from transformers.trainer_callback import PrinterCallback
 
-from disrouter.artifacts import Stage
+from disrouter.artifacts import Lora, Stage, TrainConfig
 from disrouter_training.errors import Interrupted
 from disrouter_training.job import Job
+from disrouter_training.model import computes_in_bf16, load_model
 from disrouter_training.progress import Progress, Say
+from disrouter_training.publish import publish
 from disrouter_training.ranks import Ranks
 from disrouter_training.stop import StopSignal
 
@@ -35,14 +37,36 @@ def micro_batch(total: int, tokens: int, vocabulary: int) -> int:
     return max(size for size in range(1, total + 1) if total % size == 0 and size <= fits)
 
 
-def common_arguments(folder: Path, steps: int, seed: int) -> dict[str, Any]:
+def trainable(name: str, config: TrainConfig) -> dict[str, Any]:
+    """The model to train, and how TRL adapts it: the arguments `model` and `peft_config` of its trainers.
+
+    Under an adapter the weights stay as they are, so they are held in what they are computed with.
+    """
+    adapted = config.lora is not None
+    model = load_model(name, train=True, frozen_bf16=adapted and computes_in_bf16(config.precision))
+    return {"model": model, "peft_config": _adapter(config.lora) if config.lora is not None else None}
+
+
+def _adapter(lora: Lora) -> Any:
+    from peft import LoraConfig
+
+    return LoraConfig(
+        r=lora.rank,
+        lora_alpha=lora.alpha,
+        lora_dropout=lora.dropout,
+        target_modules=list(lora.target_modules) or "all-linear",
+        task_type="CAUSAL_LM",
+    )
+
+
+def common_arguments(folder: Path, steps: int, seed: int, config: TrainConfig) -> dict[str, Any]:
     """Arguments of transformers' Trainer that both stages use."""
     gpu = torch.cuda.is_available()
     return {
         "output_dir": str(folder / "checkpoints"),
         "use_cpu": not gpu,
-        "bf16": gpu,
-        "gradient_checkpointing": gpu,
+        "bf16": computes_in_bf16(config.precision),
+        "gradient_checkpointing": gpu if config.gradient_checkpointing is None else config.gradient_checkpointing,
         "dataloader_pin_memory": gpu,
         "max_steps": steps,
         "logging_steps": 1,
@@ -109,12 +133,8 @@ def train(trainer: Any, job: Job, stage: Stage, checkpoint: Path | None, progres
     job.ranks.gather(None)  # each has written its part of the last checkpoint
     if trainer.state.global_step < trainer.state.max_steps:
         raise Interrupted(f"{stage} was interrupted after step {trainer.state.global_step}; run it again to go on")
-    weights = job.layout.weights(stage)
-    trainer.save_model(str(weights))
-    if not job.ranks.leads:
-        return
-    trainer.processing_class.save_pretrained(str(weights))
-    (weights / "training_args.bin").unlink(missing_ok=True)
+    if job.ranks.leads:
+        publish(trainer.model, trainer.processing_class, job.layout.stage(stage))
 
 
 def drop_checkpoints(job: Job, folder: Path) -> None:

@@ -51,6 +51,10 @@ class Evaluate(EvaluateConfig):
 
     datasets: tuple[Dataset, ...] = Field(default=(), max_length=32)
     """Held-out questions; empty: a fixed share of the training datasets that training never sees."""
+    dev: tuple[Dataset, ...] = Field(default=(), max_length=32)
+    """Questions to choose thresholds and baselines by; neither trained on nor reported on."""
+    heldout: tuple[Dataset, ...] = Field(default=(), max_length=32)
+    """Questions of kinds that training never sees, reported apart; the gate does not look at them."""
 
 
 class Jobs(Model):
