@@ -16,11 +16,12 @@ import pytest
 from disrouter_local.folder import Folder
 from disrouter_local.kubelet import Kubelet
 from disrouter_local.objects import is_true
+from disrouter_local.pod import JOB_NICE
 from disrouter_local.runtime import Options, build_host
 from disrouter_local.state import StateFolder
 from disrouter_local.store import Store
 from disrouter_operator.resources import PODS, Object
-from support.local import HTTP_SERVER, alive, pod_spec, until
+from support.local import HTTP_SERVER, PATIENCE, alive, pod_spec, until
 
 HTTP = {
     "env": [{"name": "DISROUTER_PORT", "value": "8080"}],
@@ -53,7 +54,7 @@ class Machine:
         metadata = {"name": name, "labels": {"app": name}}
         return await self.store.create({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec})
 
-    async def pod(self, name: str, holds: Callable[[Object], Any], seconds: float = 10.0) -> Object:
+    async def pod(self, name: str, holds: Callable[[Object], Any], seconds: float = PATIENCE) -> Object:
         """The pod once `holds` is true of it."""
         deadline = asyncio.get_running_loop().time() + seconds
         while True:
@@ -61,6 +62,15 @@ class Machine:
             if found is not None and holds(found):
                 return found
             assert asyncio.get_running_loop().time() < deadline, json.dumps(found, indent=1)
+            await asyncio.sleep(0.05)
+
+    async def gone(self, name: str) -> None:
+        """Wait until the pod's object is gone."""
+        deadline = asyncio.get_running_loop().time() + PATIENCE
+        while True:
+            if await self.store.get(PODS, "default", name) is None:
+                return
+            assert asyncio.get_running_loop().time() < deadline, f"pod {name} is still there"
             await asyncio.sleep(0.05)
 
     async def close(self) -> None:
@@ -111,17 +121,13 @@ async def test_a_deleted_pod_ends_its_process_and_goes(machine: Machine) -> None
     pod = await machine.pod("web", lambda found: is_true(found, "Ready"))
     await machine.store.delete(PODS, "default", "web")
     await until(lambda: not alive(pid(pod)))
-    for _ in range(100):
-        if await machine.store.get(PODS, "default", "web") is None:
-            return
-        await asyncio.sleep(0.05)
-    raise AssertionError("the pod is still there")
+    await machine.gone("web")
 
 
 async def test_containers_stop_from_the_last_so_that_a_sidecar_drains_before_its_engine(
     machine: Machine, tmp_path: Path
 ) -> None:
-    log = tmp_path / "order"
+    log, up = tmp_path / "order", tmp_path / "up"
     code = f"""
 import signal, sys, time
 def end(*_):
@@ -129,12 +135,12 @@ def end(*_):
     with open({str(log)!r}, "a") as file: file.write(sys.argv[1])
     sys.exit(0)
 signal.signal(15, end)
+with open({str(up)!r}, "a") as file: file.write("+")
 while True: time.sleep(1)
 """
     containers = [{"name": name, "command": ["python", "-c", code, name]} for name in ("engine", "sidecar")]
     await machine.create("pair", {"containers": containers})
-    await machine.pod("pair", lambda found: is_true(found, "Ready"))
-    await asyncio.sleep(0.3)
+    await until(lambda: up.exists() and up.read_text() == "++")
     await machine.store.delete(PODS, "default", "pair")
     await until(lambda: log.exists() and log.read_text() == "sidecarengine")
 
@@ -177,15 +183,22 @@ async def test_a_jobs_pod_ends_with_its_exit_code_and_message(machine: Machine) 
     assert main_status(pod)["state"]["terminated"]["exitCode"] == 75
 
 
-async def test_jobs_take_turns_and_are_nice(machine: Machine) -> None:
-    code = "import os, time; print(os.nice(0)); time.sleep(0.4)"
+async def test_jobs_take_turns_and_are_nice(machine: Machine, state: StateFolder, tmp_path: Path) -> None:
+    turn = tmp_path / "turn"
+    code = f"""
+import os, time
+print(os.nice(0))
+while not os.path.exists({str(turn)!r}): time.sleep(0.02)
+"""
     for name in ("one", "two"):
         await machine.create(name, {"restartPolicy": "Never", **pod_spec(code)})
     await machine.pod("one", lambda found: phase(found) == "Running")
     second = await machine.store.get(PODS, "default", "two")
     assert second is not None
     assert phase(second) == "Pending"
+    turn.touch()
     await machine.pod("two", lambda found: phase(found) == "Succeeded")
+    assert [int(state.log(name, "main").read_text()) for name in ("one", "two")] == [min(19, os.nice(0) + JOB_NICE)] * 2
 
 
 async def test_a_pod_waits_for_its_config_map_and_sees_it_change(machine: Machine, state: StateFolder) -> None:
