@@ -28,7 +28,8 @@ from support.recording import Recording
 
 pytestmark = pytest.mark.controlplane
 
-RESYNC_SECONDS = 30.0
+RESYNC_SECONDS = 300.0
+"""Longer than anything here may take: what comes about was not found by a resync."""
 SERVER_FIELDS = (
     "uid",
     "resourceVersion",

@@ -33,6 +33,8 @@ ASSETS_VARIABLE = "KUBEBUILDER_ASSETS"
 KSERVE_CRD = Path(__file__).parent / "kserve" / "inferenceservices_full_v0.20.0.yaml.gz"
 START_SECONDS = 60.0
 STOP_SECONDS = 10.0
+PATIENCE = 120.0
+"""Seconds until a test gives up on what takes a few on a quiet machine."""
 _PR_SET_PDEATHSIG = 1
 # The garbage collector learns of new kinds only every 30 s, so CRDs are installed before this starts.
 _CONTROLLERS = "garbagecollector,job,deployment,replicaset,namespace,serviceaccount,serviceaccount-token"
@@ -117,7 +119,7 @@ class ControlPlane:
         """`kubectl get -o json`, parsed."""
         return json.loads(self.kubectl("get", kind, "--namespace", namespace, "-o", "json", *arguments))
 
-    def wait(self, what: str, ready: Callable[[], bool], seconds: float = 30.0) -> None:
+    def wait(self, what: str, ready: Callable[[], bool], seconds: float = PATIENCE) -> None:
         """Ask again until `ready` says yes."""
         deadline = time.monotonic() + seconds
         while not ready():

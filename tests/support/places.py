@@ -10,7 +10,7 @@ import yaml
 from disrouter import names
 from disrouter_operator.resources import Object
 from support import clusters
-from support.controlplane import ControlPlane
+from support.controlplane import PATIENCE, ControlPlane
 
 CHILDREN = "inferenceservices,deployments,services,configmaps,jobs"
 SELECTOR = f"--selector={names.LABEL_CASCADE}"
@@ -43,7 +43,7 @@ class Place:
     def versions(self) -> dict[str, str]:
         return {f"{c['kind']}/{c['metadata']['name']}": c["metadata"]["resourceVersion"] for c in self.children()}
 
-    def until(self, ready: Any, what: str = "it", seconds: float = 30.0) -> None:
+    def until(self, ready: Any, what: str = "it", seconds: float = PATIENCE) -> None:
         self.plane.wait(what, ready, seconds)
 
     def patch_status(self, kind: str, name: str, status: Object, *, check: bool = True) -> None:
