@@ -166,6 +166,8 @@ class RlConfig(TrainConfig):
     """Weight of the divergence from the SFT model; holds task accuracy while the decision is learned."""
     clip: StrictFloat = Field(default=0.2, gt=0, lt=1)
     """Clip range of the policy ratio."""
+    collapse_window: StrictInt = Field(default=20, ge=0)
+    """Steps after which an agent that answered everything, or nothing, in all scenarios ends the stage; 0: never."""
 
 
 class EvaluateConfig(Model):
@@ -227,6 +229,7 @@ _ADDED_LATER: tuple[tuple[type[Model], tuple[str, ...]], ...] = (
     (RunConfig, ("scenarios",)),
     (TrainConfig, ("precision",)),
     (SftConfig, ("target", "gamma", "replay", "packing")),
+    (RlConfig, ("collapse_window",)),
     (EvaluateConfig, ("dev", "heldout")),
 )
 """Fields that came after the first release."""

@@ -11,8 +11,9 @@ from disrouter.artifacts import Scenarios
 from disrouter.scenario import Scenario
 from disrouter_training.ranks import Ranks
 from disrouter_training.rl import schedule
-from disrouter_training.rl_metrics import StepMetrics
+from disrouter_training.rl_metrics import Guard, StepMetrics
 from disrouter_training.sources import Question
+from disrouter_training.step_log import Digest, StepLog
 from disrouter_training.trainer import last_checkpoint, micro_batch
 
 QUESTIONS = [Question(id=f"q{number}", question=f"{number}?", answer="1") for number in range(7)]
@@ -33,14 +34,18 @@ def test_with_a_continuous_preference_every_second_prompt_states_an_alpha() -> N
 
 
 def test_metrics_are_written_per_scenario_and_step(tmp_path: Path) -> None:
-    metrics = StepMetrics(tmp_path / "metrics.jsonl", Ranks())
+    metrics = StepMetrics(StepLog(tmp_path / "metrics.jsonl", Ranks()), Ranks(), Guard(20))
     metrics.add(Scenario.BALANCE, 1.0, refused=False, correct=True)
     metrics.add(Scenario.BALANCE, 0.0, refused=False, correct=False)
     metrics.add(Scenario.COST_FIRST, 0.5, refused=True, correct=False)
-    metrics.close_step(1, {"kl": 0.25, "loss": -0.5, "learning_rate": 1e-5})
-    assert json.loads((tmp_path / "metrics.jsonl").read_text()) == {
+    metrics.close_step(1, {"kl": 0.25, "loss": -0.5, "learning_rate": 1e-5, "completions/mean_length": 7.5})
+    row = json.loads((tmp_path / "metrics.jsonl").read_text())
+    assert len(row.pop("data")) == 16
+    assert row == {
         "step": 1,
         "reward": 0.5,
+        "answerRate": 0.6667,
+        "length": 7.5,
         "kl": 0.25,
         "loss": -0.5,
         "scenarios": {
@@ -52,11 +57,47 @@ def test_metrics_are_written_per_scenario_and_step(tmp_path: Path) -> None:
 
 def test_metrics_after_the_checkpoint_are_forgotten_and_a_torn_line_with_them(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
-    path.write_text('{"step": 1, "reward": 0.25}\n{"step": 2, "reward": 0.75}\n{"step": 3, "rew')
-    metrics = StepMetrics(path, Ranks())
+    lines = ['{"step": 1, "reward": 0.25, "answerRate": 1.0}\n', '{"step": 2, "reward": 0.75, "answerRate": 0.5}\n']
+    path.write_text("".join(lines) + '{"step": 3, "rew')
+    metrics = StepMetrics(StepLog(path, Ranks()), Ranks(), Guard(1))
     metrics.rewind(1)
-    assert path.read_text() == '{"step": 1, "reward": 0.25}\n'
+    assert path.read_text() == lines[0]
     assert metrics.last_steps() == {"firstReward": 0.25, "lastReward": 0.25}
+    assert metrics.guard.collapse == "answered everything in 1 steps", "the guard remembers what came before"
+
+
+def test_a_fingerprint_of_a_step_depends_on_its_data_and_their_order() -> None:
+    prints = []
+    for data in ((b"a", b"b"), (b"b", b"a"), (b"ab",), (b"a", b"b")):
+        digest = Digest(Ranks())
+        for part in data:
+            digest.add(part)
+        prints.append(digest.take())
+    assert prints[0] == prints[3]
+    assert len(set(prints)) == 3
+
+
+@pytest.mark.parametrize(
+    ("rates", "expected"),
+    [
+        ([1.0] * 4, None),
+        ([0.5, 1.0, 1.0, 1.0, 1.0, 1.0], "answered everything in 5 steps"),
+        ([0.01, 0.0, 0.0, 0.0, 0.0], "refused everything in 5 steps"),
+        ([0.0, 0.0, 0.1, 0.0, 0.0], None),
+        ([0.9, 0.95, 0.98, 0.99, 0.98], None),
+    ],
+)
+def test_the_guard_sees_a_collapse_over_a_window_and_nothing_less(rates: list[float], expected: str | None) -> None:
+    guard = Guard(5)
+    for rate in rates:
+        guard.see(rate)
+    assert guard.collapse == expected
+
+
+def test_a_guard_without_a_window_sees_nothing() -> None:
+    guard = Guard(0)
+    guard.see(1.0)
+    assert guard.collapse is None
 
 
 def test_a_torn_checkpoint_is_dropped_for_the_one_before(tmp_path: Path) -> None:

@@ -22,18 +22,21 @@ from disrouter.scenario import PREFERENCE_DECIMALS, Asked, Scenario, alpha_of, n
 from disrouter.utility import reward
 from disrouter_training.graders import is_correct
 from disrouter_training.job import Job
+from disrouter_training.keeper import Keeper, refuse_collapsed
 from disrouter_training.model import load_tokenizer
 from disrouter_training.prompts import free
-from disrouter_training.rl_metrics import StepMetrics
+from disrouter_training.rl_metrics import Guard, StepMetrics
 from disrouter_training.sft import QUESTIONS_FILE
 from disrouter_training.shards import read_rows
 from disrouter_training.sources import Question
+from disrouter_training.step_log import METRICS_FILE, StepLog
 from disrouter_training.trainer import (
     Watcher,
     common_arguments,
     drop_checkpoints,
     last_checkpoint,
     micro_batch,
+    step_of,
     train,
     trainable,
 )
@@ -50,16 +53,35 @@ def rl(job: Job) -> None:
     previous = job.layout.stage(Stage.SFT)
     questions = [Question.model_validate(row) for row in read_rows(previous / QUESTIONS_FILE)]
     folder = job.folder(Stage.RL)
+    refuse_collapsed(folder)
     checkpoint = job.ranks.from_leader(lambda: last_checkpoint(folder, job.say))
-    metrics = StepMetrics(folder / "metrics.jsonl", job.ranks)
-    metrics.rewind(int(checkpoint.name.rpartition("-")[2]) if checkpoint else 0)
+    guard = Guard(0 if _one_sided(job) else config.collapse_window)
+    metrics = StepMetrics(StepLog(folder / METRICS_FILE, job.ranks), job.ranks, guard)
+    metrics.rewind(step_of(checkpoint))
     progress = job.progress(Stage.RL, "replies", config.steps)
     replies = config.prompts_per_step * config.generations
-    watcher = Watcher(progress, replies, job.stop, job.ranks, metrics.close_step)
+    keeper = Keeper(folder, guard, job)
+
+    def close_step(step: int, logs: dict[str, Any]) -> None:
+        metrics.close_step(step, logs)
+        keeper.check(step)
+
+    watcher = Watcher(progress, replies, job, close_step, keeper.keep)
     trainer = _trainer(job, folder, questions, metrics, watcher)
     train(trainer, job, Stage.RL, checkpoint, progress)
     job.finish(Stage.RL, {"steps": config.steps, "last": metrics.last_steps()}, started)
     drop_checkpoints(job, folder)
+    keeper.drop()
+
+
+def _one_sided(job: Job) -> bool:
+    """Whether the examples had one action alone, in every scenario: then it is no collapse to stay with it."""
+    shares = job.layout.require(Stage.SFT)["metrics"]["scenarios"].values()
+    sides = {(bool(share["answers"]), bool(share["refusals"])) for share in shares}
+    if len(sides) > 1 or sides == {(True, True)}:
+        return False
+    job.say("warning: the examples were all answers or all refusals, so the guard against a collapse is off")
+    return True
 
 
 def schedule(
@@ -138,7 +160,7 @@ def _reward_function(questions: Sequence[Question], gamma: float, metrics: StepM
             refused = is_refusal(text)
             correct = not refused and is_correct(question.grader, question.answer, text)
             value = reward(refused=refused, correct=correct, alpha=asked, gamma=gamma)
-            metrics.add(nearest(asked), value, refused=refused, correct=correct)
+            metrics.add(nearest(asked), value, refused=refused, correct=correct, text=text)
             rewards.append(value)
         return rewards
 

@@ -1,21 +1,26 @@
-"""What each RL step did, per scenario: the place to see an agent turn too careful or too bold."""
+"""What each RL step did, per scenario: the place to see an agent turn too careful or too bold, and the guard that does.
+
+A scenario-conditioned reward has two traps: an agent that answers everything, and one that answers nothing. In either
+all replies to a question earn alike, so their advantage is nothing and the policy does not come back by itself.
+"""
 
 from __future__ import annotations
 
-import json
+from collections import deque
 from dataclasses import dataclass
-from pathlib import Path
+from statistics import fmean
 from typing import Any
 
-from disrouter.artifacts import write_atomically
 from disrouter.scenario import Scenario
 from disrouter_training.ranks import Ranks
-from disrouter_training.shards import read_rows
+from disrouter_training.step_log import Digest, StepLog, kept
 
-TRAINER_NUMBERS = ("loss", "kl", "entropy", "grad_norm")
-"""What is kept of TRL's own log."""
 WINDOW = 5
 """Steps whose mean the stage reports at its end."""
+COLLAPSED = 0.005
+"""Share of replies that may still be of the other action in a collapsed agent."""
+HEALTHY = 0.02
+"""Least share of either action in a step whose checkpoint is worth keeping."""
 
 
 @dataclass
@@ -44,22 +49,49 @@ class Tally:
         }
 
 
-class StepMetrics:
-    """Collects replies until the step ends, then appends one line on those of all processes to `metrics.jsonl`."""
+class Guard:
+    """Watches the answer rate over all scenarios. A window of 0 steps watches nothing."""
 
-    def __init__(self, path: Path, ranks: Ranks) -> None:
-        self._path, self._ranks = path, ranks
+    def __init__(self, window: int) -> None:
+        self._window = window
+        self._rates: deque[float] = deque(maxlen=max(1, window))
+
+    def see(self, rate: float) -> None:
+        """The answer rate of the next step, in [0, 1]."""
+        self._rates.append(rate)
+
+    @property
+    def healthy(self) -> bool:
+        """Whether the last step had both answers and refusals."""
+        return bool(self._rates) and HEALTHY <= self._rates[-1] <= 1 - HEALTHY
+
+    @property
+    def collapse(self) -> str | None:
+        """What the agent came to do, None while it does both."""
+        if not self._window or len(self._rates) < self._window:
+            return None
+        mean = fmean(self._rates)
+        if COLLAPSED < mean < 1 - COLLAPSED:
+            return None
+        return f"{'answered' if mean > 0.5 else 'refused'} everything in {self._window} steps"
+
+
+class StepMetrics:
+    """Collects replies until the step ends, then appends one line on those of all processes."""
+
+    def __init__(self, log: StepLog, ranks: Ranks, guard: Guard) -> None:
+        self._log, self._ranks, self.guard = log, ranks, guard
+        self._digest = Digest(ranks)
         self._tallies: dict[Scenario, Tally] = {}
 
     def rewind(self, step: int) -> None:
-        """Forget lines after the checkpoint that training resumes from."""
-        if not self._ranks.leads:
-            return
-        rows = [row for row in self._rows() if row["step"] <= step]
-        write_atomically(self._path, "".join(json.dumps(row) + "\n" for row in rows))
+        """Go on after the checkpoint of this step."""
+        for row in self._log.rewind(step):
+            self.guard.see(row["answerRate"])
 
-    def add(self, scenario: Scenario, reward: float, *, refused: bool, correct: bool) -> None:
+    def add(self, scenario: Scenario, reward: float, *, refused: bool, correct: bool, text: str = "") -> None:
         """One reply of the current step."""
+        self._digest.add(f"{scenario}/{text}".encode())
         tally = self._tallies.setdefault(scenario, Tally())
         tally.replies += 1
         tally.answers += not refused
@@ -73,34 +105,22 @@ class StepMetrics:
             for scenario, tally in part.items():
                 tallies[scenario] = tallies.get(scenario, Tally()) + tally
         self._tallies.clear()
-        if self._ranks.leads:
-            self._write(step, tallies, logs)
-
-    def _write(self, step: int, tallies: dict[Scenario, Tally], logs: dict[str, Any]) -> None:
-        replies = sum(tally.replies for tally in tallies.values())
-        row = {
-            "step": step,
-            "reward": round(sum(tally.reward for tally in tallies.values()) / max(1, replies), 4),
-            **{name: logs[name] for name in TRAINER_NUMBERS if name in logs},
+        replies = max(1, sum(tally.replies for tally in tallies.values()))
+        rate = sum(tally.answers for tally in tallies.values()) / replies
+        self.guard.see(rate)
+        numbers = {
+            "reward": round(sum(tally.reward for tally in tallies.values()) / replies, 4),
+            "answerRate": round(rate, 4),
+            **kept(logs),
+            "data": self._digest.take(),
             "scenarios": {scenario: tally.summary() for scenario, tally in sorted(tallies.items())},
         }
-        with self._path.open("a") as file:
-            file.write(json.dumps(row) + "\n")
+        self._log.append(step, numbers)
 
     def last_steps(self) -> dict[str, Any]:
         """Mean reward of the first and the last steps."""
-        rewards = [row["reward"] for row in self._rows()]
+        rewards = [row["reward"] for row in self._log.rows()]
         first, last = rewards[:WINDOW], rewards[-WINDOW:]
         if not rewards:
             return {}
         return {"firstReward": round(sum(first) / len(first), 4), "lastReward": round(sum(last) / len(last), 4)}
-
-    def _rows(self) -> list[dict[str, Any]]:
-        """Lines so far; a last line torn by a kill belongs to a step after the checkpoint and is cut off."""
-        if not self._path.exists():
-            return []
-        text = self._path.read_text()
-        whole = text[: text.rfind("\n") + 1]
-        if whole != text:
-            write_atomically(self._path, whole)
-        return read_rows(self._path)

@@ -17,12 +17,14 @@ from disrouter_training.encoding import Encoder
 from disrouter_training.job import Job
 from disrouter_training.prompts import forced, free
 from disrouter_training.sft_data import Example, build
+from disrouter_training.step_log import METRICS_FILE, Digest, StepLog, kept
 from disrouter_training.trainer import (
     Watcher,
     common_arguments,
     drop_checkpoints,
     last_checkpoint,
     micro_batch,
+    step_of,
     train,
     trainable,
 )
@@ -45,17 +47,20 @@ def sft(job: Job) -> None:
     config = job.config.sft
     steps = math.ceil(config.epochs * len(examples) / config.batch_size)
     progress = job.progress(Stage.SFT, "examples", steps)
-    losses: list[float] = []
     checkpoint = job.ranks.from_leader(lambda: last_checkpoint(folder, job.say))
-    watcher = Watcher(progress, config.batch_size, job.stop, job.ranks, lambda _, logs: losses.append(logs["loss"]))
-    trainer = _trainer(job, folder, examples, steps, watcher)
+    log, digest = StepLog(folder / METRICS_FILE, job.ranks), Digest(job.ranks)
+    log.rewind(step_of(checkpoint))
+    watcher = Watcher(
+        progress, config.batch_size, job, lambda step, logs: log.append(step, {**kept(logs), "data": digest.take()})
+    )
+    trainer = _trainer(job, folder, examples, steps, watcher=watcher, digest=digest)
     train(trainer, job, Stage.SFT, checkpoint, progress)
     if job.ranks.leads:
         _pass_on(folder / QUESTIONS_FILE, collected)
     metrics = {
         "examples": len(examples),
         "steps": steps,
-        "lastLoss": losses[-1] if losses else None,
+        "lastLoss": log.rows()[-1]["loss"],
         "replayed": sum(example.asked is None for example in examples),
         "scenarios": {share.name: share.summary() for share in shares},
     }
@@ -63,7 +68,7 @@ def sft(job: Job) -> None:
     drop_checkpoints(job, folder)
 
 
-def _trainer(job: Job, folder: Path, examples: list[Example], steps: int, watcher: Watcher) -> Any:
+def _trainer(job: Job, folder: Path, examples: list[Example], steps: int, *, watcher: Watcher, digest: Digest) -> Any:
     """TRL's trainer on tokens that are ready: the loss is that of what the agent would have generated."""
     config = job.config.sft
     encoder = Encoder(job.base_model())
@@ -83,13 +88,27 @@ def _trainer(job: Job, folder: Path, examples: list[Example], steps: int, watche
         packing=False,
         padding_free=config.packing,
     )
-    return SFTTrainer(
+    return _Trainer(
+        digest,
         **adapted,
         args=arguments,
         train_dataset=Dataset.from_list(rows),
         processing_class=encoder.tokenizer,
         callbacks=[watcher],
     )
+
+
+class _Trainer(SFTTrainer):  # type: ignore[misc]  # trl has no types
+    """TRL's, which takes down what it trains on."""
+
+    def __init__(self, digest: Digest, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self._digest = digest
+
+    def training_step(self, model: Any, inputs: dict[str, Any], *more: Any, **options: Any) -> Any:
+        """One micro-batch."""
+        self._digest.add(inputs["input_ids"].cpu().numpy().tobytes())
+        return super().training_step(model, inputs, *more, **options)
 
 
 def _tokens(encoder: Encoder, example: Example) -> dict[str, list[int]]:

@@ -18,11 +18,11 @@ from disrouter_training.job import Job
 from disrouter_training.model import computes_in_bf16, load_model
 from disrouter_training.progress import Progress, Say
 from disrouter_training.publish import publish
-from disrouter_training.ranks import Ranks
-from disrouter_training.stop import StopSignal
 
 CHECKPOINTS_PER_STAGE = 10
-"""A kill loses at most a tenth of a stage."""
+"""At least; a kill loses at most a tenth of a stage."""
+CHECKPOINT_SECONDS = 600.0
+"""A kill loses at most this, and a step."""
 LOGITS_BUDGET_CPU = 1 << 30
 LOGITS_BUDGET_GPU = 8 << 30
 """Bytes that one micro-batch's logits may take: the term that grows with batch, length and vocabulary."""
@@ -81,12 +81,17 @@ def common_arguments(folder: Path, steps: int, seed: int, config: TrainConfig) -
     }
 
 
+def step_of(checkpoint: Path | None) -> int:
+    """The step that a checkpoint was made after; 0 for none."""
+    return int(checkpoint.name.rpartition("-")[2]) if checkpoint else 0
+
+
 def last_checkpoint(folder: Path, say: Say) -> Path | None:
     """The newest whole checkpoint; a torn one (killed while it was written) is removed.
 
     transformers writes `trainer_state.json` last, so a checkpoint that has a readable one is whole.
     """
-    found = sorted((folder / "checkpoints").glob("checkpoint-*"), key=lambda path: -int(path.name.rpartition("-")[2]))
+    found = sorted((folder / "checkpoints").glob("checkpoint-*"), key=step_of, reverse=True)
     for path in found:
         try:
             json.loads((path / "trainer_state.json").read_bytes())
@@ -99,25 +104,34 @@ def last_checkpoint(folder: Path, say: Say) -> Path | None:
 
 
 class Watcher(TrainerCallback):  # type: ignore[misc]  # transformers has no types
-    """Reports progress, keeps metrics, and ends training at the next step when asked to stop."""
+    """Reports progress, keeps metrics, makes checkpoints in time, and ends training when asked to stop."""
 
     def __init__(
         self,
         progress: Progress,
         units_per_step: int,
-        stop: StopSignal,
-        ranks: Ranks,
+        job: Job,
         on_metrics: Callable[[int, dict[str, Any]], None],
+        on_checkpoint: Callable[[Path], None] = lambda _: None,
     ) -> None:
-        self._progress, self._units, self._stop, self._ranks = progress, units_per_step, stop, ranks
-        self._on_metrics = on_metrics
+        self._progress, self._units, self._job = progress, units_per_step, job
+        self._on_metrics, self._on_checkpoint = on_metrics, on_checkpoint
+        self._saved = job.clock()
 
     def on_step_end(self, _args: Any, _state: Any, control: Any, **_: Any) -> None:
-        """One optimizer step is done, in all processes: they stop after the same one."""
+        """One optimizer step is done, in all processes: they save and stop after the same one."""
         self._progress.advance(self._units)
-        if self._ranks.any(self._stop.requested):
-            control.should_save = True
-            control.should_training_stop = True
+        due = self._job.ranks.leads and self._job.clock() - self._saved > CHECKPOINT_SECONDS
+        votes = self._job.ranks.gather((self._job.stop.requested, due))
+        stop, save = (any(vote[index] for vote in votes) for index in range(2))
+        control.should_save |= stop or save
+        control.should_training_stop |= stop
+
+    def on_save(self, args: Any, state: Any, _control: Any, **_: Any) -> None:
+        """A checkpoint is whole."""
+        self._saved = self._job.clock()
+        if self._job.ranks.leads:
+            self._on_checkpoint(Path(args.output_dir) / f"checkpoint-{state.global_step}")
 
     def on_log(self, _args: Any, state: Any, _control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
         """The trainer's numbers of this step (and once, at the end, of the whole run: not a step's)."""
@@ -127,7 +141,7 @@ class Watcher(TrainerCallback):  # type: ignore[misc]  # transformers has no typ
 
 def train(trainer: Any, job: Job, stage: Stage, checkpoint: Path | None, progress: Progress) -> None:
     """Train from the checkpoint to the end and leave `weights/`. Raises Interrupted after another checkpoint."""
-    progress.resume(int(checkpoint.name.rpartition("-")[2]) if checkpoint else 0)
+    progress.resume(step_of(checkpoint))
     trainer.remove_callback(PrinterCallback)
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     job.ranks.gather(None)  # each has written its part of the last checkpoint
