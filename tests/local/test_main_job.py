@@ -14,7 +14,7 @@ import openai
 import pytest
 
 from support import tiny_model
-from support.home import Home
+from support.home import PATIENCE, Home
 from support.local import alive
 
 READY_SECONDS = 120.0
@@ -102,12 +102,31 @@ def test_agents_come_and_go_while_every_request_is_answered(home: Home) -> None:
     assert not any(alive(pid) for pid in before.values())
 
 
+def test_a_surge_asks_the_new_pods_moves_requests_there_and_loses_none(home: Home) -> None:
+    tiny_model.build(home.folder / "models" / "tiny")
+    home.run("up", home.write(SMALL, LARGE, rollout="surge"), "--volume", "models=models", "--detach")
+    home.run("wait", "--timeout", str(READY_SECONDS))
+    before, old = home.pids(), _workload(home, "small")
+    changed = {**SMALL, "engine": {"env": [{"name": "VLLM_LOGGING_LEVEL", "value": "WARNING"}]}}
+    with Traffic(home.cascade()["status"]["url"]) as traffic:
+        home.run("apply", "-f", home.write(changed, LARGE, rollout="surge"))
+        home.wait(lambda: _workload(home, "small") != old)
+        home.wait(lambda: not alive(before["small/kserve-container"]))
+    after = home.pids()
+    assert traffic.failures == []
+    assert traffic.answered > 10
+    assert {name for name in before if after[name] != before[name]} == {
+        "small/kserve-container",
+        "small/transformer-container",
+    }
+
+
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_ends_everything_cleanly(home: Home, stop: signal.Signals) -> None:
     up = home.start(home.write(PROVIDER))
     pids = _ready(home)
     up.send_signal(stop)
-    told, _ = up.communicate(timeout=30)
+    told, _ = up.communicate(timeout=PATIENCE)
     assert up.returncode == 130
     assert "READY   http://127.0.0.1:" in told
     assert "curl" in told
@@ -138,6 +157,11 @@ def test_deleting_a_cascade_leaves_nothing_behind(home: Home) -> None:
     home.wait(lambda: not any(alive(pid) for pid in pids))
     objects = home.folder / ".disrouter" / "objects"
     home.wait(lambda: {path.parts[-3] for path in objects.glob("*/*/*.json")} <= {"events"})
+
+
+def _workload(home: Home, agent: str) -> str:
+    """What an agent's requests go to."""
+    return next(str(each["workload"]) for each in home.cascade()["status"]["agents"] if each["name"] == agent)
 
 
 def _ready(home: Home) -> list[int]:

@@ -14,6 +14,9 @@ from typing import Any
 
 import yaml
 
+PATIENCE = 120.0
+"""Seconds until a test gives up on what takes a few on a quiet machine."""
+
 
 class Home:
     """A folder to run the command in."""
@@ -65,7 +68,7 @@ class Home:
     def agents(self) -> list[str]:
         return [agent["name"] for agent in self.cascade().get("status", {}).get("agents", [])]
 
-    def wait(self, holds: Callable[[], Any], seconds: float = 30.0) -> Any:
+    def wait(self, holds: Callable[[], Any], seconds: float = PATIENCE) -> Any:
         deadline = time.monotonic() + seconds
         while not (value := holds()):
             assert time.monotonic() < deadline, self.log()
