@@ -2,8 +2,9 @@
 
 `recreate` (and Knative, which keeps revisions of its own) changes the one InferenceService. `surge` brings the changed
 one up under a name of its own; the route table moves to it once all its pods serve and it has answered a question, and
-the old one drains as a removed agent does. Nothing of this is remembered but which one is routed to: names come from
-the pods' content, so a pass after a crash finds its place again.
+the old one drains as a removed agent does. Where an autoscaler took its pods it is asked nothing, and waits as long as
+the old one has some. Nothing of this is remembered but which one is routed to: names come from the pods' content, so a
+pass after a crash finds its place again.
 """
 
 from __future__ import annotations
@@ -88,8 +89,10 @@ def reference(workload: Object) -> str:
 def _moved(desired: Object, routed: Object, target: Serving, state: Serving, answers: Answers) -> Placed:
     name = desired["metadata"]["name"]
     kept = (str(routed["metadata"]["name"]),)
-    if not target.rolled_out:
+    if not target.rolled_out or (target.cold and not state.cold):
         return Placed(desired, routed, target, state, kept)
+    if target.cold:  # and so is the other: nobody serves, so there is nobody to ask, and nothing to lose
+        return Placed(desired, desired, target, target)
     if name not in answers:
         return Placed(desired, routed, target, state, kept, ask=True)
     if answers[name] is not None:

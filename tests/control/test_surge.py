@@ -30,9 +30,11 @@ class Asker:
         return self.answer
 
 
-async def surging(asker: Asker) -> tuple[Scene, str]:
+async def surging(asker: Asker, **small: Any) -> tuple[Scene, str]:
     """A scene in which the engine of agent small was changed; and the name of its new InferenceService."""
-    scene = Scene(clusters.example(rollout="surge"), replace(SETTINGS, smoke=asker))
+    manifest = clusters.example(rollout="surge")
+    manifest["spec"]["agents"][0] |= small
+    scene = Scene(manifest, replace(SETTINGS, smoke=asker))
     await scene.run()
     scene.serve("small", "medium", "large")
     await scene.run()
@@ -173,6 +175,25 @@ async def test_a_promoted_run_surges_too_and_is_trained_only_with_its_own_pods()
     await scene.run()
     assert scene.agent("small")["phase"] == "Ready"
     assert scene.table().agents["small"].awareness == "trained"
+
+
+async def test_pods_that_an_autoscaler_took_are_asked_nothing_and_take_over_once_the_old_ones_are_gone_too() -> None:
+    asker = Asker()
+    scene, new = await surging(asker, autoscaling={"autoscaler": "external"})
+    ready(scene, new)
+    scale_to_zero(scene, new)
+    await answered(scene)
+    assert (workload(scene), asker.asked) == ("InferenceService/qwen-small", [])
+    assert serving(scene)["reason"] == "Surging"
+    scale_to_zero(scene, "qwen-small")
+    await answered(scene)
+    assert (workload(scene), asker.asked) == (f"InferenceService/{new}", [])
+    assert scene.agent("small")["ready"]
+
+
+def scale_to_zero(scene: Scene, name: str) -> None:
+    deployment = scene.kube.one(DEPLOYMENTS, names.predictor(name))
+    scene.kube.put({**deployment, "spec": {**deployment["spec"], "replicas": 0}, "status": {"observedGeneration": 99}})
 
 
 async def test_replicas_change_in_place() -> None:
