@@ -18,6 +18,7 @@ from pathlib import Path
 from disrouter.artifacts import TERMINATION_MESSAGE_LIMIT, RunConfig, RunLayout, Stage
 from disrouter.errors import DisrouterError
 from disrouter.uris import PVC_ROOT
+from disrouter_training.disk import is_disk_full
 from disrouter_training.errors import Interrupted, RunBusy
 from disrouter_training.job import Job
 from disrouter_training.lock import only_trainer
@@ -28,6 +29,7 @@ from disrouter_training.stop import StopSignal
 EXIT_FAILED = 1
 EXIT_TRY_AGAIN = 75
 SMALLER = "lower collect.batchSize, sft.batchSize or rl.promptsPerStep, or give the Job more memory"
+LARGER = "its earlier work is kept: free space or enlarge the claim of training.artifacts, and run it again"
 PVC_ROOT_VARIABLE = "DISROUTER_PVC_ROOT"
 TERMINATION_LOG = "DISROUTER_TERMINATION_LOG"
 """Environment variable: the file whose content the kubelet reports as the container's last message."""
@@ -45,10 +47,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     except MemoryError as error:
         return _end(f"out of memory: {error}; {SMALLER}", EXIT_FAILED)
     except Exception as error:
-        if "out of memory" in str(error):
-            return _end(f"{error}; {SMALLER}", EXIT_FAILED)
-        traceback.print_exc()
-        return _end(f"unexpected {type(error).__name__}: {error}; the log has the whole trace", EXIT_FAILED)
+        return _end(_explained(error), EXIT_FAILED)
+
+
+def _explained(error: Exception) -> str:
+    """What libraries raised, for a person; the log has the trace of what nobody foresaw."""
+    if "out of memory" in str(error):
+        return f"{error}; {SMALLER}"
+    if is_disk_full(error):
+        return f"no space left to write what the stage leaves ({error}); {LARGER}"
+    traceback.print_exception(error)
+    return f"unexpected {type(error).__name__}: {error}; the log has the whole trace"
 
 
 def write_termination_message(text: str) -> None:
@@ -80,6 +89,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_stages(commands.add_parser("run", help=everything, description=everything), tuple(Stage))
     together = "judge agents that were evaluated as a cascade"
     _add_report(commands.add_parser("report", help=together, description=together))
+    whole = "train a whole pool with several seeds and compare it with other routers"
+    _add_pool(commands.add_parser("pool", help=whole, description=whole))
     return parser
 
 
@@ -107,8 +118,33 @@ def _add_report(parser: argparse.ArgumentParser) -> None:
         "--terminal", type=_pair, required=True, metavar="AGENT=MODEL", help="URI or folder of its model"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the report as JSON too")
+    parser.add_argument("--html", type=Path, metavar="DIR", help="write a page with pictures too")
     _add_places(parser)
     parser.set_defaults(handler=_report)
+
+
+def _add_pool(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--pool", type=Path, required=True, metavar="POOL.YAML", help="agents, questions, recipe")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="what is made, and the report")
+    parser.add_argument(
+        "--seeds", type=_seeds, default=(), metavar="N,N", help="of training (default: the pool file's)"
+    )
+    ours = "of the baselines (default: those of training)"
+    parser.add_argument("--baseline-seeds", type=_seeds, default=(), metavar="N,N", help=ours)
+    parser.add_argument("--no-baselines", action="store_true", help="fit no learned routers")
+    parser.add_argument("--parallel", type=int, default=1, metavar="N", help="runs at once (%(default)s)")
+    root = Path(os.environ.get(PVC_ROOT_VARIABLE, PVC_ROOT))
+    parser.add_argument(
+        "--pvc-root", type=Path, default=root, help="where claims are that the file names no folder for"
+    )
+    parser.set_defaults(handler=_pool)
+
+
+def _seeds(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of whole numbers, such as 1,2,3") from None
 
 
 def _pair(text: str) -> tuple[str, str]:
@@ -204,7 +240,23 @@ def _report(arguments: argparse.Namespace) -> None:
         terminal_model=model,
         pvc_root=arguments.pvc_root.absolute(),
     )
-    print(report(request, _listening(), arguments.json))
+    print(report(request, _listening(), arguments.json, arguments.html))
+
+
+def _pool(arguments: argparse.Namespace) -> None:
+    from disrouter_training.pool.command import PoolRequest, run_pool
+    from disrouter_training.tables import as_text
+
+    request = PoolRequest(
+        arguments.pool,
+        arguments.out,
+        arguments.pvc_root,
+        arguments.seeds,
+        arguments.baseline_seeds,
+        max(1, arguments.parallel),
+        not arguments.no_baselines,
+    )
+    print(as_text(run_pool(request, _listening())))
 
 
 def _silence(_: str) -> None:

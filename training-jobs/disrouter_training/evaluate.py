@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 
 from disrouter.artifacts import Evaluation, RunLayout, Stage, write_atomically
@@ -34,30 +33,28 @@ def evaluate(job: Job, serving: str | None = None) -> Evaluation:
     """Run or resume the stage. `serving` names trained weights served today; None: the base model, prompted."""
     started = job.clock()
     job.layout.require(Stage.RL)
-    questions = split_questions(job.config, job.pvc_root).evaluation
+    split = split_questions(job.config, job.pvc_root)
+    questions, everything = split.evaluation, [question for each in split.sheets.values() for question in each]
     folder = job.folder(Stage.EVALUATE)
     base, candidate = job.base_model(), str(job.layout.weights(Stage.RL))
     served = "serving" if serving is None else f"serving-{hashlib.sha256(serving.encode()).hexdigest()[:8]}"
     desk = desk_of(job, folder / "replies", Stage.EVALUATE)
-    how = partial(under, prompted=serving is None)
-    rows = desk.ask(
-        questions,
-        [
-            Pass("base", base, reply(forced, desk.sampling)),
-            *(Pass(f"{served}-{s}", serving or base, reply(how(s), desk.sampling)) for s in Scenario),
-            *passes(candidate, desk.sampling),
-        ],
-    )
+    contest = [
+        Pass(f"{served}-{s}", serving or base, reply(under(s, prompted=serving is None), desk.sampling))
+        for s in Scenario
+    ]
+    today = desk.ask(questions, contest)
+    rows = desk.ask(everything, [Pass("base", base, reply(forced, desk.sampling)), *passes(candidate, desk.sampling)])
     found = examination(rows)
     answers = Answers(
         base=by_id(rows["base"]),
         forced=found.forced,
-        serving={scenario: by_id(rows[f"{served}-{scenario}"]) for scenario in Scenario},
+        serving={scenario: by_id(today[f"{served}-{scenario}"]) for scenario in Scenario},
         candidate=found.free,
     )
     result = evaluation(job.layout.run, questions, answers, job.config.rl.gamma)
-    result = result.model_copy(update={"calibration": _calibration(found, questions)})
-    table = predictions(questions, answers, found.chance)
+    result = result.model_copy(update={"calibration": _calibration(found, split.dev or questions)})
+    table = [row for name, each in split.sheets.items() for row in predictions(name, each, answers, found.chance)]
     write_atomically(folder / PREDICTIONS_FILE, "".join(json.dumps(row) + "\n" for row in table))
     write_atomically(folder / EVALUATION_FILE, json.dumps(result.dump(), indent=2) + "\n")
     timing = time_replies(desk, candidate, questions, found)

@@ -39,10 +39,13 @@ def evaluation(run: str, questions: Sequence[Question], answers: Answers, gamma:
     )
 
 
-def predictions(questions: Sequence[Question], answers: Answers, chances: Mapping[str, float]) -> list[dict[str, Any]]:
-    """One row a question and scenario, for `report` and for people."""
+def predictions(
+    sheet: str, questions: Sequence[Question], answers: Answers, chances: Mapping[str, float]
+) -> list[dict[str, Any]]:
+    """One row a question and scenario, for `report` and for people. `sheet` is test, dev or heldout."""
     return [
         {
+            "sheet": sheet,
             "id": question.id,
             "family": question.family,
             "kind": question.kind,

@@ -110,12 +110,16 @@ def headline(evidence: Evidence) -> str:
 def cascades(
     evidence: Evidence, sheet: Sheet, scenario: Scenario, trainings: Sequence[str] | None = None
 ) -> dict[str, list[Routed]]:
-    """What every training makes of a sheet, with each way to decide."""
+    """What every training makes of a sheet, with each way to decide.
+
+    Without a dev sheet that is the prompted way alone: the others would be fitted to what they are judged on.
+    """
+    ways = DECISIONS if DEV in evidence.sheets else (PROMPT,)
     return {
         cascade_name(training, decision): [_decide(evidence, sheet, scenario, seed, decision) for seed in seeds]
         for training, seeds in evidence.trainings.items()
         if trainings is None or training in trainings
-        for decision in DECISIONS
+        for decision in ways
     }
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from disrouter.artifacts import DatasetSource, RunConfig
 from disrouter_training.errors import DatasetError
+from disrouter_training.evidence import DEV, HELDOUT, TEST
 from disrouter_training.sources import BadRow, Question, Source, read_source
 
 
@@ -18,15 +20,27 @@ class QuestionSplit:
 
     training: tuple[Question, ...]
     evaluation: tuple[Question, ...]
+    dev: tuple[Question, ...]
+    """What thresholds and calibration are chosen by; empty where the run names none."""
+    heldout: tuple[Question, ...]
+    """Out-of-domain questions; empty where the run names none."""
     sources: tuple[Source, ...]
     leaked: int
-    """Training questions dropped because evaluation asks the same."""
+    """Training questions dropped because the others ask the same."""
+
+    @property
+    def sheets(self) -> dict[str, tuple[Question, ...]]:
+        """What the agent is judged on, by name."""
+        named = {TEST: self.evaluation, DEV: self.dev, HELDOUT: self.heldout}
+        return {name: questions for name, questions in named.items() if questions}
 
     def summary(self) -> dict[str, Any]:
         """Counts and fingerprints for `done.json`."""
         return {
             "training": len(self.training),
             "evaluation": len(self.evaluation),
+            "dev": len(self.dev),
+            "heldout": len(self.heldout),
             "droppedAsEvaluation": self.leaked,
             "badRows": sum(len(source.bad) for source in self.sources),
             "sources": [
@@ -48,21 +62,23 @@ class QuestionSplit:
 def split_questions(config: RunConfig, pvc_root: Path) -> QuestionSplit:
     """Read all datasets of a run and part them. Raises DatasetError if either part is empty."""
     sources = _read_all(config.datasets, pvc_root)
-    pool = _distinct(sources)
-    judged_by = _read_all(config.evaluate.datasets, pvc_root)
-    if judged_by:
-        evaluation = _distinct(judged_by)
-    else:
+    pool = _distinct(sources, set())
+    judged_by = [
+        _read_all(each, pvc_root) for each in (config.evaluate.datasets, config.evaluate.dev, config.evaluate.heldout)
+    ]
+    evaluation, dev, heldout = _apart(judged_by)
+    if not judged_by[0]:
         evaluation = [question for question in pool if is_held_out(question, config.evaluate.holdout, config.seed)]
-    asked = {question.user for question in evaluation}
+    asked = {question.user for question in (*evaluation, *dev, *heldout)}
     training = [question for question in pool if question.user not in asked]
     if not training or not evaluation:
         raise DatasetError(
             f"{len(pool)} questions give {len(training)} to train on and {len(evaluation)} to evaluate with; "
             "add questions, change evaluate.holdout, or give evaluate.datasets of their own"
         )
-    leaked = len(pool) - len(training) if judged_by else 0
-    return QuestionSplit(tuple(training), tuple(evaluation), (*sources, *judged_by), leaked)
+    leaked = len(pool) - len(training) - (0 if judged_by[0] else len(evaluation))
+    every = (*sources, *(source for each in judged_by for source in each))
+    return QuestionSplit(tuple(training), tuple(evaluation), tuple(dev), tuple(heldout), every, leaked)
 
 
 def is_held_out(question: Question, share: float, seed: int) -> bool:
@@ -75,11 +91,27 @@ def _read_all(sources: tuple[DatasetSource, ...], pvc_root: Path) -> list[Source
     return [read_source(source, pvc_root) for source in sources]
 
 
-def _distinct(sources: list[Source]) -> list[Question]:
-    """All questions, ids made unique over the datasets by the name of theirs where two clash."""
+def _apart(groups: Sequence[list[Source]]) -> list[list[Question]]:
+    """The questions of each group, ids made unique over all of them. Raises DatasetError where two ask the same."""
+    names = ("evaluate.datasets", "evaluate.dev", "evaluate.heldout")
+    taken: set[str] = set()
+    asked: dict[str, str] = {}
+    out: list[list[Question]] = []
+    for name, group in zip(names, groups, strict=True):
+        out.append(_distinct(group, taken))
+        for question in out[-1]:
+            before = asked.setdefault(question.user, name)
+            if before != name:
+                raise DatasetError(f"{before} and {name} both ask {question.user[:80]!r}; part them")
+    return out
+
+
+def _distinct(sources: Sequence[Source], taken: set[str]) -> list[Question]:
+    """All questions, ids made unique by the name of their dataset where two clash; `taken` grows by theirs."""
     questions: dict[str, Question] = {}
     for source in sources:
         for question in source.questions:
-            unique = question.id if question.id not in questions else f"{source.name}#{question.id}"
+            unique = question.id if question.id not in taken else f"{source.name}#{question.id}"
             questions[unique] = question.model_copy(update={"id": unique})
+            taken.add(unique)
     return list(questions.values())

@@ -1,0 +1,50 @@
+"""FORC (Sakota et al. 2024): predict each model's score on the query, go where the predicted utility is highest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from disrouter_training.baselines.judges import calibrated, names
+from disrouter_training.baselines.material import Material, Routes, Scores
+from disrouter_training.evidence import DEV, Evidence, Floats
+from disrouter_training.policies import sent
+
+
+@dataclass(frozen=True)
+class Forc:
+    """Routes by the judges' chances; on dev it chooses the text model, and whether to correct its chances."""
+
+    judges: Scores
+    name: str = "FORC"
+    retrains: bool = False
+
+    def fit(self, _material: Material, _seed: int) -> dict[str, Floats]:
+        """Nothing more than the judges."""
+        return {}
+
+    def route(self, _scores: Scores, evidence: Evidence, sheet: str, alpha: float, agents: Sequence[int]) -> Routes:
+        """The best of dev."""
+        costs = evidence.lineup.costs
+        dev, judged = evidence.sheets[DEV], evidence.sheets[sheet]
+
+        def worth(known: Floats) -> float:
+            return float(sent(dev.base, costs, best_utility(known, costs, alpha)).utility(alpha).mean())
+
+        _, chances = max(self._pairs(evidence, sheet, agents), key=lambda pair: worth(pair[0]))
+        return {self.name: sent(judged.base, costs, best_utility(chances, costs, alpha))}
+
+    def _pairs(self, evidence: Evidence, sheet: str, agents: Sequence[int]) -> Iterator[tuple[Floats, Floats]]:
+        """Chances on dev and on the sheet, from every model, as they are and corrected."""
+        right = evidence.sheets[DEV].base
+        for model in names(self.judges, DEV):
+            known, own = (self.judges[f"{each}/{model}"][:, list(agents)] for each in (DEV, sheet))
+            yield known, own
+            yield calibrated(known, known, right), calibrated(own, known, right)
+
+
+def best_utility(chances: Floats, costs: Floats, alpha: float) -> np.ndarray:
+    """The agent of highest predicted utility for each question."""
+    return np.asarray((chances - alpha * costs).argmax(axis=1), np.int64)

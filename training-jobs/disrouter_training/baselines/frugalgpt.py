@@ -1,0 +1,108 @@
+"""FrugalGPT (Chen et al. 2023): ask agents in turn, and stop at the first whose answer a scorer trusts.
+
+The scorer reads question and answer. Its thresholds are searched on dev, as is the part of the pool that is asked at
+all. The paper counts the cost of the answering agent alone; the agents asked before it cost the same, so a second row
+counts them, with thresholds searched for that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from disrouter_training.baselines.encoder import Backbone, Recipe, Scratch
+from disrouter_training.baselines.judges import names
+from disrouter_training.baselines.lexical import Boosted, Linear
+from disrouter_training.baselines.material import Material, Routes, Scores
+from disrouter_training.baselines.stepping import Option, best_option, follow
+from disrouter_training.baselines.text import Examples, TextModel
+from disrouter_training.evidence import DEV, Evidence, Floats
+
+SAMPLES = 1
+"""Sampled replies of each agent to a training question that the scorer learns from, beside the greedy one."""
+_SHORT = Recipe(epochs=4, patience=1)
+
+
+@dataclass(frozen=True)
+class FrugalGpt:
+    """One scorer for all agents."""
+
+    name: str = "FrugalGPT"
+    retrains: bool = False
+
+    def fit(self, material: Material, seed: int) -> dict[str, Floats]:
+        """The scorer's trust [questions, agents] as `sheet/model`."""
+        agents = range(len(material.lineup.names))
+        dev = material.sheets[DEV]
+        known = [
+            (join(text, reply), float(right))
+            for k in agents
+            for text, reply, right in zip(material.texts(DEV), material.replies[DEV][k], dev.base[:, k], strict=True)
+        ]
+        pairs = _pairs(material)
+        examples = Examples(
+            [text for text, _ in pairs],
+            np.array([[right] for _, right in pairs]),
+            [text for text, _ in known],
+            np.array([[right] for _, right in known]),
+        )
+        scores: dict[str, Floats] = {}
+        for model in _models(material):
+            predict = model.fit(examples, seed)
+            for sheet in material.asked:
+                texts = material.texts(sheet)
+                columns = [predict(list(map(join, texts, material.replies[sheet][k])))[:, 0] for k in agents]
+                scores[f"{sheet}/{model.name}"] = np.column_stack(columns)
+        return scores
+
+    def route(self, scores: Scores, evidence: Evidence, sheet: str, alpha: float, agents: Sequence[int]) -> Routes:
+        """By the scorer and the thresholds that are best on dev."""
+        columns = list(agents)
+        confidences = {
+            each: {model: scores[f"{each}/{model}"][:, columns][:, :-1] for model in names(scores, DEV)}
+            for each in (DEV, sheet)
+        }
+        costs, dev, judged = evidence.lineup.costs, evidence.sheets[DEV], evidence.sheets[sheet]
+        routes = {}
+        for label, price in ((self.name, answering), (f"{self.name} (all asked)", asked)):
+            option: Option = best_option(confidences[DEV], dev.base, costs, alpha, price)
+            routes[label] = follow(option, confidences[sheet], judged.base, costs, price)
+        return routes
+
+
+def answering(costs: Floats) -> Floats:
+    """The agent that answers is paid (the paper's accounting)."""
+    return costs
+
+
+def asked(costs: Floats) -> Floats:
+    """Every agent that was asked is paid."""
+    return np.cumsum(costs)
+
+
+def join(text: str, reply: str) -> str:
+    """What the scorer reads."""
+    return f"{text}\n{reply}"
+
+
+def _models(material: Material) -> list[TextModel]:
+    models: list[TextModel] = [Linear(), Boosted(), Scratch(recipe=_SHORT)]
+    if material.backbone is not None:
+        models.append(Backbone(material.backbone, recipe=Recipe(epochs=4, patience=1, learning_rate=5e-4)))
+    return models
+
+
+def _pairs(material: Material) -> list[tuple[str, float]]:
+    """Questions joined with replies, and whether those are right."""
+    texts = material.texts("train")
+    train = material.sheets["train"]
+    each = min(SAMPLES, material.samples_each)
+    out: list[tuple[str, float]] = []
+    for k, samples in enumerate(material.samples):
+        for q, text in enumerate(texts):
+            out.append((join(text, material.replies["train"][k][q]), float(train.base[q, k])))
+            start = q * material.samples_each
+            out += [(join(text, reply), right) for reply, right in samples[start : start + each]]
+    return out

@@ -1,0 +1,62 @@
+"""Judges from outside: does this base model answer this question right? One fit serves FORC and Table 5."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+
+from disrouter_training.baselines.encoder import Backbone, Scratch
+from disrouter_training.baselines.lexical import Boosted, Linear
+from disrouter_training.baselines.material import Material, Scores
+from disrouter_training.baselines.text import TINY, Examples, TextModel
+from disrouter_training.evidence import DEV, Bools, Floats
+
+KIND = "External"
+"""Table 5's word for them."""
+
+
+def text_models(material: Material) -> list[TextModel]:
+    """All that can be tried with what is at hand."""
+    models: list[TextModel] = [Linear(), Boosted(), Scratch()]
+    return [*models, Backbone(material.backbone)] if material.backbone is not None else models
+
+
+@dataclass(frozen=True)
+class Judges:
+    """Every text model, one output an agent, taught by the frequency of right answers."""
+
+    name: str = "judges"
+
+    def fit(self, material: Material, seed: int) -> dict[str, Floats]:
+        """Chances [questions, agents] as `sheet/model`."""
+        dev = material.sheets[DEV]
+        examples = Examples(material.texts("train"), material.frequency, material.texts(DEV), dev.base.astype(float))
+        scores: dict[str, Floats] = {}
+        for model in text_models(material):
+            predict = model.fit(examples, seed)
+            scores |= {f"{sheet}/{model.name}": predict(material.texts(sheet)) for sheet in material.asked}
+        return scores
+
+
+def names(scores: Scores, sheet: str) -> list[str]:
+    """The models that scored a sheet."""
+    return [name.removeprefix(f"{sheet}/") for name in scores if name.startswith(f"{sheet}/")]
+
+
+def calibrated(chances: Floats, dev_chances: Floats, dev_right: Bools) -> Floats:
+    """Platt's correction of each column, fitted on dev: sampled answers are right less often than greedy ones."""
+    columns = []
+    for own, known, right in zip(chances.T, dev_chances.T, dev_right.T, strict=True):
+        if right.all() or not right.any():
+            columns.append(np.full(len(own), float(right[0])))
+            continue
+        fitted = LogisticRegression().fit(_logit(known), right)
+        columns.append(fitted.predict_proba(_logit(own))[:, 1])
+    return np.column_stack(columns)
+
+
+def _logit(chances: Floats) -> Floats:
+    p = np.clip(chances, TINY, 1 - TINY)
+    return np.asarray(np.log(p / (1 - p))).reshape(-1, 1)

@@ -1,0 +1,86 @@
+"""From replies to evidence: who was right, who refused. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from disrouter.artifacts import Stage
+from disrouter.refusal import is_refusal
+from disrouter.scenario import Scenario
+from disrouter_training.evidence import DEV, HELDOUT, TEST, Bools, Decisions, Lineup, Seed, Sheet
+from disrouter_training.examine import Examination
+from disrouter_training.judgement import is_right
+from disrouter_training.pool.base import TRAIN, BaseAnswers, Questions, right
+from disrouter_training.pool.file import Pool
+from disrouter_training.pool.runs import MAIN, PoolRun
+from disrouter_training.sources import Question
+
+STAGE_LABELS = {Stage.SFT: "SFT", Stage.RL: "SFT + RL"}
+Found = Mapping[tuple[str, str, int, Stage], Examination]
+"""By variant, agent, seed and stage."""
+
+
+def lineup(pool: Pool) -> Lineup:
+    """Names and costs."""
+    return Lineup(tuple(agent.name for agent in pool.agents), np.array([agent.cost for agent in pool.agents]))
+
+
+def sheets(questions: Questions, base: Sequence[BaseAnswers]) -> dict[str, Sheet]:
+    """Every sheet, training questions too, with whether each base model is right."""
+    return {
+        name: Sheet(name, tuple(each), np.array([[right(q, b.greedy[name][q.id]) for b in base] for q in each]))
+        for name, each in questions.sheets.items()
+    }
+
+
+def frequencies(questions: Questions, base: Sequence[BaseAnswers]) -> np.ndarray:
+    """Share of each base model's samples that are right, on the training questions."""
+    return np.array(
+        [
+            [float(np.mean([right(question, text) for text in each.samples[question.id]])) for each in base]
+            for question in questions.sheets[TRAIN]
+        ]
+    )
+
+
+def trainings(pool: Pool, runs: Sequence[PoolRun], found: Found, questions: Questions) -> dict[str, list[Seed]]:
+    """What each training made of each sheet. Variants come first, the pool's own recipe last; what is shared, once."""
+    out: dict[str, list[Seed]] = {}
+    known: set[tuple[str, ...]] = set()
+    variants = [MAIN, *(variant.name for variant in pool.variants)]
+    for variant in variants:
+        own = [run for run in runs if run.variant == variant]
+        for stage, label in STAGE_LABELS.items():
+            keys = tuple(run.key(stage) for run in own)
+            if keys in known:
+                continue
+            known.add(keys)
+            seeds = sorted({run.config.seed for run in own}, key=[run.config.seed for run in own].index)
+            name = label if variant == MAIN else f"{variant}: {label}"
+            out[name] = [
+                _seed([found[variant, a.name, seed, stage] for a in pool.trained], questions) for seed in seeds
+            ]
+    main = {STAGE_LABELS[stage] for stage in STAGE_LABELS}
+    return {name: out[name] for name in sorted(out, key=lambda name: name in main)}
+
+
+def _seed(agents: Sequence[Examination], questions: Questions) -> Seed:
+    return {
+        name: decisions(questions.sheets[name], agents) for name in (DEV, TEST, HELDOUT) if name in questions.sheets
+    }
+
+
+def decisions(questions: Sequence[Question], agents: Sequence[Examination]) -> Decisions:
+    """Of the agents that decide, on these questions."""
+
+    def table(values: Sequence[Sequence[bool]]) -> Bools:
+        return np.array(values, bool).T
+
+    return Decisions(
+        {s: table([[is_refusal(a.free[s][q.id]) for q in questions] for a in agents]) for s in Scenario},
+        {s: table([[is_right(q, a.free[s]) for q in questions] for a in agents]) for s in Scenario},
+        table([[is_right(q, a.forced) for q in questions] for a in agents]),
+        np.array([[a.chance[q.id] for q in questions] for a in agents]).T,
+    )

@@ -1,0 +1,158 @@
+"""What the base models of a pool answer, once for all seeds: the ground truth of every control and baseline.
+
+Each must answer every question greedily; training questions also several times, so that baselines learn from the same
+measure of competence as the agents; and on the others each verifies its own answers, as AutoMix asks it to.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from disrouter.artifacts import CollectConfig
+from disrouter_training.asking import Desk, Pass, Phrase, replies, reply
+from disrouter_training.evidence import DEV, HELDOUT, TEST
+from disrouter_training.generation import Sampling
+from disrouter_training.graders import is_correct
+from disrouter_training.places import resolve
+from disrouter_training.pool.file import Pool, PoolAgent, merge
+from disrouter_training.progress import Say
+from disrouter_training.prompts import Prompt, chat, forced
+from disrouter_training.sources import Question
+from disrouter_training.stop import StopSignal
+from disrouter_training.template import take_apart
+
+TRAIN = "train"
+VERIFICATIONS = 10
+"""Reflections on each answer (Appendix F)."""
+VERDICT = "correct"
+ASK, AGREE = "asked", "agreement"
+"""Two ways to verify: the agent is asked whether its answer is right, or answers again and is compared."""
+_VERIFY = (
+    "Your task is to evaluate if the AI Generated Answer is correct, based on the question. "
+    "Choose between Correct or Incorrect."
+)
+
+
+@dataclass(frozen=True)
+class BaseAnswers:
+    """Of one base model."""
+
+    greedy: Mapping[str, Mapping[str, str]]
+    """Reply by sheet and question id."""
+    samples: Mapping[str, Sequence[str]]
+    """Replies to training questions at the temperature of `collect`."""
+    verified: Mapping[str, Mapping[str, float]]
+    """Share of verifications that approve of the greedy reply, by way and question id; empty for the last agent."""
+
+
+@dataclass(frozen=True)
+class Questions:
+    """All questions of a pool by sheet."""
+
+    sheets: Mapping[str, Sequence[Question]]
+
+    @property
+    def judged(self) -> list[Question]:
+        """All but those to train on."""
+        return [q for name in (DEV, TEST, HELDOUT) for q in self.sheets.get(name, ())]
+
+    @property
+    def everything(self) -> list[Question]:
+        """All of them."""
+        return [*self.sheets[TRAIN], *self.judged]
+
+
+def ask_base(
+    pool: Pool, agent: PoolAgent, questions: Questions, folder: Path, world: tuple[StopSignal, Say, Path]
+) -> BaseAnswers:
+    """Ask a base model or go on with it. `world` is the stop signal, what says progress, and where claims are."""
+    stop, say, pvc_root = world
+    collect = _collect(pool, agent)
+    model = resolve(agent.model, pvc_root)
+    here = base_folder(pool, agent, questions, folder)
+
+    def desk(name: str, *, samples: int = 1, temperature: float = 0.0) -> Desk:
+        limits = {"max_new_tokens": collect.max_new_tokens, "batch_size": collect.batch_size}
+        sampling = Sampling(samples=samples, temperature=temperature, **limits)
+        return Desk(here / name, f"{agent.name}: {name}", sampling, stop, say)
+
+    one = desk("greedy")
+    greedy = one.ask(questions.everything, [Pass("replies", model, reply(forced, one.sampling))])["replies"]
+    told = {str(row["id"]): str(row["reply"]) for row in greedy}
+    many = desk("samples", samples=collect.samples, temperature=collect.temperature)
+    sampled = many.ask(questions.sheets[TRAIN], [Pass("replies", model, replies(forced, many.sampling, _seed))])
+    verified: dict[str, dict[str, float]] = {}
+    if agent != pool.agents[-1]:
+        verifying = desk("verify", samples=VERIFICATIONS, temperature=1.0)
+        verified = _verify(verifying, model, questions.judged, told)
+    return BaseAnswers(
+        {name: {q.id: told[q.id] for q in each} for name, each in questions.sheets.items()},
+        {str(row["id"]): list(row["replies"]) for row in sampled["replies"]},
+        verified,
+    )
+
+
+def base_folder(pool: Pool, agent: PoolAgent, questions: Questions, folder: Path) -> Path:
+    """Where a base model's answers are kept; another one for other questions."""
+    return folder / f"{agent.name}-{_key(agent.model, _collect(pool, agent), questions.everything)}"
+
+
+def right(question: Question, text: str) -> bool:
+    """Whether a forced reply is right."""
+    return is_correct(question.grader, question.answer, text)
+
+
+def verdict(text: str) -> bool:
+    """Whether a verification approves; anything but a clear yes does not."""
+    words = text.lower().replace("the ai generated answer is", " ").split()
+    return any(word.strip(".,:;!*\"'()") == VERDICT for word in words)
+
+
+def agrees(first: str, again: str) -> bool:
+    """Whether two replies have the same final answer."""
+    one, two = take_apart(first), take_apart(again)
+    return one is not None and two is not None and one.final.casefold() == two.final.casefold()
+
+
+def _verify(
+    desk: Desk, model: str, questions: Sequence[Question], told: Mapping[str, str]
+) -> dict[str, dict[str, float]]:
+    phrase: Phrase = lambda question: verification(question, told[question.id])  # noqa: E731
+    passes = [
+        Pass(ASK, model, replies(phrase, desk.sampling, _seed)),
+        Pass(AGREE, model, replies(forced, desk.sampling, _seed)),
+    ]
+    rows = desk.ask(questions, passes)
+    approves: dict[str, Callable[[str, str], bool]] = {ASK: lambda _, text: verdict(text), AGREE: agrees}
+    return {
+        way: {
+            str(row["id"]): sum(approve(told[str(row["id"])], text) for text in row["replies"]) / len(row["replies"])
+            for row in rows[way]
+        }
+        for way, approve in approves.items()
+    }
+
+
+def verification(question: Question, answer: str) -> Prompt:
+    """AutoMix's self-verification, without examples: the agents are asked everything zero-shot."""
+    content = f"{_VERIFY}\nQuestion: {chat(question)[0]['content']}\nAI Generated Answer: {answer}"
+    return Prompt([{"role": "user", "content": content}])
+
+
+def _collect(pool: Pool, agent: PoolAgent) -> CollectConfig:
+    return CollectConfig.model_validate(merge(pool.recipe, agent.recipe).get("collect", {}))
+
+
+def _seed(number: int) -> int:
+    return 1000 + number
+
+
+def _key(model: str, collect: CollectConfig, questions: Sequence[Question]) -> str:
+    digest = hashlib.sha256(json.dumps([model, collect.dump()], sort_keys=True).encode())
+    for question in questions:
+        digest.update(question.model_dump_json().encode())
+    return digest.hexdigest()[:10]
