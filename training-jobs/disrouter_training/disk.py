@@ -1,0 +1,45 @@
+"""Space on the volume of a run: told before it is short, and named when it is."""
+
+from __future__ import annotations
+
+import errno
+import json
+from pathlib import Path
+
+from disrouter.artifacts import write_atomically
+
+SIZES_FILE = "sizes.json"
+"""In a checkpoint, written last: the bytes of each of its files."""
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_TELLS = ("No space left on device", "Disk quota exceeded", "File too large", "PytorchStreamWriter failed writing")
+"""What libraries say that hide the error's number."""
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Whether a write failed for want of space, whoever wrote."""
+    if isinstance(error, OSError) and error.errno in _FULL:
+        return True
+    return any(tell in str(error) for tell in _TELLS)
+
+
+def note_sizes(folder: Path) -> None:
+    """Take down what a folder has, once it is whole."""
+    sizes = {path.relative_to(folder).as_posix(): path.stat().st_size for path in folder.rglob("*") if path.is_file()}
+    write_atomically(folder / SIZES_FILE, json.dumps(sizes, indent=2, sort_keys=True) + "\n")
+
+
+def damage(folder: Path) -> str | None:
+    """What of a checkpoint is not as it was noted; None if it is whole.
+
+    transformers writes `trainer_state.json` after the rest, so where nothing is noted a readable one tells enough.
+    """
+    try:
+        json.loads((folder / "trainer_state.json").read_bytes())
+        noted = json.loads((folder / SIZES_FILE).read_bytes()) if (folder / SIZES_FILE).exists() else {}
+    except (OSError, ValueError):
+        return "it was being written when its process died"
+    for name, size in noted.items():
+        path = folder / name
+        if not path.is_file() or path.stat().st_size != size:
+            return f"its {name} is not the {size} bytes that were written"
+    return None
