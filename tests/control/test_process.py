@@ -12,16 +12,21 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
+import yaml
+from kubernetes.aio.client import ApiClient
+from kubernetes.aio.config import incluster_config
 
+from disrouter_operator import __main__ as process
 from disrouter_operator.__main__ import arguments, options
-from disrouter_operator.errors import InvalidSettings, LeadershipLost, Unreachable
+from disrouter_operator.errors import InvalidSettings, KubeError, LeadershipLost, Unreachable
 from disrouter_operator.health import Pulse, application, serve
 from disrouter_operator.kube_api import ApiServer
 from disrouter_operator.leader import Election
 from disrouter_operator.metrics import Metrics
-from disrouter_operator.resources import LEASES, Object, Resource
+from disrouter_operator.resources import CASCADES, LEASES, SECRETS, Object, Resource
 from disrouter_operator.settings import OperatorPods
 from disrouter_operator.smoke import over_http
 from support import clusters, operators
@@ -176,6 +181,25 @@ async def test_a_holder_outlives_errors_that_leave_it_time() -> None:
 
 
 @pytest.mark.controlplane
+async def test_in_a_pod_it_logs_in_with_what_the_kubelet_mounts(
+    plane: ControlPlane, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kubeconfig = yaml.safe_load(operators.service_account(plane, tmp_path).read_text())
+    (tmp_path / "token").write_text(kubeconfig["users"][0]["user"]["token"])
+    monkeypatch.setattr(incluster_config, "SERVICE_TOKEN_FILENAME", str(tmp_path / "token"))
+    monkeypatch.setattr(incluster_config, "SERVICE_CERT_FILENAME", str(plane.ca_file))
+    monkeypatch.setattr(process, "SERVICE_ACCOUNT", tmp_path)
+    address = urlsplit(plane.url)
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", str(address.hostname))
+    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", str(address.port))
+    async with ApiClient(await process._configuration()) as client:
+        kube = ApiServer(client)
+        assert isinstance(await kube.list(CASCADES, None), list)
+        with pytest.raises(KubeError, match=r"system:serviceaccount:default:disrouter-operator.* cannot list"):
+            await kube.list(SECRETS, "default")
+
+
+@pytest.mark.controlplane
 def test_the_process_leads_reconciles_and_hands_the_lease_back_on_sigterm(plane: ControlPlane, tmp_path: Path) -> None:
     namespace = "process"
     plane.kubectl("create", "namespace", namespace)
@@ -187,19 +211,19 @@ def test_the_process_leads_reconciles_and_hands_the_lease_back_on_sigterm(plane:
         "DISROUTER_OPERATOR_HOST": "127.0.0.1",
     }
     log = (tmp_path / "operator.log").open("wb")
-    process = subprocess.Popen([sys.executable, "-m", "disrouter_operator"], env=env, stdout=log, stderr=log)
+    operator = subprocess.Popen([sys.executable, "-m", "disrouter_operator"], env=env, stdout=log, stderr=log)
     try:
         manifest: Any = clusters.example()
         manifest["metadata"]["namespace"] = namespace
         plane.apply(manifest)
         plane.wait("the status", lambda: "status" in plane.get("src", namespace, "qwen"))
         assert plane.get("lease", namespace, "disrouter-operator")["spec"]["holderIdentity"]
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(60) == 0, (tmp_path / "operator.log").read_text()
+        operator.send_signal(signal.SIGTERM)
+        assert operator.wait(60) == 0, (tmp_path / "operator.log").read_text()
         assert plane.get("lease", namespace)["items"] == []
     finally:
-        process.kill()
-        process.wait()
+        operator.kill()
+        operator.wait()
         log.close()
     assert "Traceback" not in (tmp_path / "operator.log").read_text()
 
