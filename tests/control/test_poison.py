@@ -15,6 +15,7 @@ from disrouter_operator.reconcile import Key, Memory, reconcile
 from disrouter_operator.resources import CASCADES, DEPLOYMENTS, INFERENCE_SERVICES, SERVICES, Object, Resource
 from disrouter_operator.smoke import Question
 from support import clusters
+from support.controlplane import PATIENCE
 from support.kube_fake import KubeFake
 from support.scenes import SETTINGS
 
@@ -67,7 +68,7 @@ async def test_healthy_cascades_converge_while_sick_ones_are_still_in_backoff() 
         queue.add(Key("default", name))
     running = asyncio.create_task(queue.run(workers=2))
     try:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE):
             await done.wait()
         assert all(passes[name] == 1 for name in SICK), "one attempt each, and then they wait by themselves"
         assert queue.failing() == 1
@@ -118,7 +119,7 @@ async def test_healthy_cascades_converge_while_surges_wait_for_pods_that_never_a
         queue.add(Key("default", name))
     running = asyncio.create_task(queue.run(workers=2))
     try:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE):
             await done.wait()
         assert sorted(asked.values()) == [1] * len(silent), "every surge did ask, and none has its answer"
         assert {name: passes[name] for name in HEALTHY} == dict.fromkeys(HEALTHY, 1)
