@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from disrouter.scenario import Scenario
 from disrouter_training.evidence import Evidence, Sheet
 from disrouter_training.examine import Timing
@@ -23,7 +21,6 @@ from disrouter_training.insight import (
 )
 from disrouter_training.scores import (
     LARGEST,
-    ORACLE,
     SMALLEST,
     Difference,
     Field,
@@ -37,6 +34,9 @@ from disrouter_training.scores import (
 )
 
 INTRINSIC = "Intrinsic"
+LOTTERY = "cost-matched random"
+VARIANT = ": "
+"""Between a variant's name and its stage in the name of a training: `soft: SFT + RL`."""
 Rivals = Callable[[Sequence[int]], Sequence[Rival]]
 """The baselines that can route for these agents of the pool."""
 Judges = Callable[[Evidence, Sheet], Sequence[Judged]]
@@ -181,17 +181,7 @@ def _spreads(evidence: Evidence, sheet: Sheet, found: Sequence[Field], best: str
 
 
 def shown(standing: Standing, policy: str) -> bool:
-    """Whether a table for people shows a policy: of the lotteries only the headline's."""
-    return not policy.startswith("cost-matched") or policy == matched_name(standing.headline)
-
-
-def is_topline(policy: str) -> bool:
-    """The Oracle is no policy that anyone can have."""
-    return policy == ORACLE
-
-
-def mean_utility(standing: Standing, sheet: str, policy: str) -> float:
-    """Over the three scenarios, all questions."""
-    return float(
-        np.mean([r.utility.mean for r in standing.rows if (r.sheet, r.policy, r.group) == (sheet, policy, "all")])
-    )
+    """Whether a table for people shows a policy: of the lotteries only the headline's, and variants apart."""
+    if policy.startswith(LOTTERY):
+        return policy == matched_name(standing.headline)
+    return not (policy.startswith("cascade ") and VARIANT in policy)

@@ -46,7 +46,7 @@ class Request:
 
 
 def report(request: Request, stop: StopSignal, json_path: Path | None, folder: Path | None = None) -> str:
-    """The tables as text; the same as JSON at `json_path`; a page with pictures and the rest in `folder`."""
+    """The main tables as text; everything as JSON at `json_path`; and with a page and pictures in `folder`."""
     for name in (*(run.agent for run in request.runs), request.terminal):
         if name not in request.costs:
             raise TrainingError(f"no cost for agent {name}; add --cost {name}=VALUE")
@@ -55,7 +55,7 @@ def report(request: Request, stop: StopSignal, json_path: Path | None, folder: P
         write_atomically(json_path, json.dumps(as_json(analysis), indent=2) + "\n")
     if folder is not None:
         write_report(analysis, folder, f"Self-routing in the cascade {request.runs[0].cascade}", say_on_stderr)
-    return as_text(analysis)
+    return as_text(analysis, brief=True)
 
 
 def _analysis(request: Request, stop: StopSignal) -> Analysis:

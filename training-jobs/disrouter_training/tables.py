@@ -8,8 +8,8 @@ from dataclasses import asdict
 from typing import Any
 
 from disrouter.scenario import Scenario
-from disrouter_training.analysis import Analysis, Standing, shown
-from disrouter_training.scores import ALL, NAIVE, OURS, ROUTER, TOPLINE, Row
+from disrouter_training.analysis import LOTTERY, VARIANT, Analysis, Standing, shown
+from disrouter_training.scores import ALL, DECISIONS, NAIVE, OURS, ROUTER, TOPLINE, Row, cascade_name
 
 Table = list[list[str]]
 """A header and rows of cells; the first column are names."""
@@ -23,10 +23,12 @@ def as_json(analysis: Analysis) -> dict[str, Any]:
     return content
 
 
-def as_text(analysis: Analysis) -> str:
-    """All tables one below the other."""
+def as_text(analysis: Analysis, *, brief: bool = False) -> str:
+    """All tables one below the other; brief: those that fit a terminal and answer the first questions."""
     parts: list[str] = []
     for title, table in all_tables(analysis):
+        if brief and title.startswith(_LONG):
+            continue
         parts += ["", title, aligned(table)]
     return "\n".join(parts[1:])
 
@@ -67,6 +69,7 @@ def all_tables(analysis: Analysis) -> list[tuple[str, Table]]:
     return [(title, table) for title, table in named if len(table) > 1]
 
 
+_LONG = ("The same by kind", "Who judges", "Where questions go")
 _WORDS = {"test": "in-domain", "heldout": "held-out"}
 
 
@@ -98,6 +101,23 @@ def gains(standing: Standing, sheet: str, groups: Sequence[str]) -> Table:
             table.append(
                 [label(policy), *(interval(each.mean, each.low, each.high) for each in found if each is not None)]
             )
+    return table
+
+
+def ablations(analysis: Analysis) -> Table:
+    """Every training, those of variants too, by decision; empty without variants."""
+    rows = [r for r in analysis.whole.rows if r.method == OURS and r.group == ALL]
+    trainings = list(dict.fromkeys(each.training for each in analysis.knowing))
+    if not any(VARIANT in training for training in trainings):
+        return [[]]
+    chosen = {(r.policy, r.sheet, r.scenario): r.utility.mean for r in rows}
+    sheets = list(dict.fromkeys(r.sheet for r in rows))
+    ways = [way for way in DECISIONS if any(r.policy.endswith(f"({way})") for r in rows)]
+    table = [["training", "decision", *(f"{sheet} {short(scenario)}" for sheet in sheets for scenario in Scenario)]]
+    for training in trainings:
+        for way in ways:
+            cells = [chosen[cascade_name(training, way), sheet, scenario] for sheet in sheets for scenario in Scenario]
+            table.append([training, way, *map(number, cells)])
     return table
 
 
@@ -180,7 +200,7 @@ def aligned(table: Table) -> str:
 
 def label(policy: str) -> str:
     """Tables and pictures show one lottery only, so it need not say whose."""
-    return "cost-matched random" if policy.startswith("cost-matched random") else policy
+    return LOTTERY if policy.startswith(LOTTERY) else policy
 
 
 def short(scenario: Scenario) -> str:

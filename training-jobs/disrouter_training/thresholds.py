@@ -15,7 +15,7 @@ import numpy as np
 from disrouter_training.evidence import Bools, Floats, Ints
 
 CANDIDATES = 33
-"""Thresholds tried for an agent: quantiles of its confidence. More would follow single questions."""
+"""Quantiles of its confidence between which an agent's thresholds are tried. More would follow single questions."""
 SWEEPS = 8
 """Sweeps at most; three are usual."""
 STARTS = (0.5, 0.8, 0.2)
@@ -78,6 +78,6 @@ def _best(confidence: Floats, worth: Floats, thresholds: Floats, agent: int) -> 
 
 
 def _candidates(confidence: Floats) -> Sequence[float]:
-    """From `never answers` down to `always answers`."""
-    between = np.unique(np.quantile(confidence, np.linspace(0, 1, CANDIDATES), method="nearest"))[::-1]
-    return [float("inf"), *map(float, between[:-1]), float("-inf")]
+    """From `never answers` down to `always answers`, half way between one quantile and the next."""
+    values = np.unique(np.quantile(confidence, np.linspace(0, 1, CANDIDATES), method="nearest"))[::-1]
+    return [float("inf"), *map(float, (values[:-1] + values[1:]) / 2), float("-inf")]
