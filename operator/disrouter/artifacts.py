@@ -90,6 +90,15 @@ class Scenarios(StrEnum):
     """Half of the examples by the three scenarios, half by alpha drawn from [0, 1] and stated as a number."""
 
 
+class Engine(StrEnum):
+    """What generates replies in a training stage."""
+
+    AUTO = "auto"
+    """vLLM where it is installed and there is a GPU, else transformers."""
+    VLLM = "vllm"
+    TRANSFORMERS = "transformers"
+
+
 class CollectConfig(Model):
     """How competence is measured (section 3.2.2): N sampled answers a question."""
 
@@ -98,7 +107,8 @@ class CollectConfig(Model):
     temperature: StrictFloat = Field(default=1.0, gt=0, le=2)
     max_new_tokens: StrictInt = Field(default=512, ge=1, le=32768)
     batch_size: StrictInt = Field(default=32, ge=1, le=65536)
-    """Sequences generated at once."""
+    """Sequences generated at once, and so those that a kill loses; vLLM wants thousands."""
+    engine: Engine = Engine.AUTO
 
 
 class Precision(StrEnum):
@@ -131,6 +141,13 @@ class TrainConfig(Model):
     """Compute activations again in the backward pass: less memory, a third more time. Absent: on a GPU."""
 
 
+class Extraction(Model):
+    """A model that puts replies into the answer template (Appendix C); the paper's is Qwen2.5-14B-Instruct."""
+
+    model: str = Field(pattern=r"^(hf|pvc|file)://[^\x00-\x20\x7f]+$", max_length=512)
+    """`hf://organisation/name` or `pvc://claim/path`; it needs the memory of a GPU before the training starts."""
+
+
 class SftConfig(TrainConfig):
     """Supervised stage: refuse where the frequency of correct answers is under (1 - alpha) ** gamma."""
 
@@ -140,6 +157,8 @@ class SftConfig(TrainConfig):
     """`hard` as in the paper; `soft` makes the chance of a refusal follow the measured frequency."""
     gamma: StrictFloat = Field(default=1.0, ge=0, le=4)
     """Exponent of the threshold. The paper's is 1; a larger one asks for bolder agents."""
+    extraction: Extraction | None = None
+    """Absent: markers such as `The answer is` part the thinking from the final answer."""
     packing: bool = False
     """Lay the examples of a micro-batch end to end instead of padding them: the same result, less work where lengths
     differ. Attention keeps them apart by their positions."""
@@ -166,6 +185,8 @@ class RlConfig(TrainConfig):
     """Weight of the divergence from the SFT model; holds task accuracy while the decision is learned."""
     clip: StrictFloat = Field(default=0.2, gt=0, lt=1)
     """Clip range of the policy ratio."""
+    rollouts: Engine = Engine.AUTO
+    """What samples the replies that are rewarded; vLLM shares the GPU with the trainer."""
     collapse_window: StrictInt = Field(default=20, ge=0)
     """Steps after which an agent that answered everything, or nothing, in all scenarios ends the stage; 0: never."""
 
@@ -229,7 +250,8 @@ _ADDED_LATER: tuple[tuple[type[Model], tuple[str, ...]], ...] = (
     (RunConfig, ("scenarios",)),
     (TrainConfig, ("precision",)),
     (SftConfig, ("target", "gamma", "replay", "packing")),
-    (RlConfig, ("collapse_window",)),
+    (CollectConfig, ("engine",)),
+    (RlConfig, ("collapse_window", "rollouts")),
     (EvaluateConfig, ("dev", "heldout")),
 )
 """Fields that came after the first release."""

@@ -150,7 +150,8 @@ def _claims(config: RunConfig) -> list[str]:
     """Claims that hold the base model or datasets, in a stable order."""
     judged = config.evaluate
     sources = (*config.datasets, *judged.datasets, *judged.dev, *judged.heldout)
-    addresses = [config.model, *(each.file for each in sources if each.file)]
+    models = [config.model, *([config.sft.extraction.model] if config.sft.extraction else [])]
+    addresses = [*models, *(each.file for each in sources if each.file)]
     return sorted({uri.host for uri in map(uris.parse, addresses) if uri.scheme == "pvc"})
 
 

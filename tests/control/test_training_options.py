@@ -51,6 +51,19 @@ def test_nodes_meet_at_a_headless_service_and_train_as_an_indexed_job(golden: An
     _known(job)
 
 
+def test_every_claim_that_a_run_reads_is_mounted() -> None:
+    manifest = clusters.trained()
+    training_of = manifest["spec"]["training"]
+    source = {"file": "pvc://dev-claim/x.jsonl"}
+    training_of["evaluate"] = {"dev": [source], "heldout": [{"file": "pvc://heldout-claim/x.jsonl"}]}
+    training_of["sft"] = {"extraction": {"model": "pvc://extractors/qwen2.5-14b"}}
+    owner = clusters.cascade(manifest)
+    config = training.run_config(owner, owner.spec.agents[1])
+    *_, job = training.stage_objects(owner, config, Stage.SFT, None, "trainer:test")
+    mounts = {mount["mountPath"].rpartition("/")[2] for mount in trainer(job)["volumeMounts"]}
+    assert {"dev-claim", "heldout-claim", "extractors"} <= mounts
+
+
 def test_only_the_stages_that_train_one_model_take_several_nodes() -> None:
     for stage in (Stage.COLLECT, Stage.EVALUATE):
         *_, job = objects(stage, **OPTIONS)

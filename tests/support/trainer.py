@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import signal
 from pathlib import Path
@@ -43,6 +44,16 @@ class Trainer:
         finally:
             for number, handler in handlers.items():
                 signal.signal(number, handler)
+
+    def changed(self, root: Path, changes: dict[str, dict[str, Any]]) -> Trainer:
+        """Another run at `root`, of the same volumes, with some fields of some stages changed."""
+        root.mkdir(exist_ok=True)
+        for place in ("data", "models"):
+            (root / place).symlink_to(self.volumes / place)
+        run = json.loads(self.run_file.read_text())
+        run |= {stage: {**run.get(stage, {}), **fields} for stage, fields in changes.items()}
+        (root / "run.json").write_text(json.dumps(run))
+        return Trainer(root, root / "artifacts")
 
     def take(self, other: Trainer, *stages: str) -> None:
         """As if these stages had run here as they did there."""

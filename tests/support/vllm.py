@@ -14,7 +14,7 @@ from pathlib import Path
 from support.sidecars import free_port
 
 START_SECONDS = 600.0
-_ENV = {
+SMALL_ENVIRONMENT = {
     "HF_HUB_OFFLINE": "1",
     "OMP_NUM_THREADS": "1",
     "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "True",
@@ -36,7 +36,10 @@ def vllm(model: Path, name: str, options: Sequence[str] = ()) -> Iterator[str]:
     log = model.with_suffix(".log")
     with log.open("wb") as out:
         process = subprocess.Popen(
-            [*words, *serve, *_SMALL, *options], env={**os.environ, **_ENV}, stdout=out, stderr=subprocess.STDOUT
+            [*words, *serve, *_SMALL, *options],
+            env={**os.environ, **SMALL_ENVIRONMENT},
+            stdout=out,
+            stderr=subprocess.STDOUT,
         )
     try:
         _wait(process, url, log)

@@ -1,6 +1,5 @@
 """Low-rank adapters: what they leave is served like any other model, and what they were is kept beside it."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -9,27 +8,24 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from disrouter.artifacts import Evaluation, Stage
-from support.trainer import RUN, Trainer
+from support.trainer import Trainer
 
 LORA = {"rank": 8, "alpha": 16}
 STEPS = 10
 
 
 @pytest.fixture(scope="module")
-def adapted(finished: Trainer, volumes: Path, tmp_path_factory: pytest.TempPathFactory) -> Trainer:
+def adapted(finished: Trainer, tmp_path_factory: pytest.TempPathFactory) -> Trainer:
     """A run that trains adapters in both stages, in bf16, with checkpointing and without padding."""
     changes: dict[str, dict[str, Any]] = {
         "sft": {"lora": LORA, "learningRate": 1e-2, "packing": True},
         "rl": {"lora": LORA, "steps": STEPS, "precision": "bf16", "gradientCheckpointing": True},
     }
-    return train(finished, volumes, tmp_path_factory.mktemp("adapted"), changes)
+    return train(finished, tmp_path_factory.mktemp("adapted"), changes)
 
 
-def train(finished: Trainer, volumes: Path, root: Path, changes: dict[str, dict[str, Any]]) -> Trainer:
-    for place in ("data", "models"):
-        (root / place).symlink_to(volumes / place)
-    (root / "run.json").write_text(json.dumps(RUN | {key: {**RUN[key], **value} for key, value in changes.items()}))
-    trainer = Trainer(root, root / "artifacts")
+def train(finished: Trainer, root: Path, changes: dict[str, dict[str, Any]]) -> Trainer:
+    trainer = finished.changed(root, changes)
     trainer.take(finished, Stage.COLLECT)
     assert trainer("run") == 0
     return trainer

@@ -1,13 +1,12 @@
 """An agent that comes to do one thing whatever it is asked ends the stage, and what was good is kept."""
 
-import json
 from pathlib import Path
 
 import pytest
 
 from disrouter.artifacts import Stage
 from disrouter_training.shards import read_rows
-from support.trainer import RUN, Trainer
+from support.trainer import Trainer
 
 WINDOW = 3
 
@@ -15,11 +14,8 @@ WINDOW = 3
 @pytest.fixture
 def wild(finished: Trainer, tmp_path: Path) -> Trainer:
     """A run that trains far too fast in `rl`."""
-    for place in ("data", "models"):
-        (tmp_path / place).symlink_to(finished.volumes / place)
-    rl = {**RUN["rl"], "learningRate": 5e-2, "kl": 0.0, "steps": 19, "collapseWindow": WINDOW}
-    (tmp_path / "run.json").write_text(json.dumps({**RUN, "rl": rl}))
-    trainer = Trainer(tmp_path, tmp_path / "artifacts")
+    rl = {"learningRate": 5e-2, "kl": 0.0, "steps": 19, "collapseWindow": WINDOW}
+    trainer = finished.changed(tmp_path, {"rl": rl})
     trainer.take(finished, Stage.COLLECT, Stage.SFT)
     return trainer
 

@@ -9,6 +9,7 @@ import pytest
 
 from disrouter.artifacts import Scenarios
 from disrouter.scenario import Scenario
+from disrouter_training.disk import note_sizes
 from disrouter_training.ranks import Ranks
 from disrouter_training.rl import schedule
 from disrouter_training.rl_metrics import Guard, StepMetrics
@@ -100,15 +101,35 @@ def test_a_guard_without_a_window_sees_nothing() -> None:
     assert guard.collapse is None
 
 
+def checkpoint(root: Path, step: int, state: str = "{}") -> Path:
+    folder = root / "checkpoints" / f"checkpoint-{step}"
+    folder.mkdir(parents=True)
+    (folder / "model.safetensors").write_text("weights")
+    (folder / "trainer_state.json").write_text(state)
+    return folder
+
+
 def test_a_torn_checkpoint_is_dropped_for_the_one_before(tmp_path: Path) -> None:
-    for step, content in ((9, "{}"), (10, '{"global_st')):
-        folder = tmp_path / "checkpoints" / f"checkpoint-{step}"
-        folder.mkdir(parents=True)
-        (folder / "trainer_state.json").write_text(content)
+    good = checkpoint(tmp_path, 9)
+    torn = checkpoint(tmp_path, 10, '{"global_st')
     said = list[str]()
-    assert last_checkpoint(tmp_path, said.append) == tmp_path / "checkpoints" / "checkpoint-9"
-    assert not (tmp_path / "checkpoints" / "checkpoint-10").exists()
-    assert len(said) == 1
+    assert last_checkpoint(tmp_path, said.append) == good
+    assert not torn.exists()
+    assert said == [f"{torn} is dropped: it was being written when its process died"]
+
+
+@pytest.mark.parametrize("damage", ["truncate", "remove"])
+def test_a_damaged_checkpoint_is_dropped_for_the_one_before(damage: str, tmp_path: Path) -> None:
+    good, bad = checkpoint(tmp_path, 9), checkpoint(tmp_path, 10)
+    for each in (good, bad):
+        note_sizes(each)
+    if damage == "truncate":
+        (bad / "model.safetensors").write_text("weig")
+    else:
+        (bad / "model.safetensors").unlink()
+    said = list[str]()
+    assert last_checkpoint(tmp_path, said.append) == good
+    assert said == [f"{bad} is dropped: its model.safetensors is not the 7 bytes that were written"]
 
 
 def test_a_micro_batch_divides_the_batch_and_fits_the_memory() -> None:

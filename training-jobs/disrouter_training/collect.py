@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from disrouter.artifacts import Stage, write_atomically
-from disrouter_training.generation import Sampling, TransformersGenerator
+from disrouter_training.engines import chosen, open_generator
+from disrouter_training.generation import Sampling
 from disrouter_training.graders import is_correct
 from disrouter_training.job import Job
 from disrouter_training.prompts import forced
@@ -68,7 +69,10 @@ def collect(job: Job) -> None:
     progress = job.progress(Stage.COLLECT, "samples", len(shards))
     left = missing(folder / "shards", shards)
     progress.resume(len(shards) - len(left))
-    generator = TransformersGenerator(job.base_model(), job.stop) if left else None
+    engine = chosen(config.engine, "collect.engine")
+    prompts = [forced(question) for question in questions.training]
+    name = job.base_model()
+    generator = open_generator(name, engine, prompts, config.max_new_tokens, job.stop) if left else None
 
     def work(part: Sequence[Question], number: int) -> list[Row]:
         assert generator is not None
@@ -78,7 +82,8 @@ def collect(job: Job) -> None:
     rows = run_shards(folder / "shards", shards, work, progress, lambda rows: sum(len(row["samples"]) for row in rows))
     frequencies = [float(row["frequency"]) for row in rows]
     mean = round(sum(frequencies) / len(frequencies), 4)
-    job.finish(Stage.COLLECT, {**questions.summary(), "meanFrequency": mean, "histogram": _histogram(rows)}, started)
+    metrics = {"engine": engine, "meanFrequency": mean, "histogram": _histogram(rows)}
+    job.finish(Stage.COLLECT, {**questions.summary(), **metrics}, started)
 
 
 def read_collected(folder: Path) -> list[Collected]:

@@ -11,8 +11,14 @@ from disrouter.artifacts import write_atomically
 SIZES_FILE = "sizes.json"
 """In a checkpoint, written last: the bytes of each of its files."""
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-_TELLS = ("No space left on device", "Disk quota exceeded", "File too large", "PytorchStreamWriter failed writing")
-"""What libraries say that hide the error's number."""
+_TELLS = (
+    "No space left on device",
+    "Disk quota exceeded",
+    "File too large",
+    "PytorchStreamWriter failed",
+    "unexpected pos ",
+)
+"""What libraries say that hide the error's number; the last two are torch's, of a file that it could not write on."""
 
 
 def is_disk_full(error: BaseException) -> bool:

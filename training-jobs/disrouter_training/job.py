@@ -5,12 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
+import resource
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from disrouter import __version__
 from disrouter.artifacts import RUN_FILE, RunConfig, RunLayout, Stage, write_atomically
 from disrouter.uris import PVC_ROOT
 from disrouter_training.places import resolve
@@ -18,8 +21,8 @@ from disrouter_training.progress import Clock, Progress, Say, say_on_stderr
 from disrouter_training.ranks import Ranks
 from disrouter_training.stop import StopSignal
 
-RECORDED_PACKAGES = ("disrouter", "torch", "transformers", "trl")
-"""Whose versions a finished stage writes down."""
+RECORDED_PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "vllm")
+"""Whose versions a finished stage writes down, where they are installed."""
 
 
 @dataclass(frozen=True)
@@ -54,9 +57,10 @@ class Job:
         """Mark the stage complete with what it measured and ran on. `seconds` is this process's share of the time."""
         if not self.ranks.leads:
             return
-        versions = {"python": platform.python_version(), **{name: version(name) for name in RECORDED_PACKAGES}}
+        versions = {"disrouter": __version__, "python": platform.python_version(), **_installed()}
         seconds = round(self.clock() - started, 1)
-        self.layout.finish(stage, {"metrics": metrics, "seconds": seconds, "versions": versions})
+        content = {"metrics": metrics, "seconds": seconds, "peakBytes": peak_bytes(), "versions": versions}
+        self.layout.finish(stage, content)
         self.say(f"{stage} is complete after {seconds:.0f} s")
 
     def base_model(self) -> str:
@@ -67,3 +71,20 @@ class Job:
         """A seed of its own for each part of the work, so that resuming in the middle changes nothing."""
         text = "/".join(map(str, (self.config.seed, *parts)))
         return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big")
+
+
+def peak_bytes() -> int:
+    """The most memory that this process has held: of its GPU, or of the machine where it has none."""
+    import torch
+
+    if torch.cuda.is_available():
+        return int(torch.cuda.max_memory_allocated())
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def _installed() -> dict[str, str]:
+    found = {}
+    for name in RECORDED_PACKAGES:
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
-from disrouter.artifacts import Precision
+from disrouter.artifacts import Lora, Precision
 from disrouter_training.errors import ModelError
+from disrouter_training.memory import Shape
 from disrouter_training.publish import verify
 
 
@@ -42,6 +43,57 @@ def load_model(name: str, *, train: bool, frozen_bf16: bool = False) -> Any:
     dtype = torch.bfloat16 if frozen_bf16 or (gpu and not train) else torch.float32
     model = _load(AutoModelForCausalLM.from_pretrained, name, "model", dtype=dtype)
     return model.to("cuda" if gpu else "cpu")
+
+
+def blueprint(name: str) -> Any:
+    """The model without its weights: what it is made of, at no cost."""
+    config = _load(AutoConfig.from_pretrained, name, "configuration")
+    with torch.device("meta"):
+        return AutoModelForCausalLM.from_config(config)
+
+
+def adapter_of(lora: Lora) -> Any:
+    """The adapter as peft wants it."""
+    from peft import LoraConfig
+
+    return LoraConfig(
+        r=lora.rank,
+        lora_alpha=lora.alpha,
+        lora_dropout=lora.dropout,
+        target_modules=list(lora.target_modules) or "all-linear",
+        task_type="CAUSAL_LM",
+    )
+
+
+def shape_of(name: str, lora: Lora | None) -> Shape:
+    """What of the model costs memory. Raises ModelError where an adapter names layers that it does not have."""
+    model = blueprint(name)
+    config = model.config.get_text_config()
+    parameters = trained = sum(parameter.numel() for parameter in model.parameters())
+    if lora is not None:
+        trained = _adapter_size(model, name, lora)
+    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+    size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    return Shape(
+        parameters=parameters,
+        trained=trained,
+        layers=config.num_hidden_layers,
+        hidden=config.hidden_size,
+        cached=2 * heads * size,
+        vocabulary=config.vocab_size,
+        adapted=lora is not None,
+    )
+
+
+def _adapter_size(model: Any, name: str, lora: Lora) -> int:
+    from peft import get_peft_model
+
+    try:
+        adapted = get_peft_model(model, adapter_of(lora))
+    except ValueError as error:
+        reason = str(error).splitlines()[0]
+        raise ModelError(f"{name} cannot have this adapter: {reason}; correct lora.targetModules") from error
+    return sum(parameter.numel() for parameter in adapted.parameters() if parameter.requires_grad)
 
 
 def _load(loader: Any, name: str, what: str, **options: Any) -> Any:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
+import sys
 import warnings
 
-import datasets
 import transformers
 
 
@@ -16,6 +17,8 @@ def quiet_libraries() -> None:
     """
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
-    datasets.disable_progress_bars()
+    os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")  # read when it is imported
+    if "datasets" in sys.modules:
+        sys.modules["datasets"].disable_progress_bars()
     logging.getLogger("accelerate").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", category=FutureWarning, module=r"(trl|transformers|accelerate)\.")

@@ -20,11 +20,14 @@ from disrouter.artifacts import Scenarios, Stage
 from disrouter.refusal import is_refusal
 from disrouter.scenario import PREFERENCE_DECIMALS, Asked, Scenario, alpha_of, nearest
 from disrouter.utility import reward
+from disrouter_training.encoding import Encoder
+from disrouter_training.engines import chosen, rollouts
 from disrouter_training.graders import is_correct
 from disrouter_training.job import Job
 from disrouter_training.keeper import Keeper, refuse_collapsed
-from disrouter_training.model import load_tokenizer
-from disrouter_training.prompts import free
+from disrouter_training.memory import Work
+from disrouter_training.model import computes_in_bf16, shape_of
+from disrouter_training.prompts import Prompt, free
 from disrouter_training.rl_metrics import Guard, StepMetrics
 from disrouter_training.sft import QUESTIONS_FILE
 from disrouter_training.shards import read_rows
@@ -32,6 +35,8 @@ from disrouter_training.sources import Question
 from disrouter_training.step_log import METRICS_FILE, StepLog
 from disrouter_training.trainer import (
     Watcher,
+    check_memory,
+    checkpoints_activations,
     common_arguments,
     drop_checkpoints,
     last_checkpoint,
@@ -68,8 +73,8 @@ def rl(job: Job) -> None:
 
     watcher = Watcher(progress, replies, job, close_step, keeper.keep)
     trainer = _trainer(job, folder, questions, metrics, watcher)
-    train(trainer, job, Stage.RL, checkpoint, progress)
-    job.finish(Stage.RL, {"steps": config.steps, "last": metrics.last_steps()}, started)
+    tokens = train(trainer, job, Stage.RL, checkpoint, progress)
+    job.finish(Stage.RL, {"steps": config.steps, "tokens": tokens, "last": metrics.last_steps()}, started)
     drop_checkpoints(job, folder)
     keeper.drop()
 
@@ -108,11 +113,24 @@ def schedule(
 def _trainer(job: Job, folder: Path, questions: Sequence[Question], metrics: StepMetrics, watcher: Watcher) -> Any:
     config = job.config.rl
     weights = str(job.layout.weights(Stage.SFT))
-    adapted = trainable(weights, config)
     replies = config.prompts_per_step * config.generations
     batch = job.ranks.share(replies, "rl.promptsPerStep times rl.generations")
     tokens = job.config.collect.max_new_tokens
-    size = micro_batch(batch, tokens, adapted["model"].config.vocab_size)
+    shape = shape_of(weights, config.lora)
+    size = micro_batch(batch, tokens, shape.vocabulary)
+    encoder = Encoder(weights)
+    rows = _rows(job, questions)
+    longest = max(len(encoder.prompt(Prompt(row["prompt"]))) for row in rows) + tokens
+    work = Work(
+        sequences=size,
+        tokens=longest,
+        scored=tokens,
+        bf16=computes_in_bf16(config.precision),
+        checkpointing=checkpoints_activations(config),
+        reference=config.kl > 0,
+        generated=batch,
+    )
+    check_memory(job, Stage.RL, shape, work)
     arguments = RLOOConfig(
         **common_arguments(folder, config.steps, job.seed("rl-trainer"), config),
         per_device_train_batch_size=size,
@@ -126,27 +144,27 @@ def _trainer(job: Job, folder: Path, questions: Sequence[Question], metrics: Ste
         beta=config.kl,
         epsilon=config.clip,
         normalize_advantages=True,
+        **rollouts(chosen(config.rollouts, "rl.rollouts"), longest),
         shuffle_dataset=False,
     )
     return RLOOTrainer(
-        **adapted,
+        **trainable(weights, config),
         args=arguments,
         reward_funcs=_reward_function(questions, config.gamma, metrics),
-        train_dataset=_dataset(job, questions),
-        processing_class=load_tokenizer(weights),
+        train_dataset=Dataset.from_list(rows),
+        processing_class=encoder.tokenizer,
         callbacks=[watcher],
     )
 
 
-def _dataset(job: Job, questions: Sequence[Question]) -> Dataset:
+def _rows(job: Job, questions: Sequence[Question]) -> list[dict[str, Any]]:
+    """One a prompt, in the order of training."""
     count = job.config.rl.steps * job.config.rl.prompts_per_step
     prompts = schedule(questions, count, random.Random(job.seed("rl")), job.config.scenarios)
-    return Dataset.from_list(
-        [
-            {"prompt": free(questions[index], asked).messages, "index": index, "alpha": alpha_of(asked)}
-            for index, asked in prompts
-        ]
-    )
+    return [
+        {"prompt": free(questions[index], asked).messages, "index": index, "alpha": alpha_of(asked)}
+        for index, asked in prompts
+    ]
 
 
 def _reward_function(questions: Sequence[Question], gamma: float, metrics: StepMetrics) -> Any:

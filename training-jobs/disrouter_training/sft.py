@@ -14,12 +14,17 @@ from trl import SFTConfig, SFTTrainer
 from disrouter.artifacts import Stage, write_atomically
 from disrouter_training.collect import Collected, read_collected
 from disrouter_training.encoding import Encoder
+from disrouter_training.extraction import extract
 from disrouter_training.job import Job
+from disrouter_training.memory import Work
+from disrouter_training.model import computes_in_bf16, shape_of
 from disrouter_training.prompts import forced, free
 from disrouter_training.sft_data import Example, build
 from disrouter_training.step_log import METRICS_FILE, Digest, StepLog, kept
 from disrouter_training.trainer import (
     Watcher,
+    check_memory,
+    checkpoints_activations,
     common_arguments,
     drop_checkpoints,
     last_checkpoint,
@@ -39,11 +44,17 @@ def sft(job: Job) -> None:
     job.layout.require(Stage.COLLECT)
     collected = read_collected(job.layout.stage(Stage.COLLECT))
     rng = random.Random(job.seed("sft"))
-    examples, shares = build(collected, job.config.sft, rng, scenarios=job.config.scenarios)
+    extraction = job.config.sft.extraction
+    raw = (lambda _, reply: reply) if extraction else None
+    examples, shares = build(collected, job.config.sft, rng, scenarios=job.config.scenarios, standardise=raw)
     for share in shares:
         if share.note:
             job.say(f"warning: {share.note}")
     folder = job.folder(Stage.SFT)
+    extracted: dict[str, int] | None = None
+    if extraction:
+        done = job.ranks.from_leader(lambda: extract(job, extraction, examples))
+        examples, extracted = done.examples, done.summary()
     config = job.config.sft
     steps = math.ceil(config.epochs * len(examples) / config.batch_size)
     progress = job.progress(Stage.SFT, "examples", steps)
@@ -54,13 +65,15 @@ def sft(job: Job) -> None:
         progress, config.batch_size, job, lambda step, logs: log.append(step, {**kept(logs), "data": digest.take()})
     )
     trainer = _trainer(job, folder, examples, steps, watcher=watcher, digest=digest)
-    train(trainer, job, Stage.SFT, checkpoint, progress)
+    tokens = train(trainer, job, Stage.SFT, checkpoint, progress)
     if job.ranks.leads:
         _pass_on(folder / QUESTIONS_FILE, collected)
     metrics = {
         "examples": len(examples),
         "steps": steps,
+        "tokens": tokens,
         "lastLoss": log.rows()[-1]["loss"],
+        "extracted": extracted,
         "replayed": sum(example.asked is None for example in examples),
         "scenarios": {share.name: share.summary() for share in shares},
     }
@@ -72,11 +85,13 @@ def _trainer(job: Job, folder: Path, examples: list[Example], steps: int, *, wat
     """TRL's trainer on tokens that are ready: the loss is that of what the agent would have generated."""
     config = job.config.sft
     encoder = Encoder(job.base_model())
-    adapted = trainable(job.base_model(), config)
     rows = [_tokens(encoder, example) for example in examples]
     longest = max(len(row["input_ids"]) for row in rows)
     batch = job.ranks.share(config.batch_size, "sft.batchSize")
-    size = micro_batch(batch, longest, adapted["model"].config.vocab_size)
+    shape = shape_of(job.base_model(), config.lora)
+    size = micro_batch(batch, longest, shape.vocabulary)
+    bf16, checkpointing = computes_in_bf16(config.precision), checkpoints_activations(config)
+    check_memory(job, Stage.SFT, shape, Work(sequences=size, tokens=longest, bf16=bf16, checkpointing=checkpointing))
     arguments = SFTConfig(
         **common_arguments(folder, steps, job.seed("sft-trainer"), config),
         per_device_train_batch_size=size,
@@ -90,7 +105,7 @@ def _trainer(job: Job, folder: Path, examples: list[Example], steps: int, *, wat
     )
     return _Trainer(
         digest,
-        **adapted,
+        **trainable(job.base_model(), config),
         args=arguments,
         train_dataset=Dataset.from_list(rows),
         processing_class=encoder.tokenizer,

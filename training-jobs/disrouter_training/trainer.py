@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -12,10 +11,12 @@ import torch
 from transformers import TrainerCallback
 from transformers.trainer_callback import PrinterCallback
 
-from disrouter.artifacts import Lora, Stage, TrainConfig
+from disrouter.artifacts import Stage, TrainConfig
+from disrouter_training.disk import damage, note_sizes
 from disrouter_training.errors import Interrupted
 from disrouter_training.job import Job
-from disrouter_training.model import computes_in_bf16, load_model
+from disrouter_training.memory import COPIES_OF_LOGITS, GIB, Shape, Work, estimate, of_machine, verdict
+from disrouter_training.model import adapter_of, computes_in_bf16, load_model
 from disrouter_training.progress import Progress, Say
 from disrouter_training.publish import publish
 
@@ -23,11 +24,12 @@ CHECKPOINTS_PER_STAGE = 10
 """At least; a kill loses at most a tenth of a stage."""
 CHECKPOINT_SECONDS = 600.0
 """A kill loses at most this, and a step."""
+KEPT_CHECKPOINTS = 2
+BYTES_OF_CHECKPOINT = 12
+"""A trained parameter: its weight and AdamW's two moments, in fp32."""
 LOGITS_BUDGET_CPU = 1 << 30
 LOGITS_BUDGET_GPU = 8 << 30
 """Bytes that one micro-batch's logits may take: the term that grows with batch, length and vocabulary."""
-COPIES_OF_LOGITS = 4
-"""Logits, their softmax, and the gradients of both are alive at once (float32)."""
 
 
 def micro_batch(total: int, tokens: int, vocabulary: int) -> int:
@@ -44,19 +46,32 @@ def trainable(name: str, config: TrainConfig) -> dict[str, Any]:
     """
     adapted = config.lora is not None
     model = load_model(name, train=True, frozen_bf16=adapted and computes_in_bf16(config.precision))
-    return {"model": model, "peft_config": _adapter(config.lora) if config.lora is not None else None}
+    return {"model": model, "peft_config": adapter_of(config.lora) if config.lora is not None else None}
 
 
-def _adapter(lora: Lora) -> Any:
-    from peft import LoraConfig
+def check_memory(job: Job, stage: Stage, shape: Shape, work: Work) -> None:
+    """Say what the stage will need. Raises TooLarge where the GPU cannot hold it."""
+    check_disk(job, stage, shape)
+    gpu = torch.cuda.is_available()
+    available = float(torch.cuda.mem_get_info()[0]) if gpu else of_machine()
+    need = estimate(shape, work, gpu=gpu)
+    job.say(verdict(stage, need, available, gpu=gpu, adapted=shape.adapted))
 
-    return LoraConfig(
-        r=lora.rank,
-        lora_alpha=lora.alpha,
-        lora_dropout=lora.dropout,
-        target_modules=list(lora.target_modules) or "all-linear",
-        task_type="CAUSAL_LM",
-    )
+
+def check_disk(job: Job, stage: Stage, shape: Shape) -> None:
+    """Warn where the checkpoints and weights of a stage will not fit. Others may write there too, so it is no error."""
+    states = shape.trained * BYTES_OF_CHECKPOINT * (KEPT_CHECKPOINTS + 1)
+    need = states + (shape.parameters + shape.trained) * 4
+    free = shutil.disk_usage(job.folder(stage)).free if job.ranks.leads else need
+    if free < need:
+        job.say(
+            f"warning: {stage} writes up to {need / GIB:.1f} GiB and {free / GIB:.1f} are free in {job.layout.root}"
+        )
+
+
+def checkpoints_activations(config: TrainConfig) -> bool:
+    """Whether activations are computed again in the backward pass."""
+    return torch.cuda.is_available() if config.gradient_checkpointing is None else config.gradient_checkpointing
 
 
 def common_arguments(folder: Path, steps: int, seed: int, config: TrainConfig) -> dict[str, Any]:
@@ -66,13 +81,13 @@ def common_arguments(folder: Path, steps: int, seed: int, config: TrainConfig) -
         "output_dir": str(folder / "checkpoints"),
         "use_cpu": not gpu,
         "bf16": computes_in_bf16(config.precision),
-        "gradient_checkpointing": gpu if config.gradient_checkpointing is None else config.gradient_checkpointing,
+        "gradient_checkpointing": checkpoints_activations(config),
         "dataloader_pin_memory": gpu,
         "max_steps": steps,
         "logging_steps": 1,
         "save_strategy": "steps",
         "save_steps": max(1, steps // CHECKPOINTS_PER_STAGE),
-        "save_total_limit": 2,
+        "save_total_limit": KEPT_CHECKPOINTS,
         "report_to": [],
         "disable_tqdm": True,
         "seed": seed % 2**31,
@@ -87,19 +102,13 @@ def step_of(checkpoint: Path | None) -> int:
 
 
 def last_checkpoint(folder: Path, say: Say) -> Path | None:
-    """The newest whole checkpoint; a torn one (killed while it was written) is removed.
-
-    transformers writes `trainer_state.json` last, so a checkpoint that has a readable one is whole.
-    """
-    found = sorted((folder / "checkpoints").glob("checkpoint-*"), key=step_of, reverse=True)
-    for path in found:
-        try:
-            json.loads((path / "trainer_state.json").read_bytes())
-        except (OSError, ValueError):
-            say(f"{path} was being written when the process died; it is dropped")
-            shutil.rmtree(path)
-        else:
+    """The newest whole checkpoint; one that was torn or damaged is removed, and the one before it taken."""
+    for path in sorted((folder / "checkpoints").glob("checkpoint-*"), key=step_of, reverse=True):
+        problem = damage(path)
+        if problem is None:
             return path
+        say(f"{path} is dropped: {problem}")
+        shutil.rmtree(path)
     return None
 
 
@@ -131,7 +140,9 @@ class Watcher(TrainerCallback):  # type: ignore[misc]  # transformers has no typ
         """A checkpoint is whole."""
         self._saved = self._job.clock()
         if self._job.ranks.leads:
-            self._on_checkpoint(Path(args.output_dir) / f"checkpoint-{state.global_step}")
+            checkpoint = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+            note_sizes(checkpoint)
+            self._on_checkpoint(checkpoint)
 
     def on_log(self, _args: Any, state: Any, _control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
         """The trainer's numbers of this step (and once, at the end, of the whole run: not a step's)."""
@@ -139,16 +150,22 @@ class Watcher(TrainerCallback):  # type: ignore[misc]  # transformers has no typ
             self._on_metrics(state.global_step, logs)
 
 
-def train(trainer: Any, job: Job, stage: Stage, checkpoint: Path | None, progress: Progress) -> None:
-    """Train from the checkpoint to the end and leave `weights/`. Raises Interrupted after another checkpoint."""
+def train(trainer: Any, job: Job, stage: Stage, checkpoint: Path | None, progress: Progress) -> int:
+    """Train from the checkpoint to the end and leave `weights/`; tokens trained on since the last start.
+
+    Raises Interrupted after another checkpoint.
+    """
     progress.resume(step_of(checkpoint))
     trainer.remove_callback(PrinterCallback)
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     job.ranks.gather(None)  # each has written its part of the last checkpoint
     if trainer.state.global_step < trainer.state.max_steps:
         raise Interrupted(f"{stage} was interrupted after step {trainer.state.global_step}; run it again to go on")
+    numbers = (row["num_tokens"] for row in reversed(trainer.state.log_history) if "num_tokens" in row)
+    tokens = int(next(numbers, 0))
     if job.ranks.leads:
         publish(trainer.model, trainer.processing_class, job.layout.stage(stage))
+    return tokens
 
 
 def drop_checkpoints(job: Job, folder: Path) -> None:

@@ -1,0 +1,90 @@
+"""What generates: chosen by what the machine has, and vLLM leaves what transformers would."""
+
+import importlib.util
+import os
+import subprocess
+import sysconfig
+from pathlib import Path
+
+import pytest
+import torch
+
+from disrouter.artifacts import Engine, Stage
+from disrouter_training import engines
+from disrouter_training.collect import read_collected
+from disrouter_training.engines import chosen, rollouts
+from disrouter_training.errors import ModelError
+from support.trainer import Trainer
+from support.vllm import SMALL_ENVIRONMENT
+
+ROOT = Path(__file__).parents[2]
+PURE = ("math_verify*", "latex2sympy2_extended*", "antlr4*")
+"""Packages of the trainer that vLLM's environment lacks; an image has both."""
+DEADLINE_SECONDS = 600
+"""Of one start on a busy machine; it takes one minute on an idle one."""
+
+
+def test_auto_is_transformers_without_a_gpu_or_without_vllm(monkeypatch: pytest.MonkeyPatch) -> None:
+    for gpu, installed, expected in (
+        (True, True, Engine.VLLM),
+        (True, False, Engine.TRANSFORMERS),
+        (False, True, Engine.TRANSFORMERS),
+    ):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda gpu=gpu: gpu)
+        monkeypatch.setattr(engines, "find_spec", lambda _, installed=installed: object() if installed else None)
+        assert chosen(Engine.AUTO, "x") is expected
+
+
+@pytest.mark.skipif(importlib.util.find_spec("vllm") is not None, reason="vLLM is installed here")
+def test_vllm_that_is_not_installed_is_an_error_that_names_the_field() -> None:
+    with pytest.raises(ModelError, match=r"collect\.engine is vllm, which is not installed here"):
+        chosen(Engine.VLLM, "collect.engine")
+
+
+def test_rollouts_by_vllm_share_the_trainers_gpu_and_hold_the_longest_reply() -> None:
+    arguments = rollouts(Engine.VLLM, 640)
+    assert arguments["use_vllm"] is True
+    assert arguments["vllm_mode"] == "colocate"
+    assert arguments["vllm_max_model_length"] == 640
+    assert 0 < arguments["vllm_gpu_memory_utilization"] < 0.5, "the trainer needs the larger part"
+    assert rollouts(Engine.TRANSFORMERS, 640) == {"use_vllm": False}
+
+
+@pytest.mark.vllm
+@pytest.mark.timeout(2 * DEADLINE_SECONDS + 20)
+def test_vllm_collects_what_transformers_collects_and_the_same_again_with_its_seeds(
+    trained: Trainer, finished: Trainer, tmp_path: Path
+) -> None:
+    for pattern in PURE:
+        for path in Path(sysconfig.get_path("purelib")).glob(pattern):
+            (tmp_path / path.name).symlink_to(path)
+    trainer = trained.changed(tmp_path / "run", {"collect": {"engine": "vllm", "batchSize": 1024}})
+    collect(trainer, tmp_path)
+    folder = trainer.layout.stage(Stage.COLLECT)
+    assert trainer.layout.require(Stage.COLLECT)["metrics"]["engine"] == "vllm"
+    ours, theirs = (
+        {item.question.id: item for item in read_collected(each.layout.stage(Stage.COLLECT))}
+        for each in (trainer, finished)
+    )
+    assert ours.keys() == theirs.keys()
+    for key, item in ours.items():
+        assert len(item.replies) == 64
+        assert item.frequency == pytest.approx(theirs[key].frequency, abs=0.35)
+    mean = sum(item.frequency - theirs[key].frequency for key, item in ours.items()) / len(ours)
+    assert mean == pytest.approx(0, abs=0.04)
+    shard = folder / "shards" / "0001.jsonl"
+    before = shard.read_bytes()
+    shard.unlink()
+    (folder / "done.json").unlink()
+    collect(trainer, tmp_path)
+    assert shard.read_bytes() == before
+
+
+def collect(trainer: Trainer, packages: Path) -> None:
+    paths = [str(ROOT / "operator"), str(ROOT / "training-jobs"), str(packages)]
+    environment = {**os.environ, **SMALL_ENVIRONMENT, "PYTHONPATH": os.pathsep.join(paths)}
+    command = [os.environ["DISROUTER_VLLM_PYTHON"], "-m", "disrouter_training", *trainer.arguments("collect")]
+    ended = subprocess.run(
+        command, check=False, capture_output=True, text=True, env=environment, timeout=DEADLINE_SECONDS
+    )
+    assert ended.returncode == 0, ended.stderr[-4000:]
