@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -66,16 +68,10 @@ async def test_healthy_cascades_converge_while_sick_ones_are_still_in_backoff() 
     queue: KeyedQueue[Key] = KeyedQueue(one_pass, backoff=Backoff(first=3600.0))
     for name in [*SICK, *HEALTHY]:  # the sick ones first in line
         queue.add(Key("default", name))
-    running = asyncio.create_task(queue.run(workers=2))
-    try:
-        async with asyncio.timeout(PATIENCE):
-            await done.wait()
+    async with _two_workers(queue, done):
         assert all(passes[name] == 1 for name in SICK), "one attempt each, and then they wait by themselves"
         assert queue.failing() == 1
         assert {name: passes[name] for name in HEALTHY} == dict.fromkeys(HEALTHY, 1)
-    finally:
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
 
 
 async def test_attempts_at_what_is_refused_get_rarer_and_its_status_is_written_once() -> None:
@@ -117,16 +113,23 @@ async def test_healthy_cascades_converge_while_surges_wait_for_pods_that_never_a
         kube.put(_named(name))
     for name in [*silent, *HEALTHY]:  # the silent ones first in line
         queue.add(Key("default", name))
+    async with _two_workers(queue, done):
+        assert sorted(asked.values()) == [1] * len(silent), "every surge did ask, and none has its answer"
+        assert {name: passes[name] for name in HEALTHY} == dict.fromkeys(HEALTHY, 1)
+    await memory.inquiries.close()
+
+
+@asynccontextmanager
+async def _two_workers(queue: KeyedQueue[Key], done: asyncio.Event) -> AsyncIterator[None]:
+    """Have the queue worked on; begins once `done`."""
     running = asyncio.create_task(queue.run(workers=2))
     try:
         async with asyncio.timeout(PATIENCE):
             await done.wait()
-        assert sorted(asked.values()) == [1] * len(silent), "every surge did ask, and none has its answer"
-        assert {name: passes[name] for name in HEALTHY} == dict.fromkeys(HEALTHY, 1)
+        yield
     finally:
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
-        await memory.inquiries.close()
 
 
 def _named(name: str, **spec: object) -> Object:
