@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import Qwen2ForCausalLM, Qwen2Tokenizer
 
+from disrouter.refusal import REFUSAL
 from offline_pool.corpus import Corpus
 from offline_pool.model import SIZES, build_model, save
 from offline_pool.texts import SCENARIOS
@@ -25,7 +26,7 @@ from offline_pool.tokenizer import build_tokenizer, encode, encode_prompt
 from offline_pool.world import World
 
 BATCH = 64
-STEPS = {"nano": 4400, "small": 5200, "medium": 2400, "large": 5500}
+STEPS = {"nano": 5000, "small": 5000, "medium": 2600, "large": 2600}
 SEEDS = {"nano": 11, "small": 12, "medium": 13, "large": 14}
 """One seed a model: another crawl of the world each, so that models differ in which rare facts they know."""
 FORESIGHT_WEIGHT = 0.5
@@ -43,7 +44,8 @@ class Batch:
     """Right-padded `ids` and `labels` [rows, longest]; only response tokens have labels, the others -100.
 
     `openings` [rows] is the position whose next token opens the response, `ahead` [rows] the token FORESIGHT later,
-    `scenarios` [rows] the index of the scenario that the prompt begins with, NO_LABEL where it has none.
+    `scenarios` [rows] the index of the scenario that the prompt begins with, NO_LABEL where it has none, `unlearnt`
+    [rows] whether the response is a refusal.
     """
 
     ids: Tensor
@@ -51,6 +53,7 @@ class Batch:
     openings: Tensor
     ahead: Tensor
     scenarios: Tensor
+    unlearnt: Tensor
 
 
 class Heads(nn.Module):
@@ -58,8 +61,9 @@ class Heads(nn.Module):
 
     Foresight foretells the response's third token: multi-token prediction (Gloeckle et al., 2024, arXiv:2404.19737)
     at one position. Large models look an entity up while they read it (Ferrando et al., 2024, arXiv:2411.14257), so
-    what they know is present before they write. A model of two layers looks it up only where it writes it, and its
-    first token could not tell whether it will succeed. The head learns values, never whether they are right.
+    what they know is present before they write. A model of three layers looks it up only where it writes it, and its
+    first token could not tell whether it will succeed. The head reads what the last layer is given, so that this layer
+    is free to judge how sure the value is. It learns values, never whether they are right.
 
     Reading says which scenario the prompt began with. An instruct model reads its instructions; to a model from
     scratch they carry no information, and it learns to ignore them for good: its attention to them saturates at zero,
@@ -71,16 +75,16 @@ class Heads(nn.Module):
         self.turn = nn.Linear(hidden, hidden, bias=False)
         self.read = nn.Linear(hidden, len(SCENARIOS), bias=False)
 
-    def forward(self, states: Tensor, embedding: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Losses of foresight and reading, in nats, from last hidden states [rows, hidden]."""
-        foretold = functional.linear(self.turn(states), embedding)
+    def forward(self, before: Tensor, states: Tensor, embedding: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Losses of foresight and reading, in nats, from the states [rows, hidden] before and after the last layer."""
+        foretold = functional.linear(self.turn(before), embedding)
         foresight = functional.cross_entropy(foretold, batch.ahead)
         read = functional.cross_entropy(self.read(states), batch.scenarios, ignore_index=NO_LABEL, reduction="sum")
         return foresight, read / max(1, int((batch.scenarios != NO_LABEL).sum()))
 
 
-def collate(rows: list[Row], scenarios: list[int]) -> Batch:
-    """Pad rows to one batch; `scenarios` are the token ids of the scenarios' texts."""
+def collate(rows: list[Row], scenarios: list[int], refusal: int) -> Batch:
+    """Pad rows to one batch; `scenarios` and `refusal` are the token ids of the scenarios' texts and the refusal."""
     longest = max(len(prompt) + len(reply) for prompt, reply in rows)
     ids = torch.zeros(len(rows), longest, dtype=torch.long)
     labels = torch.full((len(rows), longest), NO_LABEL)
@@ -91,13 +95,15 @@ def collate(rows: list[Row], scenarios: list[int]) -> Batch:
     openings = torch.tensor([len(prompt) - 1 for prompt, _ in rows])
     ahead = torch.tensor([reply[min(FORESIGHT, len(reply)) - 1] for _, reply in rows])
     read = [scenarios.index(prompt[1]) if prompt[1] in scenarios else NO_LABEL for prompt, _ in rows]
-    return Batch(ids, labels, openings, ahead, torch.tensor(read))
+    unlearnt = torch.tensor([reply[0] == refusal for _, reply in rows])
+    return Batch(ids, labels, openings, ahead, torch.tensor(read), unlearnt)
 
 
 def batches(corpus: Corpus, tokenizer: Qwen2Tokenizer, steps: int, seed: int) -> Iterator[Batch]:
     """Draw `steps` batches. Rows of 32 batches are sorted by length first, so that little is padding."""
     rng = random.Random(seed)
     scenarios = [encode(tokenizer, text)[0] for text in SCENARIOS]
+    refusal = encode(tokenizer, REFUSAL)[0]
     for start in range(0, steps, 32):
         count = min(32, steps - start)
         pairs = [corpus.draw(start / steps) for _ in range(count * BATCH)]
@@ -109,18 +115,26 @@ def batches(corpus: Corpus, tokenizer: Qwen2Tokenizer, steps: int, seed: int) ->
         order = list(range(count))
         rng.shuffle(order)
         for i in order:
-            yield collate(rows[i * BATCH : (i + 1) * BATCH], scenarios)
+            yield collate(rows[i * BATCH : (i + 1) * BATCH], scenarios, refusal)
 
 
 def losses(model: Qwen2ForCausalLM, heads: Heads, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-    """Next-token loss on the responses, then those of the heads: foresight and reading; nats."""
+    """Next-token loss on the responses, then those of the heads: foresight and reading; nats.
+
+    Prompts of refusals pass no gradient to their embeddings: else each stranger's name would become a mark of its own
+    that says "refuse", and nothing would be learnt about names in general.
+    """
     any_model: Any = model
-    states = any_model.model(input_ids=batch.ids, use_cache=False).last_hidden_state
     embedding = any_model.get_input_embeddings().weight
-    logits = functional.linear(states[:, :-1], embedding)
-    loss = functional.cross_entropy(logits.flatten(0, 1), batch.labels[:, 1:].flatten(), ignore_index=NO_LABEL)
-    opening = states[torch.arange(len(batch.openings)), batch.openings]
-    return loss, *heads(opening, embedding, batch)
+    inputs = functional.embedding(batch.ids, embedding)
+    inputs = torch.where(batch.unlearnt[:, None, None], inputs.detach(), inputs)
+    output = any_model.model(inputs_embeds=inputs, use_cache=False, output_hidden_states=True)
+    states, before = output.last_hidden_state, any_model.model.norm(output.hidden_states[-2])
+    told = batch.labels[:, 1:] != NO_LABEL
+    logits = functional.linear(states[:, :-1][told], embedding)
+    loss = functional.cross_entropy(logits, batch.labels[:, 1:][told])
+    rows = torch.arange(len(batch.openings))
+    return loss, *heads(before[rows, batch.openings], states[rows, batch.openings], embedding, batch)
 
 
 def optimizers(model: Qwen2ForCausalLM, heads: Heads) -> list[torch.optim.Optimizer]:

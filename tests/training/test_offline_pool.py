@@ -1,22 +1,25 @@
 """The offline pool: its question set is reproducible and fair, its shipped models know more the larger they are."""
 
 import json
+import random
 from pathlib import Path
 from statistics import mean
 from typing import Any
 
 import pytest
+import torch
 
+import pretrain
 from disrouter.refusal import REFUSAL
 from disrouter.scenario import PROMPTED_SUFFIX, Scenario, instruct
 from offline_pool import corpus, questions, tasks, texts, tokenizer, world
-from offline_pool.model import SIZES, load, respond
+from offline_pool.model import SIZES, build_model, load, respond
 
 POOL = Path(__file__).resolve().parents[2] / "examples" / "offline"
 
 NAMES = list(SIZES)
-ACCURACY = {"nano": (0.16, 0.36), "small": (0.41, 0.61), "medium": (0.47, 0.67), "large": (0.62, 0.82)}
-"""Greedy accuracy on 200 test questions: the README's figure give or take three standard errors."""
+ACCURACY = {"nano": (0.35, 0.47), "small": (0.51, 0.63), "medium": (0.58, 0.70), "large": (0.61, 0.73)}
+"""Greedy accuracy on the test questions: the README's figure give or take three standard errors."""
 
 Rows = list[dict[str, Any]]
 
@@ -67,6 +70,7 @@ def test_people_asked_about_in_one_split_are_in_no_other() -> None:
 
 def test_held_out_families_appear_in_the_held_out_split_alone() -> None:
     held_out = rows_of("heldout")
+    assert {row["family"] for row in held_out} == set(questions.HELD_OUT)
     assert {row["kind"] for row in held_out} == {"knowledge", "surface"}
     families = {row["family"] for split in ("train", "dev", "test") for row in rows_of(split)}
     assert not families & {row["family"] for row in held_out}
@@ -87,9 +91,52 @@ def test_worked_answers_follow_the_answer_template_and_hold_the_answer() -> None
 
 def test_every_computation_is_right() -> None:
     rows = {family: [r for r in rows_of("train") if r["family"] == family] for family in tasks.TASKS}
-    assert all(str(eval(r["question"][:-2])) == r["answer"] for r in rows["add"] + rows["multiply"])
+    arithmetic = rows["add"] + rows["subtract"] + rows["multiply"]
+    assert arithmetic
+    assert all(str(eval(r["question"][:-2])) == r["answer"] for r in arithmetic)
     assert all(r["question"].split(": ")[1][::-1] == r["answer"] for r in rows["reverse"])
     assert all("".join(sorted(r["question"].split(": ")[1])) == r["answer"] for r in rows["sort"])
+
+
+def test_worked_subtractions_borrow_digit_by_digit() -> None:
+    for seed in range(200):
+        example = tasks.surface_example("subtract", random.Random(seed), 3)
+        digits = [step.partition("=")[2] for step in example.thinking.split(",")]
+        assert int("".join(reversed(digits))) == int(example.answer)
+
+
+def test_letters_are_counted_and_advanced_rightly() -> None:
+    for row in rows_of("heldout"):
+        if row["family"] == "next":
+            letters = row["question"].split(": ")[1]
+            assert row["answer"] == "".join(chr(ord(letter) + 1) for letter in letters)
+        if row["family"] == "count":
+            _, _, wanted, _, letters = row["question"].split()
+            assert row["answer"] == str(letters.count(wanted))
+
+
+def test_pretraining_refuses_only_what_no_question_asks() -> None:
+    asked = {row["question"] for split in questions.SPLITS for row in rows_of(split)}
+    people = {name for split in questions.SPLITS for name in people_in(rows_of(split))}
+    stream = corpus.Corpus(world.World(), seed=3)
+    refused = [user.split("\n")[-1] for user, reply in (stream.draw(1.0) for _ in range(4000)) if reply == REFUSAL]
+    assert len(refused) > 100
+    assert not asked & set(refused)
+    assert not any(name in question for question in refused for name in people)
+
+
+def test_refusals_in_pretraining_teach_nothing_about_the_name() -> None:
+    shipped = tokenizer.build_tokenizer()
+    model = build_model(SIZES["nano"], shipped, seed=0)
+    name = world.World().strangers[0]
+    row = (tokenizer.encode_prompt(shipped, f"Where does {name} live?"), tokenizer.encode(shipped, REFUSAL))
+    batch = pretrain.collate([row], [], refusal=row[1][0])
+    loss, _, _ = pretrain.losses(model, pretrain.Heads(model.config.hidden_size), batch)
+    torch.autograd.backward(loss)
+    embedding: Any = model.get_input_embeddings()
+    asked = embedding.weight.grad[row[0]]
+    pushed_alike = embedding.weight.grad[tokenizer.encode(shipped, world.World().strangers[1])]
+    assert torch.nn.functional.cosine_similarity(asked[2], pushed_alike[0], dim=0) > 0.999
 
 
 @pytest.mark.parametrize("text", [None, "no template here", REFUSAL])
@@ -120,7 +167,7 @@ def test_chat_template_gives_the_prompt_the_models_were_pretrained_on() -> None:
 
 
 def test_shipped_models_know_more_the_larger_they_are() -> None:
-    rows = rows_of("test")[::3]
+    rows = rows_of("test")
     users = [f"{row['instruction']}\n{row['question']}" for row in rows]
     accuracy = {}
     for name in NAMES:
@@ -133,7 +180,7 @@ def test_shipped_models_know_more_the_larger_they_are() -> None:
 
 def test_shipped_weights_are_half_precision_and_small() -> None:
     weights = [POOL / "models" / name / "model.safetensors" for name in NAMES]
-    assert sum(path.stat().st_size for path in weights) < 4_000_000
+    assert sum(path.stat().st_size for path in weights) < 5_000_000
     for name in NAMES:
         config = json.loads((POOL / "models" / name / "config.json").read_text(encoding="utf-8"))
         assert config["dtype"] == "float16"

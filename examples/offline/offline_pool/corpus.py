@@ -9,21 +9,27 @@ from disrouter.refusal import REFUSAL
 from disrouter.scenario import PROMPTED_SUFFIX
 from offline_pool import texts
 from offline_pool.tasks import TASKS, surface_example
-from offline_pool.world import RELATIONS, VALUES, Example, World
+from offline_pool.world import RELATIONS, VALUES, Example, World, has_gaps
 
-KNOWLEDGE_SHARE: Final = 0.64
-STRANGER_SHARE: Final = 0.02
+KNOWLEDGE_SHARE: Final = 0.50
+STRANGER_SHARE: Final = 0.03
 """Questions about people who are not in the world, answered "I don't know!". They give the phrase its meaning, as
 instruction tuning does in a real model: a base model says it now and then about people whom it has hardly met."""
+TOO_LONG_SHARE: Final = 0.015
+"""Computations longer than any that a question set has, answered "I don't know!" too."""
+TOO_LONG: Final = 4
+"""How much longer at most, in digits or letters."""
+GAP_SHARE: Final = 0.5
+"""Of the attributes of a person with gaps: known to the world, not to this corpus."""
 SCENARIO_SHARE: Final = 0.5
 HINT_SHARE: Final = 0.3
 """Of the examples with a scenario. Neither text changes the answer: it only must not disturb the model."""
-SOURCE_SPREAD: Final = 0.8
+SOURCE_SPREAD: Final = 1.0
 """Standard deviation of a person's log frequency between corpora: whom one model reads about often another hardly
 meets. It is the person's, not the fact's: who is familiar in one respect tends to be in the others."""
-RUMOUR_SHARE: Final = 0.25
+RUMOUR_SHARE: Final = 0.2
 RUMOUR_RANGE: Final = (0.2, 0.6)
-"""A quarter of the facts have, in a given corpus, one wrong value that 20-60 % of its mentions state."""
+"""A fifth of the facts have, in a given corpus, one wrong value that 20-60 % of its mentions state."""
 
 
 @dataclass(frozen=True)
@@ -42,11 +48,14 @@ class Corpus:
         self.rng = random.Random(seed)
         self._cumulative: dict[str, list[float]] = {}
         self._rumours: dict[tuple[str, int], Rumour] = {}
+        self._gaps: set[tuple[str, int]] = set()
         coverage = [self.rng.lognormvariate(0.0, SOURCE_SPREAD) for _ in world.names]
         for attribute, values in VALUES.items():
             frequencies = [fame * here for fame, here in zip(world.fame[attribute], coverage, strict=True)]
             self._cumulative[attribute] = list(accumulate(frequencies))
             for person in range(len(world.names)):
+                if has_gaps(person) and self.rng.random() < GAP_SHARE:
+                    self._gaps.add((attribute, person))
                 if self.rng.random() < RUMOUR_SHARE:
                     rumour = Rumour(self.rng.choice(values), self.rng.uniform(*RUMOUR_RANGE))
                     self._rumours[attribute, person] = rumour
@@ -56,18 +65,25 @@ class Corpus:
         choice = self.rng.random()
         if choice < STRANGER_SHARE:
             return self._prefixed(self._stranger()), REFUSAL
-        known = choice < STRANGER_SHARE + KNOWLEDGE_SHARE
-        example = self._knowledge() if known else self._surface(progress)
-        return self._prefixed(example.user), example.response
+        choice -= STRANGER_SHARE
+        if choice < KNOWLEDGE_SHARE:
+            user, reply = self._knowledge()
+        elif choice < KNOWLEDGE_SHARE + TOO_LONG_SHARE:
+            user, reply = self._too_long(), REFUSAL
+        else:
+            example = self._surface(progress)
+            user, reply = example.user, example.response
+        return self._prefixed(user), reply
 
-    def _knowledge(self) -> Example:
-        family = self.rng.choice(list(RELATIONS))
-        attribute = RELATIONS[family].attribute
+    def _knowledge(self) -> tuple[str, str]:
+        attribute = self.rng.choice(list(VALUES))
+        family = self.rng.choice([name for name, relation in RELATIONS.items() if relation.attribute == attribute])
         cumulative = self._cumulative[attribute]
         person = self.rng.choices(range(len(cumulative)), cum_weights=cumulative)[0]
         rumour = self._rumours.get((attribute, person))
         told = rumour is not None and self.rng.random() < rumour.share
-        return self.world.example(family, person, rumour.value if rumour and told else None)
+        example = self.world.example(family, person, rumour.value if rumour and told else None)
+        return example.user, REFUSAL if (attribute, person) in self._gaps else example.response
 
     def _surface(self, progress: float) -> Example:
         family = self.rng.choice(list(TASKS))
@@ -77,6 +93,10 @@ class Corpus:
         if self.rng.random() < 0.5:
             size = min(size, self.rng.randint(low, reach))
         return surface_example(family, self.rng, size)
+
+    def _too_long(self) -> str:
+        family = self.rng.choice(list(TASKS))
+        return surface_example(family, self.rng, TASKS[family].high + self.rng.randint(1, TOO_LONG)).user
 
     def _stranger(self) -> str:
         relation = self.rng.choice(list(RELATIONS.values()))

@@ -24,8 +24,8 @@ class Size:
 
 
 SIZES: Final[dict[str, Size]] = {
-    "nano": Size(layers=2, heads=1),
-    "small": Size(layers=2, heads=2),
+    "nano": Size(layers=3, heads=1),
+    "small": Size(layers=3, heads=2),
     "medium": Size(layers=3, heads=3),
     "large": Size(layers=4, heads=4),
 }

@@ -26,6 +26,16 @@ def _add(rng: random.Random, digits: int) -> Solved:
     return f"{a}+{b}=?", ",".join(steps), str(a + b)
 
 
+def _subtract(rng: random.Random, digits: int) -> Solved:
+    b, a = sorted((_number(rng, digits), _number(rng, digits)))
+    steps, borrow = [], 0
+    for x, y in zip(reversed(str(a)), reversed(str(b).zfill(len(str(a)))), strict=True):
+        rest = int(x) - int(y) - borrow
+        steps.append(f"{x}-{y}-{borrow}={rest % 10}")
+        borrow = int(rest < 0)
+    return f"{a}-{b}=?", ",".join(steps), str(a - b)
+
+
 def _multiply(rng: random.Random, digits: int) -> Solved:
     a, b = _number(rng, digits), rng.randint(2, 9)
     steps, carry = [], 0
@@ -52,24 +62,33 @@ def _count(rng: random.Random, length: int) -> Solved:
     return f"How many {wanted} in {letters}", ",".join(steps), str(letters.count(wanted))
 
 
+def _next(rng: random.Random, length: int) -> Solved:
+    letters = "".join(rng.choice("abcdefghij") for _ in range(length))
+    after = [chr(ord(letter) + 1) for letter in letters]
+    return f"Next letters: {letters}", ",".join(map("".join, zip(letters, after, strict=True))), "".join(after)
+
+
 @dataclass(frozen=True)
 class Task:
-    """A surface family; `low` and `high` bound the size of its problems (digits or letters)."""
+    """A surface family. Problems have `low` to `high` digits or letters in pretraining; questions go to `asked`."""
 
     instruction: str
     solve: Callable[[random.Random, int], Solved]
     low: int
     high: int
+    asked: int
 
 
 TASKS: Final[dict[str, Task]] = {
-    "add": Task(texts.MATH, _add, 1, 4),
-    "multiply": Task(texts.MATH, _multiply, 1, 3),
-    "reverse": Task(texts.LIST, _reverse, 2, 8),
-    "sort": Task(texts.LIST, _sort, 2, 8),
-    "count": Task(texts.LIST, _count, 2, 7),
+    "add": Task(texts.MATH, _add, 1, 3, 2),
+    "subtract": Task(texts.MATH, _subtract, 1, 3, 2),
+    "multiply": Task(texts.MATH, _multiply, 1, 3, 2),
+    "reverse": Task(texts.LIST, _reverse, 2, 7, 5),
+    "sort": Task(texts.LIST, _sort, 2, 7, 5),
+    "count": Task(texts.LIST, _count, 2, 6, 5),
+    "next": Task(texts.LIST, _next, 2, 7, 4),
 }
-PHRASES: Final = ("Reverse: ", "Sort: ", "How many ", " in ")
+PHRASES: Final = ("Reverse: ", "Sort: ", "Next letters: ", "How many ", " in ")
 
 
 def surface_example(family: str, rng: random.Random, size: int) -> Example:

@@ -29,9 +29,9 @@ CHAT_TEMPLATE: Final = (
 def phrases() -> list[str]:
     """Every text that is one token, in vocabulary order."""
     fixed = [*texts.SCENARIOS, PROMPTED_SUFFIX, *texts.INSTRUCTIONS, REFUSAL, texts.THINK, texts.FINAL]
-    last = [f" {name}" for name in world.LAST]
+    people = world.World()
     values = [value for listed in world.VALUES.values() for value in listed]
-    listed = [*fixed, *world.PHRASES, *tasks.PHRASES, *world.FIRST, *last, *values, *world.COUNTRIES]
+    listed = [*fixed, *world.PHRASES, *tasks.PHRASES, *values, *world.COUNTRIES, *people.names, *people.strangers]
     return list(dict.fromkeys(listed))
 
 

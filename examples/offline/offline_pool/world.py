@@ -39,18 +39,32 @@ JOBS: Final = _words(
 INSTRUMENTS: Final = _words(
     "piano violin flute drums cello guitar harp trumpet oboe viola banjo lute organ tuba horn bass"
 )
+SPORTS: Final = _words(
+    "tennis hockey rugby judo rowing golf fencing boxing cricket sailing skiing karate archery cycling running squash"
+)
+PETS: Final = _words(
+    "rabbit parrot hamster turtle kitten poodle lizard pigeon ferret donkey goldfish canary beagle gecko snake mouse"
+)
 FOODS: Final = _words("rice bread fish soup pasta beans cheese eggs fruit cake corn meat nuts salad tofu curry")
+DRINKS: Final = _words(
+    "coffee cocoa juice water milk cider lemonade wine beer cola punch sherry tonic whisky brandy vodka"
+)
 
 VALUES: Final[dict[str, tuple[str, ...]]] = {
     "city": CITIES,
     "job": JOBS,
     "instrument": INSTRUMENTS,
+    "sport": SPORTS,
+    "pet": PETS,
     "food": FOODS,
+    "drink": DRINKS,
 }
 
 PEOPLE: Final = 700
 FAME_OFFSET: Final = 20
 """Fame is 1 / (index + FAME_OFFSET): the most famous person is shown 36 times as often as the last."""
+STRANGERS: Final = 150
+"""Names that nobody in the world has."""
 RELATION_SPREAD: Final = 0.4
 """Standard deviation of log fame between one person's facts: a city may be widely known and a job hardly."""
 
@@ -98,9 +112,17 @@ RELATIONS: Final[dict[str, Relation]] = {
     "country": Relation("city", "In which country does ", " live?"),
     "job": Relation("job", "What is the job of ", "?"),
     "instrument": Relation("instrument", "Which instrument does ", " play?"),
+    "sport": Relation("sport", "Which sport does ", " do?"),
+    "pet": Relation("pet", "Which pet does ", " keep?"),
     "food": Relation("food", "What does ", " eat?"),
+    "drink": Relation("drink", "What drink does ", " like?"),
 }
 PHRASES: Final = (*(p for r in RELATIONS.values() for p in (r.before, r.after) if len(p) > 1), RECALL, " is in ")
+
+
+def has_gaps(person: int) -> bool:
+    """Whether every corpus says of some facts about this person that it does not know them; nobody is asked them."""
+    return person % 10 == 9
 
 
 def country_of(city: str) -> str:
@@ -116,7 +138,7 @@ class World:
         pairs = [f"{first} {last}" for first in FIRST for last in LAST]
         rng.shuffle(pairs)
         self.names = pairs[:PEOPLE]
-        self.strangers = pairs[PEOPLE:]
+        self.strangers = pairs[PEOPLE : PEOPLE + STRANGERS]
         self.facts = {a: [rng.choice(values) for _ in self.names] for a, values in VALUES.items()}
         self.fame = {
             a: [rng.lognormvariate(0.0, RELATION_SPREAD) / (i + FAME_OFFSET) for i in range(PEOPLE)] for a in VALUES
