@@ -16,12 +16,12 @@ from typing import Any
 from datasets import Dataset
 from trl import RLOOConfig, RLOOTrainer
 
-from disrouter.artifacts import Scenarios, Stage
+from disrouter.artifacts import Engine, RlConfig, Scenarios, Stage
 from disrouter.refusal import is_refusal
 from disrouter.scenario import PREFERENCE_DECIMALS, Asked, Scenario, alpha_of, nearest
 from disrouter.utility import reward
 from disrouter_training.encoding import Encoder
-from disrouter_training.engines import chosen, rollouts
+from disrouter_training.engines import ROLLOUT_MEMORY, chosen, rollouts
 from disrouter_training.graders import is_correct
 from disrouter_training.job import Job
 from disrouter_training.keeper import Keeper, refuse_collapsed
@@ -121,16 +121,9 @@ def _trainer(job: Job, folder: Path, questions: Sequence[Question], metrics: Ste
     encoder = Encoder(weights)
     rows = _rows(job, questions)
     longest = max(len(encoder.prompt(Prompt(row["prompt"]))) for row in rows) + tokens
-    work = Work(
-        sequences=size,
-        tokens=longest,
-        scored=tokens,
-        bf16=computes_in_bf16(config.precision),
-        checkpointing=checkpoints_activations(config),
-        reference=config.kl > 0,
-        generated=batch,
-    )
-    check_memory(job, Stage.RL, shape, work)
+    engine = chosen(config.rollouts, "rl.rollouts")
+    work = _work(config, size=size, longest=longest, scored=tokens, generated=batch)
+    check_memory(job, Stage.RL, shape, work, 1 - ROLLOUT_MEMORY if engine is Engine.VLLM else 1.0)
     arguments = RLOOConfig(
         **common_arguments(folder, config.steps, job.seed("rl-trainer"), config),
         per_device_train_batch_size=size,
@@ -144,7 +137,7 @@ def _trainer(job: Job, folder: Path, questions: Sequence[Question], metrics: Ste
         beta=config.kl,
         epsilon=config.clip,
         normalize_advantages=True,
-        **rollouts(chosen(config.rollouts, "rl.rollouts"), longest),
+        **rollouts(engine, longest),
         shuffle_dataset=False,
     )
     return RLOOTrainer(
@@ -154,6 +147,18 @@ def _trainer(job: Job, folder: Path, questions: Sequence[Question], metrics: Ste
         train_dataset=Dataset.from_list(rows),
         processing_class=encoder.tokenizer,
         callbacks=[watcher],
+    )
+
+
+def _work(config: RlConfig, *, size: int, longest: int, scored: int, generated: int) -> Work:
+    return Work(
+        sequences=size,
+        tokens=longest,
+        scored=scored,
+        bf16=computes_in_bf16(config.precision),
+        checkpointing=checkpoints_activations(config),
+        reference=config.kl > 0,
+        generated=generated,
     )
 
 

@@ -49,11 +49,11 @@ def trainable(name: str, config: TrainConfig) -> dict[str, Any]:
     return {"model": model, "peft_config": adapter_of(config.lora) if config.lora is not None else None}
 
 
-def check_memory(job: Job, stage: Stage, shape: Shape, work: Work) -> None:
-    """Say what the stage will need. Raises TooLarge where the GPU cannot hold it."""
+def check_memory(job: Job, stage: Stage, shape: Shape, work: Work, share: float = 1.0) -> None:
+    """Say what the stage will need of its share of the memory. Raises TooLarge where the GPU cannot hold it."""
     check_disk(job, stage, shape)
     gpu = torch.cuda.is_available()
-    available = float(torch.cuda.mem_get_info()[0]) if gpu else of_machine()
+    available = share * (torch.cuda.mem_get_info()[0] if gpu else of_machine())
     need = estimate(shape, work, gpu=gpu)
     job.say(verdict(stage, need, available, gpu=gpu, adapted=shape.adapted))
 
