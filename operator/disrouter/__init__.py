@@ -7,6 +7,7 @@ Pure: pydantic and the standard library only, no I/O beyond reading and writing 
 - `refusal`    the canonical refusal and the incremental matcher
 - `utility`    performance, cost, utility, reward, Oracle, regret
 - `routes`     the route table that the operator writes and sidecars read
+- `terms`      its words, for readers without pydantic
 - `artifacts`  the identity and the directory of a training run
 - `names`      labels, headers and object names on the wire
 """

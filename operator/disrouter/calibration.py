@@ -7,14 +7,16 @@ estimated competence is at least (1 - alpha) ** gamma (eq. 7 and 10), so one mod
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from itertools import pairwise
 from typing import Self
 
 from pydantic import Field, model_validator
 
 from disrouter.model import Model
-from disrouter.scenario import Scenario, reject_threshold
+from disrouter.scenario import Scenario
+from disrouter.terms import answers, competence
+
+__all__ = ["MAX_POINTS", "Calibration", "CalibrationPoint", "answers"]
 
 MAX_POINTS = 16
 
@@ -45,16 +47,4 @@ class Calibration(Model):
 
     def competence(self, refusal: float) -> float:
         """Estimated chance in [0, 1] that an answer is right, for a chance of refusal in [0, 1]."""
-        place = bisect_left([point.refusal for point in self.points], refusal)
-        if place == 0:
-            return self.points[0].competence
-        if place == len(self.points):
-            return self.points[-1].competence
-        low, high = self.points[place - 1], self.points[place]
-        share = (refusal - low.refusal) / (high.refusal - low.refusal)
-        return low.competence + share * (high.competence - low.competence)
-
-
-def answers(competence: float, alpha: float, gamma: float) -> bool:
-    """Whether answering is worth at least the reward of a refusal (eq. 10)."""
-    return competence >= reject_threshold(alpha, gamma)
+        return competence([(point.refusal, point.competence) for point in self.points], refusal)

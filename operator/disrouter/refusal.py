@@ -97,6 +97,8 @@ class RefusalMatcher:
 
 def is_refusal(text: str, *, truncated: bool = False) -> bool:
     """Whether a whole reply refuses; `truncated` as in `RefusalMatcher.finish`."""
+    if text == REFUSAL:  # as nearly all of them are: no need to judge its letters
+        return True
     if _core(text[: MAX_LEAD + 1])[:1] not in _FIRST:
         return False
     matcher = RefusalMatcher()

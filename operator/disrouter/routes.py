@@ -7,7 +7,6 @@ sidecar may be older than the operator whose table it reads.
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import Literal, Self
 
 from pydantic import ConfigDict, Field, StrictFloat, StrictInt, ValidationError, model_validator
@@ -16,30 +15,14 @@ from disrouter.calibration import Calibration
 from disrouter.errors import InvalidRouteTable
 from disrouter.model import Model
 from disrouter.scenario import Scenario, nearest
+from disrouter.terms import Awareness, DecisionMode, FallbackPolicy
+
+__all__ = [
+    "ROUTES_FILE", "AdapterRoute", "AgentRoute", "Awareness", "Breaker", "DecisionMode", "Fallback", "FallbackPolicy",
+    "ProbabilityRoute", "Retries", "RouteTable", "SkipRoute", "Timeouts",
+]  # fmt: skip
 
 ROUTES_FILE = "routes.json"
-
-
-class Awareness(StrEnum):
-    """How an agent decides: `trained` weights, a `prompted` base model, or `none` - it always answers."""
-
-    TRAINED = "trained"
-    PROMPTED = "prompted"
-    NONE = "none"
-
-
-class DecisionMode(StrEnum):
-    """Where the decision is read: in the reply's text, or in the refusal's chance at the first token."""
-
-    TEXT = "text"
-    PROBABILITY = "probability"
-
-
-class FallbackPolicy(StrEnum):
-    """When every agent that could still answer has failed: the best agent that is up answers, or nobody does."""
-
-    BEST_EFFORT = "best-effort"
-    FAIL = "fail"
 
 
 _MAX_SECONDS = 86400

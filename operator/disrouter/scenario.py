@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any
 
 from disrouter.errors import InvalidRequest
@@ -137,6 +138,7 @@ def instruct_prompt(prompt: str | Sequence[str], scenario: Asked, *, prompted: b
     return [f"{text}\n{each}" for each in prompt]
 
 
+@lru_cache(maxsize=64)
 def _instruction(scenario: Asked, *, prompted: bool) -> str:
     return prompt_of(scenario) + (PROMPTED_SUFFIX if prompted else "")
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from prometheus_client import CollectorRegistry
+from prometheus_client import Metric
+from prometheus_client.parser import text_string_to_metric_families
 
 import disrouter_sidecar.metrics as of_sidecar
 from disrouter_operator.metrics import Metrics as OperatorMetrics
@@ -22,9 +23,9 @@ SUFFIXES = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count"), 
 DECISIONS = {of_sidecar.ANSWER, of_sidecar.REFUSE, of_sidecar.SKIP, of_sidecar.FORCED}
 
 
-def names(registry: CollectorRegistry) -> set[str]:
+def names(families: Iterable[Metric]) -> set[str]:
     """Names of the samples that a scrape can show."""
-    return {family.name + suffix for family in registry.collect() for suffix in SUFFIXES.get(family.type, ("",))}
+    return {family.name + suffix for family in families for suffix in SUFFIXES.get(family.type, ("",))}
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +41,7 @@ def known(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
     operator.watch_queue(Queue(), lambda: 0.0)
     table: Path = tmp_path_factory.mktemp("routes") / "routes.json"
     sidecar = of_sidecar.Metrics("qwen", "small", RouteHolder(table, "qwen", lambda: 0.0))
-    return names(operator.registry) | names(sidecar.registry)
+    return names(operator.registry.collect()) | names(text_string_to_metric_families(sidecar.render().decode()))
 
 
 def expressions() -> Iterable[str]:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from disrouter.routes import AdapterRoute, RouteTable
+from disrouter_sidecar import routes
 from support.fake_engine import Script
 from support.local import until
 from support.sidecars import REFUSAL, Cascade
@@ -22,10 +23,15 @@ def with_adapter(table: RouteTable, adapter: AdapterRoute) -> RouteTable:
     return table.model_copy(update={"agents": {**table.agents, "small": small}})
 
 
+def named(adapter: AdapterRoute) -> routes.AdapterRoute:
+    """As a sidecar has it."""
+    return routes.AdapterRoute(adapter.name, adapter.path)
+
+
 async def serve(three: Cascade, adapter: AdapterRoute) -> None:
     """Publish and wait until it is loaded."""
     three.publish(with_adapter(three.table(), adapter))
-    await until(lambda: three.entry.service.lasting.adapters.loaded == adapter, 60)
+    await until(lambda: three.entry.service.lasting.adapters.loaded == named(adapter), 60)
 
 
 @pytest.fixture

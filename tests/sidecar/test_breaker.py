@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
-from contextlib import suppress
 
 import pytest
 
-from disrouter.routes import AgentRoute, Awareness, RouteTable
 from disrouter.routes import Breaker as Settings
+from disrouter.terms import Awareness
+from disrouter_sidecar import routes
 from disrouter_sidecar.breaker import Breakers
 from disrouter_sidecar.errors import ChainEnded, Reason, Refused, Rejected, UpstreamFailed
+from disrouter_sidecar.routes import AgentRoute, RouteTable
 from support.fake_engine import Script
 from support.sidecars import REFUSAL, URL_OF_NOBODY, Cascade
 
@@ -28,7 +28,7 @@ class Time:
 
 def table(url: str = "http://a", failures: int = 3) -> RouteTable:
     route = AgentRoute(url=url, cost=0.1, awareness=Awareness.NONE)
-    settings = Settings(failures=failures, open_seconds=10.0)
+    settings = routes.Breaker(failures=failures, open_seconds=10.0)
     return RouteTable(generation=1, cascade="qwen", entry="a", agents={"a": route}, breaker=settings)
 
 
@@ -36,13 +36,9 @@ def attempt(
     breakers: Breakers, error: BaseException | None = None, *, excused: bool = False, url: str = "http://a"
 ) -> None:
     """One attempt that ends like this."""
-    try:
-        with breakers.watch("a", table(url), lambda: excused):
-            if error is not None:
-                raise error
-    except BaseException as raised:
-        if raised is not error:
-            raise
+    watch = breakers.watch("a", table(url), lambda: excused)
+    watch.begin()
+    watch.end(error)
 
 
 def is_left_alone(breakers: Breakers) -> bool:
@@ -91,9 +87,10 @@ def test_only_one_request_probes_and_one_that_tells_nothing_leaves_the_place_to_
     for _ in range(3):
         attempt(breakers, DOWN)
     time.now += 10
-    with suppress(asyncio.CancelledError), breakers.watch("a", table(), lambda: False):
-        assert is_left_alone(breakers)
-        raise asyncio.CancelledError
+    watch = breakers.watch("a", table(), lambda: False)
+    watch.begin()
+    assert is_left_alone(breakers)
+    watch.leave()
     assert not is_left_alone(breakers)
 
 
@@ -137,20 +134,24 @@ def test_a_probe_that_takes_long_does_not_keep_the_others_out_for_ever() -> None
     for _ in range(3):
         attempt(breakers, DOWN)
     time.now += 10
-    with breakers.watch("a", table(), lambda: False):
-        assert is_left_alone(breakers)
-        time.now += 10
-        assert not is_left_alone(breakers)
+    watch = breakers.watch("a", table(), lambda: False)
+    watch.begin()
+    assert is_left_alone(breakers)
+    time.now += 10
+    assert not is_left_alone(breakers)
+    watch.end(None)
     assert breakers.open() == 0
 
 
 def test_an_attempt_from_before_neither_closes_nor_prolongs_it() -> None:
     time = Time()
     breakers = Breakers(time)
-    with breakers.watch("a", table(), lambda: False):
-        for _ in range(3):
-            attempt(breakers, DOWN)
-        assert is_left_alone(breakers)
+    watch = breakers.watch("a", table(), lambda: False)
+    watch.begin()
+    for _ in range(3):
+        attempt(breakers, DOWN)
+    assert is_left_alone(breakers)
+    watch.end(None)
     assert is_left_alone(breakers)
     time.now += 10
     assert not is_left_alone(breakers)
@@ -169,13 +170,13 @@ async def test_an_engine_that_is_down_is_soon_not_asked_any_more_and_comes_back(
     service, time = three.entry.service, Time()
     service.lasting.breakers = Breakers(time)
     up = service.config
-    service.config = dataclasses.replace(up, engine_url=URL_OF_NOBODY)
+    service.means.engine.use(dataclasses.replace(up, engine_url=URL_OF_NOBODY))
     for _ in range(4):
         assert (await three.ask()).headers["x-disrouter-path"] == "small,medium"
     assert three.entry.metric("disrouter_forward_errors_total", reason="refused") == 2
     assert three.entry.metric("disrouter_forward_errors_total", reason="breaker") == 2
     assert three.entry.metric("disrouter_breakers_open") == 1
-    service.config = up
+    service.means.engine.use(up)
     assert (await three.ask()).headers["x-disrouter-path"] == "small,medium"
     time.now += 10
     for _ in range(2):

@@ -98,7 +98,7 @@ async def test_a_pooled_connection_that_the_engine_has_closed_costs_no_answer(th
     async with server:
         port = server.sockets[0].getsockname()[1]
         service = three.entry.service
-        service.config = dataclasses.replace(service.config, engine_url=f"http://127.0.0.1:{port}")
+        service.means.engine.use(dataclasses.replace(service.config, engine_url=f"http://127.0.0.1:{port}"))
         for _ in range(3):
             assert await three.said(await three.ask()) == ("small", "four")
         assert answers == 3

@@ -19,7 +19,7 @@ TOO_LONG = Script(status=400, body=json.dumps({"error": {"message": CONTEXT_LENG
 
 def lose_engine(agent: Agent) -> None:
     """From now on nothing listens where the sidecar expects its engine."""
-    agent.service.config = dataclasses.replace(agent.service.config, engine_url=URL_OF_NOBODY)
+    agent.service.means.engine.use(dataclasses.replace(agent.service.config, engine_url=URL_OF_NOBODY))
 
 
 def with_timeouts(table: RouteTable, **seconds: float) -> RouteTable:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from disrouter.routes import Fallback, FallbackPolicy, Retries
+from disrouter_sidecar import routes
 from disrouter_sidecar.errors import Reason
 from disrouter_sidecar.retries import RetryBudget
 from support.fake_engine import Script
@@ -88,7 +89,7 @@ async def test_when_all_are_down_the_client_is_told_to_wait(three: Cascade) -> N
 
 
 def test_retries_are_a_share_of_the_requests_and_never_less_than_the_burst() -> None:
-    settings, budget = Retries(ratio=0.5, burst=2), RetryBudget()
+    settings, budget = routes.Retries(ratio=0.5, burst=2), RetryBudget()
     assert [budget.allows(Reason.TIMEOUT, settings) for _ in range(3)] == [True, True, False]
     assert budget.allows(Reason.CONNECT, settings), "who is not there costs nothing"
     budget.request(settings)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 import socket
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -16,11 +19,16 @@ from schemathesis.specs.openapi.checks import content_type_conformance, response
 
 from disrouter_sidecar import openapi
 from disrouter_sidecar.api import DIALECTS, Chat
-from support.sidecars import Agent, Cascade
+from support.fake_engine import fake_engine
+from support.local import until
+from support.sidecar_process import process
+from support.sidecars import URL_OF_NOBODY, Agent, Cascade, open_files
 
 _QUICK = settings(
     max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck), database=None
 )
+MOST_LEFT = 12
+"""Connections that are kept for the next request: the client's, and those of the sidecars to engines and agents."""
 GOOD = json.dumps({"model": "qwen", "messages": [{"role": "user", "content": "x"}]}).encode()
 
 
@@ -61,14 +69,13 @@ async def test_requests_made_from_the_published_document_meet_it(three: Cascade)
     await nothing_is_held(three)
 
 
-heads = st.sampled_from(
-    [
-        b"POST /v1/chat/completions HTTP/1.1\r\nhost: a\r\ncontent-length: %d\r\n\r\n" % len(GOOD),
-        b"POST /v1/responses HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n",
-        b"GET /v1/models/qwen HTTP/1.1\r\nhost: a\r\n\r\n",
-        b"POST /v1/completions HTTP/1.0\r\nx-disrouter-path: small\r\ncontent-length: 4\r\n\r\n",
-    ]
+HEADS = (
+    b"POST /v1/chat/completions HTTP/1.1\r\nhost: a\r\ncontent-length: %d\r\n\r\n" % len(GOOD),
+    b"POST /v1/responses HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n",
+    b"GET /v1/models/qwen HTTP/1.1\r\nhost: a\r\n\r\n",
+    b"POST /v1/completions HTTP/1.0\r\nx-disrouter-path: small\r\ncontent-length: 4\r\n\r\n",
 )
+heads = st.sampled_from(HEADS)
 places = st.floats(min_value=0, max_value=1, exclude_max=True)
 
 
@@ -130,12 +137,39 @@ async def test_json_of_any_shape_in_any_field_is_answered_or_told_what_is_wrong(
     await nothing_is_held(three)
 
 
+def pelt(url: str, seed: int) -> None:
+    """Two hundred clients that send bytes which are hardly a request; some leave without a word."""
+    chance, parts = random.Random(seed), urlsplit(url)
+    for _ in range(200):
+        message = bytearray(chance.choice(HEADS) + chance.choice([GOOD, b"4\r\n{}[]\r\n0\r\n\r\n", b"\r\n" * 9000]))
+        for _ in range(chance.randrange(4)):
+            place = chance.randrange(len(message))
+            message[place : place + chance.randrange(3)] = chance.randbytes(chance.randrange(4))
+        address = (parts.hostname, parts.port)
+        with suppress(ConnectionError), socket.create_connection(address, timeout=30) as connection:
+            connection.sendall(message)
+            connection.shutdown(socket.SHUT_WR)
+            if chance.random() < 0.8:
+                connection.recv(65536)
+
+
+async def test_rubbish_again_and_again_leaves_neither_memory_nor_connections(tmp_path: Path) -> None:
+    async with fake_engine() as engine, process(tmp_path, engine.url, {"large": URL_OF_NOBODY}) as running:
+        for seed in range(3):
+            await asyncio.to_thread(pelt, running.url, seed)
+        await until(lambda: running.files() <= running.files_at_first + MOST_LEFT, 30)
+        before = running.memory()
+        for seed in range(3, 13):
+            await asyncio.to_thread(pelt, running.url, seed)
+        await until(lambda: running.files() <= running.files_at_first + MOST_LEFT, 30)
+        assert running.memory() - before < 3
+
+
 async def nothing_is_held(three: Cascade) -> None:
-    """Every byte and every request is given back, and a good request is served."""
+    """Every byte, every request and every connection is given back, and a good request is served."""
     assert (await three.send(Chat.path, GOOD)).status == 200
-    async with asyncio.timeout(60):
-        while any(map(held, three.agents.values())):  # noqa: ASYNC110  a request's end is no event that a client sees
-            await asyncio.sleep(0.01)
+    await until(lambda: not any(map(held, three.agents.values())), 60)
+    await until(lambda: open_files() <= three.files + MOST_LEFT, 60)
 
 
 def held(agent: Agent) -> float:

@@ -128,3 +128,14 @@ async def test_models_are_the_cascade_and_its_agents(three: Cascade) -> None:
         assert (await client.models.retrieve("qwen/small")).owned_by == "disrouter"
         with pytest.raises(openai.NotFoundError):
             await client.models.retrieve("qwen/huge")
+
+
+@pytest.mark.parametrize("padding", [0, 1000, 5000])
+@pytest.mark.parametrize("number", [2**63, 2**64, -(2**63) - 1, 10**30, 12345678901234567890123])
+async def test_whole_numbers_of_any_size_reach_the_engine_as_they_are(
+    three: Cascade, number: int, padding: int
+) -> None:
+    sent: dict[str, Any] = {"seed": number, "metadata": {"deep": [{"x": number}]}, "pad": [1.5] * padding}
+    assert (await three.ask(**sent)).status == 200
+    got = three.entry.engine.bodies[-1]
+    assert {name: got[name] for name in sent} == sent

@@ -12,7 +12,10 @@ from typing import NoReturn
 import aiohttp
 import pytest
 
+from disrouter.routes import RouteTable
+from disrouter_sidecar import routes
 from disrouter_sidecar.health import Readiness
+from disrouter_sidecar.reading import read_table
 from disrouter_sidecar.table import MAX_TABLE_BYTES, RouteHolder
 from support.local import until
 from support.sidecars import REFUSAL, URL_OF_NOBODY, Cascade, cascade, config_of, sidecar
@@ -107,6 +110,9 @@ class SlowHealth:
         await self.go.wait()
         return True
 
+    def send(self, *_: object, **__: object) -> NoReturn:
+        raise AssertionError("only its health is asked for")
+
     async def ask(self, *_: object, **__: object) -> NoReturn:
         raise AssertionError("only its health is asked for")
 
@@ -139,6 +145,10 @@ async def test_a_draining_sidecar_is_not_ready_but_still_answers(three: Cascade)
     assert response.headers["connection"] == "close"
 
 
+def plain(table: RouteTable) -> routes.RouteTable:
+    return read_table(table.to_json().encode())
+
+
 def holder(path: Path) -> RouteHolder:
     return RouteHolder(path, "qwen", lambda: 12.0)
 
@@ -153,13 +163,13 @@ async def test_a_config_maps_symlink_switch_is_noticed(three: Cascade, tmp_path:
     data.symlink_to("one")
     watched = holder(data / "routes.json")
     assert watched.poll() is True
-    assert watched.table == first
+    assert watched.table == plain(first)
     assert watched.poll() is False
     fresh = tmp_path / "..new"
     fresh.symlink_to("two")
     fresh.replace(data)
     assert watched.poll() is True
-    assert watched.table == second
+    assert watched.table == plain(second)
     assert watched.loaded_at == 12.0
 
 
@@ -182,7 +192,7 @@ async def test_every_way_a_table_can_be_wrong_keeps_the_old_one(
         assert watched.poll() is False
         assert watched.problem is not None
         assert words in watched.problem
-        assert watched.table == good
+        assert watched.table == plain(good)
     path.unlink()
     watched.poll()
     assert len([record for record in caplog.records if record.levelname == "ERROR"]) == 5
@@ -196,6 +206,24 @@ async def test_every_way_a_table_can_be_wrong_keeps_the_old_one(
     assert watched.problem is None
 
 
+async def test_an_error_that_nobody_foresaw_does_not_end_the_watch(
+    three: Cascade, caplog: pytest.LogCaptureFixture
+) -> None:
+    failures: list[int] = []
+    service = three.entry.service
+
+    def fails() -> None:
+        if not failures:
+            failures.append(1)
+            raise RuntimeError("once")
+
+    service.watched.append(fails)
+    await until(lambda: failures)
+    three.path.write_text(three.table().to_json())
+    await until(lambda: service.table().generation == three.generation)
+    assert any("in the background" in record.message and record.exc_info for record in caplog.records)
+
+
 async def test_a_field_of_a_newer_operator_is_ignored(three: Cascade, tmp_path: Path) -> None:
     path = tmp_path / "watched.json"
     path.write_text(json.dumps({**json.loads(three.table().to_json()), "surprise": 1}))
@@ -206,7 +234,7 @@ async def test_metrics_tell_what_was_decided(three: Cascade) -> None:
     three.scripts(REFUSAL, "four", "unused")
     await three.ask()
     await three.ask("qwen/small")
-    three.entry.service.config = dataclasses.replace(three.entry.service.config, engine_url=URL_OF_NOBODY)
+    three.entry.service.means.engine.use(dataclasses.replace(three.entry.service.config, engine_url=URL_OF_NOBODY))
     await three.ask()
     status, text = await get(three, "/metrics")
     assert status == 200

@@ -122,9 +122,12 @@ def test_spans_reach_a_collector(monkeypatch: pytest.MonkeyPatch) -> None:
     with collector() as (url, received):
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", url)
         tracing = tracing_of({"OTEL_EXPORTER_OTLP_ENDPOINT": url}, "qwen", "small")
-        with tracing.serve("chat qwen", {}), tracing.ask("small") as span:
-            span.tell("disrouter.decision", "answer")
-            span.tell("nothing", None)
+        served = tracing.serve("chat", "qwen", {})
+        span = served.ask("small")
+        span.tell("disrouter.decision", "answer")
+        span.tell("nothing", None)
+        span.end()
+        served.end()
         tracing.close()
     resources = [each for request in received for each in request.resource_spans]
     attributes = {pair.key: pair.value.string_value for pair in resources[0].resource.attributes}
@@ -146,6 +149,7 @@ def test_spans_reach_a_collector(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_it_is_off_unless_an_exporter_is_named(env: dict[str, str]) -> None:
     tracing = tracing_of(env, "qwen", "small")
     assert isinstance(tracing, Off)
-    with tracing.serve("x", {}) as span, tracing.ask("y"):
-        span.tell("a", 1)
+    span = tracing.serve("x", "y", {})
+    span.tell("a", 1)
+    span.ask("y").end()
     OFF.close()

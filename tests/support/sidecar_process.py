@@ -42,6 +42,11 @@ class Running:
 
     process: asyncio.subprocess.Process
     url: str
+    files_at_first: int = 0
+    """Descriptors that it held when nobody had asked yet."""
+
+    def __post_init__(self) -> None:
+        self.files_at_first = self.files()
 
     def memory(self) -> float:
         """MiB that it holds now."""
@@ -50,6 +55,10 @@ class Running:
     def peak(self) -> float:
         """MiB that it held at most."""
         return self._status("VmHWM")
+
+    def files(self) -> int:
+        """Descriptors that it holds, connections among them."""
+        return len(list(Path(f"/proc/{self.process.pid}/fd").iterdir()))
 
     def _status(self, name: str) -> float:
         status = Path(f"/proc/{self.process.pid}/status").read_text()

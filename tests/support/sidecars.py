@@ -26,6 +26,11 @@ AGENTS = ("small", "medium", "large")
 URL_OF_NOBODY = "http://127.0.0.1:9"
 
 
+def open_files() -> int:
+    """Descriptors of this process, connections among them."""
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
 def free_port() -> int:
     """A loopback port that was free a moment ago."""
     with socket.socket() as listener:
@@ -54,6 +59,8 @@ class Cascade:
     http: aiohttp.ClientSession
     agents: dict[str, Agent] = field(default_factory=dict)
     generation: int = 0
+    files: int = 0
+    """Descriptors of this process once everybody was up."""
 
     @property
     def entry(self) -> Agent:
@@ -165,4 +172,5 @@ async def cascade(
             service, url = await stack.enter_async_context(sidecar(config))
             built.agents[name] = Agent(name, engine, service, url)
         built.publish()
+        built.files = open_files()
         yield built

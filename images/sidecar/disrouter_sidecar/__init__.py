@@ -13,20 +13,22 @@ Pure (nothing of HTTP's machinery):
 - `probe`      the probability mode's question to the engine, and its answer
 - `failures`   why an agent could not be used, read from status and body
 - `replies`    OpenAI-shaped errors and model lists
-- `table`      the hot-reloaded route table
+- `routes`, `reading`, `table`    the route table: its values, its text, and the file that is reloaded
+- `headers`    header lines, made once where many requests share them
 - `memory`     what all requests together may hold
-- `metrics`, `logs`
+- `metrics`, `tally`, `logs`
 
 Around them, against the small protocols of `ports`:
 
-- `walk`       one request's way through the cascade: start here
+- `walk`       one request's way through the cascade, by callbacks: start here
 - `asked`      the request, understood: what every step reads
 - `engine`, `hop`    asking the own engine, asking another agent's sidecar
 - `attempt`    what a reply is worth
 - `adapter`    the engine's LoRA adapter follows the route table
 - `lasting`    what outlives one request
 - `relay`      from an agent to the client, and the end of a broken stream
-- `service`    what a request means, counted and logged
+- `visit`      one request from the client's side: understood, walked, relayed, counted and logged
+- `service`    what outlives its requests, and what a request means
 
 HTTP and the process: `http` (raw sockets, behind `ports`), `surface` (what is served), `health`, `server`, `__main__`.
 """

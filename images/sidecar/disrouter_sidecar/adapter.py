@@ -9,14 +9,16 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import orjson
 
-from disrouter.routes import AdapterRoute, AgentRoute, Awareness
+from disrouter.terms import Awareness
 from disrouter_sidecar.config import Config
 from disrouter_sidecar.errors import UpstreamFailed
-from disrouter_sidecar.ports import Headers, Upstream
+from disrouter_sidecar.headers import Headers
+from disrouter_sidecar.ports import Upstream
+from disrouter_sidecar.routes import AdapterRoute, AgentRoute
 
 LOAD_PATH, UNLOAD_PATH = "/v1/load_lora_adapter", "/v1/unload_lora_adapter"
 CONNECT_SECONDS = 2.0
@@ -52,6 +54,8 @@ class Adapters:
         self._wanted: AdapterRoute | None = None
         self._before: AdapterRoute | None = None
         self._changed = asyncio.Event()
+        self._plain = Served("", AgentRoute("", 0.0, Awareness.NONE))
+        """What was served last without any adapter."""
 
     def want(self, adapter: AdapterRoute | None) -> None:
         """What the current route table names."""
@@ -71,13 +75,15 @@ class Adapters:
         While another adapter than the named one is served, the named one's calibration says nothing of it.
         """
         if route.adapter is None:
-            return Served(self._config.engine_model, route)
+            if self._plain.route is not route:
+                self._plain = Served(self._config.engine_model, route)
+            return self._plain
         if self.loaded is None:
             awareness = Awareness.PROMPTED if route.awareness is Awareness.TRAINED else route.awareness
-            base = route.model_copy(update={"awareness": awareness, "probability": None})
+            base = replace(route, awareness=awareness, probability=None)
             return Served(self._config.engine_model, base)
         if self.loaded != route.adapter:
-            return Served(self.loaded.name, route.model_copy(update={"probability": None}))
+            return Served(self.loaded.name, replace(route, probability=None))
         return Served(self.loaded.name, route)
 
     async def run(self) -> None:

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from disrouter.names import HEADER_DEADLINE, HEADER_PATH
 from disrouter_sidecar.errors import InvalidConfig, Rejected
+from disrouter_sidecar.headers import Headers
 from disrouter_sidecar.mounted import Mounted, files_of
-from disrouter_sidecar.ports import Headers
 
 MAX_KEYS = 4096
 MAX_KEY_BYTES = 4096

@@ -7,11 +7,10 @@ failure; nor is a deadline that the request brought along, or anybody could open
 from __future__ import annotations
 
 from collections.abc import Callable
-from types import TracebackType
 
-from disrouter.routes import Breaker as Settings
-from disrouter.routes import RouteTable
 from disrouter_sidecar.errors import ChainEnded, Reason, Refused, UpstreamFailed
+from disrouter_sidecar.routes import Breaker as Settings
+from disrouter_sidecar.routes import RouteTable
 
 _FAILURES = frozenset({Reason.REFUSED, Reason.COLD, Reason.CONNECT, Reason.TIMEOUT, Reason.SERVER_ERROR})
 _ALIVE = frozenset(Reason) - _FAILURES
@@ -60,7 +59,7 @@ class Breaker:
 
 
 class Watch:
-    """Around one attempt: raises where the breaker is open, and tells it how the attempt went."""
+    """One attempt: `begin` raises where the breaker is open, `end` tells it how the attempt went."""
 
     __slots__ = ("_breaker", "_clock", "_excused", "_probe", "_settings")
 
@@ -73,16 +72,22 @@ class Watch:
         self._excused = excused
         self._probe = False
 
-    def __enter__(self) -> None:
+    def begin(self) -> None:
+        """Raises UpstreamFailed where nobody may ask."""
         self._probe = self._breaker.admit(self._clock(), self._settings)
 
-    def __exit__(self, _: type[BaseException] | None, error: BaseException | None, __: TracebackType | None) -> None:
+    def end(self, error: BaseException | None) -> None:
+        """It came to this; None: it worked."""
         if error is None or isinstance(error, Refused | ChainEnded) or _is_alive(error):
             self._breaker.worked(probe=self._probe)
         elif isinstance(error, UpstreamFailed) and not (error.reason is Reason.TIMEOUT and self._excused()):
             self._breaker.failed(self._clock(), self._settings, probe=self._probe)
         else:
-            self._breaker.released(self._clock(), probe=self._probe)
+            self.leave()
+
+    def leave(self) -> None:
+        """It ended without telling anything of the agent."""
+        self._breaker.released(self._clock(), probe=self._probe)
 
 
 def _is_alive(error: BaseException) -> bool:
@@ -97,7 +102,7 @@ class Breakers:
         self._of: dict[str, Breaker] = {}
 
     def watch(self, agent: str, table: RouteTable, excused: Callable[[], bool]) -> Watch:
-        """Use it around an attempt at `agent`; a timeout does not count while `excused` says so."""
+        """For one attempt at `agent`; a timeout does not count while `excused` says so."""
         return Watch(self._breaker(agent, table), table.breaker, self._clock, excused)
 
     def open(self) -> int:

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 from disrouter.errors import InvalidRequest
 from disrouter.names import HEADER_DEADLINE
-from disrouter.routes import Timeouts
 from disrouter_sidecar.errors import Reason, UpstreamFailed
 from disrouter_sidecar.memory import Take
+from disrouter_sidecar.routes import Timeouts
 
 _MAX_DIGITS = 9
 
@@ -55,14 +55,15 @@ class Budget:
         """The milliseconds left, for the next hop."""
         return str(int(self.left() * 1000))
 
-    def connect(self) -> float:
-        """Seconds to wait for a connection."""
-        return min(self.left(), self.timeouts.connect)
+    def waits(self, agents: int = 1) -> tuple[float, float]:
+        """Seconds for a connection, and for the first byte of an agent behind which `agents` may be asked in turn."""
+        left, timeouts = self.left(), self.timeouts
+        first = min(left, timeouts.first_byte * agents) if self._stream else left
+        return min(left, timeouts.connect), first
 
     def first(self, agents: int = 1) -> float:
-        """Seconds to wait for the first byte of an agent behind which `agents` may have to be asked in turn."""
-        left = self.left()
-        return min(left, self.timeouts.first_byte * agents) if self._stream else left
+        """The second of these alone."""
+        return self.waits(agents)[1]
 
     def idle(self) -> float:
         """Seconds to wait for the next byte while nothing is committed."""

@@ -10,9 +10,12 @@ from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from disrouter.errors import InvalidRequest
-from disrouter.names import HEADER_PATH, is_dns_label
-from disrouter.routes import Awareness, RouteTable
+from disrouter.names import HEADER_AGENT, HEADER_HOPS, HEADER_PATH, HEADER_SCENARIO, is_dns_label
+from disrouter.scenario import Scenario
+from disrouter.terms import Awareness
 from disrouter_sidecar.errors import Rejected
+from disrouter_sidecar.headers import Headers, Lines, lines
+from disrouter_sidecar.routes import RouteTable
 from disrouter_sidecar.wish import Wish
 
 MAX_PATH = 64
@@ -87,7 +90,7 @@ def itinerary(table: RouteTable, own: str, visited: Sequence[str], pinned: str |
 class Guide:
     """One table as this sidecar's requests need it: what nearly all of them share is found once."""
 
-    __slots__ = ("_own", "_whole", "table", "wish")
+    __slots__ = ("_mine", "_own", "_whole", "table", "wish")
 
     def __init__(self, table: RouteTable, own: str) -> None:
         self.table = table
@@ -95,10 +98,38 @@ class Guide:
         """What a request without a wish gets."""
         self._own = own
         self._whole = itinerary(table, own, (), None)
+        self._mine: dict[Scenario | None, Ours] = {}
 
     def itinerary(self, visited: Sequence[str], pinned: str | None) -> Itinerary:
         """Where a request goes. Raises Rejected (508) on a loop or beyond the hop cap."""
         return itinerary(self.table, self._own, visited, pinned) if visited or pinned is not None else self._whole
+
+    def mine(self, scenario: Scenario | None) -> Ours:
+        """What this agent tells of itself where it answers as the first that was asked."""
+        ours = self._mine.get(scenario)
+        if ours is None:
+            ours = self._mine[scenario] = ours_of(self._own, [self._own], scenario)
+        return ours
+
+
+class Ours(NamedTuple):
+    """What an answer is sent with: `x-disrouter-*` headers, and the same as lines."""
+
+    headers: Headers
+    lines: Lines
+
+    @classmethod
+    def of(cls, headers: Headers) -> Ours:
+        """With the lines made."""
+        return cls(headers, lines(headers))
+
+
+def ours_of(own: str, path: Sequence[str], scenario: Scenario | None) -> Ours:
+    """For an answer of `own`, which ends the path."""
+    headers = {HEADER_AGENT: own, HEADER_PATH: ",".join(path), HEADER_HOPS: str(len(path) - 1)}
+    if scenario is not None:
+        headers[HEADER_SCENARIO] = scenario
+    return Ours.of(headers)
 
 
 def _ahead(table: RouteTable, own: str, visited: Sequence[str]) -> list[str]:

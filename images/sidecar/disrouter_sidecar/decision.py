@@ -104,9 +104,16 @@ class StreamDecider:
 
 def decide_whole(dialect: Dialect, body: bytes) -> Decision:
     """The decision of a whole reply: refuse when it has choices and each of them refuses."""
-    heard = list(dialect.whole(_loads(body))) if len(body) <= MAX_PARSED_BYTES else []
+    if len(body) > MAX_PARSED_BYTES or not _may_refuse(body):
+        return Decision.ANSWER
+    heard = list(dialect.whole(_loads(body)))
     refuses = all(not said.answers and is_refusal(said.text, truncated=said.truncated) for said in heard)
     return Decision.REFUSE if heard and refuses else Decision.ANSWER
+
+
+def _may_refuse(body: bytes) -> bool:
+    """False where no refusal can be in it: each holds "don", unless JSON spells its letters as escapes."""
+    return b"don" in body.lower() or b"\\u00" in body
 
 
 def usage_of_whole(body: bytes) -> Usage | None:

@@ -3,90 +3,134 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
-from disrouter.calibration import answers
 from disrouter.names import HEADER_REQUEST_ID
-from disrouter.routes import AgentRoute, Awareness, ProbabilityRoute
 from disrouter.scenario import Scenario
-from disrouter_sidecar.adapter import Adapters
+from disrouter.terms import Awareness, answers
+from disrouter_sidecar.adapter import Adapters, Served
+from disrouter_sidecar.api import DIALECTS
 from disrouter_sidecar.api.query import dumps, engine_fields
 from disrouter_sidecar.asked import Asked
-from disrouter_sidecar.attempt import Answer, judge_engine, read
-from disrouter_sidecar.budget import Budget
+from disrouter_sidecar.attempt import Answer, Attempt, EngineAttempt, Errand, Outcome
 from disrouter_sidecar.config import Config
 from disrouter_sidecar.errors import Refused
-from disrouter_sidecar.failures import failure_of, reason_of
+from disrouter_sidecar.headers import lines
 from disrouter_sidecar.metrics import Metrics
-from disrouter_sidecar.ports import Reply, Upstream
+from disrouter_sidecar.ports import Upstream
 from disrouter_sidecar.probe import chance_of, probe_fields
 from disrouter_sidecar.replies import JSON
+from disrouter_sidecar.routes import ProbabilityRoute
 from disrouter_sidecar.wish import Wish
 
 
-@dataclass(slots=True)
+class Cancelled(Protocol):
+    """What is under way and can be ended."""
+
+    def cancel(self) -> None:
+        """The client has left: nothing is told any more."""
+        ...
+
+
 class Engine:
-    """The engine beside this sidecar, for one request."""
+    """The engine beside this sidecar."""
 
-    asked: Asked
-    config: Config
-    upstream: Upstream
-    adapters: Adapters
-    metrics: Metrics
-    budget: Budget
+    def __init__(self, config: Config, upstream: Upstream, adapters: Adapters, metrics: Metrics) -> None:
+        self.adapters = adapters
+        self.metrics = metrics
+        self._upstream = upstream
+        self.use(config)
 
-    async def answer(self, *, last: bool) -> Answer:
+    def use(self, config: Config) -> None:
+        """Ask where and as this says."""
+        self._own = config.agent
+        self._urls = {dialect.path: config.engine_base + dialect.path for dialect in DIALECTS}
+        self._head = lines({"content-type": JSON, **config.engine_bearer})
+        self._set = frozenset(config.engine_headers)
+        """What the manifest sets for the provider is not sent twice."""
+
+    def answer(self, errand: Errand, *, last: bool) -> Attempt:
         """Its words, whatever they are: without instruction it does not refuse. Raises UpstreamFailed."""
-        reply = await self._ask(self._fields(None, Awareness.NONE))
-        return await judge_engine(reply, self.budget, decides=False, last=last, query=self.asked.query)
+        attempt = EngineAttempt(errand, errand.budget, errand.asked.query, decides=False, last=last)
+        self._ask(attempt, errand, self._fields(errand.asked, None, Awareness.NONE))
+        return attempt
 
-    async def decide(self, wish: Wish) -> Answer:
-        """Its answer. Raises Refused or UpstreamFailed."""
-        route = self.adapters.serving(self._route).route
-        if route.probability is not None and self.asked.query.dialect.probed:
-            competence = await self._competence(route.probability, route.awareness)
-            if competence is not None:
-                return await self._by_competence(competence, wish.alpha, route.probability)
-            self.metrics.unreadable_probes.inc()
-        reply = await self._ask(self._fields(wish.scenario, route.awareness))
-        return await judge_engine(reply, self.budget, decides=True, last=False, query=self.asked.query)
+    def decide(self, errand: Errand, wish: Wish) -> Cancelled:
+        """Its answer, or Refused. Raises UpstreamFailed."""
+        served = self.served(errand.asked)
+        route = served.route
+        if route.probability is not None and errand.asked.query.dialect.probed:
+            return Probing(self, errand, wish, route.probability, route.awareness)
+        return self.words(errand, wish, served)
 
-    async def _by_competence(self, competence: float, alpha: float, route: ProbabilityRoute) -> Answer:
-        if answers(competence, alpha, route.gamma):
-            return await self.answer(last=False)
+    def words(self, errand: Errand, wish: Wish, served: Served) -> Attempt:
+        """The same by what it says."""
+        query = errand.asked.query
+        attempt = EngineAttempt(errand, errand.budget, query, decides=True, last=False)
+        self._ask(attempt, errand, engine_fields(query, served.model, wish.scenario, served.route.awareness))
+        return attempt
+
+    def probe(self, errand: Errand, tell: Outcome, scenario: Scenario, awareness: Awareness) -> Attempt:
+        """The chances of its first token, as an answer to read. Raises UpstreamFailed."""
+        attempt = Attempt(tell, errand.budget)
+        self._ask(attempt, errand, probe_fields(self._fields(errand.asked, scenario, awareness)))
+        return attempt
+
+    def served(self, asked: Asked) -> Served:
+        """What it can be asked for now."""
+        return self.adapters.serving(asked.table.agents[self._own])
+
+    def _fields(self, asked: Asked, scenario: Scenario | None, awareness: Awareness) -> dict[str, Any]:
+        return engine_fields(asked.query, self.served(asked).model, scenario, awareness)
+
+    def _ask(self, attempt: Attempt, errand: Errand, fields: Mapping[str, Any]) -> None:
+        asked, trace = errand.asked, errand.trace()
+        if trace or self._set:
+            own = {HEADER_REQUEST_ID: asked.request_id, **trace}
+            head = self._head + lines({name: value for name, value in own.items() if name not in self._set})
+        else:
+            head = f"{self._head}{HEADER_REQUEST_ID}: {asked.request_id}\r\n"
+        attempt.ask(self._upstream, self._urls[asked.query.dialect.path], head, dumps(fields))
+
+
+class Probing:
+    """The probability mode: a probe first, then the answer, a refusal or, where it told nothing, the words."""
+
+    __slots__ = ("_current", "_engine", "_errand", "_route", "_wish")
+
+    def __init__(
+        self, engine: Engine, errand: Errand, wish: Wish, route: ProbabilityRoute, awareness: Awareness
+    ) -> None:
+        self._engine = engine
+        self._errand = errand
+        self._wish = wish
+        self._route = route
+        self._current = engine.probe(errand, self, route.calibration.scenario, awareness)
+
+    def cancel(self) -> None:
+        """The client has left."""
+        self._current.cancel()
+
+    def answered(self, answer: Answer) -> None:
+        """`Outcome` of the probe."""
+        try:
+            self._go_on(chance_of(answer.held, self._route.calibration.token))
+        except Exception as error:
+            self._errand.failed(error)
+
+    def failed(self, error: Exception) -> None:
+        """`Outcome` of the probe."""
+        self._errand.failed(error)
+
+    def _go_on(self, chance: float | None) -> None:
+        engine, route, errand = self._engine, self._route, self._errand
+        if chance is None:
+            engine.metrics.unreadable_probes.inc()
+            self._current = engine.words(errand, self._wish, engine.served(errand.asked))
+            return
+        competence = route.calibration.competence(chance)
+        if answers(competence, self._wish.alpha, route.gamma):
+            self._current = engine.answer(errand, last=False)
+            return
         hopeless = route.skip is not None and competence < route.skip.below
         raise Refused(route.skip.to if route.skip is not None and hopeless else None)
-
-    async def _competence(self, route: ProbabilityRoute, awareness: Awareness) -> float | None:
-        """How likely its answer would be right, None where its logprobs do not tell. Raises UpstreamFailed."""
-        reply = await self._ask(probe_fields(self._fields(route.calibration.scenario, awareness)))
-        try:
-            body = await read(reply, self.budget)
-        finally:
-            reply.close()
-        reason = reason_of(reply.status, body)
-        if reason is not None:
-            raise failure_of(reply, reason)
-        chance = chance_of(body, route.calibration.token)
-        return None if chance is None else route.calibration.competence(chance)
-
-    @property
-    def _route(self) -> AgentRoute:
-        return self.asked.table.agents[self.config.agent]
-
-    def _fields(self, scenario: Scenario | None, awareness: Awareness) -> dict[str, Any]:
-        model = self.adapters.serving(self._route).model
-        return engine_fields(self.asked.query, model, scenario, awareness)
-
-    async def _ask(self, fields: Mapping[str, Any]) -> Reply:
-        headers = {
-            "content-type": JSON,
-            HEADER_REQUEST_ID: self.asked.request_id,
-            **self.asked.trace_headers(),
-            **self.config.engine_bearer,
-        }
-        url = self.config.engine_base + self.asked.query.dialect.path
-        return await self.upstream.ask(
-            url, dumps(fields), headers, connect=self.budget.connect(), head=self.budget.first()
-        )

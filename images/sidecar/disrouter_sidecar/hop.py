@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 
 from disrouter.names import (
     HEADER_DEADLINE,
@@ -13,45 +12,39 @@ from disrouter.names import (
     HEADER_REQUEST_ID,
     HEADER_SCENARIO,
 )
-from disrouter_sidecar.asked import Asked
-from disrouter_sidecar.attempt import Answer, judge_agent
-from disrouter_sidecar.budget import Budget
-from disrouter_sidecar.ports import Headers, Reply, Upstream
+from disrouter_sidecar.attempt import AgentAttempt, Errand
+from disrouter_sidecar.headers import Headers, lines
+from disrouter_sidecar.ports import Reply, Upstream
 from disrouter_sidecar.replies import JSON
 
 _HOP_HEADERS = (HEADER_SCENARIO, HEADER_PREFERENCE)
 """Headers of the client that travel on; its Authorization never does, neither to an engine nor to another agent."""
 
 
-@dataclass(slots=True)
-class Hop:
-    """Other agents, for one request."""
+class Hops:
+    """The sidecars of other agents."""
 
-    asked: Asked
-    upstream: Upstream
-    budget: Budget
-    bearer: Headers
-    """What shows the others that a sidecar asks."""
+    def __init__(self, upstream: Upstream, bearer: Callable[[], Headers]) -> None:
+        """`bearer` is what shows the others that a sidecar asks."""
+        self._upstream = upstream
+        self._bearer = bearer
 
-    async def ask(self, agent: str, path: Sequence[str], ahead: int) -> tuple[Answer, Headers]:
-        """Its answer and headers; `ahead` agents may be asked in turn. Raises UpstreamFailed, ChainEnded."""
+    def ask(self, errand: Errand, agent: str, path: Sequence[str], ahead: int) -> AgentAttempt:
+        """Ask one, behind which `ahead` agents may be asked in turn. Raises UpstreamFailed."""
+        asked, budget = errand.asked, errand.budget
         headers = {
-            "content-type": self.asked.headers.get("content-type", JSON),
-            HEADER_REQUEST_ID: self.asked.request_id,
+            "content-type": asked.headers.get("content-type", JSON),
+            HEADER_REQUEST_ID: asked.request_id,
             HEADER_PATH: ",".join(path),
-            HEADER_DEADLINE: self.budget.header(),
-            **self.asked.trace_headers(),
-            **self.asked.headers_of(_HOP_HEADERS),
-            **self.bearer,
+            HEADER_DEADLINE: budget.header(),
+            **errand.trace(),
+            **asked.headers_of(_HOP_HEADERS),
+            **self._bearer(),
         }
-        reply = await self.upstream.ask(
-            f"{self.asked.table.agents[agent].url}/v1{self.asked.query.dialect.path}",
-            self.asked.query.raw,
-            headers,
-            connect=self.budget.connect(),
-            head=self.budget.first(ahead),
-        )
-        return await judge_agent(reply, self.budget, ahead), told(reply)
+        attempt = AgentAttempt(errand, budget, ahead)
+        url = f"{asked.table.agents[agent].url}/v1{asked.query.dialect.path}"
+        attempt.ask(self._upstream, url, lines(headers), asked.query.raw, ahead)
+        return attempt
 
 
 def told(reply: Reply) -> Headers:

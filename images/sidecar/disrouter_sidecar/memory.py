@@ -19,6 +19,10 @@ _PER_BYTE = 18
 """Times that a text is held: raw, by the parser (12), as strings (up to 4 bytes a character), as the engine's body."""
 _PER_MARK = ((b"{", 80), (b"[", 80), (b":", 160), (b'"', 40), (b",", 40))
 """Bytes that Python takes for what each mark of JSON stands for: an object of one field (8 bytes of text) takes 360."""
+_MARKS, _DEAREST = b"".join(mark for mark, _ in _PER_MARK), max(held for _, held in _PER_MARK)
+_SMALL = 512
+"""Bytes of a body that is charged as if it were made of the dearest marks: counting them would cost more."""
+_FEW = 64
 _SAMPLE = 4096
 """Bytes that tell whether a body is text or made of marks."""
 
@@ -72,12 +76,18 @@ class Share:
 
 def parsed_size(raw: bytes) -> int:
     """Most bytes that a request with this body holds until it is answered, the body included."""
-    count = raw.count if len(raw) <= _SAMPLE else partial(_count, raw)
-    return _PER_BYTE * len(raw) + sum([held * count(mark) for mark, held in _PER_MARK])
+    size = len(raw)
+    if size <= _SMALL:
+        return (_PER_BYTE + _DEAREST) * size
+    rare = size > _SAMPLE and len(raw[:_SAMPLE].translate(None, _MARKS)) > _SAMPLE * 31 // 32
+    count = partial(_count_rare, raw) if rare else raw.count
+    return _PER_BYTE * size + sum([held * count(mark) for mark, held in _PER_MARK])
 
 
-def _count(raw: bytes, mark: bytes) -> int:
-    """Times that the mark occurs. In long text, where it is rare, deleting it is ten times as fast as counting it."""
-    if raw.count(mark, 0, _SAMPLE) > _SAMPLE // 128:
-        return raw.count(mark)
-    return len(raw) - len(raw.replace(mark, b""))
+def _count_rare(raw: bytes, mark: bytes) -> int:
+    """In long text, where the mark is rare, looking for the next and the next is much faster than counting."""
+    count, place = 0, raw.find(mark)
+    while place >= 0 and count < _FEW:
+        count += 1
+        place = raw.find(mark, place + 1)
+    return count if place < 0 else raw.count(mark)

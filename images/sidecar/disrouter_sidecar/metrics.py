@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from prometheus_client import CollectorRegistry, Gauge, generate_latest
+from collections.abc import Callable, Sequence
 
 from disrouter.scenario import Scenario
 from disrouter_sidecar.errors import Reason
 from disrouter_sidecar.lasting import Lasting
 from disrouter_sidecar.table import RouteHolder
-from disrouter_sidecar.tally import Buckets, Counter, Histogram
+from disrouter_sidecar.tally import Buckets, Count, Counter, Gauge, Histogram, Registry
 from disrouter_sidecar.usage import Usage
 
 PINNED = "pinned"
@@ -26,7 +24,7 @@ class Metrics:
     """The sidecar's numbers, in a registry of their own so that one process can hold several sidecars."""
 
     def __init__(self, cascade: str, agent: str, holder: RouteHolder) -> None:
-        self.registry = CollectorRegistry()
+        self.registry = Registry()
         self._own = (cascade, agent)
         self._decisions = Counter(
             "disrouter_agent_decisions",
@@ -34,6 +32,7 @@ class Metrics:
             (*_OWN, "scenario", "decision"),
             registry=self.registry,
         )
+        self._children: dict[tuple[Scenario | None, str], Count] = {}
         self._decision_seconds = self._histogram(
             "decision_seconds", "From asking the engine until it answered or refused.", _SECONDS
         )
@@ -63,14 +62,18 @@ class Metrics:
         )
         self.inflight = 0
         """Requests being served now."""
-        self._gauge("inflight_requests", "Requests being served now.").set_function(lambda: float(self.inflight))
+        self._gauge("inflight_requests", "Requests being served now.", lambda: self.inflight)
         self._watch(holder)
 
     def _watch(self, holder: RouteHolder) -> None:
-        generation = self._gauge("route_table_generation", "Generation of the table in use, -1 without one.")
-        generation.set_function(lambda: -1 if holder.table is None else holder.table.generation)
-        rejected = self._gauge("route_table_rejected", "1 while the table's file cannot be used.")
-        rejected.set_function(lambda: float(holder.problem is not None))
+        self._gauge(
+            "route_table_generation",
+            "Generation of the table in use, -1 without one.",
+            lambda: -1 if holder.table is None else holder.table.generation,
+        )
+        self._gauge(
+            "route_table_rejected", "1 while the table's file cannot be used.", lambda: holder.problem is not None
+        )
 
     def _histogram(self, name: str, text: str, buckets: Sequence[float]) -> Buckets:
         whole = Histogram(f"disrouter_{name}", text, _OWN, buckets=buckets, registry=self.registry)
@@ -79,19 +82,29 @@ class Metrics:
     def _counter(self, name: str, text: str) -> Counter:
         return Counter(f"disrouter_{name}", text, registry=self.registry)
 
-    def _gauge(self, name: str, text: str) -> Gauge:
-        return Gauge(f"disrouter_{name}", text, registry=self.registry)
+    def _gauge(self, name: str, text: str, read: Callable[[], float]) -> None:
+        Gauge(f"disrouter_{name}", text, read, registry=self.registry)
 
     def follow(self, lasting: Lasting) -> None:
         """Show what the sidecar remembers of its neighbours."""
-        breakers = self._gauge("breakers_open", "Agents, the own engine included, that are left alone after failures.")
-        breakers.set_function(lambda: float(lasting.breakers.open()))
-        pending = self._gauge("adapter_pending", "1 while the route table's adapter is not loaded.")
-        pending.set_function(lambda: float(lasting.adapters.problem is not None))
+        self._gauge(
+            "breakers_open",
+            "Agents, the own engine included, that are left alone after failures.",
+            lambda: float(lasting.breakers.open()),  # later breakers too
+        )
+        self._gauge(
+            "adapter_pending",
+            "1 while the route table's adapter is not loaded.",
+            lambda: lasting.adapters.problem is not None,
+        )
 
     def decided(self, decision: str, scenario: Scenario | None, seconds: float) -> None:
         """This agent's engine was asked and this came of it."""
-        self._decisions.labels(*self._own, scenario or PINNED, decision).inc()
+        count = self._children.get((scenario, decision))
+        if count is None:
+            count = self._decisions.labels(*self._own, scenario or PINNED, decision)
+            self._children[scenario, decision] = count
+        count.value += 1
         if decision != SKIP:
             self._decision_seconds.observe(seconds)
 
@@ -115,4 +128,4 @@ class Metrics:
 
     def render(self) -> bytes:
         """The exposition text."""
-        return generate_latest(self.registry)
+        return self.registry.render()

@@ -5,13 +5,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from typing import NamedTuple, Protocol
 
+from disrouter_sidecar.errors import UpstreamFailed
+from disrouter_sidecar.headers import Headers, Lines
 from disrouter_sidecar.memory import Take
-
-Headers = Mapping[str, str]
-"""Lower-case names."""
 
 
 class Sink(Protocol):
@@ -43,6 +42,14 @@ class Reply(Protocol):
         """Hand the rest to `sink` as it comes; `idle` bounds the gap between pieces, in seconds."""
         ...
 
+    def patience(self, seconds: float) -> None:
+        """Another bound for the gaps from here on."""
+        ...
+
+    def forget(self) -> None:
+        """Its headers are not looked at any more; a stream may last for minutes."""
+        ...
+
     def pause(self) -> None:
         """Read no more from the agent until `resume`; `idle` stands still."""
         ...
@@ -57,11 +64,36 @@ class Reply(Protocol):
         ...
 
 
+class Hearer(Protocol):
+    """Is told, once, what became of a question; it raises nothing."""
+
+    def replied(self, reply: Reply) -> None:
+        """The reply's head has arrived."""
+        ...
+
+    def failed(self, failure: UpstreamFailed) -> None: ...
+
+
+class Asking(Protocol):
+    """A question whose reply's head has not arrived."""
+
+    def cancel(self) -> None:
+        """Close its connection, or give up connecting; the hearer is told nothing."""
+        ...
+
+
 class Upstream(Protocol):
     """Asks agents."""
 
+    def send(self, url: str, head: Lines, body: bytes, hearer: Hearer, *, connect: float, first: float) -> Asking:
+        """POST and tell the hearer of the reply's head, within `connect` and `first` seconds. Raises UpstreamFailed.
+
+        The hearer is never called before this returns.
+        """
+        ...
+
     async def ask(self, url: str, body: bytes, headers: Headers, *, connect: float, head: float) -> Reply:
-        """POST and wait for the reply's head, at most `connect` and `head` seconds. Raises UpstreamFailed."""
+        """The same for coroutines: POST and wait for the reply's head. Raises UpstreamFailed."""
         ...
 
     async def healthy(self, url: str, seconds: float) -> bool:
@@ -69,30 +101,59 @@ class Upstream(Protocol):
         ...
 
 
-class Client(Protocol):
-    """The caller's side of one request. Every method raises ClientGone when nobody is there any more.
+class Caller(Protocol):
+    """Whoever answers a client by callbacks."""
 
-    A client that leaves also cancels the task that serves it.
+    def relayed(self, failure: Exception | None) -> None:
+        """What `begin` was given has ended, or broke: the body is then still open for `finish`."""
+        ...
+
+    def left(self) -> None:
+        """The client has gone: nothing that is written reaches it, and nothing more is told."""
+        ...
+
+
+class Client(Protocol):
+    """The caller's side of one request: answered by callbacks, or by a coroutine with `reply` or `stream`.
+
+    The first four raise ClientGone when nobody is there any more. A client that leaves cancels the coroutine's task.
     """
+
+    caller: Caller | None
+    """Is told when the client leaves."""
+
+    @property
+    def started(self) -> bool:
+        """Whether an answer has begun."""
+        ...
 
     @property
     def last(self) -> bytes:
         """The last piece of a stream that was sent."""
         ...
 
+    def put(self, status: int, head: Lines, body: bytes, *, streamed: bool = False) -> None:
+        """A whole answer, in one write; `streamed`: to a client that asked for a stream."""
+        ...
+
+    def begin(self, status: int, head: Lines, first: bytes, rest: Reply, idle: float) -> None:
+        """Head and first bytes in one write, then `rest` as it comes: no other agent can answer from here on."""
+        ...
+
     async def reply(self, status: int, headers: Headers, body: bytes) -> None:
-        """A whole reply, in one write; waits while the client reads slowly."""
+        """`put` for coroutines."""
         ...
 
     async def stream(self, status: int, headers: Headers, first: bytes, rest: Reply, idle: float) -> None:
-        """Head and first bytes in one write, then `rest` as it comes: no other agent can answer from here on.
-
-        Raises what `rest` broke with; the client's body is then still open for `end`.
-        """
+        """`begin` for coroutines, to the end. Raises what `rest` broke with."""
         ...
 
-    async def end(self, last: bytes) -> None:
+    def finish(self, last: bytes) -> None:
         """Complete a stream that broke, with these bytes."""
+        ...
+
+    def done(self) -> None:
+        """To be called once by who answers by callbacks, last of all, unless the client has left."""
         ...
 
 
@@ -108,5 +169,7 @@ class Request(NamedTuple):
     """Claims memory for what is made of the body; its own bytes are claimed already."""
 
 
-Handler = Callable[[Request, Client], Awaitable[None]]
-"""Answers one request. While nothing was sent, Rejected and InvalidRequest are answered for it; all else is a 500."""
+Handler = Callable[[Request, Client], Awaitable[None] | None]
+"""Answers one request, as a coroutine or, where it returns None, by callbacks until it calls `done`.
+
+While nothing was sent, Rejected and InvalidRequest that it raises are answered for it; all else is a 500."""

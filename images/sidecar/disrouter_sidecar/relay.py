@@ -2,42 +2,43 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from disrouter_sidecar.attempt import Answer, is_stream
 from disrouter_sidecar.errors import UpstreamFailed
-from disrouter_sidecar.ports import Client, Headers
+from disrouter_sidecar.headers import Lines, lines
+from disrouter_sidecar.ports import Client
 from disrouter_sidecar.replies import error_event
 
-_PASSED = ("content-type", "content-encoding", "retry-after")
-"""Headers of an agent's reply that reach the client beside ours; framing is the connection's own."""
 
+def relay(answer: Answer, client: Client, ours: Lines, idle: float) -> bool:
+    """Send the answer; from the first line on no other agent can be asked. True where that was all of it.
 
-async def relay(answer: Answer, client: Client, headers: Headers, idle: float) -> UpstreamFailed | None:
-    """Send the answer; from the first line on no other agent can be asked.
-
-    `idle` bounds the gap between pieces of a stream, in seconds. A stream that breaks gets a last event that says so
-    and is returned as the failure it was. Raises ClientGone; the agent's connection is closed at once then.
+    `idle` bounds the gap between pieces of a stream, in seconds; its end is told to the client's `caller`. Raises
+    ClientGone.
     """
     reply = answer.reply
-    try:
-        head = {**_head(answer), **headers}
-        if answer.ended:
-            await client.reply(reply.status, head, answer.held)
-        else:
-            await client.stream(reply.status, head, answer.held, reply, idle)
-    except UpstreamFailed as failure:
-        event = error_event("upstream_failed", f"the answer broke off: {failure.reason} ({failure.detail})")
-        await client.end(event if client.last.endswith(b"\n\n") else b"\n\n" + event)
-        return failure
-    finally:
-        reply.close()
-    return None
+    headers = reply.headers
+    kind = answer.content_type or headers.get("content-type")
+    streamed = is_stream(reply)
+    head = _head(kind, headers.get("content-encoding"), headers.get("retry-after"), streamed) + ours
+    if answer.ended:
+        client.put(reply.status, head, answer.held, streamed=streamed)
+    else:
+        client.begin(reply.status, head, answer.held, reply, idle)
+    return answer.ended
 
 
-def _head(answer: Answer) -> dict[str, str]:
-    head = {name: value for name in _PASSED if (value := answer.reply.headers.get(name)) is not None}
-    if answer.content_type is not None:
-        head["content-type"] = answer.content_type
-    if is_stream(answer.reply):
-        head["cache-control"] = "no-cache"
-        head["x-accel-buffering"] = "no"
-    return head
+def break_off(client: Client, failure: UpstreamFailed) -> None:
+    """A stream that broke gets a last event that says so."""
+    event = error_event("upstream_failed", f"the answer broke off: {failure.reason} ({failure.detail})")
+    client.finish(event if client.last.endswith(b"\n\n") else b"\n\n" + event)
+
+
+@lru_cache(maxsize=256)
+def _head(kind: str | None, encoding: str | None, retry_after: str | None, streamed: bool) -> Lines:
+    """The headers of an agent's reply that reach the client beside ours; framing is the connection's own."""
+    passed = {"content-type": kind, "content-encoding": encoding, "retry-after": retry_after}
+    if streamed:
+        passed |= {"cache-control": "no-cache", "x-accel-buffering": "no"}
+    return lines({name: value for name, value in passed.items() if value is not None})

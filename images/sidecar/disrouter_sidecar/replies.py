@@ -8,8 +8,8 @@ import orjson
 
 from disrouter.errors import InvalidRequest
 from disrouter.names import HEADER_HOPS, HEADER_PATH
-from disrouter.routes import RouteTable
 from disrouter_sidecar.errors import Rejected
+from disrouter_sidecar.routes import RouteTable
 
 JSON = "application/json"
 _KINDS = {429: "rate_limit_error"}

@@ -6,8 +6,9 @@ import asyncio
 import logging
 import signal
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 
 from disrouter_sidecar.auth import Gate
 from disrouter_sidecar.config import Config
@@ -81,8 +82,22 @@ def build_service(config: Config, upstream: Upstream, neighbours: Upstream) -> S
 async def _watch(service: Service) -> None:
     """Look at the route table and the mounted secrets, and see to it that the engine has the adapter that it names."""
     async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(service.lasting.adapters.run())
-        while True:
-            service.lasting.adapters.want(service.wanted_adapter())
+        tasks.create_task(_again_and_again(service.lasting.adapters.run))
+        tasks.create_task(_again_and_again(partial(_look, service)))
+
+
+async def _look(service: Service) -> None:
+    while True:
+        service.lasting.adapters.want(service.wanted_adapter())
+        await asyncio.sleep(POLL_SECONDS)
+        service.refresh()
+
+
+async def _again_and_again(work: Callable[[], Awaitable[None]]) -> None:
+    """Work that never ends. What nobody foresaw is told and does not end it: requests would go on as if it ran."""
+    while True:
+        try:
+            await work()
+        except Exception:
+            _log.exception("unexpected error in the background, which goes on")
             await asyncio.sleep(POLL_SECONDS)
-            service.refresh()

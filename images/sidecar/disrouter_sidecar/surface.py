@@ -5,21 +5,22 @@ from __future__ import annotations
 from functools import lru_cache, partial
 
 import orjson
-from prometheus_client import CONTENT_TYPE_LATEST
 
 from disrouter import __version__
-from disrouter.errors import InvalidRequest
 from disrouter.names import HEADER_REQUEST_ID
 from disrouter_sidecar import logs
 from disrouter_sidecar.api import DIALECTS, Dialect
 from disrouter_sidecar.errors import Rejected
+from disrouter_sidecar.headers import lines
 from disrouter_sidecar.health import Readiness
 from disrouter_sidecar.http.routes import Routes
 from disrouter_sidecar.memory import parsed_size
 from disrouter_sidecar.openapi import document
 from disrouter_sidecar.ports import Client, Request
 from disrouter_sidecar.replies import JSON, model_list, rejection
-from disrouter_sidecar.service import Call, Service
+from disrouter_sidecar.service import Service
+from disrouter_sidecar.tally import CONTENT_TYPE
+from disrouter_sidecar.visit import Call
 
 _MODELS = "/v1/models"
 _TEXT = {"content-type": "text/plain; charset=utf-8"}
@@ -53,16 +54,18 @@ class Surface:
             self._service.gate.admit,
         )
 
-    async def answer(self, dialect: Dialect, request: Request, client: Client) -> None:
+    def answer(self, dialect: Dialect, request: Request, client: Client) -> None:
         """POST to one of the APIs."""
         request_id = logs.request_id(request.headers.get(HEADER_REQUEST_ID))
         try:
             headers = self._service.gate.admit(request.headers)
             request.take(parsed_size(request.body) - len(request.body))
-            await self._service.answer(Call(dialect, request.body, headers, request_id), client)
-        except (Rejected, InvalidRequest) as error:
-            status, headers, body = rejection(error)
-            await client.reply(status, {**headers, HEADER_REQUEST_ID: request_id}, body)
+        except Rejected as error:
+            status, told, body = rejection(error)
+            client.put(status, lines({**told, HEADER_REQUEST_ID: request_id}), body)
+            client.done()
+            return
+        self._service.answer(Call(dialect, request.body, headers, request_id), client)
 
     async def models(self, request: Request, client: Client) -> None:
         """GET /v1/models."""
@@ -96,4 +99,4 @@ class Surface:
 
     async def metrics(self, _: Request, client: Client) -> None:
         """GET /metrics."""
-        await client.reply(200, {"content-type": CONTENT_TYPE_LATEST}, self._service.metrics.render())
+        await client.reply(200, {"content-type": CONTENT_TYPE}, self._service.metrics.render())

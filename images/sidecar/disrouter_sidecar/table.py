@@ -7,7 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from disrouter.errors import InvalidRouteTable
-from disrouter.routes import RouteTable
+from disrouter_sidecar.reading import read_table
+from disrouter_sidecar.routes import RouteTable
 
 POLL_SECONDS = 0.5
 MAX_TABLE_BYTES = 1024 * 1024
@@ -61,7 +62,7 @@ class RouteHolder:
             text = file.read(MAX_TABLE_BYTES + 1)
         if len(text) > MAX_TABLE_BYTES:
             raise InvalidRouteTable(f"larger than {MAX_TABLE_BYTES} bytes")
-        table = RouteTable.from_json(text)
+        table = read_table(text)
         if table.cascade != self._cascade:
             raise InvalidRouteTable(f"it belongs to cascade {table.cascade!r}, this sidecar to {self._cascade!r}")
         return table

@@ -6,16 +6,17 @@ through; on, every request carries the span that it belongs to (W3C Trace Contex
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
-from types import TracebackType
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Protocol
 
 from disrouter_sidecar.errors import InvalidConfig
-from disrouter_sidecar.ports import Headers
+from disrouter_sidecar.headers import Headers
 
 if TYPE_CHECKING:
+    from opentelemetry.propagators.textmap import TextMapPropagator
     from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.trace import Span as OtelSpan
+    from opentelemetry.trace import Tracer
 
 TRACE_HEADERS = ("traceparent", "tracestate")
 SERVICE = "disrouter-sidecar"
@@ -29,7 +30,15 @@ _NAMES = {"model": "gen_ai.request.model", "status": "http.response.status_code"
 
 
 class Span(Protocol):
-    """What can be said of a piece of work while it is done."""
+    """What can be said of a piece of work until it ends."""
+
+    def ask(self, agent: str) -> Span:
+        """One agent, asked within it."""
+        ...
+
+    def outgoing(self, headers: Headers) -> Headers:
+        """The trace context for what is asked within it; `headers` are the client's."""
+        ...
 
     def tell(self, name: str, value: Attribute | None) -> None:
         """An attribute; None says nothing."""
@@ -39,20 +48,16 @@ class Span(Protocol):
         """All that the log tells of a request, and the name of its API."""
         ...
 
+    def end(self) -> None:
+        """It is done."""
+        ...
+
 
 class Tracing(Protocol):
     """Opens spans."""
 
-    def serve(self, name: str, headers: Headers) -> AbstractContextManager[Span]:
+    def serve(self, operation: str, cascade: str, headers: Headers) -> Span:
         """A request from outside, below the span that its headers name."""
-        ...
-
-    def ask(self, agent: str) -> AbstractContextManager[Span]:
-        """One agent, asked within the request."""
-        ...
-
-    def outgoing(self, headers: Headers) -> Headers:
-        """The trace context for what is asked now; `headers` are the client's."""
         ...
 
     def close(self) -> None:
@@ -63,11 +68,13 @@ class Tracing(Protocol):
 class _Nothing:
     """A span that nobody sees."""
 
-    def __enter__(self) -> Span:
+    def ask(self, _agent: str, /) -> Span:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        return None
+    def outgoing(self, headers: Headers) -> Headers:
+        if TRACE_HEADERS[0] not in headers and TRACE_HEADERS[1] not in headers:
+            return _NO_HEADERS
+        return {name: value for name in TRACE_HEADERS if (value := headers.get(name)) is not None}
 
     def tell(self, _name: str, _value: Attribute | None, /) -> None:
         return None
@@ -75,21 +82,19 @@ class _Nothing:
     def sum_up(self, _operation: str, _facts: Mapping[str, object], /) -> None:
         return None
 
+    def end(self) -> None:
+        return None
+
 
 _NOTHING = _Nothing()
+_NO_HEADERS: Headers = {}
 
 
 class Off:
     """`Tracing` without any."""
 
-    def serve(self, _name: str, _headers: Headers, /) -> AbstractContextManager[Span]:
+    def serve(self, _operation: str, _cascade: str, _headers: Headers, /) -> Span:
         return _NOTHING
-
-    def ask(self, _agent: str, /) -> AbstractContextManager[Span]:
-        return _NOTHING
-
-    def outgoing(self, headers: Headers) -> Headers:
-        return {name: value for name in TRACE_HEADERS if (value := headers.get(name)) is not None}
 
     def close(self) -> None:
         return None
@@ -102,36 +107,18 @@ class OpenTelemetry:
     """`Tracing` by OpenTelemetry's SDK."""
 
     def __init__(self, provider: TracerProvider) -> None:
-        from opentelemetry import trace
         from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
         self._provider = provider
         self._tracer = provider.get_tracer("disrouter_sidecar")
         self._propagator = TraceContextTextMapPropagator()
-        self._kinds = trace.SpanKind
 
-    @contextmanager
-    def serve(self, name: str, headers: Headers) -> Iterator[Span]:
-        """A server span; an error that the client is told of is no failure of the process and no event."""
-        parent = self._propagator.extract(headers)
-        with self._tracer.start_as_current_span(
-            name, parent, self._kinds.SERVER, record_exception=False, set_status_on_exception=False
-        ) as span:
-            yield _Told(span)
+    def serve(self, operation: str, cascade: str, headers: Headers) -> Span:
+        """A server span."""
+        from opentelemetry.trace import SpanKind
 
-    @contextmanager
-    def ask(self, agent: str) -> Iterator[Span]:
-        """A client span. A refusal or a failure is told by the decision, not as an exception."""
-        with self._tracer.start_as_current_span(
-            f"ask {agent}", kind=self._kinds.CLIENT, record_exception=False, set_status_on_exception=False
-        ) as span:
-            yield _Told(span)
-
-    def outgoing(self, headers: Headers) -> Headers:
-        """The current span's context; the client's own is its parent already."""
-        carrier: dict[str, str] = {}
-        self._propagator.inject(carrier)
-        return carrier or Off().outgoing(headers)
+        span = self._tracer.start_span(f"{operation} {cascade}", self._propagator.extract(headers), SpanKind.SERVER)
+        return _Told(self._tracer, self._propagator, span)
 
     def close(self) -> None:
         """Bounded by the exporter's own timeout."""
@@ -139,18 +126,44 @@ class OpenTelemetry:
 
 
 class _Told:
-    def __init__(self, span: object) -> None:
+    """A span of OpenTelemetry's; a refusal or a failure is told by attributes, not as an exception."""
+
+    def __init__(self, tracer: Tracer, propagator: TextMapPropagator, span: OtelSpan) -> None:
+        from opentelemetry.trace import set_span_in_context
+
+        self._tracer = tracer
+        self._propagator = propagator
         self._span = span
+        self._context = set_span_in_context(span)
+
+    def ask(self, agent: str) -> Span:
+        """A client span below this one."""
+        from opentelemetry.trace import SpanKind
+
+        span = _Told(
+            self._tracer, self._propagator, self._tracer.start_span(f"ask {agent}", self._context, SpanKind.CLIENT)
+        )
+        span.tell("disrouter.agent", agent)
+        return span
+
+    def outgoing(self, headers: Headers) -> Headers:
+        """This span's context; the client's own is its parent already."""
+        carrier: dict[str, str] = {}
+        self._propagator.inject(carrier, self._context)
+        return carrier or _NOTHING.outgoing(headers)
 
     def tell(self, name: str, value: Attribute | None) -> None:
         if value is not None:
-            self._span.set_attribute(name, value)  # type: ignore[attr-defined]
+            self._span.set_attribute(name, value)
 
     def sum_up(self, operation: str, facts: Mapping[str, object]) -> None:
         self.tell("gen_ai.operation.name", operation)
         for name, value in facts.items():
             plain = value if isinstance(value, str | int | float) or value is None else str(value)
             self.tell(_NAMES.get(name, f"disrouter.{name}"), plain)
+
+    def end(self) -> None:
+        self._span.end()
 
 
 def tracing_of(env: Mapping[str, str], cascade: str, agent: str) -> Tracing:

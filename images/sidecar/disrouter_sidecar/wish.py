@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Self
 
-from disrouter.routes import RouteTable
 from disrouter.scenario import Scenario, nearest
+from disrouter_sidecar.routes import RouteTable
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,12 @@ class Source:
         self.sink = sink
         asyncio.get_running_loop().call_soon(self.push)
 
+    def patience(self, seconds: float) -> None:
+        pass
+
+    def forget(self) -> None:
+        pass
+
     def push(self) -> None:
         if self.closed or self.paused or self.sink is None:
             return

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import json
+import re
 from typing import Any, NamedTuple
 
 import orjson
 
 from disrouter.errors import InvalidRequest
-from disrouter.routes import Awareness, RouteTable
 from disrouter.scenario import Scenario
+from disrouter.terms import Awareness
 from disrouter_sidecar.api.dialect import Dialect, Fields
 from disrouter_sidecar.api.wishes import EXTENSION, wish_of_body
 from disrouter_sidecar.errors import Rejected
+from disrouter_sidecar.routes import RouteTable
 from disrouter_sidecar.wish import Wish
+
+_ROUNDED = 2.0**63
+"""A number from which on orjson may have made a float of an integer."""
+_TOO_LONG = "exceeds 64-bit"
+"""In orjson's words on such an integer."""
+_LONG = re.compile(rb"[0-9]{19}")
+_SHORT, _MANY = 512, 1024
 
 
 class Query(NamedTuple):
@@ -29,18 +39,10 @@ class Query(NamedTuple):
     wish: Wish | None
     """What the body asks for, None where it is silent."""
 
-    @property
-    def instructable(self) -> bool:
-        """Whether an agent can be told to refuse it."""
-        return self.dialect.instructable(self.fields)
-
 
 def parse(raw: bytes, dialect: Dialect, table: RouteTable) -> Query:
     """Check what the sidecar itself relies on; the rest is the engine's to judge. Raises InvalidRequest, Rejected."""
-    try:
-        fields = orjson.loads(raw)
-    except orjson.JSONDecodeError as error:
-        raise InvalidRequest(f"the body is not valid JSON: {error}") from None
+    fields = _loads(raw)
     if not isinstance(fields, dict):
         raise InvalidRequest("the body must be a JSON object")
     model = fields.get("model")
@@ -70,16 +72,47 @@ def target(model: str, table: RouteTable) -> str | None:
 
 def engine_fields(query: Query, model: str, scenario: Scenario | None, awareness: Awareness) -> dict[str, Any]:
     """The engine's request: its model name, without our field, instructed unless the agent cannot refuse."""
-    fields = {**query.fields, "model": model}
-    fields.pop(EXTENSION, None)
+    given = query.fields
+    fields = {**given, "model": model}
+    if EXTENSION in given:
+        del fields[EXTENSION]
     if scenario is not None and awareness is not Awareness.NONE:
-        fields.update(query.dialect.instruct(fields, scenario, prompted=awareness is Awareness.PROMPTED))
+        fields.update(query.dialect.instruct(given, scenario, prompted=awareness is Awareness.PROMPTED))
     return fields
 
 
 def dumps(fields: Fields) -> bytes:
-    """JSON. Raises InvalidRequest for what cannot be written again, such as a number beyond 64 bits."""
+    """JSON, with whole numbers of any size. Raises InvalidRequest for what cannot be written again: nested too deep."""
     try:
         return orjson.dumps(fields)
     except orjson.JSONEncodeError as error:
+        if _TOO_LONG in str(error):
+            return json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode()
         raise InvalidRequest(f"the body cannot be passed on: {error}") from None
+
+
+def _loads(raw: bytes) -> Any:
+    """As orjson reads it, and whole numbers beyond 64 bits, which it rounds, as they are. Raises InvalidRequest."""
+    try:
+        value = orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        raise InvalidRequest(f"the body is not valid JSON: {error}") from None
+    return json.loads(raw) if _rounded(value, raw) else value
+
+
+def _rounded(value: Any, raw: bytes) -> bool:
+    """Whether a number may have been too long for orjson: by the text where it is short or holds many values."""
+    if len(raw) <= _SHORT:
+        return _LONG.search(raw) is not None
+    waiting = [value]
+    for item in waiting:
+        if isinstance(item, float):
+            if not -_ROUNDED < item < _ROUNDED:
+                return True
+        elif isinstance(item, dict):
+            waiting.extend(item.values())
+        elif isinstance(item, list):
+            waiting.extend(item[:_MANY])
+        if len(waiting) >= _MANY:
+            return _LONG.search(raw) is not None
+    return False

@@ -9,6 +9,7 @@ From the client:
 - `site`        what all connections share
 - `connection`  one client's connection: order, deadlines, errors, end
 - `exchange`    one request's answer: `ports.Client`
+- `telling`     errors, told to the client
 - `listener`    the port, all connections, and their end
 
 To agents:
@@ -18,7 +19,8 @@ To agents:
 - `outbound`    one pooled connection
 - `reply`       the reply on it: `ports.Reply`
 - `pool`        the connections that wait for their next request
-- `upstream`    asking and asking again: `ports.Upstream`
+- `asking`      one question, on a pooled connection or a new one: `ports.Asking`
+- `upstream`    asking: `ports.Upstream`
 
 Both: `encode` heads and chunks to bytes, `deadline` one timer that moves cheaply.
 """

@@ -7,11 +7,14 @@ from collections.abc import Callable
 from typing import Protocol
 
 from disrouter_sidecar.errors import ClientGone
-from disrouter_sidecar.http.encode import LAST_CHUNK, chunk, response_head
+from disrouter_sidecar.headers import Headers, Lines, lines
+from disrouter_sidecar.http.encode import LAST_CHUNK, chunk, status_line
 from disrouter_sidecar.http.head import Head
-from disrouter_sidecar.ports import Headers, Reply
+from disrouter_sidecar.memory import Share
+from disrouter_sidecar.ports import Caller, Reply
 
 _BODILESS = (204, 304)
+_CHUNKED = "transfer-encoding: chunked\r\n"
 
 
 class Wire(Protocol):
@@ -26,83 +29,111 @@ class Wire(Protocol):
         """To the client, with whatever else is written in this turn of the loop."""
         ...
 
-    async def drained(self) -> None:
-        """Wait until the client has read most of it."""
+    def lines(self, head: Head) -> Lines:
+        """Header lines that are the connection's own."""
         ...
 
-    def lines(self, head: Head) -> str:
-        """Header lines that are the connection's own."""
+    def answered(self, exchange: Exchange) -> None:
+        """Nobody will write to the exchange any more."""
         ...
 
 
 class Exchange:
-    """Writes one reply. Between `stream` and its end pieces come by callback, one write for each."""
+    """Writes one reply. Between `begin` and its end pieces come by callback, one write for each."""
 
-    __slots__ = ("_chunked", "_done", "_rest", "_wire", "complete", "head", "last", "started")
+    __slots__ = ("_chunked", "_rest", "_wire", "caller", "complete", "head", "last", "share", "started")
 
-    def __init__(self, wire: Wire, head: Head) -> None:
+    def __init__(self, wire: Wire, head: Head, share: Share | None = None) -> None:
         self.head = head
+        self.share = share
+        """What the request holds until its answer has left."""
+        self.caller: Caller | None = None
         self.started = False
         self.complete = False
         self.last = b""
         self._wire = wire
         self._chunked = False
         self._rest: Reply | None = None
-        self._done: asyncio.Future[None] | None = None
+
+    def put(self, status: int, head: Lines, body: bytes, *, streamed: bool = False) -> None:
+        """A whole answer: head and body in one write; framed as a stream is for a client that asked for one."""
+        self._start()
+        wire, bodiless = self._wire, status in _BODILESS
+        if streamed and not bodiless and not self.head.old:
+            framing, body = _CHUNKED, chunk(body) + LAST_CHUNK
+        else:
+            framing = "" if bodiless else f"content-length: {len(body)}\r\n"
+        start = f"{status_line(status)}{head}{framing}{wire.lines(self.head)}\r\n".encode("latin-1")
+        wire.write(start if bodiless or self.head.method == "HEAD" else start + body)
+        self.complete = True
+
+    def begin(self, status: int, head: Lines, first: bytes, rest: Reply, idle: float) -> None:
+        """A streamed answer, in chunks; to HTTP/1.0 up to the connection's end. `caller` is told of its end."""
+        self._start()
+        wire = self._wire
+        self._chunked = not self.head.old
+        framing = _CHUNKED if self._chunked else ""
+        start = f"{status_line(status)}{head}{framing}{wire.lines(self.head)}\r\n".encode("latin-1")
+        self.head = self.head._replace(headers={})  # nobody needs them while the stream takes its time
+        self.last = first
+        wire.write(start + self._framed(first))
+        self._rest = rest
+        rest.pipe(self, idle)
+        if wire.full:
+            rest.pause()
+
+    def finish(self, last: bytes) -> None:
+        """Complete a stream that broke, with these bytes."""
+        if not self._wire.gone:
+            self._wire.write(self._framed(last) + self._ending())
+            self.complete = True
+
+    def done(self) -> None:
+        """Whoever answers is through with it; an answer that is not complete ends the connection."""
+        self.caller = None
+        self._wire.answered(self)
 
     async def reply(self, status: int, headers: Headers, body: bytes) -> None:
-        """Head and body in one write."""
-        framing = "" if status in _BODILESS else f"content-length: {len(body)}\r\n"
-        self._start()
-        head = response_head(status, headers, framing + self._wire.lines(self.head))
-        self._wire.write(head if self.head.method == "HEAD" or status in _BODILESS else head + body)
-        self.complete = True
-        if self._wire.full:
-            await self._wire.drained()
+        """The same as `put`, for handlers that are coroutines."""
+        self.put(status, lines(headers), body)
 
     async def stream(self, status: int, headers: Headers, first: bytes, rest: Reply, idle: float) -> None:
-        """In chunks; to HTTP/1.0 up to the connection's end."""
-        self._start()
-        self._chunked = not self.head.old
-        framing = "transfer-encoding: chunked\r\n" if self._chunked else ""
-        head = response_head(status, headers, framing + self._wire.lines(self.head))
-        self.last = first
-        self._wire.write(head + self._framed(first))
-        self._rest = rest
-        self._done = asyncio.get_running_loop().create_future()
-        rest.pipe(self, idle)
-        if self._wire.full:
-            rest.pause()
-        try:
-            await self._done
-        finally:
-            self._rest = None
-        if self._wire.full:
-            await self._wire.drained()
-
-    async def end(self, last: bytes) -> None:
-        """After a break."""
-        self._wire.write(self._framed(last) + self._ending())
-        self.complete = True
-        if self._wire.full:
-            await self._wire.drained()
+        """The same as `begin`; waits for the end. Raises what `rest` broke with."""
+        waiting = _Waiting()
+        self.caller = waiting
+        self.begin(status, lines(headers), first, rest, idle)
+        await waiting.future
 
     def feed(self, piece: bytes, end: bool) -> None:
         """`ports.Sink`: on to the client."""
-        if self._wire.gone:
+        wire = self._wire
+        if wire.gone:
             return
         if piece:
             self.last = piece
         data = chunk(piece) if self._chunked else piece
-        if end:
-            self.complete = True
-            data += self._ending()
-            self._finish(None)
-        self._wire.write(data)
+        if not end:
+            wire.write(data)
+            return
+        wire.write(data + self._ending())
+        self.complete = True
+        self._relayed(None)
 
     def broke(self, failure: Exception) -> None:
         """`ports.Sink`: no more comes."""
-        self._finish(failure)
+        self._relayed(failure)
+
+    def left(self) -> None:
+        """The client has gone."""
+        self._rest = None
+        caller, self.caller = self.caller, None
+        if caller is not None:
+            caller.left()
+
+    def release(self) -> None:
+        """Give back what the request held."""
+        if self.share is not None:
+            self.share.close()
 
     def pause(self) -> None:
         """The client reads too slowly."""
@@ -127,11 +158,25 @@ class Exchange:
     def _ending(self) -> bytes:
         return LAST_CHUNK if self._chunked else b""
 
-    def _finish(self, failure: Exception | None) -> None:
-        done = self._done
-        if done is None or done.done():
+    def _relayed(self, failure: Exception | None) -> None:
+        self._rest = None
+        if self.caller is not None:
+            self.caller.relayed(failure)
+
+
+class _Waiting:
+    """`ports.Caller` for a coroutine: the client's leaving cancels its task."""
+
+    def __init__(self) -> None:
+        self.future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def relayed(self, failure: Exception | None) -> None:
+        if self.future.done():
             return
         if failure is None:
-            done.set_result(None)
+            self.future.set_result(None)
         else:
-            done.set_exception(failure)
+            self.future.set_exception(failure)
+
+    def left(self) -> None:
+        """Nothing to do."""

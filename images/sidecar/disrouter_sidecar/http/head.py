@@ -9,7 +9,7 @@ from urllib.parse import unquote
 import httptools
 
 from disrouter_sidecar.errors import Rejected
-from disrouter_sidecar.ports import Headers
+from disrouter_sidecar.headers import Headers
 
 NAMES: dict[bytes, str] = {}
 _MAX_NAMES = 1024

@@ -28,34 +28,34 @@ class Listener:
         tls: ssl.SSLContext | None = None,
     ) -> None:
         self._tls = tls
-        self._site = Site(routes, limits, memory, closing)
+        self.site = Site(routes, limits, memory, closing)
         self._server: asyncio.Server | None = None
 
     @property
     def connections(self) -> int:
         """Clients that are connected."""
-        return len(self._site.connections)
+        return len(self.site.connections)
 
     async def start(self, host: str, port: int) -> int:
         """Listen; the port that was bound. Raises OSError when it cannot be."""
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(
-            lambda: ClientConnection(self._site, loop), host, port, backlog=BACKLOG, ssl=self._tls
+            lambda: ClientConnection(self.site, loop), host, port, backlog=BACKLOG, ssl=self._tls
         )
         return int(self._server.sockets[0].getsockname()[1])
 
     async def stop(self, seconds: float) -> None:
         """Accept no more, let what is under way finish for that long, then close whatever is left."""
-        self._site.stopping = True
+        self.site.stopping = True
         if self._server is not None:
             self._server.close()
-        for connection in [*self._site.connections]:
+        for connection in [*self.site.connections]:
             connection.retire()
         try:
             async with asyncio.timeout(seconds):
                 await self._empty()
         except TimeoutError:
-            for connection in [*self._site.connections]:
+            for connection in [*self.site.connections]:
                 connection.abort()
             await self._empty()
 
@@ -66,6 +66,6 @@ class Listener:
         await self.stop(0)
 
     async def _empty(self) -> None:
-        while self._site.connections:
-            self._site.emptied.clear()
-            await self._site.emptied.wait()
+        while self.site.connections:
+            self.site.emptied.clear()
+            await self.site.emptied.wait()

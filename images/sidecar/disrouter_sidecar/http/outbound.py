@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from enum import Enum, auto
-from typing import cast
+from typing import Protocol, cast
 
 from disrouter_sidecar.errors import Reason, UpstreamFailed
 from disrouter_sidecar.http.deadline import Deadline
@@ -24,8 +24,18 @@ JOINED_BYTES = 64 * 1024
 """A body up to this size is copied behind its head, so that both leave in one write."""
 
 
-class Stale(Exception):
-    """A connection from the pool was closed before any byte of a reply: the request may be sent on another one."""
+class Asker(Protocol):
+    """Who asks on a connection; is told one of these, once."""
+
+    def replied(self, reply: OutboundReply) -> None:
+        """The reply's head has arrived."""
+        ...
+
+    def failed(self, failure: UpstreamFailed) -> None: ...
+
+    def stale(self) -> None:
+        """The connection had waited in the pool and was closed before any byte of a reply: another one will do."""
+        ...
 
 
 class _State(Enum):
@@ -38,6 +48,11 @@ class _State(Enum):
 
 class OutboundConnection(asyncio.Protocol):
     """Sends a request, reads its reply, and goes back to whoever keeps it."""
+
+    __slots__ = (
+        "_asker", "_drained", "_forget", "_keep", "_reply", "_seconds", "_silent", "_state", "_used", "deadline",
+        "loop", "reader", "transport",
+    )  # fmt: skip
 
     transport: asyncio.Transport
 
@@ -58,27 +73,18 @@ class OutboundConnection(asyncio.Protocol):
         """No byte of a reply to the current request yet."""
         self._seconds = 0.0
         self._drained = 0
-        self._head: asyncio.Future[OutboundReply] | None = None
+        self._asker: Asker | None = None
         self._reply: OutboundReply | None = None
 
-    async def ask(self, head: bytes, body: bytes, seconds: float) -> OutboundReply:
-        """Send and wait for the reply's head. Raises UpstreamFailed, or Stale on a connection used before."""
+    def ask(self, asker: Asker, head: bytes, body: bytes, seconds: float) -> None:
+        """Send, and tell the asker of the reply's head."""
         self.reader.begin()
-        self._state, self._silent = _State.HEAD, True
-        self._head = self.loop.create_future()
+        self._state, self._silent, self._asker = _State.HEAD, True, asker
         self.wait(seconds)
         if len(body) <= JOINED_BYTES:
             self.transport.write(head + body)
         else:
             self.transport.writelines((head, body))
-        try:
-            return await self._head
-        except asyncio.CancelledError:
-            self.abort()
-            raise
-        finally:
-            self._head = None
-            self._used = True
 
     def wait(self, seconds: float) -> None:
         """The next byte is due within that time."""
@@ -100,7 +106,7 @@ class OutboundConnection(asyncio.Protocol):
         if not self.reader.reusable or self.transport.is_closing():
             self.abort()
             return
-        self._state = _State.IDLE
+        self._state, self._used = _State.IDLE, True
         self.reader.pieces.clear()
         self.deadline.set(KEEP_ALIVE_SECONDS)
         self._keep(self)
@@ -112,7 +118,7 @@ class OutboundConnection(asyncio.Protocol):
 
     def abort(self) -> None:
         """Close now: that is what ends a generation."""
-        self._reply, self._state = None, _State.CLOSED
+        self._reply, self._asker, self._state = None, None, _State.CLOSED
         self.deadline.close()
         self.transport.abort()
 
@@ -142,13 +148,13 @@ class OutboundConnection(asyncio.Protocol):
             self._drain(len(data))
 
     def _headed(self) -> None:
-        reader, waiting = self.reader, self._head
-        if not reader.headed or waiting is None or waiting.done():
+        reader, asker = self.reader, self._asker
+        if not reader.headed or asker is None:
             return
-        self._state = _State.BODY
+        self._state, self._asker = _State.BODY, None
         self.deadline.clear()
-        self._reply = OutboundReply(self, reader.status, reader.headers)
-        waiting.set_result(self._reply)
+        self._reply = reply = OutboundReply(self, reader.status, reader.headers)
+        asker.replied(reply)
 
     def _drain(self, size: int) -> None:
         self._drained += size
@@ -182,10 +188,11 @@ class OutboundConnection(asyncio.Protocol):
             self.abort()
 
     def _fail(self, failure: UpstreamFailed) -> None:
-        head, reply, stale = self._head, self._reply, self._used and self._silent
+        asker, reply, stale = self._asker, self._reply, self._used and self._silent
         self.abort()
-        if head is not None and not head.done():
-            lost = failure.reason is Reason.CONNECT
-            head.set_exception(Stale() if stale and lost else failure)
+        if asker is not None and stale and failure.reason is Reason.CONNECT:
+            asker.stale()
+        elif asker is not None:
+            asker.failed(failure)
         elif reply is not None:
             reply.broke(failure)

@@ -6,7 +6,8 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from disrouter_sidecar.errors import UpstreamFailed
-from disrouter_sidecar.ports import Headers, Sink
+from disrouter_sidecar.headers import Headers
+from disrouter_sidecar.ports import Sink
 
 if TYPE_CHECKING:
     from disrouter_sidecar.http.outbound import OutboundConnection
@@ -65,8 +66,21 @@ class OutboundReply:
         if self._failure is not None:
             self.broke(self._failure)
         elif self._connection is not None:
-            self._connection.wait(idle)
+            if not self._connection.reader.complete:
+                self._connection.wait(idle)
             self.arrived(0)
+
+    def patience(self, seconds: float) -> None:
+        """Another bound for the gaps from here on."""
+        self._idle = seconds
+        if self._connection is not None and not self._paused:
+            self._connection.wait(seconds)
+
+    def forget(self) -> None:
+        """Its headers are not looked at any more."""
+        self.headers = {}
+        if self._connection is not None:
+            self._connection.reader.headers = {}
 
     def pause(self) -> None:
         """Leave the agent's bytes in the socket, which slows the agent down."""

@@ -28,6 +28,10 @@ class RequestEvents(Protocol):
 class RequestReader:
     """Feeds llhttp and checks what it leaves to us: sizes, counts, and HTTP's rules about a head."""
 
+    __slots__ = (
+        "_count", "_events", "_headers", "_in_body", "_limits", "_parser", "_refused", "_silent", "_upgrade", "_url",
+    )  # fmt: skip
+
     def __init__(self, limits: Limits, events: RequestEvents) -> None:
         self._limits = limits
         self._events = events
@@ -145,6 +149,7 @@ class RequestReader:
             return
         self._silent = 0
         self._in_body = False
+        self._headers = {}
         try:
             self._events.complete()
         except Rejected as error:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from disrouter_sidecar.errors import Rejected
+from disrouter_sidecar.headers import Headers
 from disrouter_sidecar.http.head import Head
-from disrouter_sidecar.ports import Handler, Headers
+from disrouter_sidecar.ports import Handler
 
 Methods = Mapping[str, Handler]
 Admit = Callable[[Headers], object]

@@ -9,6 +9,7 @@ from email.utils import formatdate
 from enum import Enum, auto
 from typing import TYPE_CHECKING
 
+from disrouter_sidecar.errors import Rejected
 from disrouter_sidecar.http.head import Head
 from disrouter_sidecar.http.limits import Limits
 from disrouter_sidecar.http.routes import Routes
@@ -68,3 +69,26 @@ class Site:
         if self._date[0] != second:
             self._date = (second, f"date: {formatdate(usegmt=True)}\r\n")
         return self._date[1]
+
+    def incoming(self, head: Head) -> Incoming:
+        """A request whose body may come. Raises Rejected for whatever can be refused by its head."""
+        handler = self.routes.find(head)
+        encoding = head.headers.get("content-encoding")
+        if encoding is not None and encoding.lower() != "identity":
+            message = f"content-encoding {encoding[:32]!r} is not supported; send the body as it is"
+            raise Rejected(415, "unsupported_encoding", message, param="content-encoding")
+        if (head.length or 0) > self.limits.body:
+            raise self._too_large()
+        return Incoming(head, handler, self.memory.share())
+
+    def take(self, incoming: Incoming, piece: bytes) -> None:
+        """Bytes are claimed as they come: a client that announces much and sends nothing holds nothing."""
+        incoming.size += len(piece)
+        if incoming.size > self.limits.body:
+            raise self._too_large()
+        incoming.share(len(piece))
+        incoming.pieces.append(piece)
+
+    def _too_large(self) -> Rejected:
+        limit = self.limits.body
+        return Rejected(413, "request_too_large", f"the body is larger than {limit} bytes; send less")

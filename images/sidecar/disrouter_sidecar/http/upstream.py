@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from typing import Self
+from typing import Self, cast
 
 from disrouter_sidecar.errors import Reason, UpstreamFailed
-from disrouter_sidecar.http.encode import request_head
+from disrouter_sidecar.headers import Headers, Lines, lines
+from disrouter_sidecar.http.asking import Question, Waiting
 from disrouter_sidecar.http.origin import Target, target_of
-from disrouter_sidecar.http.outbound import Stale
 from disrouter_sidecar.http.pool import Pool
 from disrouter_sidecar.http.reply import OutboundReply
-from disrouter_sidecar.ports import Headers
+from disrouter_sidecar.ports import Hearer
 
 
 class HttpUpstream:
@@ -27,33 +27,37 @@ class HttpUpstream:
     async def __aexit__(self, *_: object) -> None:
         await self.pool.close()
 
+    def send(self, url: str, head: Lines, body: bytes, hearer: Hearer, *, connect: float, first: float) -> Question:
+        """POST and tell the hearer of the reply's head. Raises UpstreamFailed."""
+        target = _target(url)
+        start = f"{target.post}{head}content-length: {len(body)}\r\n\r\n".encode("latin-1")
+        return Question(self.pool, target.origin, start, body, hearer, connect, first)
+
     async def ask(self, url: str, body: bytes, headers: Headers, *, connect: float, head: float) -> OutboundReply:
         """POST and wait for the reply's head. Raises UpstreamFailed."""
-        target = _target(url)
-        return await self._send(target, request_head(target.post, headers, len(body)), body, connect, head)
+        waiting = Waiting()
+        return await _heard(waiting, self.send(url, lines(headers), body, waiting, connect=connect, first=head))
 
     async def healthy(self, url: str, seconds: float) -> bool:
         """Whether GET says 200 within `seconds`."""
+        waiting = Waiting()
         try:
             target = _target(url)
-            reply = await self._send(target, f"{target.get}\r\n".encode(), b"", seconds, seconds)
+            start = f"{target.get}\r\n".encode()
+            question = Question(self.pool, target.origin, start, b"", waiting, seconds, seconds)
+            reply = await _heard(waiting, question)
         except UpstreamFailed:
             return False
         reply.close(ending=True)
         return reply.status == 200
 
-    async def _send(self, target: Target, start: bytes, body: bytes, connect: float, head: float) -> OutboundReply:
-        loop = asyncio.get_running_loop()
-        began = loop.time()
-        connection = self.pool.take(target.origin)
-        if connection is not None:
-            try:
-                return await connection.ask(start, body, head)
-            except Stale:
-                head = max(head - (loop.time() - began), 0.001)
-                began = loop.time()
-        connection = await self.pool.connect(target.origin, min(connect, head))
-        return await connection.ask(start, body, max(head - (loop.time() - began), 0.001))
+
+async def _heard(waiting: Waiting, question: Question) -> OutboundReply:
+    try:
+        return cast(OutboundReply, await waiting.future)
+    except asyncio.CancelledError:
+        question.cancel()
+        raise
 
 
 def _target(url: str) -> Target:

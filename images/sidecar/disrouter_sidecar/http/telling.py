@@ -1,0 +1,28 @@
+"""What went wrong, told to the client where that is still possible."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import suppress
+
+from disrouter.errors import InvalidRequest
+from disrouter_sidecar.errors import ClientGone, Rejected
+from disrouter_sidecar.headers import lines
+from disrouter_sidecar.http.exchange import Exchange
+from disrouter_sidecar.replies import rejection
+
+_log = logging.getLogger(__name__)
+
+
+def tell(exchange: Exchange, error: Exception) -> None:
+    """In OpenAI's shape; what nobody foresaw is a 500, and the log says why."""
+    if isinstance(error, ClientGone):
+        return
+    if not isinstance(error, Rejected | InvalidRequest):
+        _log.error("unexpected error", exc_info=error, extra={"path": exchange.head.path})
+        error = Rejected(500, "internal_error", "the sidecar failed on this request; its log says why")
+    if exchange.started:
+        return
+    status, headers, body = rejection(error)
+    with suppress(ClientGone):
+        exchange.put(status, lines(headers), body)

@@ -1,0 +1,50 @@
+"""Words of the route table, and what its calibration means: without pydantic, which a sidecar does not load."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from enum import StrEnum
+
+from disrouter.scenario import reject_threshold
+
+
+class Awareness(StrEnum):
+    """How an agent decides: `trained` weights, a `prompted` base model, or `none` - it always answers."""
+
+    TRAINED = "trained"
+    PROMPTED = "prompted"
+    NONE = "none"
+
+
+class DecisionMode(StrEnum):
+    """Where the decision is read: in the reply's text, or in the refusal's chance at the first token."""
+
+    TEXT = "text"
+    PROBABILITY = "probability"
+
+
+class FallbackPolicy(StrEnum):
+    """When every agent that could still answer has failed: the best agent that is up answers, or nobody does."""
+
+    BEST_EFFORT = "best-effort"
+    FAIL = "fail"
+
+
+def competence(points: Sequence[tuple[float, float]], refusal: float) -> float:
+    """Estimated chance in [0, 1] that an answer is right, for a chance of refusal in [0, 1].
+
+    `points` are (refusal, competence), strictly rising in refusal: linear between them, constant outside.
+    """
+    place = bisect_left(points, (refusal,))
+    if place == 0:
+        return points[0][1]
+    if place == len(points):
+        return points[-1][1]
+    (low, below), (high, above) = points[place - 1], points[place]
+    return below + (refusal - low) / (high - low) * (above - below)
+
+
+def answers(competence: float, alpha: float, gamma: float) -> bool:
+    """Whether answering is worth at least the reward of a refusal (eq. 10)."""
+    return competence >= reject_threshold(alpha, gamma)
