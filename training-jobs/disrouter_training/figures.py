@@ -65,7 +65,7 @@ def _utility(analysis: Analysis, sheet: str) -> Any:
         own = {row.policy: row for row in _rows(analysis.whole, sheet) if row.scenario is scenario}
         for place, policy in enumerate(policies):
             row = own[policy]
-            ends = [[row.utility.mean - row.utility.low], [row.utility.high - row.utility.mean]]
+            ends = [[max(0.0, row.utility.mean - row.utility.low)], [max(0.0, row.utility.high - row.utility.mean)]]
             colour = BY_METHOD[row.method]
             panel.barh(
                 place, row.utility.mean, xerr=ends, color=colour, height=0.7, error_kw={"lw": 0.8, "ecolor": "#333"}

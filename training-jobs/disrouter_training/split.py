@@ -67,9 +67,11 @@ def split_questions(config: RunConfig, pvc_root: Path) -> QuestionSplit:
         _read_all(each, pvc_root) for each in (config.evaluate.datasets, config.evaluate.dev, config.evaluate.heldout)
     ]
     evaluation, dev, heldout = _apart(judged_by)
+    named = {question.user for question in (*dev, *heldout)}
     if not judged_by[0]:
-        evaluation = [question for question in pool if is_held_out(question, config.evaluate.holdout, config.seed)]
-    asked = {question.user for question in (*evaluation, *dev, *heldout)}
+        share, seed = config.evaluate.holdout, config.seed
+        evaluation = [q for q in pool if q.user not in named and is_held_out(q, share, seed)]
+    asked = {question.user for question in evaluation} | named
     training = [question for question in pool if question.user not in asked]
     if not training or not evaluation:
         raise DatasetError(

@@ -29,6 +29,8 @@ TRAIN = "train"
 VERIFICATIONS = 10
 """Reflections on each answer (Appendix F)."""
 VERDICT = "correct"
+VERDICT_TOKENS = 24
+"""Of a verification: the verdict stands in its first words."""
 ASK, AGREE = "asked", "agreement"
 """Two ways to verify: the agent is asked whether its answer is right, or answers again and is compared."""
 _VERIFY = (
@@ -122,9 +124,12 @@ def _verify(
     desk: Desk, model: str, questions: Sequence[Question], told: Mapping[str, str]
 ) -> dict[str, dict[str, float]]:
     phrase: Phrase = lambda question: verification(question, told[question.id])  # noqa: E731
+    whole = desk.sampling
+    limits = {"max_new_tokens": min(VERDICT_TOKENS, whole.max_new_tokens), "batch_size": whole.batch_size}
+    short = Sampling(samples=whole.samples, temperature=whole.temperature, **limits)
     passes = [
-        Pass(ASK, model, replies(phrase, desk.sampling, _seed)),
-        Pass(AGREE, model, replies(forced, desk.sampling, _seed)),
+        Pass(ASK, model, replies(phrase, short, _seed)),
+        Pass(AGREE, model, replies(forced, whole, _seed)),
     ]
     rows = desk.ask(questions, passes)
     approves: dict[str, Callable[[str, str], bool]] = {ASK: lambda _, text: verdict(text), AGREE: agrees}
