@@ -18,14 +18,53 @@ import os
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Any
 
-from pydantic import Field, StrictFloat, StrictInt, ValidationError, model_validator
+from pydantic import Field, ValidationError
 
 from disrouter.calibration import Calibration
 from disrouter.errors import ArtifactError
 from disrouter.model import Model
+from disrouter.recipe import (
+    CollectConfig,
+    DatasetSource,
+    Engine,
+    EvaluateConfig,
+    Extraction,
+    Lora,
+    Precision,
+    RlConfig,
+    Scenarios,
+    SftConfig,
+    SftTarget,
+    TrainConfig,
+)
 from disrouter.scenario import Scenario
+
+__all__ = [
+    "DONE_FILE",
+    "RUN_FILE",
+    "TERMINATION_MESSAGE_LIMIT",
+    "CollectConfig",
+    "DatasetSource",
+    "Engine",
+    "EvaluateConfig",
+    "Evaluation",
+    "Extraction",
+    "Lora",
+    "Precision",
+    "RlConfig",
+    "RunConfig",
+    "RunLayout",
+    "ScenarioResult",
+    "Scenarios",
+    "SftConfig",
+    "SftTarget",
+    "Stage",
+    "TrainConfig",
+    "served_subpath",
+    "write_atomically",
+]
 
 DONE_FILE = "done.json"
 RUN_FILE = "run.json"
@@ -47,161 +86,6 @@ class Stage(StrEnum):
         stages = list(Stage)
         index = stages.index(self)
         return stages[index - 1] if index else None
-
-
-class DatasetSource(Model):
-    """Where questions come from: a Hub dataset by `id`, or a `file` of JSONL or Parquet (`pvc://`, `s3://`, `file://`)."""
-
-    id: str | None = None
-    """Hub id: one of the paper's datasets, or any with the columns `question` and `answer`."""
-    file: str | None = None
-    """Rows with `question`, `answer` and optionally `instruction`, `grader`, `family`, `id`."""
-    format: str | None = Field(default=None, min_length=1, max_length=256)
-    """Hub id of the dataset whose columns the file has, for example `openai/gsm8k` for a copy of it."""
-    config: str | None = Field(default=None, min_length=1, max_length=256)
-    """Configuration of the Hub dataset."""
-    split: str | None = Field(default=None, min_length=1, max_length=256)
-    """Split of the Hub dataset; default `train`."""
-
-    @model_validator(mode="after")
-    def _one_source(self) -> Self:
-        if (self.id is None) == (self.file is None):
-            raise ValueError("needs exactly one of id (a Hub dataset) or file (pvc://claim/path.jsonl)")
-        if self.format is not None and self.file is None:
-            raise ValueError("format is for a file; a Hub dataset has its own")
-        return self
-
-
-class SftTarget(StrEnum):
-    """What a question's measured frequency of correct answers asks of the agent."""
-
-    HARD = "hard"
-    """The paper's: answer where it reaches the threshold, refuse under it."""
-    SOFT = "soft"
-    """Answer with a probability that rises with the frequency and is one half at the threshold."""
-
-
-class Scenarios(StrEnum):
-    """How a preference is put to the agent in training."""
-
-    DISCRETE = "discrete"
-    """By the paper's three scenarios."""
-    CONTINUOUS = "continuous"
-    """Half of the examples by the three scenarios, half by alpha drawn from [0, 1] and stated as a number."""
-
-
-class Engine(StrEnum):
-    """What generates replies in a training stage."""
-
-    AUTO = "auto"
-    """vLLM where it is installed and there is a GPU, else transformers."""
-    VLLM = "vllm"
-    TRANSFORMERS = "transformers"
-
-
-class CollectConfig(Model):
-    """How competence is measured (section 3.2.2): N sampled answers a question."""
-
-    samples: StrictInt = Field(default=10, ge=1, le=256)
-    """N: answers drawn for each question."""
-    temperature: StrictFloat = Field(default=1.0, gt=0, le=2)
-    max_new_tokens: StrictInt = Field(default=512, ge=1, le=32768)
-    batch_size: StrictInt = Field(default=32, ge=1, le=65536)
-    """Sequences generated at once, and so those that a kill loses; vLLM wants thousands."""
-    engine: Engine = Engine.AUTO
-
-
-class Precision(StrEnum):
-    """Numbers that a training stage computes with. Optimizer states and what it leaves are fp32 either way."""
-
-    AUTO = "auto"
-    """bf16 on a GPU that has it, else fp32."""
-    BF16 = "bf16"
-    FP32 = "fp32"
-
-
-class Lora(Model):
-    """Train low-rank adapters instead of all weights; the stage leaves the adapter and, merged into it, the model."""
-
-    rank: StrictInt = Field(default=16, ge=1, le=512)
-    alpha: StrictInt = Field(default=32, ge=1)
-    """Scale: the adapter counts alpha / rank."""
-    dropout: StrictFloat = Field(default=0.0, ge=0, lt=1)
-    target_modules: tuple[Annotated[str, Field(min_length=1, max_length=128)], ...] = Field(default=(), max_length=32)
-    """Names of the layers that get one, for example `q_proj`; empty: every linear layer but the head."""
-
-
-class TrainConfig(Model):
-    """What both training stages choose."""
-
-    lora: Lora | None = None
-    """Absent: all weights are trained."""
-    precision: Precision = Precision.AUTO
-    gradient_checkpointing: bool | None = None
-    """Compute activations again in the backward pass: less memory, a third more time. Absent: on a GPU."""
-
-
-class Extraction(Model):
-    """A model that puts replies into the answer template (Appendix C); the paper's is Qwen2.5-14B-Instruct."""
-
-    model: str = Field(pattern=r"^(hf|pvc|file)://[^\x00-\x20\x7f]+$", max_length=512)
-    """`hf://organisation/name` or `pvc://claim/path`; it needs the memory of a GPU before the training starts."""
-
-
-class SftConfig(TrainConfig):
-    """Supervised stage: refuse where the frequency of correct answers is under (1 - alpha) ** gamma."""
-
-    samples: StrictInt = Field(default=10000, ge=6)
-    """Training examples over all scenarios; with the hard target half accepted and half refused."""
-    target: SftTarget = SftTarget.HARD
-    """`hard` as in the paper; `soft` makes the chance of a refusal follow the measured frequency."""
-    gamma: StrictFloat = Field(default=1.0, ge=0, le=4)
-    """Exponent of the threshold. The paper's is 1; a larger one asks for bolder agents."""
-    extraction: Extraction | None = None
-    """Absent: markers such as `The answer is` part the thinking from the final answer."""
-    packing: bool = False
-    """Lay the examples of a micro-batch end to end instead of padding them: the same result, less work where lengths
-    differ. Attention keeps them apart by their positions."""
-    replay: StrictFloat = Field(default=0.0, ge=0, le=0.9)
-    """Share of the examples that are the base model's own replies to questions it must answer, right or wrong, so that
-    it does not forget what it knew while it learns to refuse."""
-    epochs: StrictFloat = Field(default=1.0, gt=0)
-    learning_rate: StrictFloat = Field(default=1e-5, gt=0)
-    batch_size: StrictInt = Field(default=16, ge=1)
-
-
-class RlConfig(TrainConfig):
-    """Reinforcement stage with the scenario-conditioned reward (eq. 7)."""
-
-    gamma: StrictFloat = Field(default=0.5, ge=0, le=4)
-    """Reliability factor: the exponent of the reward of a refusal. The paper's range ends at 1; more is bolder."""
-    steps: StrictInt = Field(default=100, ge=1)
-    """Optimizer steps."""
-    learning_rate: StrictFloat = Field(default=1e-6, gt=0)
-    prompts_per_step: StrictInt = Field(default=32, ge=1)
-    generations: StrictInt = Field(default=4, ge=2)
-    """Replies sampled for each prompt."""
-    kl: StrictFloat = Field(default=0.01, ge=0)
-    """Weight of the divergence from the SFT model; holds task accuracy while the decision is learned."""
-    clip: StrictFloat = Field(default=0.2, gt=0, lt=1)
-    """Clip range of the policy ratio."""
-    rollouts: Engine = Engine.AUTO
-    """What samples the replies that are rewarded; vLLM shares the GPU with the trainer."""
-    collapse_window: StrictInt = Field(default=20, ge=0)
-    """Steps after which an agent that answered everything, or nothing, in all scenarios ends the stage; 0: never."""
-
-
-class EvaluateConfig(Model):
-    """What the gate is judged on."""
-
-    datasets: tuple[DatasetSource, ...] = ()
-    """Held-out questions; empty: a fixed share of the training datasets that training never sees."""
-    holdout: StrictFloat = Field(default=0.1, gt=0, lt=1)
-    """That share."""
-    dev: tuple[DatasetSource, ...] = ()
-    """Questions to choose thresholds and baselines by; neither trained on nor reported on."""
-    heldout: tuple[DatasetSource, ...] = ()
-    """Questions of kinds that training never sees, reported apart; the gate does not look at them."""
 
 
 class RunConfig(Model):
