@@ -17,7 +17,9 @@ from support import tiny_model
 from support.home import PATIENCE, Home
 from support.local import alive
 
-READY_SECONDS = 120.0
+pytestmark = pytest.mark.timeout(900)
+READY_SECONDS = 240.0
+"""Engines come up in seconds; on a very busy machine each takes a minute."""
 MODEL = {"model": {"uri": "pvc://models/tiny"}}
 SMALL = {"name": "small", "cost": 0.1, "selfAwareness": {"mode": "prompted"}, **MODEL}
 MEDIUM = {"name": "medium", "cost": 0.4, "selfAwareness": {"mode": "prompted"}, **MODEL}

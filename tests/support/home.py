@@ -41,7 +41,7 @@ class Home:
     def run(self, *arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
         command = self.command(*arguments)
         done = subprocess.run(
-            command, cwd=self.folder, env=self.environ, capture_output=True, text=True, timeout=180, check=False
+            command, cwd=self.folder, env=self.environ, capture_output=True, text=True, timeout=300, check=False
         )
         assert done.returncode == code, f"{arguments}: {done.stdout}\n{done.stderr}\n{self.log()}"
         return done
