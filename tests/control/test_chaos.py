@@ -144,6 +144,12 @@ def test_an_operator_that_lost_its_lease_writes_nothing_more(plane: ControlPlane
         def told() -> str:
             return f"seed {SEED}\n{first.text()}\n{second.text()}"
 
+        def waits(what: str, ready: Callable[[], bool]) -> None:
+            try:
+                plane.wait(what, ready, PATIENCE)
+            except AssertionError as error:
+                raise AssertionError(f"{error}\n{told()}") from None
+
         def holder() -> Any:
             found = plane.kubectl_process("get", "lease", "disrouter-operator", "-n", place.namespace, "-o", "name")
             if found.returncode != 0:
@@ -152,19 +158,19 @@ def test_an_operator_that_lost_its_lease_writes_nothing_more(plane: ControlPlane
 
         with killed_at_the_end(first, second):
             first.ensure()
-            plane.wait("the first leader", lambda: holder() == "first", 120)
+            waits("the first leader", lambda: holder() == "first")
             second.ensure()
             editor.start()
-            plane.wait("children", lambda: len(first_way.writes()) > 3, 120)
+            waits("children", lambda: len(first_way.writes()) > 3)
             assert not second_way.writes(), told()
             first.signal(signal.SIGSTOP)
-            plane.wait("the takeover", lambda: holder() == "second", 120)
+            waits("the takeover", lambda: holder() == "second")
             for _ in range(5):
                 editor.edit()
-            plane.wait("writes of the second", lambda: bool(second_way.writes()), 120)
+            waits("writes of the second", lambda: bool(second_way.writes()))
             before = len(first_way.writes())
             first.signal(signal.SIGCONT)
-            plane.wait("the end of the first", first.ended, 120)
+            waits("the end of the first", first.ended)
             # What was between the clock and the wire when it stopped still arrives: one request a worker, no pass more.
             assert len(first_way.writes()) <= before + WORKERS, told()
             assert "lease" in first.text(), told()
@@ -174,5 +180,5 @@ def test_an_operator_that_lost_its_lease_writes_nothing_more(plane: ControlPlane
             first.ensure()
             for _ in range(5):
                 editor.edit()
-            plane.wait("the end of the second", second.ended, 120)
+            waits("the end of the second", second.ended)
             _converges(place, first.ensure, told)
