@@ -15,14 +15,18 @@ from disrouter_training.lock import LOCK_FILE
 from disrouter_training.shards import read_rows
 from support.trainer import Trainer
 
-START_SECONDS = 60
+START_SECONDS = 240
 """Until a process must have imported its libraries and begun, on a busy machine."""
 
 
-def start(trainer: Trainer, stage: Stage, log: Path) -> subprocess.Popen[bytes]:
+def start(trainer: Trainer, stage: Stage, log: Path, largest: int | None = None) -> subprocess.Popen[bytes]:
+    """The stage in a process of its own; `largest` is the most bytes that the file system lets it write to a file."""
     environment = {**os.environ, "DISROUTER_TERMINATION_LOG": str(log)}
     command = [sys.executable, "-m", "disrouter_training", *trainer.arguments(stage)]
-    return subprocess.Popen(command, stderr=subprocess.PIPE, env=environment)
+    limits = f"ulimit -f {largest // 1024}; " if largest is not None else ""
+    return subprocess.Popen(
+        ["bash", "-c", f'{limits}exec "$@"', "-", *command], stderr=subprocess.PIPE, env=environment
+    )
 
 
 def signal_when(
@@ -65,6 +69,28 @@ def test_sft_makes_a_checkpoint_when_terminated(
     checkpoint = max(int(path.name.rpartition("-")[2]) for path in (folder / "checkpoints").glob("checkpoint-*"))
     assert trained("sft") == 0
     assert f"sft resumes at {checkpoint}/60" in capsys.readouterr().err
+
+
+def test_a_full_disk_is_named_and_the_checkpoint_before_it_is_gone_on_from(
+    trained: Trainer, finished: Trainer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trained.forget("sft")
+    folder = trained.layout.stage(Stage.SFT)
+    process = start(trained, Stage.SFT, tmp_path / "log")
+    assert signal_when(process, signal.SIGTERM, (folder / "progress.json").exists) == 75
+    (kept,) = (folder / "checkpoints").glob("checkpoint-*")
+    size = (kept / "optimizer.pt").stat().st_size
+    process = start(trained, Stage.SFT, tmp_path / "log", largest=size // 2)
+    told = process.communicate()[1].decode()
+    assert process.returncode == 1, told
+    message = (tmp_path / "log").read_text()
+    assert message.startswith("no space left to write what the stage leaves")
+    assert "free space or enlarge the claim of training.artifacts, and run it again" in message
+    assert kept.is_dir()
+    assert trained("sft") == 0
+    assert f"sft resumes at {kept.name.rpartition('-')[2]}/60" in capsys.readouterr().err
+    rows, whole = (read_rows(t.layout.stage(Stage.SFT) / "metrics.jsonl") for t in (trained, finished))
+    assert [row["data"] for row in rows] == [row["data"] for row in whole]
 
 
 def test_rl_goes_on_from_its_checkpoint_when_killed_and_ends_as_if_it_had_not_been(
