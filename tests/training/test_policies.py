@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from disrouter.scenario import Scenario, reject_threshold
 from disrouter_training.bootstrap import Resampler
@@ -14,6 +16,7 @@ from disrouter_training.policies import (
     oracle,
     probability_cascade,
     prompted_cascade,
+    sent,
     single,
     tuned_cascade,
 )
@@ -46,6 +49,17 @@ def test_the_oracle_takes_the_cheapest_that_is_right() -> None:
     assert routed.chosen is not None
     assert routed.chosen.tolist() == [0, 1, 2, 0]
     assert routed.utility(0.5).mean() == pytest.approx(3 / 4 - 0.5 * (0.1 + 0.4 + 0.9 + 0.1) / 4)
+
+
+@given(st.lists(st.tuples(*[st.booleans()] * 3), min_size=1, max_size=30), st.floats(0, 1), st.data())
+def test_no_routing_among_agents_of_one_cost_beats_the_oracle(
+    right: list[tuple[bool, ...]], alpha: float, data: st.DataObject
+) -> None:
+    chosen = data.draw(st.lists(st.integers(0, 2), min_size=len(right), max_size=len(right)))
+    lineup = Lineup(LINEUP.names, np.full(3, 0.1))
+    own = sheet("test", np.array(right))
+    routed = sent(own.base, lineup.costs, np.array(chosen))
+    assert routed.utility(alpha).mean() <= oracle(own, lineup).utility(alpha).mean() + 1e-9
 
 
 def test_the_prompted_cascade_goes_to_the_first_agent_that_does_not_refuse() -> None:

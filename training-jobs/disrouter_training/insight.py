@@ -13,6 +13,7 @@ from sklearn.metrics import roc_auc_score
 
 from disrouter.scenario import Scenario
 from disrouter_training.evidence import Bools, Evidence, Floats, Ints, Seed, Sheet
+from disrouter_training.judgement import self_assessment
 from disrouter_training.policies import Routed
 
 
@@ -118,8 +119,7 @@ def assessment(decided: Bools, right: Bools) -> tuple[float, float]:
     """Accuracy and F1 of `it answers` as a prediction of `it would be right` (Table 5)."""
     if len(right) == 0:
         return float("nan"), float("nan")
-    relevant = int(decided.sum()) + int(right.sum())
-    return float(np.mean(decided == right)), 2 * int((decided & right).sum()) / relevant if relevant else 1.0
+    return self_assessment(decided.tolist(), right.tolist())
 
 
 def area(belief: Floats, right: Bools) -> float:
