@@ -46,6 +46,7 @@ def all_tables(analysis: Analysis) -> list[tuple[str, Table]]:
         named.append((title, gains(whole, sheet, [ALL])))
         groups = kinds(whole, sheet)
         named += [(f"The same by kind of question on {count}", gains(whole, sheet, groups))] if groups else []
+    named.append(("Ablations: utility of each training by each way to decide", ablations(analysis)))
     named.append(
         ("Agents alone: share answered, right of answered, base right of refused (Figures 5 and 7)", alone(analysis))
     )
