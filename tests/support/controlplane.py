@@ -31,7 +31,7 @@ import yaml
 
 ASSETS_VARIABLE = "KUBEBUILDER_ASSETS"
 KSERVE_CRD = Path(__file__).parent / "kserve" / "inferenceservices_full_v0.20.0.yaml.gz"
-START_SECONDS = 60.0
+START_SECONDS = 180.0
 STOP_SECONDS = 10.0
 PATIENCE = 120.0
 """Seconds until a test gives up on what takes a few on a quiet machine."""
