@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import tracemalloc
 
 import orjson
 import pytest
 
+from disrouter_sidecar.attempt import AgentAttempt, Attempt, EngineAttempt
 from disrouter_sidecar.config import MAX_BODY_BYTES
+from disrouter_sidecar.decision import StreamDecider
 from disrouter_sidecar.errors import Rejected
+from disrouter_sidecar.http.asking import Question
+from disrouter_sidecar.http.exchange import Exchange
+from disrouter_sidecar.http.reply import OutboundReply
 from disrouter_sidecar.memory import REQUEST_BYTES, Memory, parsed_size
+from disrouter_sidecar.visit import Visit
+from disrouter_sidecar.walk import Walk
 from support.fake_engine import Script
 from support.local import until
 from support.sidecars import REFUSAL, Cascade
@@ -82,3 +90,30 @@ async def test_replies_held_at_once_are_bounded_too(three: Cascade, stream: bool
         assert (await response.json())["error"]["code"] == "overloaded"
     assert (await three.ask(stream=stream)).status == 200
     await until(lambda: replies.used == 0)
+
+
+KINDS = (Visit, Walk, Attempt, EngineAttempt, AgentAttempt, StreamDecider, Exchange, Question, OutboundReply)
+
+
+def alive() -> list[str]:
+    return [kind.__name__ for found in gc.get_objects() for kind in KINDS if type(found) is kind]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_an_answered_request_leaves_nothing_for_the_collector(three: Cascade, stream: bool) -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        for scripts in (("four", "", ""), (REFUSAL, Script(status=500), "four"), (Script(status=503), REFUSAL, "four")):
+            three.scripts(*scripts)
+            assert (await (await three.ask(stream=stream)).read()) != b""
+        assert (await three.ask("nobody", stream=stream)).status == 404
+        three.scripts(Script(hang=True), "", "")
+        three.entry.engine.asked.clear()
+        asking = asyncio.create_task(three.ask(stream=stream))
+        await asyncio.wait_for(three.entry.engine.asked.wait(), 10)
+        asking.cancel()
+        await asyncio.wait_for(three.entry.engine.cancelled.wait(), 10)
+        await until(lambda: alive() == [])
+    finally:
+        gc.enable()

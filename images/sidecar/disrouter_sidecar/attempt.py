@@ -93,6 +93,7 @@ class Attempt:
             self._asking.cancel()
         if self._reply is not None:
             self._reply.close()
+        self._let_go()
 
     def replied(self, reply: Reply) -> None:
         """`ports.Hearer`."""
@@ -116,7 +117,9 @@ class Attempt:
             self.failed(error)
             return
         self._over = True
-        self._tell.answered(answer)
+        tell = self._tell
+        self._let_go()
+        tell.answered(answer)
 
     def broke(self, failure: Exception) -> None:
         """`ports.Sink`."""
@@ -129,7 +132,14 @@ class Attempt:
         self._over = True
         if self._reply is not None:
             self._reply.close(ending=isinstance(failure, Refused))
-        self._tell.failed(failure)
+        tell = self._tell
+        self._let_go()
+        tell.failed(failure)
+
+    def _let_go(self) -> None:
+        """Of all that holds this attempt, so that no cycle is left for the collector."""
+        self._asking = self._reply = None
+        del self._tell
 
     def _begin(self, reply: Reply) -> float:  # noqa: ARG002  the others look at it
         """Look at the head; the seconds to wait for the next bytes. May raise what `failed` is told."""

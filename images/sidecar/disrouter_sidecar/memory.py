@@ -32,21 +32,19 @@ class Memory:
 
     def __init__(self, limit: int, what: str) -> None:
         self.used = 0
-        self._limit = limit
+        self.limit = limit
         self._what = what
 
     def share(self) -> Share:
         """One request's share, to be given back at the end."""
         return Share(self)
 
-    def claim(self, taken: int, size: int) -> None:
-        """`size` bytes more for a share that has `taken` some already."""
-        if taken + size > self._limit:
-            raise Rejected(413, "request_too_large", f"the {self._what} needs more memory than there is; send less")
-        if self.used + size > self._limit:
-            message = f"the memory for every {self._what} is in use by other requests; try again shortly"
-            raise Rejected(503, "overloaded", message)
-        self.used += size
+    def refusal(self, taken: int, size: int) -> Rejected:
+        """Why a share that has `taken` some already does not get `size` bytes more."""
+        if taken + size > self.limit:
+            return Rejected(413, "request_too_large", f"the {self._what} needs more memory than there is; send less")
+        message = f"the memory for every {self._what} is in use by other requests; try again shortly"
+        return Rejected(503, "overloaded", message)
 
 
 class Share:
@@ -59,7 +57,10 @@ class Share:
         self._taken = 0
 
     def __call__(self, size: int) -> None:
-        self._memory.claim(self._taken, size)
+        memory = self._memory
+        if memory.used + size > memory.limit:
+            raise memory.refusal(self._taken, size)
+        memory.used += size
         self._taken += size
 
     def __enter__(self) -> Self:

@@ -32,6 +32,11 @@ _NAMES = {"model": "gen_ai.request.model", "status": "http.response.status_code"
 class Span(Protocol):
     """What can be said of a piece of work until it ends."""
 
+    @property
+    def seen(self) -> bool:
+        """Whether anybody sees it."""
+        ...
+
     def ask(self, agent: str) -> Span:
         """One agent, asked within it."""
         ...
@@ -67,6 +72,8 @@ class Tracing(Protocol):
 
 class _Nothing:
     """A span that nobody sees."""
+
+    seen = False
 
     def ask(self, _agent: str, /) -> Span:
         return self
@@ -127,6 +134,8 @@ class OpenTelemetry:
 
 class _Told:
     """A span of OpenTelemetry's; a refusal or a failure is told by attributes, not as an exception."""
+
+    seen = True
 
     def __init__(self, tracer: Tracer, propagator: TextMapPropagator, span: OtelSpan) -> None:
         from opentelemetry.trace import set_span_in_context

@@ -150,9 +150,10 @@ class Visit:
         self._share.close()
         service.metrics.inflight -= 1
         facts = self._facts(outcome)
-        span = self._span
-        span.sum_up(call.dialect.name, facts)
-        span.end()
+        self._walk = None  # which holds this visit: no cycle is left for the collector
+        if self._span.seen:
+            self._span.sum_up(call.dialect.name, facts)
+            self._span.end()
         service.tell(call.dialect.name, facts)
         self._client.done()
 

@@ -169,11 +169,17 @@ class Walk:
 
     def _settle(self, error: Exception | None, ours: Ours | None = None, *, told: bool = True) -> None:
         """The agent that was asked has told: so have its breaker and its span to be."""
-        watch, self._watch, span = self._watch, None, self._tell
+        watch, self._watch = self._watch, None
         if watch is not None and told:
             watch.end(error)
         elif watch is not None:
             watch.leave()
+        if self._tell.seen:
+            self._describe(self._tell, error, ours)
+        self._tell = self._span
+
+    @staticmethod
+    def _describe(span: Span, error: Exception | None, ours: Ours | None) -> None:
         if isinstance(error, Refused):
             span.tell(DECISION, names.REFUSE)
         elif isinstance(error, UpstreamFailed):
@@ -183,7 +189,6 @@ class Walk:
             span.tell(DECISION, names.ANSWER)
             span.tell("disrouter.answered_by", ours.headers.get(HEADER_AGENT))
         span.end()
-        self._tell = self._span
 
     def _pass_on(self, error: Exception) -> None:
         """The way from here on. Raises what is neither a refusal nor a failure of an agent."""

@@ -38,7 +38,7 @@ class Question:
         self._body = body
         self._hearer = hearer
         self._connect = connect
-        self._loop = loop = asyncio.get_running_loop()
+        self._loop = loop = pool.loop()
         self._due = loop.time() + first
         self._dialling: asyncio.Task[None] | None = None
         self._connection = connection = pool.take(origin)

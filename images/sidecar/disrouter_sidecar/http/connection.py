@@ -289,6 +289,13 @@ class ClientConnection(asyncio.Protocol):
         elif not self._serving:
             self._rest()
 
+    def streams(self) -> None:
+        """The answer takes its time: what is not needed meanwhile is freed."""
+        if self._phase is Phase.IDLE:
+            self._deadline.rest()
+        if not self._ready:
+            self._ready = None
+
     def _rest(self) -> None:
         """Nothing to answer."""
         incoming = self._incoming

@@ -35,13 +35,17 @@ class Deadline:
         """Call back no more."""
         self._when = _NEVER
 
-    def close(self) -> None:
-        """Free the timer, and whoever was to be called: it need not wait for the collector of cycles."""
-        self._call = _nobody
+    def rest(self) -> None:
+        """Call back no more for a good while: the timer is worth half a KiB."""
         self._when = self._due = _NEVER
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+    def close(self) -> None:
+        """Free the timer, and whoever was to be called: it need not wait for the collector of cycles."""
+        self._call = _nobody
+        self.rest()
 
     def _arm(self) -> None:
         if self._timer is not None:

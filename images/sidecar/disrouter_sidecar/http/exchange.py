@@ -33,6 +33,10 @@ class Wire(Protocol):
         """Header lines that are the connection's own."""
         ...
 
+    def streams(self) -> None:
+        """The answer takes its time."""
+        ...
+
     def answered(self, exchange: Exchange) -> None:
         """Nobody will write to the exchange any more."""
         ...
@@ -78,6 +82,7 @@ class Exchange:
         self.last = first
         wire.write(start + self._framed(first))
         self._rest = rest
+        wire.streams()
         rest.pipe(self, idle)
         if wire.full:
             rest.pause()

@@ -21,6 +21,13 @@ class Pool:
         self._idle: dict[Origin, dict[OutboundConnection, None]] = {}
         self._open: dict[OutboundConnection, Origin] = {}
         self._empty = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The running loop, looked up once: each look asks the system for the process's id."""
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()
+        return self._loop
 
     def trust(self, tls: ssl.SSLContext) -> None:
         """Verify new connections by this; those that are open stay as they are."""
@@ -47,7 +54,7 @@ class Pool:
 
     async def connect(self, origin: Origin, seconds: float) -> OutboundConnection:
         """A new connection. Raises UpstreamFailed."""
-        loop = asyncio.get_running_loop()
+        loop = self.loop()
         tls = self._context() if origin.tls else None
         try:
             async with asyncio.timeout(seconds):

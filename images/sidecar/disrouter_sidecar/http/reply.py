@@ -119,8 +119,14 @@ class OutboundReply:
         if sink is None:
             self._hold(connection, size)
             return
-        piece = connection.take()
-        if connection.reader.complete:
+        reader = connection.reader
+        pieces = reader.pieces
+        if len(pieces) == 1:
+            piece = pieces[0]
+            pieces.clear()
+        else:
+            piece = connection.take()
+        if reader.complete:
             self.close()
             sink.feed(piece, True)
         elif piece:

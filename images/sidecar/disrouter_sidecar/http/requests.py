@@ -52,11 +52,17 @@ class RequestReader:
         if len(data) <= most or self._in_body:
             self._feed(data)
             return
-        rest = memoryview(data)
-        while rest:
-            size = len(rest) if self._in_body else most
-            self._feed(rest[:size])
-            rest = rest[size:]
+        rest, start = memoryview(data), 0
+        while start < len(data):
+            end = len(data) if self._in_body else self._end_of_head(data, start)
+            self._feed(rest[start:end])
+            start = end
+
+    def _end_of_head(self, data: bytes, start: int) -> int:
+        """Where the head ends, so that its body comes in one piece; where it does not, as much as a head may have."""
+        most = start + self._limits.head
+        end = data.find(b"\r\n\r\n", start, most)
+        return most if end < 0 else end + 4
 
     def _feed(self, data: bytes | memoryview) -> None:
         """In the head at most as much at once as a head may have, so that what is too much shows."""

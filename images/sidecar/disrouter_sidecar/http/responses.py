@@ -60,8 +60,7 @@ class ResponseReader:
 
     def feed(self, data: bytes) -> None:
         """Raises UpstreamFailed on what is no HTTP or has a head beyond the bounds."""
-        if not self.headed:
-            self._silent += len(data)
+        headed = self.headed
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
@@ -69,7 +68,10 @@ class ResponseReader:
                 self.surplus = True
                 return
             raise UpstreamFailed(Reason.CONNECT, f"its reply is not HTTP/1.1 ({str(error)[:80]})") from None
-        if self._silent > MAX_HEAD_BYTES and not self.headed:
+        if headed or self.headed:
+            return
+        self._silent += len(data)
+        if self._silent > MAX_HEAD_BYTES:
             raise UpstreamFailed(Reason.CONNECT, f"the head of its reply is larger than {MAX_HEAD_BYTES} bytes")
 
     def eof(self) -> bool:
