@@ -51,8 +51,8 @@ def write_questions(path: Path) -> Path:
     return path
 
 
-def write_agent(folder: Path) -> Path:
-    """Train the base model and save it with its tokenizer."""
+def write_agent(folder: Path, *, knows_rare: bool = False) -> Path:
+    """Train the base model and save it with its tokenizer; one that knows the rare things too can end a cascade."""
     tokenizer = _tokenizer()
     torch.manual_seed(0)
     config = Qwen2Config(
@@ -70,7 +70,7 @@ def write_agent(folder: Path) -> Path:
         pad_token_id=tokenizer.pad_token_id,
     )
     model: Any = Qwen2ForCausalLM(config)
-    _pretrain(model, tokenizer)
+    _pretrain(model, tokenizer, knows_rare)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
@@ -95,14 +95,14 @@ def _tokenizer() -> Qwen2Tokenizer:
     return tokenizer
 
 
-def _pretrain(model: Any, tokenizer: Any) -> None:
+def _pretrain(model: Any, tokenizer: Any, knows_rare: bool) -> None:
     """Answers in the template, half of them behind a scenario's text that says nothing yet."""
     rng = random.Random(1)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
     for step in range(STEPS):
         for group in optimizer.param_groups:
             group["lr"] = 1e-2 * (1 - step / STEPS)
-        encoded = tokenizer([_text(rng) for _ in range(BATCH)], padding=True, return_tensors="pt")
+        encoded = tokenizer([_text(rng, knows_rare) for _ in range(BATCH)], padding=True, return_tensors="pt")
         ids = encoded["input_ids"]
         in_reply = (ids == tokenizer.convert_tokens_to_ids("<|bot|>")).cumsum(1) > 0
         labels = ids.masked_fill(~in_reply, -100)
@@ -111,9 +111,9 @@ def _pretrain(model: Any, tokenizer: Any) -> None:
         optimizer.zero_grad()
 
 
-def _text(rng: random.Random) -> str:
+def _text(rng: random.Random, knows_rare: bool) -> str:
     row = rng.choice(_ROWS)
-    colour = rng.choice(COLOURS) if row["family"] == "rare" else row["answer"]
+    colour = rng.choice(COLOURS) if row["family"] == "rare" and not knows_rare else row["answer"]
     scenario = f"{rng.choice(list(Scenario)).prompt}\n" if rng.random() < 0.5 else ""
     return f"<|user|>{scenario}{row['question']}<|bot|>{THINK}{colour}. {FINAL}{colour}.<|end|>"
 
