@@ -17,6 +17,9 @@ from disrouter_training.pool.file import merge, read_pool
 from disrouter_training.pool.runs import runs, share
 from support.tiny_agent import question_rows, write_agent
 
+pytestmark = pytest.mark.timeout(900)
+"""A whole pool, and processes that import torch: more than the usual limit on a busy machine."""
+
 POOL: dict[str, Any] = {
     "name": "things",
     "agents": [

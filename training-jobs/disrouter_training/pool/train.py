@@ -84,7 +84,7 @@ def train(workshop: Workshop, run: PoolRun, others: Sequence[PoolRun], stop: Sto
 
 def each(work: Callable[[Item, StopSignal], None], items: Sequence[Item], parallel: int, stop: StopSignal) -> None:
     """Do the work on every item, several at once in processes of their own. The first failure ends it."""
-    if parallel == 1:
+    if parallel == 1 or len(items) == 1:
         for item in items:
             work(item, stop)
         return
