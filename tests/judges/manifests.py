@@ -32,7 +32,7 @@ def _sources() -> dict[str, list[dict[str, Any]]]:
         "chart-crds": helm.rendered(None, helm.CRDS),
     }
     for page in shown():
-        if not page.is_kustomization and not page.is_values:
+        if page.is_manifest:
             found[f"shown-{page.where.replace('/', '-').replace('#', '-')}"] = page.documents()
     for folder in GOLDENS:
         for path in sorted((ROOT / folder).glob("*.yaml")):

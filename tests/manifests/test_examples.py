@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ import yaml
 
 from disrouter import __version__
 from disrouter.api import violations
+from disrouter_training.pool.file import read_pool
 from support import helm, thirdparty
 from support.controlplane import ControlPlane
 from support.documents import ROOT, Shown, shown
@@ -18,7 +20,7 @@ from support.helm import EVERYTHING_ON, render
 pytestmark = pytest.mark.controlplane
 
 SHOWN = shown()
-MANIFESTS = [each for each in SHOWN if not each.is_kustomization and not each.is_values]
+MANIFESTS = [each for each in SHOWN if each.is_manifest]
 DEFAULT_NAMESPACE = "shown"
 CLUSTER_WIDE = ("Namespace", "ClusterRole", "ClusterRoleBinding")
 RENDERED = (
@@ -77,6 +79,13 @@ def test_a_kustomization_builds_what_the_server_takes(server: ControlPlane, page
 def test_values_on_a_page_are_values_of_the_chart(page: Shown) -> None:
     for values in page.documents():
         assert render(values)
+
+
+@pytest.mark.parametrize("page", [each for each in SHOWN if each.is_pool], ids=lambda page: page.where)
+def test_a_pool_file_is_taken_by_the_trainer(page: Shown, tmp_path: Path) -> None:
+    path = tmp_path / "pool.yaml"
+    path.write_text(page.text)
+    assert read_pool(path).agents
 
 
 def test_monitors_alerts_and_dashboard_are_taken(server: ControlPlane) -> None:

@@ -32,9 +32,19 @@ class Shown:
         return self.where.endswith("kustomization.yaml")
 
     @property
+    def is_pool(self) -> bool:
+        """A pool file of the trainer: agents or a cascade, and the questions of each sheet."""
+        return all("datasets" in document and "kind" not in document for document in self.documents())
+
+    @property
     def is_values(self) -> bool:
-        """A fence without a kind shows values of the operator's chart."""
-        return not any("kind" in document for document in self.documents())
+        """A fence without a kind that is no pool file shows values of the operator's chart."""
+        return not self.is_pool and not any("kind" in document for document in self.documents())
+
+    @property
+    def is_manifest(self) -> bool:
+        """What `kubectl apply` takes."""
+        return not (self.is_kustomization or self.is_values or self.is_pool)
 
 
 def shown() -> list[Shown]:
