@@ -81,14 +81,19 @@ class Precision(StrEnum):
     FP32 = "fp32"
 
 
+LayerName = Annotated[str, Field(min_length=1, max_length=128, description="The last part of a layer's name.")]
+
+
 class Lora(Model):
     """Train low-rank adapters instead of all weights; the stage leaves the adapter and, merged into it, the model."""
 
     rank: StrictInt = Field(default=16, ge=1, le=512)
+    """Columns of an adapter: more hold more, and take more memory."""
     alpha: StrictInt = Field(default=32, ge=1)
     """Scale: the adapter counts alpha / rank."""
     dropout: StrictFloat = Field(default=0.0, ge=0, lt=1)
-    target_modules: tuple[Annotated[str, Field(min_length=1, max_length=128)], ...] = Field(default=(), max_length=32)
+    """Share of an adapter's inputs that are dropped while it is trained."""
+    target_modules: tuple[LayerName, ...] = Field(default=(), max_length=32)
     """Names of the layers that get one, for example `q_proj`; empty: every linear layer but the head."""
 
 
