@@ -124,9 +124,9 @@ def test_a_report_judges_the_agents_as_a_cascade(
     assert finished("report", *more) == 0
     out = capsys.readouterr().out
     assert [word for word in ("cascade", "smallest", "largest", "random", "oracle") if f"\n{word} " not in out] == []
-    scores = json.loads((tmp_path / "r.json").read_text())["scores"]
-    best = {(s["scenario"], s["group"]): s["utility"] for s in scores if s["policy"] == "oracle"}
-    assert all(s["utility"] <= best[s["scenario"], s["group"]] + 1e-9 for s in scores)
+    rows = json.loads((tmp_path / "r.json").read_text())["whole"]["rows"]
+    best = {(r["sheet"], r["scenario"], r["group"]): r["utility"]["mean"] for r in rows if r["policy"] == "oracle"}
+    assert all(r["utility"]["mean"] <= best[r["sheet"], r["scenario"], r["group"]] + 1e-9 for r in rows)
 
 
 def test_a_report_without_a_cost_says_which(finished: Trainer, capsys: pytest.CaptureFixture[str]) -> None:
