@@ -22,6 +22,7 @@ from disrouter_training.generation import Sampling
 from disrouter_training.job import Job
 from disrouter_training.judgement import Answers, evaluation, is_right, predictions
 from disrouter_training.prompts import forced
+from disrouter_training.shards import write_rows
 from disrouter_training.sources import Question
 from disrouter_training.split import split_questions
 
@@ -55,7 +56,7 @@ def evaluate(job: Job, serving: str | None = None) -> Evaluation:
     result = evaluation(job.layout.run, questions, answers, job.config.rl.gamma)
     result = result.model_copy(update={"calibration": _calibration(found, split.dev or questions)})
     table = [row for name, each in split.sheets.items() for row in predictions(name, each, answers, found.chance)]
-    write_atomically(folder / PREDICTIONS_FILE, "".join(json.dumps(row) + "\n" for row in table))
+    write_rows(folder / PREDICTIONS_FILE, table)
     write_atomically(folder / EVALUATION_FILE, json.dumps(result.dump(), indent=2) + "\n")
     timing = time_replies(desk, candidate, questions, found)
     metrics = {"serving": serving, "utilityGain": round(result.utility_gain, 4), "refusalTimeShare": timing.share}

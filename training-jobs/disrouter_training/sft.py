@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import random
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 from datasets import Dataset
 from trl import SFTConfig, SFTTrainer
 
-from disrouter.artifacts import Stage, write_atomically
+from disrouter.artifacts import Stage
 from disrouter_training.collect import Collected, read_collected
 from disrouter_training.encoding import Encoder
 from disrouter_training.extraction import extract
@@ -20,6 +19,7 @@ from disrouter_training.memory import Work
 from disrouter_training.model import computes_in_bf16, shape_of
 from disrouter_training.prompts import forced, free
 from disrouter_training.sft_data import Example, build
+from disrouter_training.shards import write_rows
 from disrouter_training.step_log import METRICS_FILE, Digest, StepLog, kept
 from disrouter_training.trainer import (
     Watcher,
@@ -133,4 +133,4 @@ def _tokens(encoder: Encoder, example: Example) -> dict[str, list[int]]:
 
 def _pass_on(path: Path, collected: list[Collected]) -> None:
     rows = [item.question.model_dump(mode="json", exclude_none=True) for item in collected]
-    write_atomically(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+    write_rows(path, rows)

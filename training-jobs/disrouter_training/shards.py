@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,8 +43,7 @@ def run_shards(
     """Do the missing shards in order and return the rows of all."""
     for number in missing(folder, shards):
         rows = work(shards[number], number)
-        text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-        write_atomically(shard_path(folder, number), text)
+        write_rows(shard_path(folder, number), rows)
         progress.advance(units(rows))
     return [row for number, part in enumerate(shards) for row in read_shard(shard_path(folder, number), part)]
 
@@ -55,6 +54,11 @@ def read_shard(path: Path, questions: Sequence[Question]) -> list[Row]:
     if [row.get("id") for row in rows] != [question.id for question in questions]:
         raise DatasetError(f"{path} is about other questions: the datasets changed after it was written; delete it")
     return rows
+
+
+def write_rows(path: Path, rows: Iterable[Row]) -> None:
+    """A JSONL file that `read_rows` reads, whole or not at all."""
+    write_atomically(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
 
 
 def read_rows(path: Path) -> list[Row]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from disrouter.artifacts import write_atomically
 from disrouter_training.ranks import Ranks
-from disrouter_training.shards import Row, read_rows
+from disrouter_training.shards import Row, read_rows, write_rows
 
 DIGEST_DIGITS = 16
 METRICS_FILE = "metrics.jsonl"
@@ -51,7 +51,7 @@ class StepLog:
 
     def _cut(self, step: int) -> list[Row]:
         rows = [row for row in self.rows() if row["step"] <= step]
-        write_atomically(self._path, "".join(json.dumps(row) + "\n" for row in rows))
+        write_rows(self._path, rows)
         return rows
 
 
