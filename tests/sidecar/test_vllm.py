@@ -94,9 +94,8 @@ async def test_an_adapter_is_loaded_into_the_running_engine_and_another_takes_it
 ) -> None:
     adapters = entry.service.lasting.adapters
     for name in ("run-1", "run-2", "run-1"):
-        wanted = AdapterRoute(name=name, path=str(engine.adapters / name))
-        entry.publish(wanted)
-        await until(lambda wanted=wanted: adapters.loaded == wanted, 120)  # type: ignore[misc]
+        entry.publish(AdapterRoute(name=name, path=str(engine.adapters / name)))
+        await until(lambda name=name: adapters.loaded is not None and adapters.loaded.name == name, 120)  # type: ignore[misc]
         assert await entry.ask(KNOWN, 0.5) == (name, ANSWER)
     entry.publish(AdapterRoute(name="run-3", path=str(engine.adapters / "nowhere")))
     await until(lambda: adapters.problem, 120)
