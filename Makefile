@@ -19,7 +19,7 @@ export PYTHONDONTWRITEBYTECODE ?= 1
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: $(VENV)/.ready ## Train and serve a cascade of tiny models, ask it, grow it, shrink it (about five minutes after the installation, no GPU)
+demo: $(VENV)/.ready ## Train and serve a cascade of tiny models, ask it, grow it, shrink it (about eight minutes after the installation, no GPU)
 	@PYTHONPATH=examples/offline $(BIN)/python -m demo
 
 test: $(VENV)/.ready $(VLLM_VENV)/.ready ## Run all tests
