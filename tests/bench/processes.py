@@ -119,6 +119,16 @@ def free_ports(count: int) -> list[int]:
         return [int(listener.getsockname()[1]) for listener in listeners]
 
 
+def stop_all_when_told() -> None:
+    """A SIGTERM or a hang-up ends the bench as Ctrl-C does, so that what it started ends with it."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupted)
+
+
+def _interrupted(number: int, _frame: object) -> None:
+    raise SystemExit(128 + number)
+
+
 def allow_many_files() -> None:
     """Raise our limit of open files, which children inherit, to what the system allows."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)

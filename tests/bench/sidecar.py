@@ -28,7 +28,7 @@ from bench.machine import machine, versions
 from bench.measure import Meter
 from bench.memory import measure_memory
 from bench.picture import draw
-from bench.processes import Command, Cores, Group, allow_many_files, free_ports, running, two_cores
+from bench.processes import Command, Cores, Group, allow_many_files, free_ports, running, stop_all_when_told, two_cores
 from bench.samples import Memory, Results, Sample
 from bench.targets import MAKERS, RIVALS, Place, Target
 from bench.workloads import IDLE, OPEN_STREAMS, WORKLOADS, Workload
@@ -151,6 +151,7 @@ class Bench:
 def main() -> int:
     """Measure, print, write."""
     arguments = _parser().parse_args()
+    stop_all_when_told()
     try:
         options = _options(arguments)
         results = Results.from_json(arguments.replay.read_text()) if arguments.replay else run(options)

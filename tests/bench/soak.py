@@ -29,7 +29,7 @@ from bench.errors import BenchError
 from bench.flatness import Soak, Traffic, Watched
 from bench.machine import machine
 from bench.measure import Meter
-from bench.processes import Command, Group, allow_many_files, free_ports, pinned, running, two_cores
+from bench.processes import Command, Group, allow_many_files, free_ports, pinned, running, stop_all_when_told, two_cores
 from bench.targets import Target
 
 CLIENTS = {
@@ -57,6 +57,7 @@ def main() -> int:
     parser.add_argument("--sidecars", type=int, default=3, choices=(2, 3), help="default %(default)s")
     parser.add_argument("--write", type=Path, help="Markdown file whose section is written")
     options = parser.parse_args()
+    stop_all_when_told()
     if not options.minutes > 0:
         parser.error("--minutes must be more than 0")
     try:
