@@ -34,12 +34,12 @@ from disrouter.recipe import (
     Lora,
     Precision,
     RlConfig,
-    Scenarios,
     SftConfig,
     SftTarget,
     TrainConfig,
 )
 from disrouter.scenario import Scenario
+from disrouter.terms import Scenarios
 
 __all__ = [
     "DONE_FILE",
@@ -181,6 +181,8 @@ class Evaluation(Model):
     scenarios: tuple[ScenarioResult, ...] = Field(min_length=1)
     calibration: Calibration | None = None
     """For the probability mode; absent where the refusal's first token does not tell it from an answer."""
+    taught: Scenarios | None = None
+    """How the run was taught to be told a preference; absent: by the three scenarios."""
 
     @property
     def utility_gain(self) -> float:

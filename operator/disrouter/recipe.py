@@ -42,15 +42,6 @@ class SftTarget(StrEnum):
     """Answer with a probability that rises with the frequency and is one half at the threshold."""
 
 
-class Scenarios(StrEnum):
-    """How a preference is put to the agent in training."""
-
-    DISCRETE = "discrete"
-    """By the paper's three scenarios."""
-    CONTINUOUS = "continuous"
-    """Half of the examples by the three scenarios, half by alpha drawn from [0, 1] and stated as a number."""
-
-
 class Engine(StrEnum):
     """What generates replies in a training stage."""
 

@@ -15,7 +15,7 @@ from disrouter.calibration import Calibration
 from disrouter.errors import InvalidRouteTable
 from disrouter.model import Model
 from disrouter.scenario import Scenario, nearest
-from disrouter.terms import Awareness, DecisionMode, FallbackPolicy
+from disrouter.terms import Awareness, DecisionMode, FallbackPolicy, Scenarios
 
 __all__ = [
     "ROUTES_FILE", "AdapterRoute", "AgentRoute", "Awareness", "Breaker", "DecisionMode", "Fallback", "FallbackPolicy",
@@ -102,6 +102,8 @@ class AgentRoute(_Read):
     probability: ProbabilityRoute | None = None
     """Absent: the decision is read in the text."""
     adapter: AdapterRoute | None = None
+    taught: Scenarios | None = None
+    """How its weights were taught to be told a preference; absent: by the three scenarios."""
 
 
 class RouteTable(_Read):

@@ -24,6 +24,15 @@ class DecisionMode(StrEnum):
     PROBABILITY = "probability"
 
 
+class Scenarios(StrEnum):
+    """How a preference is put to the agent in training."""
+
+    DISCRETE = "discrete"
+    """By the paper's three scenarios."""
+    CONTINUOUS = "continuous"
+    """Half of the examples by the three scenarios, half by alpha drawn from [0, 1] and stated as a number."""
+
+
 class FallbackPolicy(StrEnum):
     """When every agent that could still answer has failed: the best agent that is up answers, or nobody does."""
 

@@ -93,7 +93,7 @@ def _trained(view: View, agent: Agent) -> AgentPlan:
     placed = _placed(view, agent, life.served)
     run = lifecycle.mounted_run(view, agent, placed.routed) if placed.moving else life.served
     awareness = _decides(run, placed, view.before.get(agent.name))
-    stop = Stop(_url(view, agent, placed.routed, placed.state), awareness, gate.calibration(life.history, run))
+    stop = Stop(_url(view, agent, placed.routed, placed.state), awareness, gate.promotion(life.history, run))
     served = Served(placed.state, stop, rollout.reference(placed.routed), placed)
     status = agent_status.of_training(view, agent, life, served)
     plan = AgentPlan(status, stop, life=life, again=life.progress.again)

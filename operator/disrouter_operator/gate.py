@@ -14,7 +14,6 @@ from pydantic import ValidationError
 from disrouter import names
 from disrouter.api import Promotion
 from disrouter.artifacts import Evaluation, RunConfig
-from disrouter.calibration import Calibration
 
 
 @dataclass(frozen=True)
@@ -78,10 +77,11 @@ def promoted(
         promoted_at=now,
         utility_gain=known.utility_gain if known is not None else None,
         calibration=known.calibration if known is not None else None,
+        taught=known.taught if known is not None else None,
     )
     return (newest, *(each for each in history if each.run != run))[:limit]
 
 
-def calibration(history: Sequence[Promotion], run: str | None) -> Calibration | None:
-    """The calibration of a run that is, or was, served."""
-    return next((each.calibration for each in history if each.run == run), None)
+def promotion(history: Sequence[Promotion], run: str | None) -> Promotion | None:
+    """What is known of a run that is, or was, served."""
+    return next((each for each in history if each.run == run), None)

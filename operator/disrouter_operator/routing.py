@@ -6,8 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from disrouter import names
-from disrouter.api import Agent
-from disrouter.calibration import Calibration
+from disrouter.api import Agent, Promotion
 from disrouter.routes import (
     ROUTES_FILE,
     AgentRoute,
@@ -18,6 +17,7 @@ from disrouter.routes import (
     SkipRoute,
 )
 from disrouter.scenario import Scenario
+from disrouter.terms import Scenarios
 from disrouter_operator import engine
 from disrouter_operator.cascade import COMPONENT_ROUTES, Cascade
 from disrouter_operator.resources import CONFIG_MAPS, Object
@@ -29,8 +29,8 @@ class Stop:
 
     url: str
     awareness: Awareness
-    calibration: Calibration | None = None
-    """Of the run that is served."""
+    promotion: Promotion | None = None
+    """Of the run that is served; None where it never was promoted."""
 
 
 def table(cascade: Cascade, stops: Mapping[str, Stop], entry: str) -> RouteTable:
@@ -44,6 +44,7 @@ def table(cascade: Cascade, stops: Mapping[str, Stop], entry: str) -> RouteTable
             next=_next(cascade, cascade.spec.successor(index), stops),
             probability=_probability(cascade, agent, stops),
             adapter=engine.adapter_route(agent),
+            taught=_taught(stops[agent.name]),
         )
         for index, agent in cascade.indexed()
         if agent.name in stops
@@ -90,19 +91,26 @@ def _next(cascade: Cascade, agent: str | None, stops: Mapping[str, Stop]) -> str
     return agent
 
 
+def _taught(stop: Stop) -> Scenarios | None:
+    """Only weights that were taught otherwise than by the three scenarios are told otherwise."""
+    trained = stop.awareness is Awareness.TRAINED
+    return stop.promotion.taught if trained and stop.promotion is not None else None
+
+
 def _probability(cascade: Cascade, agent: Agent, stops: Mapping[str, Stop]) -> ProbabilityRoute | None:
     """How the decision is read from the refusal's chance; None where it is read in the text.
 
     The calibration belongs to trained weights: until they are served, the agent is asked for its words.
     """
     stop, training = stops[agent.name], cascade.spec.training
+    calibration = stop.promotion.calibration if stop.promotion is not None else None
     chosen = agent.decision.mode is DecisionMode.PROBABILITY
-    if not chosen or stop.calibration is None or stop.awareness is not Awareness.TRAINED or training is None:
+    if not chosen or calibration is None or stop.awareness is not Awareness.TRAINED or training is None:
         return None
     skip = agent.decision.skip
     to = _next(cascade, skip.to, stops) if skip is not None else None
     return ProbabilityRoute(
-        calibration=stop.calibration,
+        calibration=calibration,
         gamma=training.rl.gamma,
         skip=SkipRoute(to=to, below=skip.below) if skip is not None and to is not None else None,
     )

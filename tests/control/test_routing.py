@@ -11,6 +11,7 @@ import pytest
 from disrouter import names
 from disrouter.artifacts import Evaluation, Stage
 from disrouter.calibration import Calibration, CalibrationPoint
+from disrouter.terms import Scenarios
 from disrouter_operator.resources import INFERENCE_SERVICES, SERVICES, Object
 from support import clusters
 from support.scenes import Scene
@@ -170,12 +171,22 @@ async def test_without_a_calibration_the_text_is_read() -> None:
     assert scene.table().agents["small"].probability is None
 
 
-async def _train(scene: Scene, calibration: Calibration | None) -> None:
+async def test_only_weights_that_were_taught_numbers_are_told_numbers() -> None:
+    scene = await _serving(clusters.example(), "small", "medium", "large")
+    await _train(scene, None, Scenarios.CONTINUOUS)
+    assert scene.table().agents["small"].taught is None, "its pods still serve the base model"
+    scene.serve("small")
+    await scene.run()
+    told = {name: route.taught for name, route in scene.table().agents.items()}
+    assert told == {"small": Scenarios.CONTINUOUS, "medium": None, "large": None}
+
+
+async def _train(scene: Scene, calibration: Calibration | None, taught: Scenarios | None = None) -> None:
     for stage in Stage:
         await scene.run()
         message = ""
         if stage is Stage.EVALUATE:
             found = Evaluation.model_validate_json(clusters.evaluation(scene.agent("small")["run"], 0.1))
-            message = json.dumps(found.model_copy(update={"calibration": calibration}).dump())
+            message = json.dumps(found.model_copy(update={"calibration": calibration, "taught": taught}).dump())
         scene.end_job("small", stage, clusters.complete(), message)
     await scene.run()

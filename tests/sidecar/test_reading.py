@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from disrouter.calibration import Calibration, CalibrationPoint
 from disrouter.errors import InvalidRouteTable
 from disrouter.routes import AdapterRoute, AgentRoute, Awareness, ProbabilityRoute, RouteTable, SkipRoute
+from disrouter.terms import Scenarios
 from disrouter_sidecar import reading
 
 
@@ -29,6 +30,7 @@ def table() -> dict[str, Any]:
             calibration=Calibration(token="I", points=points), skip=SkipRoute(to="large", below=0.1)
         ),
         adapter=AdapterRoute(name="run-1", path="/mnt/run-1"),
+        taught=Scenarios.CONTINUOUS,
     )
     large = AgentRoute(url="https://large:8443", cost=0.9, awareness=Awareness.NONE)
     full = RouteTable(

@@ -6,7 +6,8 @@ import json
 from typing import Any
 
 from disrouter.routes import Awareness
-from disrouter.scenario import PROMPTED_SUFFIX, Scenario
+from disrouter.scenario import PROMPTED_SUFFIX, Scenario, prompt_of
+from disrouter.terms import Scenarios
 from support.fake_engine import Script, stream_of, whole_of
 from support.sidecars import REFUSAL, Cascade
 
@@ -123,6 +124,21 @@ async def test_the_wish_of_the_body_beats_the_header_and_a_preference_finds_its_
     assert both.headers["x-disrouter-scenario"] == "cost-first"
     number = await three.ask(headers={"x-disrouter-preference": "0.3"})
     assert number.headers["x-disrouter-scenario"] == "performance-first"
+
+
+async def test_an_agent_that_was_taught_numbers_is_told_the_number_and_the_others_their_nearest_scenario(
+    three: Cascade,
+) -> None:
+    table = three.table()
+    small = table.agents["small"].model_copy(update={"taught": Scenarios.CONTINUOUS})
+    three.publish(table.model_copy(update={"agents": {**table.agents, "small": small}}))
+    three.scripts(REFUSAL, "four", "unused")
+    assert (await three.ask(disrouter={"preference": 0.734})).headers["x-disrouter-path"] == "small,medium"
+    await three.ask(disrouter={"scenario": "cost-first"})
+    number, scenario = (body["messages"][0]["content"] for body in three.entry.engine.bodies)
+    assert number.startswith(prompt_of(0.73))
+    assert scenario.startswith(Scenario.COST_FIRST.prompt), "a scenario by name was taught as well"
+    assert three.agents["medium"].engine.bodies[0]["messages"][0]["content"].startswith(Scenario.COST_FIRST.prompt)
 
 
 async def test_the_wish_in_a_header_reaches_the_agents_behind(three: Cascade) -> None:

@@ -9,6 +9,7 @@ import pytest
 from disrouter.artifacts import TERMINATION_MESSAGE_LIMIT, Evaluation, Stage
 from disrouter.refusal import REFUSAL, is_refusal
 from disrouter.scenario import Scenario
+from disrouter.terms import Scenarios
 from disrouter_training.shards import read_rows
 from support.trainer import Trainer
 
@@ -53,6 +54,7 @@ def test_a_training_stage_leaves_weights_and_no_checkpoints(finished: Trainer, s
 def test_the_agent_learned_to_answer_what_it_knows_and_to_refuse_the_rest(finished: Trainer) -> None:
     path = finished.layout.stage(Stage.EVALUATE) / "evaluation.json"
     result = Evaluation.model_validate_json(path.read_bytes())
+    assert result.taught is Scenarios.DISCRETE
     assert result.utility_gain > 0.2
     for scenario in result.scenarios:
         assert scenario.self_assessment_accuracy > 0.8

@@ -54,7 +54,8 @@ def evaluate(job: Job, serving: str | None = None) -> Evaluation:
         candidate=found.free,
     )
     result = evaluation(job.layout.run, questions, answers, job.config.rl.gamma)
-    result = result.model_copy(update={"calibration": _calibration(found, split.dev or questions)})
+    calibration = _calibration(found, split.dev or questions)
+    result = result.model_copy(update={"calibration": calibration, "taught": job.config.scenarios})
     table = [row for name, each in split.sheets.items() for row in predictions(name, each, answers, found.chance)]
     write_rows(folder / PREDICTIONS_FILE, table)
     write_atomically(folder / EVALUATION_FILE, json.dumps(result.dump(), indent=2) + "\n")

@@ -72,7 +72,7 @@ class Adapters:
     def serving(self, route: AgentRoute) -> Served:
         """The engine's model for this route. A trained agent whose adapter never loaded is its base model: prompted.
 
-        While another adapter than the named one is served, the named one's calibration says nothing of it.
+        While another adapter than the named one is served, what is known of the named one says nothing of it.
         """
         if route.adapter is None:
             if self._plain.route is not route:
@@ -80,10 +80,10 @@ class Adapters:
             return self._plain
         if self.loaded is None:
             awareness = Awareness.PROMPTED if route.awareness is Awareness.TRAINED else route.awareness
-            base = replace(route, awareness=awareness, probability=None)
+            base = replace(route, awareness=awareness, probability=None, taught=None)
             return Served(self._config.engine_model, base)
         if self.loaded != route.adapter:
-            return Served(self.loaded.name, replace(route, probability=None))
+            return Served(self.loaded.name, replace(route, probability=None, taught=None))
         return Served(self.loaded.name, route)
 
     async def run(self) -> None:

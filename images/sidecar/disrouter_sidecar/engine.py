@@ -65,9 +65,9 @@ class Engine:
 
     def words(self, errand: Errand, wish: Wish, served: Served) -> Attempt:
         """The same by what it says."""
-        query = errand.asked.query
+        query, route = errand.asked.query, served.route
         attempt = EngineAttempt(errand, errand.budget, query, decides=True, last=False)
-        self._ask(attempt, errand, engine_fields(query, served.model, wish.scenario, served.route.awareness))
+        self._ask(attempt, errand, engine_fields(query, served.model, wish.told(route.taught), route.awareness))
         return attempt
 
     def probe(self, errand: Errand, tell: Outcome, scenario: Scenario, awareness: Awareness) -> Attempt:

@@ -16,7 +16,7 @@ import orjson
 
 from disrouter.errors import InvalidRouteTable
 from disrouter.scenario import Scenario
-from disrouter.terms import Awareness, FallbackPolicy
+from disrouter.terms import Awareness, FallbackPolicy, Scenarios
 from disrouter_sidecar.routes import (
     AdapterRoute,
     AgentRoute,
@@ -132,7 +132,7 @@ def _timeouts(fields: _Fields) -> Timeouts:
 
 
 def _agent(fields: _Fields, known: Collection[str]) -> AgentRoute:
-    url, adapter = fields.text("url"), fields.get("adapter")
+    url, adapter, taught = fields.text("url"), fields.get("adapter"), fields.get("taught")
     return AgentRoute(
         url=_sure(url, _URL.fullmatch(url) is not None),
         cost=fields.number("cost", _REQUIRED, 1),
@@ -140,6 +140,7 @@ def _agent(fields: _Fields, known: Collection[str]) -> AgentRoute:
         next=None if fields.get("next") is None else fields.choice("next", _REQUIRED, known),
         probability=None if fields.get("probability") is None else _probability(fields.part("probability"), known),
         adapter=None if adapter is None else _adapter(_Fields(adapter)),
+        taught=None if taught is None else Scenarios(fields.choice("taught", _REQUIRED, tuple(Scenarios))),
     )
 
 

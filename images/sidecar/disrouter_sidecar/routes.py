@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from disrouter.scenario import Scenario, nearest
-from disrouter.terms import Awareness, FallbackPolicy, competence
+from disrouter.terms import Awareness, FallbackPolicy, Scenarios, competence
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +94,7 @@ class AgentRoute:
     next: str | None = None
     probability: ProbabilityRoute | None = None
     adapter: AdapterRoute | None = None
+    taught: Scenarios | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,12 @@
-"""What a request prefers: a number for the probability mode, the nearest trained scenario for the text mode."""
+"""What a request prefers: a number, and the trained scenario nearest to it for agents that know no numbers."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Self
 
-from disrouter.scenario import Scenario, nearest
+from disrouter.scenario import Asked, Scenario, nearest
+from disrouter.terms import Scenarios
 from disrouter_sidecar.routes import RouteTable
 
 
@@ -26,6 +27,11 @@ class Wish:
     def of_preference(cls, alpha: float) -> Self:
         """Any number in [0, 1]. Raises InvalidRequest outside it."""
         return cls(nearest(alpha), alpha)
+
+    def told(self, taught: Scenarios | None) -> Asked:
+        """What an agent is told: the number as it is, where the agent was taught numbers and no scenario has it."""
+        exact = taught is Scenarios.CONTINUOUS and self.alpha != self.scenario.alpha
+        return self.alpha if exact else self.scenario
 
     @classmethod
     def of_table(cls, table: RouteTable) -> Self:

@@ -10,6 +10,7 @@ from pydantic import Field
 from disrouter.artifacts import Evaluation, Stage
 from disrouter.calibration import Calibration
 from disrouter.model import Model
+from disrouter.terms import Scenarios
 
 
 class ConditionType(StrEnum):
@@ -77,6 +78,8 @@ class Promotion(Model):
     """Over what it replaced; absent where the status was lost meanwhile."""
     calibration: Calibration | None = None
     """For the probability mode, so that a roll-back has it."""
+    taught: Scenarios | None = None
+    """How the run was taught to be told a preference; absent: by the three scenarios."""
 
 
 class AgentStatus(Model):

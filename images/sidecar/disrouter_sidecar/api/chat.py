@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from disrouter.errors import InvalidRequest
-from disrouter.scenario import Scenario, instruct
+from disrouter.scenario import Asked, instruct
 from disrouter_sidecar.api.dialect import Fields, Said, index_of, number_of_choices, objects, plain_error
 
 CUT_OFF = "length"
@@ -33,9 +33,9 @@ class Chat:
         """Every chat is."""
         return True
 
-    def instruct(self, fields: Fields, scenario: Scenario, *, prompted: bool) -> Fields:
+    def instruct(self, fields: Fields, asked: Asked, *, prompted: bool) -> Fields:
         """The instruction starts the first user message."""
-        return {"messages": instruct(fields["messages"], scenario, prompted=prompted)}
+        return {"messages": instruct(fields["messages"], asked, prompted=prompted)}
 
     def event(self, event: Fields) -> Iterator[Said]:
         """One chunk."""

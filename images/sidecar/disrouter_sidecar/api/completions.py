@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from disrouter.errors import InvalidRequest
-from disrouter.scenario import Scenario, instruct_prompt
+from disrouter.scenario import Asked, instruct_prompt
 from disrouter_sidecar.api.chat import CUT_OFF
 from disrouter_sidecar.api.dialect import Fields, Said, index_of, number_of_choices, objects, plain_error
 
@@ -49,9 +49,9 @@ class Completions:
         text = isinstance(prompt, str) or (isinstance(prompt, list) and isinstance(prompt[0], str))
         return text and not fields.get("echo") and fields.get("prompt_embeds") is None
 
-    def instruct(self, fields: Fields, scenario: Scenario, *, prompted: bool) -> Fields:
+    def instruct(self, fields: Fields, asked: Asked, *, prompted: bool) -> Fields:
         """The instruction starts every prompt."""
-        return {"prompt": instruct_prompt(fields["prompt"], scenario, prompted=prompted)}
+        return {"prompt": instruct_prompt(fields["prompt"], asked, prompted=prompted)}
 
     def event(self, event: Fields) -> Iterator[Said]:
         """One chunk; it looks like a whole reply."""

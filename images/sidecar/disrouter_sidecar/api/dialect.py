@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from disrouter.scenario import Scenario
+from disrouter.scenario import Asked
 
 Fields = Mapping[str, Any]
 """A JSON object as it was parsed."""
@@ -57,8 +57,8 @@ class Dialect(Protocol):
         """Whether an instruction can be put in; a request without one goes to an agent that always answers."""
         ...
 
-    def instruct(self, fields: Fields, scenario: Scenario, *, prompted: bool) -> Fields:
-        """The fields that change when the scenario's instruction is put in."""
+    def instruct(self, fields: Fields, asked: Asked, *, prompted: bool) -> Fields:
+        """The fields that change when the instruction of what is asked is put in."""
         ...
 
     def event(self, event: Fields) -> Iterable[Said]:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from disrouter.errors import InvalidRequest
-from disrouter.scenario import Scenario
+from disrouter.scenario import Asked
 from disrouter.terms import Awareness
 from disrouter_sidecar.api.dialect import Dialect, Fields
 from disrouter_sidecar.api.wishes import EXTENSION, wish_of_body
@@ -70,14 +70,14 @@ def target(model: str, table: RouteTable) -> str | None:
     raise Rejected(404, "model_not_found", message, param="model")
 
 
-def engine_fields(query: Query, model: str, scenario: Scenario | None, awareness: Awareness) -> dict[str, Any]:
+def engine_fields(query: Query, model: str, asked: Asked | None, awareness: Awareness) -> dict[str, Any]:
     """The engine's request: its model name, without our field, instructed unless the agent cannot refuse."""
     given = query.fields
     fields = {**given, "model": model}
     if EXTENSION in given:
         del fields[EXTENSION]
-    if scenario is not None and awareness is not Awareness.NONE:
-        fields.update(query.dialect.instruct(given, scenario, prompted=awareness is Awareness.PROMPTED))
+    if asked is not None and awareness is not Awareness.NONE:
+        fields.update(query.dialect.instruct(given, asked, prompted=awareness is Awareness.PROMPTED))
     return fields
 
 

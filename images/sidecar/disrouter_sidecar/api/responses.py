@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from disrouter.errors import InvalidRequest
-from disrouter.scenario import Scenario, instruct
+from disrouter.scenario import Asked, instruct
 from disrouter_sidecar.api.dialect import Fields, Said, objects, plain_error
 
 _ENDS = ("response.completed", "response.incomplete")
@@ -54,11 +54,11 @@ class Responses:
         """Every input is."""
         return True
 
-    def instruct(self, fields: Fields, scenario: Scenario, *, prompted: bool) -> Fields:
+    def instruct(self, fields: Fields, asked: Asked, *, prompted: bool) -> Fields:
         """The instruction starts the text, or the first message of the user."""
         given = fields["input"]
         items = [{"role": "user", "content": given}] if isinstance(given, str) else given
-        instructed = instruct(items, scenario, prompted=prompted, part="input_text")
+        instructed = instruct(items, asked, prompted=prompted, part="input_text")
         return {"input": instructed[0]["content"] if isinstance(given, str) else instructed}
 
     def event(self, event: Fields) -> Iterator[Said]:
