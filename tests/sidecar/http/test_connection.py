@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 from dataclasses import dataclass, field
 
@@ -451,3 +452,14 @@ async def test_an_answer_to_nobody_says_so() -> None:
         writer.close()
         await until(lambda: listener.connections == 0)
     assert gone in ([True], [])
+
+
+async def test_new_clients_wait_for_few_turns_of_a_busy_loop() -> None:
+    """One that hangs up at once costs a turn that others share: else some of them could keep all others out."""
+    async with listening() as (listener, port):
+        with contextlib.ExitStack() as clients:
+            for _ in range(64):
+                clients.enter_context(socket.create_connection(("127.0.0.1", port)))
+            for _ in range(16):
+                await asyncio.sleep(0)
+            assert listener.connections == 64

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 import ssl
 from collections.abc import Callable
+from functools import partial
 from typing import Self
 
 from disrouter_sidecar.http.connection import ClientConnection
@@ -14,6 +17,9 @@ from disrouter_sidecar.http.site import Site
 from disrouter_sidecar.memory import Memory
 
 BACKLOG = 4096
+ACCEPTED = 16
+"""New clients at most in one turn of the loop: libuv takes one for each handle on the port (since 1.48). Under full
+load a turn is long, and behind those that connect and leave at once new clients would wait for seconds."""
 
 
 class Listener:
@@ -29,7 +35,7 @@ class Listener:
     ) -> None:
         self._tls = tls
         self.site = Site(routes, limits, memory, closing)
-        self._server: asyncio.Server | None = None
+        self._servers: list[asyncio.Server] = []
 
     @property
     def connections(self) -> int:
@@ -39,16 +45,19 @@ class Listener:
     async def start(self, host: str, port: int) -> int:
         """Listen; the port that was bound. Raises OSError when it cannot be."""
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(
-            lambda: ClientConnection(self.site, loop), host, port, backlog=BACKLOG, ssl=self._tls
-        )
-        return int(self._server.sockets[0].getsockname()[1])
+        listen = partial(loop.create_server, lambda: ClientConnection(self.site, loop), backlog=BACKLOG, ssl=self._tls)
+        first = await listen(host=host, port=port)
+        self._servers = [first]
+        for bound in first.sockets:
+            for _ in range(ACCEPTED - 1):
+                self._servers.append(await listen(sock=socket.socket(fileno=os.dup(bound.fileno()))))
+        return int(first.sockets[0].getsockname()[1])
 
     async def stop(self, seconds: float) -> None:
         """Accept no more, let what is under way finish for that long, then close whatever is left."""
         self.site.stopping = True
-        if self._server is not None:
-            self._server.close()
+        for server in self._servers:
+            server.close()
         for connection in [*self.site.connections]:
             connection.retire()
         try:
