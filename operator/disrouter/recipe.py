@@ -8,6 +8,7 @@ from typing import Annotated, Self
 from pydantic import Field, StrictFloat, StrictInt, model_validator
 
 from disrouter.model import Model
+from disrouter.terms import MAX_GAMMA
 
 
 class DatasetSource(Model):
@@ -112,7 +113,7 @@ class SftConfig(TrainConfig):
     """Training examples over all scenarios; with the hard target half accepted and half refused."""
     target: SftTarget = SftTarget.HARD
     """`hard` as in the paper; `soft` makes the chance of a refusal follow the measured frequency."""
-    gamma: StrictFloat = Field(default=1.0, ge=0, le=4)
+    gamma: StrictFloat = Field(default=1.0, ge=0, le=MAX_GAMMA)
     """Exponent of the threshold. The paper's is 1; a larger one asks for bolder agents."""
     extraction: Extraction | None = None
     """Absent: markers such as `The answer is` part the thinking from the final answer."""
@@ -130,7 +131,7 @@ class SftConfig(TrainConfig):
 class RlConfig(TrainConfig):
     """Reinforcement stage with the scenario-conditioned reward (eq. 7)."""
 
-    gamma: StrictFloat = Field(default=0.5, ge=0, le=4)
+    gamma: StrictFloat = Field(default=0.5, ge=0, le=MAX_GAMMA)
     """Reliability factor: the exponent of the reward of a refusal. The paper's range ends at 1; more is bolder."""
     steps: StrictInt = Field(default=100, ge=1)
     """Optimizer steps."""

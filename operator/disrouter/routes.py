@@ -15,7 +15,7 @@ from disrouter.calibration import Calibration
 from disrouter.errors import InvalidRouteTable
 from disrouter.model import Model
 from disrouter.scenario import Scenario, nearest
-from disrouter.terms import Awareness, DecisionMode, FallbackPolicy, Scenarios
+from disrouter.terms import MAX_GAMMA, MAX_GENERATION, Awareness, DecisionMode, FallbackPolicy, Scenarios
 
 __all__ = [
     "ROUTES_FILE", "AdapterRoute", "AgentRoute", "Awareness", "Breaker", "DecisionMode", "Fallback", "FallbackPolicy",
@@ -80,7 +80,7 @@ class ProbabilityRoute(_Read):
     """Decide by the refusal's chance at the first token."""
 
     calibration: Calibration
-    gamma: float = Field(default=0.5, ge=0, le=4)
+    gamma: float = Field(default=0.5, ge=0, le=MAX_GAMMA)
     """Exponent of the threshold (1 - alpha) ** gamma."""
     skip: SkipRoute | None = None
 
@@ -110,7 +110,7 @@ class RouteTable(_Read):
     """The whole cascade as data."""
 
     version: Literal[1] = 1
-    generation: int = Field(ge=0)
+    generation: int = Field(ge=0, le=MAX_GENERATION)
     cascade: str
     entry: str
     scenario: Scenario = Scenario.BALANCE

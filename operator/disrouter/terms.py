@@ -8,6 +8,11 @@ from enum import StrEnum
 
 from disrouter.scenario import reject_threshold
 
+MAX_GAMMA = 4.0
+"""Of every exponent gamma: training, decision and route table agree on it."""
+MAX_GENERATION = 2**63 - 1
+"""Kubernetes counts generations in 64 bits."""
+
 
 class Awareness(StrEnum):
     """How an agent decides: `trained` weights, a `prompted` base model, or `none` - it always answers."""

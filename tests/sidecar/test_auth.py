@@ -73,6 +73,9 @@ async def test_nobody_else_gets_in(guarded: Cascade, headers: dict[str, str]) ->
     assert response.status == 401
     assert response.headers["www-authenticate"] == "Bearer"
     assert (await response.json())["error"]["code"] == "invalid_api_key"
+    assert response.headers["x-request-id"]
+    ended = {"cascade": "qwen", "agent": "small", "outcome": "invalid_api_key"}
+    assert guarded.entry.metric("disrouter_requests_total", **ended) == 1
     assert guarded.entry.engine.bodies == []
     for path, status in (("/v1/models", 401), ("/v1/models/qwen", 401), ("/healthz", 200), ("/metrics", 200)):
         async with guarded.http.get(guarded.entry.url + path, headers=headers) as reply:

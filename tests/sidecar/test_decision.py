@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any
@@ -170,3 +171,12 @@ def test_an_event_of_several_lines_is_one_payload() -> None:
 )
 def test_the_decision_on_a_whole_reply(body: bytes, expected: Decision) -> None:
     assert decide_whole(Chat(), body) is expected
+
+
+def test_choices_that_are_asked_for_cost_nothing_until_they_are_seen() -> None:
+    """A client may ask for a million: 128 for each of 10,000 prompts."""
+    tracemalloc.start()
+    decider = StreamDecider(Chat(), 128 * 10_000)
+    assert decider.feed(delta(0, content=REFUSAL)) is UNDECIDED
+    assert tracemalloc.get_traced_memory()[1] < 100_000
+    tracemalloc.stop()

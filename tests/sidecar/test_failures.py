@@ -84,7 +84,14 @@ async def test_a_whole_reply_that_fails_is_mended_too(three: Cascade, script: Sc
     assert skips(three.entry, reason) == 1
 
 
-OWN_FAULTS = [(401, "auth"), (403, "auth"), (404, "not_found"), (408, "timeout"), (429, "rate_limited")]
+OWN_FAULTS = [
+    (401, "auth"),
+    (402, "auth"),
+    (403, "auth"),
+    (404, "not_found"),
+    (408, "timeout"),
+    (429, "rate_limited"),
+]
 ACCOUNT = b'{"error": {"message": "Incorrect API key: sk-live-1234 of org-567"}}'
 
 

@@ -6,11 +6,12 @@ import asyncio
 import gc
 import json
 import tracemalloc
+from urllib.parse import urlsplit
 
 import orjson
 import pytest
 
-from disrouter_sidecar.attempt import AgentAttempt, Attempt, EngineAttempt
+from disrouter_sidecar.attempt import MAX_REPLY_BYTES, AgentAttempt, Attempt, EngineAttempt
 from disrouter_sidecar.config import MAX_BODY_BYTES
 from disrouter_sidecar.decision import StreamDecider
 from disrouter_sidecar.errors import Rejected
@@ -117,3 +118,40 @@ async def test_an_answered_request_leaves_nothing_for_the_collector(three: Casca
         await until(lambda: alive() == [])
     finally:
         gc.enable()
+
+
+async def test_an_open_stream_holds_nothing_of_its_request(three: Cascade) -> None:
+    """Else a few long prompts whose answers take their time would keep everybody else out."""
+    three.entry.engine.script = Script(text="four", then="hang")
+    response = await three.ask(stream=True, messages=[{"role": "user", "content": "x" * 100_000}])
+    assert await response.content.readany()
+    service = three.entry.service
+    assert (service.metrics.inflight, service.requests.used, service.replies.used) == (1, 0, 0)
+    response.close()
+    await until(lambda: service.metrics.inflight == 0)
+
+
+async def test_a_whole_reply_is_charged_until_its_client_has_read_most_of_it(three: Cascade) -> None:
+    size = 8 * MIB
+    three.entry.engine.script = Script(text="x" * size)
+    replies, address = three.entry.service.replies, urlsplit(three.entry.url)
+    reader, writer = await asyncio.open_connection(address.hostname, address.port, limit=1024)
+    body = b'{"model":"qwen","messages":[{"role":"user","content":"hi"}]}'
+    writer.write(b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body))
+    await reader.readuntil(b"\r\n")
+    await asyncio.sleep(0.1)
+    assert replies.used > size
+    while replies.used:
+        assert await asyncio.wait_for(reader.read(MIB), 10)
+    writer.close()
+
+
+async def test_a_reply_that_is_too_large_is_nobodys_fault(three: Cascade) -> None:
+    three.entry.engine.script = Script(body=b"{" + b" " * MAX_REPLY_BYTES + b"}")
+    for _ in range(6):
+        response = await three.ask()
+        assert response.status == 400
+        assert (await response.json())["error"]["code"] == "reply_too_large"
+    assert three.agents["medium"].engine.bodies == []
+    three.entry.engine.script = Script(text="four")
+    assert (await three.ask()).headers["x-disrouter-path"] == "small", "its breaker is closed"

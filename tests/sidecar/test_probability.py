@@ -51,7 +51,10 @@ async def test_a_sure_agent_answers_uninstructed_in_the_clients_own_mode(three: 
 async def test_an_unsure_agent_is_asked_for_one_token_only(three: Cascade) -> None:
     three.publish(by_chance(three.table()))
     three.scripts(Script(chances=LIKELY), "four", "unused")
-    assert await three.said(await three.ask()) == ("small,medium", "four")
+    response = await three.ask()
+    assert await three.said(response) == ("small,medium", "four")
+    spent = {"agent": "small", "prompt_tokens": 5, "completion_tokens": 1}
+    assert json.loads(response.headers["x-disrouter-refused-usage"]) == [spent]
     (probe,) = three.entry.engine.bodies
     assert (probe["max_tokens"], probe["top_logprobs"], probe["stream"]) == (1, TOP, False)
 

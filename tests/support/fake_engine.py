@@ -43,7 +43,8 @@ def probe_of(chances: Mapping[str, float]) -> bytes:
     top = [{"token": token, "logprob": math.log(chance), "bytes": None} for token, chance in chances.items()]
     choice = {"index": 0, "message": {"role": "assistant", "content": top[0]["token"]}, "finish_reason": "length"}
     choice["logprobs"] = {"content": [{**top[0], "top_logprobs": top}]}
-    return json.dumps({"id": "p", "object": "chat.completion", "choices": [choice]}).encode()
+    usage = {"prompt_tokens": 5, "completion_tokens": 1, "total_tokens": 6}
+    return json.dumps({"id": "p", "object": "chat.completion", "choices": [choice], "usage": usage}).encode()
 
 
 def whole_of(*texts: str, finish: str = "stop") -> bytes:

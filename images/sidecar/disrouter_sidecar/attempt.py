@@ -17,7 +17,7 @@ from disrouter_sidecar.asked import Asked
 from disrouter_sidecar.budget import Budget
 from disrouter_sidecar.chain import LOOP, parse_path
 from disrouter_sidecar.decision import StreamDecider, decide_whole, usage_of_whole
-from disrouter_sidecar.errors import ChainEnded, Reason, Refused, UpstreamFailed
+from disrouter_sidecar.errors import ChainEnded, Reason, Refused, Rejected, UpstreamFailed
 from disrouter_sidecar.failures import failure_of, reason_of, reason_of_event
 from disrouter_sidecar.headers import Headers, Lines
 from disrouter_sidecar.ports import Asking, Reply, Upstream
@@ -26,6 +26,10 @@ from disrouter_sidecar.replies import JSON
 
 MAX_REPLY_BYTES = 16 * 1024 * 1024
 """Largest whole reply that is read into memory."""
+_TOO_LARGE = (
+    f"the answer is larger than {MAX_REPLY_BYTES} bytes; ask for fewer choices, tokens or logprobs, or for a stream"
+)
+"""Another agent's would be as large: nobody is to blame, and nobody else is asked."""
 
 
 class Answer(NamedTuple):
@@ -150,7 +154,7 @@ class Attempt:
         self.budget.take(len(piece))
         self._size += len(piece)
         if self._size > MAX_REPLY_BYTES:
-            raise UpstreamFailed(Reason.SERVER_ERROR, f"its reply is larger than {MAX_REPLY_BYTES} bytes")
+            raise Rejected(400, "reply_too_large", _TOO_LARGE)
         if not end:
             self._held.append(piece)
             return None

@@ -30,8 +30,10 @@ class StreamDecider:
         self.error: Mapping[str, Any] | None = None
         """The `error` object of a stream that failed before it decided."""
         self._dialect = dialect
-        self._matchers = [RefusalMatcher() for _ in range(choices)]
-        self._seen: set[int] = set()
+        self._choices = choices
+        self._matchers: dict[int, RefusalMatcher] = {}
+        """Of the choices that were seen: a request may ask for very many."""
+        self._refusals = 0
         self._usage: Usage | None = None
         self._pieces = 0
         self._events = EventReader()
@@ -76,30 +78,26 @@ class StreamDecider:
                 self._hear(said)
 
     def _hear(self, said: Said) -> None:
-        if said.answers or not 0 <= said.index < len(self._matchers):
+        if said.answers or not 0 <= said.index < self._choices:
             self.decision = Decision.ANSWER
         if self.decision is not Decision.UNDECIDED:
             return
         self._pieces += bool(said.text)
-        matcher = self._matchers[said.index]
-        self._seen.add(said.index)
-        decision = matcher.feed(said.text)
+        matcher = self._matchers.get(said.index)
+        if matcher is None:
+            matcher = self._matchers[said.index] = RefusalMatcher()
+        before, decision = matcher.decision, matcher.feed(said.text)
         if said.ended:
             decision = matcher.finish(truncated=said.truncated)
-        if decision is Decision.ANSWER or (
-            decision is Decision.REFUSE and self._all_refuse(range(len(self._matchers)))
-        ):
+        self._refusals += decision is Decision.REFUSE and before is not Decision.REFUSE
+        if decision is Decision.ANSWER or self._refusals == self._choices:
             self.decision = decision
 
     def _close(self) -> None:
         if self.decision is not Decision.UNDECIDED or self.error is not None:
             return
-        for index in self._seen:
-            self._matchers[index].finish()
-        self.decision = Decision.REFUSE if self._seen and self._all_refuse(self._seen) else Decision.ANSWER
-
-    def _all_refuse(self, indices: set[int] | range) -> bool:
-        return all(self._matchers[index].decision is Decision.REFUSE for index in indices)
+        refusals = sum([matcher.finish() is Decision.REFUSE for matcher in self._matchers.values()])
+        self.decision = Decision.REFUSE if self._matchers and refusals == len(self._matchers) else Decision.ANSWER
 
 
 def decide_whole(dialect: Dialect, body: bytes) -> Decision:

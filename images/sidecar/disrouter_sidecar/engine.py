@@ -14,6 +14,7 @@ from disrouter_sidecar.api.query import dumps, engine_fields
 from disrouter_sidecar.asked import Asked
 from disrouter_sidecar.attempt import Answer, Attempt, EngineAttempt, Errand, Outcome
 from disrouter_sidecar.config import Config
+from disrouter_sidecar.decision import usage_of_whole
 from disrouter_sidecar.errors import Refused
 from disrouter_sidecar.headers import lines
 from disrouter_sidecar.metrics import Metrics
@@ -114,7 +115,7 @@ class Probing:
     def answered(self, answer: Answer) -> None:
         """`Outcome` of the probe."""
         try:
-            self._go_on(chance_of(answer.held, self._route.calibration.token))
+            self._go_on(answer.held)
         except Exception as error:
             self._errand.failed(error)
 
@@ -122,8 +123,9 @@ class Probing:
         """`Outcome` of the probe."""
         self._errand.failed(error)
 
-    def _go_on(self, chance: float | None) -> None:
+    def _go_on(self, told: bytes) -> None:
         engine, route, errand = self._engine, self._route, self._errand
+        chance = chance_of(told, route.calibration.token)
         if chance is None:
             engine.metrics.unreadable_probes.inc()
             self._current = engine.words(errand, self._wish, engine.served(errand.asked))
@@ -133,4 +135,4 @@ class Probing:
             self._current = engine.answer(errand, last=False)
             return
         hopeless = route.skip is not None and competence < route.skip.below
-        raise Refused(route.skip.to if route.skip is not None and hopeless else None)
+        raise Refused(route.skip.to if route.skip is not None and hopeless else None, usage_of_whole(told))

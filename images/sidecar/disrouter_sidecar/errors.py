@@ -37,7 +37,7 @@ class Reason(StrEnum):
     SERVER_ERROR = "5xx"
     CONTEXT_LENGTH = "context_length"
     AUTH = "auth"
-    """The engine or provider does not accept the agent's key."""
+    """The engine or provider does not accept the agent's key, or its account is empty."""
     NOT_FOUND = "not_found"
     """The engine or provider does not know the agent's model."""
     UNSUPPORTED = "unsupported"

@@ -11,6 +11,7 @@ from disrouter_sidecar.ports import Reply
 
 _OWN_FAULTS = {
     401: Reason.AUTH,
+    402: Reason.AUTH,
     403: Reason.AUTH,
     404: Reason.NOT_FOUND,
     408: Reason.TIMEOUT,
@@ -38,9 +39,9 @@ MAX_INSPECTED = 16 * 1024
 def reason_of(status: int, body: bytes) -> Reason | None:
     """The reason to skip an agent that replied so; None where the reply is the client's to see.
 
-    A question too long for this agent may fit the next one, and a key, model name or quota is this agent's own; any
-    other 4xx would be the same everywhere. Redirects are never followed (they would carry a key elsewhere), so they
-    count as a broken server.
+    A question too long for this agent may fit the next one, and a key, model name, quota or balance is this agent's
+    own; any other 4xx would be the same everywhere. Redirects are never followed (they would carry a key elsewhere), so
+    they count as a broken server.
     """
     if 200 <= status < 300:
         return None

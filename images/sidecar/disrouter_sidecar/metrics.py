@@ -60,6 +60,13 @@ class Metrics:
         self._refused_tokens = Counter(
             "disrouter_refused_tokens", "Tokens of this agent's refusals.", (*_OWN, "kind"), registry=self.registry
         )
+        self._outcomes = Counter(
+            "disrouter_requests",
+            "Requests that ended, by what became of them: answer, client_gone, broken_<reason>, or an error's code.",
+            (*_OWN, "outcome"),
+            registry=self.registry,
+        )
+        self._ended: dict[str, Count] = {}
         self.inflight = 0
         """Requests being served now."""
         self._gauge("inflight_requests", "Requests being served now.", lambda: self.inflight)
@@ -107,6 +114,13 @@ class Metrics:
         count.value += 1
         if decision != SKIP:
             self._decision_seconds.observe(seconds)
+
+    def ended(self, outcome: str) -> None:
+        """A request came to this end; outcomes are words of this program, never of a client."""
+        count = self._ended.get(outcome)
+        if count is None:
+            count = self._ended[outcome] = self._outcomes.labels(*self._own, outcome)
+        count.value += 1
 
     def answered(self, hops: int, cost: float) -> None:
         """This agent's answer is being sent."""

@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol
 
 from disrouter_sidecar.errors import UpstreamFailed
 from disrouter_sidecar.headers import Headers, Lines
-from disrouter_sidecar.memory import Take
+from disrouter_sidecar.memory import Share, Take
 
 
 class Sink(Protocol):
@@ -150,6 +150,14 @@ class Client(Protocol):
 
     def finish(self, last: bytes) -> None:
         """Complete a stream that broke, with these bytes."""
+        ...
+
+    def keep(self, share: Share) -> None:
+        """Give this back too, once the client has read most of the answer."""
+        ...
+
+    def release(self) -> None:
+        """Give back what the request has claimed: nothing that is made of it is held any more."""
         ...
 
     def done(self) -> None:

@@ -16,7 +16,7 @@ import orjson
 
 from disrouter.errors import InvalidRouteTable
 from disrouter.scenario import Scenario
-from disrouter.terms import Awareness, FallbackPolicy, Scenarios
+from disrouter.terms import MAX_GAMMA, MAX_GENERATION, Awareness, FallbackPolicy, Scenarios
 from disrouter_sidecar.routes import (
     AdapterRoute,
     AgentRoute,
@@ -30,7 +30,7 @@ from disrouter_sidecar.routes import (
     Timeouts,
 )
 
-_MAX_SECONDS, _MAX_POINTS, _MAX_GENERATION = 86400, 16, 2**63
+_MAX_SECONDS, _MAX_POINTS = 86400, 16
 _URL = re.compile(r"https?://[^\s/]+")
 _REQUIRED = object()
 
@@ -104,7 +104,7 @@ def _table(fields: _Fields) -> RouteTable:
     names = _sure(fields.get("agents"), isinstance(fields.get("agents"), dict)).keys()
     timeouts, retries, breaker, fallback = map(fields.part, ("timeouts", "retries", "breaker", "fallback"))
     table = RouteTable(
-        generation=fields.whole("generation", _REQUIRED, 0, _MAX_GENERATION),
+        generation=fields.whole("generation", _REQUIRED, 0, MAX_GENERATION),
         cascade=fields.text("cascade"),
         entry=fields.choice("entry", _REQUIRED, names),
         agents={name: _agent(_Fields(route), names) for name, route in fields.get("agents").items()},
@@ -153,7 +153,7 @@ def _probability(fields: _Fields, known: Collection[str]) -> ProbabilityRoute:
     skip = None if fields.get("skip") is None else fields.part("skip")
     return ProbabilityRoute(
         calibration=_calibration(_Fields(fields.get("calibration"), only=("token", "scenario", "points"))),
-        gamma=fields.number("gamma", 0.5, 1),
+        gamma=fields.number("gamma", 0.5, MAX_GAMMA),
         skip=None
         if skip is None
         else SkipRoute(skip.choice("to", _REQUIRED, known), skip.number("below", _REQUIRED, 1)),

@@ -89,6 +89,11 @@ class Service:
         """Answer one request, by callbacks; everything that goes wrong is told to the client."""
         Visit(self, call, client).begin()
 
+    def turned_away(self, api: str, request_id: str, error: Rejected) -> None:
+        """A request that was not even read: without a key, or for want of memory."""
+        self.metrics.ended(error.code)
+        self.tell(api, {"request_id": request_id, "agent": self.config.agent, "outcome": error.code})
+
     def understand(self, call: Call) -> Asked:
         """What every step of its way reads. Raises Rejected or InvalidRequest."""
         guide = self.guide()

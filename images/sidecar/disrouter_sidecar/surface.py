@@ -64,6 +64,7 @@ class Surface:
             status, told, body = rejection(error)
             client.put(status, lines({**told, HEADER_REQUEST_ID: request_id}), body)
             client.done()
+            self._service.turned_away(dialect.name, request_id, error)
             return
         self._service.answer(Call(dialect, request.body, headers, request_id), client)
 

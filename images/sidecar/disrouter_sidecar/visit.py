@@ -97,6 +97,8 @@ class Visit:
         """What nobody needs while a stream takes its time: the request's headers and body, read and parsed."""
         self._told = _facts_of(asked)
         self._asked, self._call = None, self._call._replace(raw=b"", headers={})
+        self._share.close()
+        self._client.release()
         if self._walk is not None:
             self._walk.forget()
         if self._answer is not None:
@@ -147,8 +149,9 @@ class Visit:
         self._over = True
         if answer is not None:
             answer.reply.close()
-        self._share.close()
+        self._client.keep(self._share)
         service.metrics.inflight -= 1
+        service.metrics.ended(outcome)
         facts = self._facts(outcome)
         self._walk = None  # which holds this visit: no cycle is left for the collector
         if self._span.seen:

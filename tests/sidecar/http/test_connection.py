@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import socket
 from dataclasses import dataclass, field
 
@@ -463,3 +464,30 @@ async def test_new_clients_wait_for_few_turns_of_a_busy_loop() -> None:
             for _ in range(16):
                 await asyncio.sleep(0)
             assert listener.connections == 64
+
+
+async def test_a_client_that_reads_slowly_is_not_taken_for_one_that_reads_nothing() -> None:
+    async def large(_: Request, client: Client) -> None:
+        await client.reply(200, {}, b"x" * (16 << 20))
+
+    async with listening({"/large": {"GET": large}}, Limits(body=1000, stall_seconds=0.2)) as (_, port):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=65536)
+        writer.write(LAST_HEAD + b"\r\n")
+        await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), SECONDS)
+        received = 0
+        while piece := await asyncio.wait_for(reader.read(1 << 20), SECONDS):
+            received += len(piece)
+            await asyncio.sleep(0.03)
+        assert received == 16 << 20
+        writer.close()
+
+
+@pytest.mark.parametrize("head", [b"", b"garbage\r\n", b"content-length: 2000000\r\n"])
+async def test_what_is_refused_has_a_number_too(head: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    async with listening() as (_, port):
+        reply = await talk(port, b"GET /nowhere HTTP/1.1\r\nhost: x\r\nconnection: close\r\n" + head + b"\r\n")
+    found = re.search(rb"x-request-id: ([0-9a-f]{32})\r\n", reply)
+    assert found is not None
+    told = [record for record in caplog.records if record.message == "refused"]
+    assert [vars(record)["request_id"] for record in told] == [found[1].decode()]

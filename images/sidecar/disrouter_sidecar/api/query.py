@@ -97,7 +97,12 @@ def _loads(raw: bytes) -> Any:
         value = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
         raise InvalidRequest(f"the body is not valid JSON: {error}") from None
-    return json.loads(raw) if _rounded(value, raw) else value
+    if not _rounded(value, raw):
+        return value
+    try:
+        return json.loads(raw)
+    except RecursionError:
+        raise InvalidRequest("the body is nested too deeply") from None
 
 
 def _rounded(value: Any, raw: bytes) -> bool:

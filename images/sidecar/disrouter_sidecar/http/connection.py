@@ -33,7 +33,8 @@ class ClientConnection(asyncio.Protocol):
 
     __slots__ = (
         "_closes", "_deadline", "_exchange", "_incoming", "_late", "_loop", "_moved", "_over", "_patience", "_phase",
-        "_reader", "_ready", "_serving", "_site", "_stall", "_task", "_unread", "full", "gone", "transport", "write",
+        "_reader", "_ready", "_serving", "_site", "_stall", "_task", "_unread", "_waiting", "full", "gone", "transport",
+        "write",
     )  # fmt: skip
 
     transport: asyncio.Transport
@@ -53,6 +54,8 @@ class ClientConnection(asyncio.Protocol):
         self._deadline = Deadline(loop, self._expired)
         self._stall: Deadline | None = None
         """For a client that does not read, once there is cause for it."""
+        self._waiting = 0
+        """Bytes that waited for it when that was looked at last."""
         self._phase = Phase.IDLE
         self._patience: float | None = None
         """Seconds that the client has for what it is at, from the bytes that began it."""
@@ -163,9 +166,17 @@ class ClientConnection(asyncio.Protocol):
             self._expect_reading()
 
     def _expect_reading(self) -> None:
+        """From now on the client must read something of what waits for it, again and again."""
         if self._stall is None:
-            self._stall = Deadline(self._loop, self.abort)
+            self._stall = Deadline(self._loop, self._stalled)
+        self._waiting = self.transport.get_write_buffer_size()
         self._stall.set(self._site.limits.stall_seconds)
+
+    def _stalled(self) -> None:
+        if self.transport.get_write_buffer_size() < self._waiting:
+            self._expect_reading()
+        else:
+            self.abort()
 
     def _expired(self) -> None:
         limits = self._site.limits

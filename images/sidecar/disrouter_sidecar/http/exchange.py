@@ -45,7 +45,7 @@ class Wire(Protocol):
 class Exchange:
     """Writes one reply. Between `begin` and its end pieces come by callback, one write for each."""
 
-    __slots__ = ("_chunked", "_rest", "_wire", "caller", "complete", "head", "last", "share", "started")
+    __slots__ = ("_chunked", "_kept", "_rest", "_wire", "caller", "complete", "head", "last", "share", "started")
 
     def __init__(self, wire: Wire, head: Head, share: Share | None = None) -> None:
         self.head = head
@@ -57,6 +57,7 @@ class Exchange:
         self.last = b""
         self._wire = wire
         self._chunked = False
+        self._kept: Share | None = None
         self._rest: Reply | None = None
 
     def put(self, status: int, head: Lines, body: bytes, *, streamed: bool = False) -> None:
@@ -135,10 +136,16 @@ class Exchange:
         if caller is not None:
             caller.left()
 
+    def keep(self, share: Share) -> None:
+        """What the answer holds until the client has read most of it."""
+        self._kept = share
+
     def release(self) -> None:
-        """Give back what the request held."""
+        """Give back what request and answer held."""
         if self.share is not None:
             self.share.close()
+        if self._kept is not None:
+            self._kept.close()
 
     def pause(self) -> None:
         """The client reads too slowly."""

@@ -6,9 +6,11 @@ import logging
 from contextlib import suppress
 
 from disrouter.errors import InvalidRequest
+from disrouter.names import HEADER_REQUEST_ID
 from disrouter_sidecar.errors import ClientGone, Rejected
 from disrouter_sidecar.headers import lines
 from disrouter_sidecar.http.exchange import Exchange
+from disrouter_sidecar.logs import request_id
 from disrouter_sidecar.replies import rejection
 
 _log = logging.getLogger(__name__)
@@ -24,5 +26,8 @@ def tell(exchange: Exchange, error: Exception) -> None:
     if exchange.started:
         return
     status, headers, body = rejection(error)
+    number = request_id(exchange.head.headers.get(HEADER_REQUEST_ID))
+    code = error.code if isinstance(error, Rejected) else "invalid_request"
+    _log.info("refused", extra={"request_id": number, "status": status, "outcome": code})
     with suppress(ClientGone):
-        exchange.put(status, lines(headers), body)
+        exchange.put(status, lines({**headers, HEADER_REQUEST_ID: number}), body)
