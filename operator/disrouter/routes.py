@@ -35,12 +35,14 @@ class _Read(Model):
 
 
 class Timeouts(_Read):
-    """Seconds. `first_byte` bounds the wait for an agent's first byte, `idle` the gap between later ones."""
+    """Seconds. `first_byte` bounds the wait for a stream's first byte, `idle` the gap between later ones."""
 
     connect: StrictFloat = Field(default=2.0, gt=0, le=_MAX_SECONDS)
     first_byte: StrictFloat = Field(default=60.0, gt=0, le=_MAX_SECONDS)
     idle: StrictFloat = Field(default=60.0, gt=0, le=_MAX_SECONDS)
     chain: StrictFloat = Field(default=600.0, gt=0, le=_MAX_SECONDS)
+    whole: StrictFloat | None = Field(default=None, gt=0, le=_MAX_SECONDS)
+    """Wait for one agent's answer that is no stream and so comes all at once; absent: what `chain` leaves."""
 
 
 class Retries(_Read):

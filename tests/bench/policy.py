@@ -1,6 +1,6 @@
 """CPU of the sidecar itself: all of its own code, the sockets taken away.
 
-    python -m bench.policy [--seconds 1] [--rounds 5] [--profile WORKLOAD]
+    python -m bench.policy [--seconds 1] [--rounds 5] [--tracing] [--profile WORKLOAD]
 
 The client's and the agents' transports are stand-ins that move bytes at once, so what is left is what the sidecar does
 in Python and in its libraries. It says where CPU goes while code is changed; docs/benchmarks.md has the real thing.
@@ -16,7 +16,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from disrouter_sidecar import logs
 from disrouter_sidecar.config import Config
 from disrouter_sidecar.http.connection import ClientConnection
 from disrouter_sidecar.server import running
+from disrouter_sidecar.tracing import OFF, OpenTelemetry, Tracing
 
 ENGINE, NEXT = 1, 2
 """Ports of the two agents that nobody listens on."""
@@ -179,7 +180,9 @@ def workloads() -> dict[str, Workload]:
     }
 
 
-def measured(workload: Workload, work: Callable[[Asked, bytes], Coroutine[Any, Any, None]]) -> None:
+def measured(
+    workload: Workload, work: Callable[[Asked, bytes], Coroutine[Any, Any, None]], tracing: Tracing = OFF
+) -> None:
     """Run `work` on one sidecar and one client of it."""
     request, replies, ends = workload
 
@@ -188,7 +191,7 @@ def measured(workload: Workload, work: Callable[[Asked, bytes], Coroutine[Any, A
             routes = Path(folder) / "routes.json"
             routes.write_text(_table().to_json())
             config = Config("pool", "a", f"http://127.0.0.1:{ENGINE}", "engine", routes, host="127.0.0.1")
-            async with running(config, tell=_teller()) as (_, listener):
+            async with running(config, tracing, _teller()) as (_, listener):
                 connection = ClientConnection(listener.site, asyncio.get_running_loop())
                 client = Asked(connection, ends)
                 connection.connection_made(Wire(client.take, connection))
@@ -199,6 +202,20 @@ def measured(workload: Workload, work: Callable[[Asked, bytes], Coroutine[Any, A
     loop.replies = replies
     with asyncio.Runner(loop_factory=lambda: loop) as runner:
         runner.run(run())
+
+
+def _spans() -> Tracing:
+    """Spans are made and gathered as in a pod, and sent nowhere."""
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+
+    class Nowhere(SpanExporter):
+        def export(self, spans: Sequence[object]) -> SpanExportResult:
+            return SpanExportResult.SUCCESS
+
+    provider = TracerProvider()
+    provider.add_span_processor(BatchSpanProcessor(Nowhere()))
+    return OpenTelemetry(provider)
 
 
 def _teller() -> logs.Tell:
@@ -217,6 +234,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="bench.policy", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--seconds", type=float, default=0.5, help="a round of one workload")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--tracing", action="store_true", help="with OpenTelemetry's spans")
     parser.add_argument("--profile", choices=workloads(), help="profile this workload alone")
     arguments = parser.parse_args()
     logging.disable(logging.INFO)
@@ -235,6 +253,7 @@ def main() -> int:
 
         pstats.Stats(profiler).sort_stats("tottime").print_stats(90)
         return 0
+    tracing = _spans() if arguments.tracing else OFF
     for name, workload in workloads().items():
         found: list[float] = []
 
@@ -244,7 +263,7 @@ def main() -> int:
             for _ in range(arguments.rounds):
                 found.append(await client.ask(request, times))  # noqa: PERF401  awaits
 
-        measured(workload, timed)
+        measured(workload, timed, tracing)
         print(f"{name:8} {min(found):7.1f} us at best, {statistics.median(found):7.1f} us at the median", flush=True)
     return 0
 

@@ -77,8 +77,11 @@ async def test_a_stream_that_fails_before_it_decides_is_mended_by_the_next_agent
     assert three.entry.metric("disrouter_agent_decisions_total", **decisions) == 1
 
 
-@pytest.mark.parametrize(("script", "reason"), [(BROKEN, "5xx"), (TOO_LONG, "context_length")])
+@pytest.mark.parametrize(
+    ("script", "reason"), [(BROKEN, "5xx"), (TOO_LONG, "context_length"), (Script(hang=True), "timeout")]
+)
 async def test_a_whole_reply_that_fails_is_mended_too(three: Cascade, script: Script, reason: str) -> None:
+    three.publish(with_timeouts(three.table(), whole=0.5))
     three.scripts(script, "four", "unused")
     assert await three.said(await three.ask()) == ("small,medium", "four")
     assert skips(three.entry, reason) == 1

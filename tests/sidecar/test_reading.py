@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from disrouter.calibration import Calibration, CalibrationPoint
 from disrouter.errors import InvalidRouteTable
-from disrouter.routes import AdapterRoute, AgentRoute, Awareness, ProbabilityRoute, RouteTable, SkipRoute
+from disrouter.routes import AdapterRoute, AgentRoute, Awareness, ProbabilityRoute, RouteTable, SkipRoute, Timeouts
 from disrouter.terms import Scenarios
 from disrouter_sidecar import reading
 
@@ -34,7 +34,12 @@ def table() -> dict[str, Any]:
     )
     large = AgentRoute(url="https://large:8443", cost=0.9, awareness=Awareness.NONE)
     full = RouteTable(
-        generation=3, cascade="qwen", entry="small", preference=0.3, agents={"small": small, "large": large}
+        generation=3,
+        cascade="qwen",
+        entry="small",
+        preference=0.3,
+        timeouts=Timeouts(whole=9.5),
+        agents={"small": small, "large": large},
     )
     found: dict[str, Any] = json.loads(full.to_json())
     return found

@@ -25,7 +25,7 @@ def parse_deadline(header: str | None) -> float | None:
 class Budget:
     """What a request may still use before its commit: seconds, and through `take` bytes of replies that are held.
 
-    A whole reply's first byte is also its last, so only the chain's deadline bounds it; `first_byte` bounds streams.
+    A whole reply's first byte is also its last, so `whole`, where it is set, bounds it; `first_byte` bounds streams.
     `asked` is the deadline that came with the request, in seconds: anybody can send it, so it only ever shortens.
     """
 
@@ -58,8 +58,8 @@ class Budget:
     def waits(self, agents: int = 1) -> tuple[float, float]:
         """Seconds for a connection, and for the first byte of an agent behind which `agents` may be asked in turn."""
         left, timeouts = self.left(), self.timeouts
-        first = min(left, timeouts.first_byte * agents) if self._stream else left
-        return min(left, timeouts.connect), first
+        bound = timeouts.first_byte if self._stream else timeouts.whole
+        return min(left, timeouts.connect), left if bound is None else min(left, bound * agents)
 
     def first(self, agents: int = 1) -> float:
         """The second of these alone."""
@@ -67,7 +67,9 @@ class Budget:
 
     def idle(self) -> float:
         """Seconds to wait for the next byte while nothing is committed."""
-        return min(self.left(), self.timeouts.idle) if self._stream else self.left()
+        left = self.left()
+        bound = self.timeouts.idle if self._stream else self.timeouts.whole
+        return left if bound is None else min(left, bound)
 
     def left(self) -> float:
         """Seconds until the deadline. Raises UpstreamFailed once it has passed."""

@@ -128,7 +128,9 @@ def _table(fields: _Fields) -> RouteTable:
 
 def _timeouts(fields: _Fields) -> Timeouts:
     defaults = (("connect", 2.0), ("firstByte", 60.0), ("idle", 60.0), ("chain", 600.0))
-    return Timeouts(*(fields.number(key, default, _MAX_SECONDS, zero=False) for key, default in defaults))
+    connect, first, idle, chain = (fields.number(key, default, _MAX_SECONDS, zero=False) for key, default in defaults)
+    whole = None if fields.get("whole") is None else fields.number("whole", _REQUIRED, _MAX_SECONDS, zero=False)
+    return Timeouts(connect, first, idle, chain, whole)
 
 
 def _agent(fields: _Fields, known: Collection[str]) -> AgentRoute:

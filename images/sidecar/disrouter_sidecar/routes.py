@@ -20,6 +20,7 @@ class Timeouts:
     first_byte: float = 60.0
     idle: float = 60.0
     chain: float = 600.0
+    whole: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from support.sidecars import REFUSAL
 MEMORY = 200.0
 """MiB that a sidecar may hold under these loads; its container has 512."""
 CLIENTS, EACH = 16, 20
-QUICK = Timeouts(connect=1.0, first_byte=2.0, idle=2.0, chain=120.0)
+QUICK = Timeouts(connect=1.0, first_byte=2.0, idle=2.0, whole=2.0, chain=120.0)
 NEVER_OPEN = Breaker(failures=1000)
 """So that every request meets the fault, not only the first few."""
 
@@ -140,15 +140,19 @@ async def test_a_next_agent_that_is_killed_in_mid_stream_ends_it_with_an_error(t
         assert load.tally.failed["error event"] > 0
 
 
+@pytest.mark.parametrize("stream", [True, False])
 @pytest.mark.parametrize("fault", [hangs, drips_its_head])
 async def test_an_engine_that_accepts_and_never_answers_is_left_alone_after_a_few(
-    tmp_path: Path, large: Origin, fault: Behaviour
+    tmp_path: Path, large: Origin, fault: Behaviour, stream: bool
 ) -> None:
-    """A half-open connection or a slow loris: streams wait `firstByte` and go on, soon without waiting."""
+    """A half-open connection or a slow loris: `firstByte` or `whole` passes, and soon nobody waits any more."""
     changes = {"timeouts": QUICK, "breaker": Breaker(failures=5, open_seconds=3600.0)}
     async with origin(fault) as engine, process(tmp_path, engine.url, {"large": large.url}, changes=changes) as sidecar:
         load = Load(sidecar.url)
-        await load.streams(CLIENTS, EACH)
+        if stream:
+            await load.streams(CLIENTS, EACH)
+        else:
+            await load.clients(CLIENTS, until=lambda number: number == EACH)
         load.tally.check()
         assert load.tally.answered == CLIENTS * EACH
         assert engine.asked < CLIENTS + 5, "whoever came after the breaker opened did not wait"
