@@ -58,6 +58,8 @@ CHATS: dict[str, dict[str, Any]] = {
     "a tool required": {**TOOLS, "tool_choice": "required", "max_tokens": 60},
     "a tool by name": {**TOOLS, "tool_choice": {"type": "function", "function": {"name": "tell"}}, "max_tokens": 60},
     "a JSON schema": {"response_format": {"type": "json_schema", "json_schema": {"name": "s", "schema": SCHEMA}}},
+    "a JSON object": {"response_format": {"type": "json_object"}},
+    "usage at the end": {"stream_options": {"include_usage": True}},
     "reasoning": {"messages": [{"role": "user", "content": tiny_model.WHY}]},
     "reasoning left out": {"messages": [{"role": "user", "content": tiny_model.WHY}], "include_reasoning": False},
     "fields of vLLM": {"top_k": 5, "repetition_penalty": 1.1, "return_token_ids": True},
@@ -72,6 +74,7 @@ PROMPTS: dict[str, dict[str, Any]] = {
     "stop": {"stop": "e"},
     "logprobs": {"logprobs": 2},
     "cut off": {"max_tokens": 2},
+    "usage at the end": {"stream_options": {"include_usage": True}},
     "a JSON schema": {"response_format": {"type": "json_schema", "json_schema": {"name": "s", "schema": SCHEMA}}},
     "unknown fields": {"surprise": [1.5]},
     "a wrong value": {"top_p": 7},
@@ -136,6 +139,15 @@ async def test_chats(both: Both, fields: dict[str, Any], stream: bool) -> None:
     asked = {"messages": [USER], "max_tokens": 40, "temperature": 0, "seed": 1, **fields}
     direct = {**asked, "messages": instruct(asked["messages"], Scenario.BALANCE)}
     await compare(both, "/chat/completions", asked, direct, stream=stream)
+
+
+@pytest.mark.parametrize("wish", [*({"scenario": each.value} for each in Scenario), {"preference": 0.93}])
+async def test_wishes(both: Both, wish: dict[str, Any]) -> None:
+    scenario = Scenario(wish.get("scenario", Scenario.COST_FIRST))
+    asked = {"messages": [USER], "max_tokens": 40, "temperature": 0, "seed": 1, "disrouter": wish}
+    direct = {**asked, "messages": instruct([USER], scenario)}
+    del direct["disrouter"]
+    await compare(both, "/chat/completions", asked, direct, stream=False)
 
 
 @pytest.mark.parametrize("stream", [False, True])
