@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +90,15 @@ def is_held_out(question: Question, share: float, seed: int) -> bool:
     return int.from_bytes(digest[:8], "big") < share * 2**64
 
 
+def unique_id(wanted: str, owner: str, taken: Collection[str]) -> str:
+    """The id itself, else `owner#id`, else `owner#2#id` and so on: the first that is not taken.
+
+    Numbered, because an owner's name may come again too, as with several configurations of one Hub dataset.
+    """
+    further = (f"{owner}#{number}#{wanted}" for number in count(2))
+    return next(each for each in chain((wanted, f"{owner}#{wanted}"), further) if each not in taken)
+
+
 def _read_all(sources: tuple[DatasetSource, ...], pvc_root: Path) -> list[Source]:
     return [read_source(source, pvc_root) for source in sources]
 
@@ -110,10 +120,10 @@ def _apart(groups: Sequence[list[Source]]) -> list[list[Question]]:
 
 def _distinct(sources: Sequence[Source], taken: set[str]) -> list[Question]:
     """All questions, ids made unique by the name of their dataset where two clash; `taken` grows by theirs."""
-    questions: dict[str, Question] = {}
+    questions: list[Question] = []
     for source in sources:
         for question in source.questions:
-            unique = question.id if question.id not in taken else f"{source.name}#{question.id}"
-            questions[unique] = question.model_copy(update={"id": unique})
+            unique = unique_id(question.id, source.name, taken)
             taken.add(unique)
-    return list(questions.values())
+            questions.append(question.model_copy(update={"id": unique}))
+    return questions

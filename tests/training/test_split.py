@@ -1,0 +1,46 @@
+"""How the questions of a run are parted: none is lost, and the same questions are parted the same way for ever."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from disrouter.artifacts import DatasetSource, EvaluateConfig, RunConfig
+from disrouter_training.split import QuestionSplit, split_questions, unique_id
+
+
+def dataset(folder: Path, rows: list[dict[str, Any]]) -> DatasetSource:
+    """A file that is named alike in every folder, as the configurations of one Hub dataset are."""
+    folder.mkdir()
+    (folder / "q.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return DatasetSource(file=f"pvc://{folder.name}/q.jsonl")
+
+
+def part(root: Path, sources: tuple[DatasetSource, ...], **evaluate: Any) -> QuestionSplit:
+    fields = {"cascade": "c", "agent": "a", "model": "hf://org/name", "datasets": sources}
+    return split_questions(RunConfig(**fields, evaluate=EvaluateConfig(**evaluate)), root)
+
+
+def test_sources_whose_ids_clash_keep_all_of_their_questions(tmp_path: Path) -> None:
+    sources = tuple(
+        dataset(tmp_path / name, [{"question": f"{name}{number}?", "answer": number} for number in range(40)])
+        for name in ("first", "second", "third")
+    )
+    split = part(tmp_path, sources)
+    every = [*split.training, *split.evaluation]
+    assert len({question.id for question in every}) == len(every) == 120
+    assert {question.id for question in every if question.question == "first7?"} == {"q.jsonl:line 8"}
+    assert part(tmp_path, sources) == split
+
+
+def test_one_source_that_is_named_three_times_keeps_three_ids(tmp_path: Path) -> None:
+    source = dataset(tmp_path / "data", [{"id": f"q{k}", "question": f"{k}?", "answer": k} for k in range(40)])
+    judge = dataset(tmp_path / "test", [{"question": "Which?", "answer": "this"}])
+    split = part(tmp_path, (source, source, source), datasets=(judge,))
+    found = [question.id for question in split.training if question.question == "7?"]
+    assert found == ["q7", "pvc://data/q.jsonl#q7", "pvc://data/q.jsonl#2#q7"]
+
+
+def test_an_id_that_is_unique_already_stays() -> None:
+    assert unique_id("q1", "set", {"q2"}) == "q1"
+    assert unique_id("q1", "set", {"q1"}) == "set#q1"
+    assert unique_id("q1", "set", {"q1", "set#q1", "set#2#q1"}) == "set#3#q1"
