@@ -38,6 +38,18 @@ def test_bad_rows_are_reported_with_line_and_reason(tmp_path: Path) -> None:
     assert len(source.bad) == 5
 
 
+def test_a_line_that_is_not_utf8_is_a_bad_row_and_not_another_question(tmp_path: Path) -> None:
+    source = write(tmp_path / "q.jsonl", [good(number) for number in range(20)])
+    with (tmp_path / "q.jsonl").open("ab") as file:
+        file.write('{"question": "Où?", "answer": "là"}\n{"question": "Où ?", "answer": "ici"}\n'.encode("latin-1"))
+        file.write('{"question": "Où donc ?", "answer": "ici"}\n\u2003\n'.encode())
+    found = read_source(source, tmp_path)
+    assert [row.where for row in found.bad] == ["line 21", "line 22"]
+    assert found.bad[0].reason == "not UTF-8: byte 16 of the line is 0xf9"
+    assert found.questions[-1].question == "Où donc ?"
+    assert len(found.questions) == 21
+
+
 def test_too_many_bad_rows_mean_the_wrong_file(tmp_path: Path) -> None:
     source = write(tmp_path / "q.jsonl", [good(1), {"text": "x"}])
     with pytest.raises(DatasetError, match=r"1 of 2 rows are bad \(line 2: question: Field required.*correct the file"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -12,8 +13,16 @@ import fsspec
 from disrouter_training.errors import DatasetError
 from disrouter_training.places import resolve
 
+
+@dataclass(frozen=True)
+class Unreadable:
+    """Stands for a row whose content cannot be had at all; says why."""
+
+    reason: str
+
+
 Located = tuple[str, Any]
-"""Where a row stands and its content: a dict, or None for a line that is not JSON."""
+"""Where a row stands and its content: a dict, Unreadable, or anything else that JSON can hold and a row cannot be."""
 BATCH_ROWS = 1024
 _REMOTE = ("s3://", "hf://")
 """Schemes that fsspec opens itself; for `s3://` the image needs s3fs, and credentials come from the environment."""
@@ -34,10 +43,16 @@ def file_rows(uri: str, pvc_root: Path) -> Iterator[Located]:
 
 
 def _jsonl(file: IO[bytes]) -> Iterator[Located]:
+    """Never guesses at a character: with another one it would be another question."""
     for number, line in enumerate(file, 1):
-        text = line.decode("utf-8", errors="replace")
+        where = f"line {number}"
+        try:
+            text = line.decode("utf-8")
+        except UnicodeDecodeError as error:
+            yield where, Unreadable(f"not UTF-8: byte {error.start + 1} of the line is 0x{line[error.start]:02x}")
+            continue
         if text.strip():
-            yield f"line {number}", _json(text)
+            yield where, _json(text)
 
 
 def _json(line: str) -> Any:

@@ -15,7 +15,7 @@ from disrouter.artifacts import DatasetSource
 from disrouter_training import graders
 from disrouter_training.errors import DatasetError
 from disrouter_training.sources.convert import Convert, Converter, LeftOut, Unusable, find, known, plain
-from disrouter_training.sources.files import Located, file_rows
+from disrouter_training.sources.files import Located, Unreadable, file_rows
 from disrouter_training.sources.hub import hub_rows
 from disrouter_training.sources.question import Question
 
@@ -98,6 +98,8 @@ def _parse(rows: Iterable[Located], stem: str, convert: Convert) -> tuple[list[Q
 
 def _question(content: Any, default_id: str, convert: Convert) -> Question:
     """Raises Unusable or LeftOut with the reason."""
+    if isinstance(content, Unreadable):
+        raise Unusable(content.reason)
     if not isinstance(content, dict):
         raise Unusable("not a JSON object")
     try:
