@@ -23,7 +23,10 @@ class DatasetSource(Model):
     config: str | None = Field(default=None, min_length=1, max_length=256)
     """Configuration of the Hub dataset."""
     split: str | None = Field(default=None, min_length=1, max_length=256)
-    """Split of the Hub dataset; default `train`."""
+    """Split of the Hub dataset; default `train`, or where the dataset has none, the one that its converter names."""
+    revision: str | None = Field(default=None, min_length=1, max_length=256)
+    """Branch, tag or commit of the Hub dataset; default `main`, or the Hub's Parquet copy `refs/convert/parquet` where
+    the converter knows that `main` is a loading script."""
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:

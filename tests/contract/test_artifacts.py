@@ -56,6 +56,9 @@ def test_fields_that_came_later_leave_older_runs_and_their_run_files_as_they_wer
     })  # fmt: skip
     assert config.run == "460d518d38", "what the first release called it"
     assert "scenarios" not in config.dump()
+    assert config.dump()["datasets"] == [{"id": "a/b"}]
+    pinned = config.model_copy(update={"datasets": (DatasetSource(id="a/b", revision="v1"),)})
+    assert pinned.run != config.run
     assert "target" not in config.dump()["sft"]
     soft = config.model_copy(update={"sft": SftConfig(target=SftTarget.SOFT)})
     assert soft.run != config.run

@@ -18,6 +18,9 @@ from typing import Any
 from disrouter_training.errors import DatasetError
 
 GROUP = "disrouter.datasets"
+PARQUET_COPY = "refs/convert/parquet"
+"""Branch on which the Hub keeps a Parquet copy of a dataset. What `main` holds may be a loading script, which the
+datasets library runs no more (since 4.0)."""
 Row = Mapping[str, Any]
 Fields = dict[str, Any]
 Convert = Callable[[Row], Fields]
@@ -39,16 +42,22 @@ class Converter:
     convert: Convert
     config: str | None = None
     """The Hub configuration where the manifest names none."""
+    split: str | None = None
+    """The split where the manifest names none; `train` where this does not say either."""
+    revision: str | None = None
+    """The branch, tag or commit where the manifest names none."""
 
 
 _BUILT_IN: dict[str, Converter] = {}
 
 
-def converter(dataset: str, config: str | None = None) -> Callable[[Convert], Converter]:
-    """Register a function for a Hub dataset."""
+def converter(
+    dataset: str, config: str | None = None, split: str | None = None, revision: str | None = None
+) -> Callable[[Convert], Converter]:
+    """Register a function for a Hub dataset, with what the manifest need not say."""
 
     def register(convert: Convert) -> Converter:
-        made = Converter(dataset, convert, config)
+        made = Converter(dataset, convert, config, split, revision)
         _BUILT_IN[dataset] = made
         return made
 

@@ -1,7 +1,7 @@
 """The ten datasets of the paper (section 4.1) with their prompts (Table 12), by Hub id.
 
 Seven train and test in domain, SQuAD, HellaSwag and HeadQA test out of domain. Splits are named in the manifest:
-`train` by default, `test` to judge by, `validation` where the test answers are hidden.
+`train` by default, `test` to judge by, `validation` where there is no test or its answers are hidden.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import string
 from collections.abc import Sequence
 
 from disrouter_training.graders import SEPARATOR
-from disrouter_training.sources.convert import Fields, LeftOut, Row, Unusable, converter
+from disrouter_training.sources.convert import PARQUET_COPY, Fields, LeftOut, Row, Unusable, converter
 
 _ONE_OF = "The final answer must be one of: [A, B, C, D] without any prefix or suffix."
 _SCIENCE = "Choose the most reasonable answer based on scientific reasoning and give a final answer. " + _ONE_OF
@@ -37,9 +37,9 @@ def arc(row: Row) -> Fields:
     return {"id": row["id"], **_choice(_SCIENCE, row["question"], texts, _index(row["answerKey"], labels))}
 
 
-@converter("cais/mmlu", config="all")
+@converter("cais/mmlu", config="all", split="auxiliary_train")
 def mmlu(row: Row) -> Fields:
-    """Fifty-seven subjects (Hendrycks et al., 2020)."""
+    """Fifty-seven subjects (Hendrycks et al., 2020). Without a `train`; `auxiliary_train` is other datasets'."""
     return {"family": row.get("subject"), **_choice(_MULTIPLE, row["question"], row["choices"], row["answer"])}
 
 
@@ -84,9 +84,11 @@ def drop(row: Row) -> Fields:
     }
 
 
-@converter("allenai/cosmos_qa")
+@converter("allenai/cosmos_qa", revision=PARQUET_COPY)
 def cosmosqa(row: Row) -> Fields:
-    """Commonsense reading comprehension (Huang et al., 2019)."""
+    """Commonsense reading comprehension (Huang et al., 2019). Test labels are hidden: use `validation`."""
+    if int(row["label"]) < 0:
+        raise Unusable("label: hidden; use the split validation")
     instruction = (
         "Read the given passage and choose the most plausible answer to the question based on context and common sense "
         "reasoning. " + _ONE_OF
@@ -122,7 +124,7 @@ def hellaswag(row: Row) -> Fields:
     return {"family": row.get("activity_label"), **_choice(instruction, row["ctx"], row["endings"], int(row["label"]))}
 
 
-@converter("dvilares/head_qa", config="en")
+@converter("dvilares/head_qa", config="en", revision=PARQUET_COPY)
 def headqa(row: Row) -> Fields:
     """Exams of the Spanish healthcare system (Vilares and Gomez-Rodriguez, 2019); `ra` counts from 1."""
     answers = sorted(row["answers"], key=lambda answer: int(answer["aid"]))
