@@ -48,6 +48,17 @@ def test_a_row_becomes_a_question_or_says_why_not(dataset: str, row: dict[str, A
     assert not graders.is_correct(question.grader, question.answer, "The final answer is: zebra 99999.")
 
 
+@pytest.mark.parametrize("name", ["race", "drop", "cosmos_qa", "squad_v2"])
+def test_questions_on_a_passage_know_it(name: str) -> None:
+    (dataset,) = (each for each in PAPER if each.endswith(f"/{name}"))
+    row = json.loads((ROWS / f"{name}.jsonl").read_text().splitlines()[0])["row"]
+    text = next(key for key in ("article", "passage", "context") if key in row)
+    marks = [
+        convert_of(dataset)({**row, **change})["passage"] for change in ({}, {"question": "?"}, {text: "Another."})
+    ]
+    assert marks[0] == marks[1] != marks[2]
+
+
 def test_every_prompt_is_the_papers() -> None:
     """Table 12, by the words that tell the prompts apart; the letters follow the number of choices."""
     first = {}

@@ -85,8 +85,11 @@ def split_questions(config: RunConfig, pvc_root: Path) -> QuestionSplit:
 
 
 def is_held_out(question: Question, share: float, seed: int) -> bool:
-    """Whether a question belongs to evaluation: by a hash of its text, so that no other question changes it."""
-    digest = hashlib.sha256(f"{seed}/{question.user}".encode()).digest()
+    """Whether a question belongs to evaluation: by a hash of its text, so that no other question changes it.
+
+    Of its passage, where it has one: else training would have read what evaluation asks about.
+    """
+    digest = hashlib.sha256(f"{seed}/{question.passage or question.user}".encode()).digest()
     return int.from_bytes(digest[:8], "big") < share * 2**64
 
 

@@ -6,6 +6,7 @@ Seven train and test in domain, SQuAD, HellaSwag and HeadQA test out of domain. 
 
 from __future__ import annotations
 
+import hashlib
 import string
 from collections.abc import Sequence
 
@@ -51,7 +52,8 @@ def race(row: Row) -> Fields:
         "on commonsense reasoning and give a final answer. " + _ONE_OF
     )
     question = f"Passage: {row['article']}\nQuestion: {row['question']}"
-    return _choice(instruction, question, row["options"], _index(row["answer"], string.ascii_uppercase))
+    fields = _choice(instruction, question, row["options"], _index(row["answer"], string.ascii_uppercase))
+    return {"passage": _mark(row["article"]), **fields}
 
 
 @converter("allenai/openbookqa", config="main")
@@ -81,6 +83,7 @@ def drop(row: Row) -> Fields:
         "question": f"Passage: {row['passage']}\nQuestion: {row['question']}",
         "answer": _any_of(spans),
         "grader": "number" if kinds == {"number"} else "span",
+        "passage": _mark(row["passage"]),
     }
 
 
@@ -94,7 +97,8 @@ def cosmosqa(row: Row) -> Fields:
         "reasoning. " + _ONE_OF
     )
     question = f"Passage: {row['context']}\nQuestion: {row['question']}"
-    return {"id": row["id"], **_choice(instruction, question, [row[f"answer{k}"] for k in range(4)], row["label"])}
+    fields = _choice(instruction, question, [row[f"answer{k}"] for k in range(4)], row["label"])
+    return {"id": row["id"], "passage": _mark(row["context"]), **fields}
 
 
 @converter("rajpurkar/squad_v2")
@@ -110,6 +114,7 @@ def squad(row: Row) -> Fields:
         "question": f"Context: {row['context']}\nQuestion: {row['question']}",
         "answer": _any_of(answers),
         "grader": "span",
+        "passage": _mark(row["context"]),
     }
 
 
@@ -158,3 +163,8 @@ def _index(label: str, labels: Sequence[str]) -> int:
 
 def _any_of(answers: Sequence[str]) -> str:
     return SEPARATOR.join(dict.fromkeys(answer.strip() for answer in answers))
+
+
+def _mark(passage: str) -> str:
+    """Of a text, what is enough to know it again: a hash, since every question of a dataset is held in memory."""
+    return hashlib.sha256(passage.strip().encode()).hexdigest()[:16]

@@ -22,6 +22,10 @@ class Question(BaseModel):
     family: str | None = None
     kind: str | None = None
     difficulty: float | str | None = None
+    passage: str | None = Field(default=None, min_length=1, max_length=MAX_TEXT, exclude=True)
+    """What tells the passage that it is about from others, where several questions share one: its text or a name. Never
+    written: only the split asks for it, and what is written of a question stays what it was before there were passages.
+    """
 
     @property
     def user(self) -> str:
