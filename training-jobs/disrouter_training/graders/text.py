@@ -7,7 +7,14 @@ import string
 import unicodedata
 
 _EDGE = " \t\r\n.,;:!?\"'`*_()[]{}$"
-_LETTER = re.compile(r"[(\[]?([A-Z])[)\].:]?(?=\s|$)", re.IGNORECASE)
+_LETTER = re.compile(
+    r"(?:(?:the )?(?:correct |right )?(?:option|choice|answer)(?: is)?:? )?[(\[]?([a-z])"
+    r"(?:$|[)\]:]|[.,;](?=\s|$)|(?= [-–—])|(?= (?:because|since|as|is)\b)|(?<=[^ai])(?= ))"
+)
+"""A letter, and what shows that it is one: bare words may follow any but A and I, which are words themselves."""
+_SEVERAL = re.compile(r"[a-z][)\]]?(?:,| ?[/&]| and| or)(?: (?:and|or))? ?[(\[]?[a-z](?:[)\],./&]|$| (?:and|or|are)\b)")
+"""`A or B`, `B, C and D`: more than one letter is no choice."""
+_MARKUP = str.maketrans(dict.fromkeys("*_`\"'"))
 _ARTICLE = re.compile(r"\b(a|an|the)\b")
 _PUNCTUATION = str.maketrans(dict.fromkeys(string.punctuation))
 
@@ -25,16 +32,17 @@ class Exact:
 
 
 class Choice:
-    """The letter of a multiple choice: `B`, `(b)`, `B.` or `B) because ...`."""
+    """The letter of a multiple choice: `B`, `(b)`, `B.`, `option B`, `B, because ...`; not the article of `A rock`."""
 
     def problem(self, expected: str) -> str | None:
         """Must be one letter."""
         return None if re.fullmatch(r"[A-Z]", expected) else f"{expected[:40]!r} is no letter from A to Z"
 
     def correct(self, expected: str, final: str) -> bool:
-        """Whether the answer begins with the letter."""
-        found = _LETTER.match(normalise(final, edge=" \t\r\n*_`\"'"))
-        return found is not None and found[1].upper() == expected
+        """Whether the answer begins with the letter, and with no other one."""
+        text = normalise(final.translate(_MARKUP), edge=" ")
+        found = _LETTER.match(text)
+        return found is not None and found[1].upper() == expected and not _SEVERAL.match(text, found.start(1))
 
 
 class Span:
