@@ -13,7 +13,19 @@ THINK = "Let's think step by step: "
 FINAL = "The final answer is: "
 
 _TEMPLATE = re.compile(rf"{re.escape(THINK)}.*\. {re.escape(FINAL)}[^\n]+\.", re.DOTALL)
-_MARKER = re.compile(r"(?:the\s+)?(?:final\s+)?answer\s+is\s*:?|####|(?:final\s+)?answer\s*:", re.IGNORECASE)
+_MARKER = re.compile(
+    r"(?P<sure>(?:the\s+)?final\s+answer\s+is\s*:|####)"
+    r"|(?:(?P<whose>\b(?:this|that|my|your|our)\s+)|the\s+)?(?P<final>final\s+)?answer\s+is\s*(?P<colon>:)?"
+    r"|(?:final\s+)?answer\s*:",
+    re.IGNORECASE,
+)
+_JUDGEMENT = re.compile(
+    r"(?:indeed|also|thus|therefore|not|in fact|likely|probably)?\s*"
+    r"(?:correct|incorrect|right|wrong|verified|confirmed|checked|valid|invalid|consistent|reasonable|plausible)"
+    r"(?:$|\s*[.,;:!)]|\s+(?:because|since|as|and|so|for|with|too|now|indeed)\b)",
+    re.IGNORECASE,
+)
+_SENTENCE_END = re.compile(r"[.!?](?=\s)|,(?=\s+(?:and|but|so|which|I)\b)|;")
 _BOXED = re.compile(r"\\boxed\{([^{}]*)\}")
 _DECORATION = " \t\r\n*_`\"'"
 
@@ -25,20 +37,34 @@ class Parts(NamedTuple):
     final: str
 
 
+class _Marker(NamedTuple):
+    """A place that says what the final answer is."""
+
+    start: int
+    end: int
+    final: str
+    """What stands behind it on its line, or in its box."""
+    weak: bool
+    """It speaks of an answer that was given before, if one was: `this answer is correct`."""
+
+
 def take_apart(reply: str) -> Parts | None:
-    """Thinking and final answer of a reply; None if it says nothing. The last marker counts."""
+    """Thinking and final answer of a reply; None if it says nothing.
+
+    The last marker counts, but for one that only speaks of the answer before it.
+    """
     text = reply.removeprefix(THINK.rstrip()).strip()
     if not text:
         return None
-    boxed = list(_BOXED.finditer(text))
-    markers = [match for match in _MARKER.finditer(text) if text[match.end() :].strip(_DECORATION + ".:")]
-    if boxed and (not markers or boxed[-1].end() > markers[-1].end()):
-        return Parts(text[: boxed[-1].start()].rstrip(), _clean(boxed[-1][1]))
-    if markers:
-        rest = text[markers[-1].end() :].strip()
-        return Parts(text[: markers[-1].start()].rstrip(), _clean(rest.splitlines()[0]))
-    thinking, _, last = text.rpartition("\n")
-    return Parts(thinking.rstrip(), _clean(last))
+    markers = sorted((*_spoken(text), *_boxed(text)), key=lambda marker: marker.end)
+    if not markers:
+        thinking, _, last = text.rpartition("\n")
+        return Parts(thinking.rstrip(), _clean(last))
+    place = next((n for n in reversed(range(len(markers))) if not markers[n].weak), 0)
+    chosen, final = markers[place], markers[place].final
+    if place + 1 < len(markers):  # a comment follows, on the same line perhaps
+        final = _SENTENCE_END.split(final, maxsplit=1)[0]
+    return Parts(text[: chosen.start].rstrip(), _clean(final))
 
 
 def as_template(reply: str) -> str | None:
@@ -51,6 +77,29 @@ def as_template(reply: str) -> str | None:
         return None
     thinking = parts.thinking.rstrip(_DECORATION + ".:")
     return f"{THINK}{thinking}. {FINAL}{parts.final}."
+
+
+def _spoken(text: str) -> list[_Marker]:
+    """Markers in words; those with nothing behind them are none."""
+    found = []
+    for match in _MARKER.finditer(text):
+        rest = text[match.end() :].strip()
+        if rest.strip(_DECORATION + ".:"):
+            final = rest.splitlines()[0]
+            found.append(_Marker(*match.span(), final, weak=_is_weak(match, final)))
+    return found
+
+
+def _is_weak(match: re.Match[str], final: str) -> bool:
+    """Not where it says that it is the final answer: that may be `right`, of `left or right`."""
+    if match["sure"]:
+        return False
+    whose = match["whose"] is not None and match["final"] is None and match["colon"] is None
+    return whose or _JUDGEMENT.match(_clean(final)) is not None
+
+
+def _boxed(text: str) -> list[_Marker]:
+    return [_Marker(*match.span(), match[1], weak=False) for match in _BOXED.finditer(text)]
 
 
 def _clean(final: str) -> str:
