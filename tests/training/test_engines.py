@@ -3,20 +3,31 @@
 import importlib.util
 import os
 import subprocess
+import sys
 import sysconfig
+from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from disrouter.artifacts import Engine, Stage
-from disrouter_training import engines
+from disrouter_training import engines, vllm_generation
 from disrouter_training.collect import read_collected
 from disrouter_training.engines import chosen, rollouts
-from disrouter_training.errors import ModelError
+from disrouter_training.errors import Interrupted, ModelError
+from disrouter_training.generation import Sampling
+from disrouter_training.progress import Progress
+from disrouter_training.prompts import forced
+from disrouter_training.shards import Row, read_rows, run_shards, shard
+from disrouter_training.sources import Question
+from disrouter_training.stop import StopSignal
+from disrouter_training.vllm_generation import VllmGenerator
 from support.trainer import Trainer
 from support.vllm import SMALL_ENVIRONMENT
 
+SAMPLING = Sampling(samples=1, temperature=0, max_new_tokens=8, batch_size=2)
 ROOT = Path(__file__).parents[2]
 PURE = ("math_verify*", "latex2sympy2_extended*", "antlr4*")
 """Packages of the trainer that vLLM's environment lacks; an image has both."""
@@ -48,6 +59,42 @@ def test_rollouts_by_vllm_share_the_trainers_gpu_and_hold_the_longest_reply() ->
     assert arguments["vllm_max_model_length"] == 640
     assert 0 < arguments["vllm_gpu_memory_utilization"] < 0.5, "the trainer needs the larger part"
     assert rollouts(Engine.TRANSFORMERS, 640) == {"use_vllm": False}
+
+
+class Completed:
+    """A vLLM whose replies are all tokens 7, and which is asked to stop meanwhile."""
+
+    def __init__(self, stop: StopSignal) -> None:
+        self._stop = stop
+
+    def generate(self, prompts: list[object], parameters: list[object], use_tqdm: bool) -> list[SimpleNamespace]:
+        self._stop.requested = True
+        return [SimpleNamespace(outputs=[SimpleNamespace(index=0, token_ids=[7])]) for _ in prompts]
+
+
+def test_what_vllm_finished_is_kept_when_asked_to_stop_meanwhile_and_nothing_more_is_begun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "vllm", SimpleNamespace(SamplingParams=lambda **given: given))
+    stop = StopSignal()
+    encoder = SimpleNamespace(
+        prompt=lambda prompt: [1], given=lambda prefix: [], decode=lambda ids: [f"{each}" for each in ids]
+    )
+    monkeypatch.setattr(vllm_generation, "Encoder", lambda name: encoder)
+    monkeypatch.setattr(vllm_generation, "_engine", lambda name, longest: Completed(stop))
+    questions = [Question(id=str(n), question=f"{n}?", answer="x") for n in range(3)]
+    generator = VllmGenerator("model", [forced(question) for question in questions], 8, stop)
+
+    def work(part: Sequence[Question], number: int) -> list[Row]:
+        told = generator.replies([forced(question) for question in part], SAMPLING, number)
+        return [{"id": question.id, "reply": texts[0]} for question, texts in zip(part, told, strict=True)]
+
+    shards = shard(questions, 2)
+    progress = Progress("collect", "samples", len(shards), None, say=lambda _: None)
+    with pytest.raises(Interrupted, match="run it again to go on"):
+        run_shards(tmp_path, shards, work, progress, len)
+    assert [path.name for path in tmp_path.iterdir()] == ["0000.jsonl"]
+    assert [row["reply"] for row in read_rows(tmp_path / "0000.jsonl")] == ["[7]", "[7]"]
 
 
 @pytest.mark.vllm

@@ -28,8 +28,10 @@ class VllmGenerator:
     def replies(self, prompts: Sequence[Prompt], sampling: Sampling, seed: int) -> list[list[str]]:
         """For each prompt `sampling.samples` replies. Each prompt has a seed of its own, whatever it is batched with.
 
-        Raises Interrupted after the whole call when asked to stop: vLLM finishes what it was given.
+        Raises Interrupted before it begins when asked to stop. What vLLM was given it finishes, and that is returned:
+        whoever asks keeps a whole shard, and is interrupted before the next one.
         """
+        self._stop.check("generation")
         from vllm import SamplingParams
 
         tokens = [{"prompt_token_ids": self._encoder.prompt(prompt)} for prompt in prompts]
@@ -47,7 +49,6 @@ class VllmGenerator:
             for number in range(len(prompts))
         ]
         outputs = self._llm.generate(tokens, parameters, use_tqdm=False)
-        self._stop.check("generation")
         return [self._texts(prompt, output) for prompt, output in zip(prompts, outputs, strict=True)]
 
     def _texts(self, prompt: Prompt, output: Any) -> list[str]:
