@@ -1,5 +1,7 @@
 """Controls and cascades on a few questions whose outcome is plain."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -12,6 +14,7 @@ from disrouter_training.evidence import Decisions, Evidence, Lineup, Sheet
 from disrouter_training.insight import balanced, distribution, easy, easy_hard, judged, knowing
 from disrouter_training.policies import (
     best_single,
+    competences,
     cost_matched,
     oracle,
     probability_cascade,
@@ -32,12 +35,13 @@ def sheet(name: str = "test", base: np.ndarray = BASE) -> Sheet:
     return Sheet(name, questions, base)
 
 
-def decisions(chance: list[list[float]]) -> Decisions:
+def decisions(chance: list[list[float]], gamma: tuple[float, float] = (0.5, 0.5)) -> Decisions:
     """Refuses where the chance is a half or more, and is right where its base model is."""
     chances = np.array(chance)
     refused = chances >= 0.5
     base = BASE[:, :2]
-    return Decisions(dict.fromkeys(Scenario, refused), dict.fromkeys(Scenario, base & ~refused), base, chances)
+    correct = dict.fromkeys(Scenario, base & ~refused)
+    return Decisions(dict.fromkeys(Scenario, refused), correct, base, chances, np.array(gamma))
 
 
 KNOWS = [[0.1, 0.1], [0.9, 0.2], [0.8, 0.7], [0.9, 0.9]]
@@ -71,12 +75,28 @@ def test_the_prompted_cascade_goes_to_the_first_agent_that_does_not_refuse() -> 
 
 def test_the_probability_cascade_answers_where_calibrated_competence_reaches_the_threshold() -> None:
     seed = {"test": decisions(KNOWS), "dev": decisions(KNOWS)}
-    threshold = reject_threshold(0.5)
-    routed = probability_cascade(sheet(), seed, sheet("dev"), LINEUP, threshold)
+    routed = probability_cascade(sheet(), seed, sheet("dev"), LINEUP, 0.5)
     assert routed.chosen is not None
     assert routed.chosen.tolist() == [0, 1, 2, 2]
-    never = probability_cascade(sheet(), seed, sheet("dev"), LINEUP, 1.01)
-    assert never.right.tolist() == single(sheet(), LINEUP, -1).right.tolist()
+    always = probability_cascade(sheet(), seed, sheet("dev"), LINEUP, 1.0)
+    assert always.right.tolist() == single(sheet(), LINEUP, 0).right.tolist()
+
+
+def test_each_agent_has_the_threshold_of_its_own_gamma_also_in_a_part_of_the_pool() -> None:
+    known = decisions(KNOWS, gamma=(0.5, 2.0))
+    assert known.thresholds(0.75).tolist() == [0.5, 0.0625]
+    assert known.take([1]).thresholds(0.75).tolist() == [0.0625]
+    unsure = decisions([[0.5, 0.5]] * 4)
+    chosen = {}
+    for bold in ((0.5, 0.5), (4.0, 0.5), (0.5, 4.0)):
+        seed = {"test": replace(unsure, gamma=np.array(bold)), "dev": decisions(KNOWS)}
+        known_chances = competences(seed["test"], seed["dev"])
+        assert (known_chances[0] < reject_threshold(0.5, 0.5)).all(), "neither agent is sure enough for its usual gamma"
+        assert (known_chances[0] >= reject_threshold(0.5, 4.0)).all()
+        routed = probability_cascade(sheet(), seed, sheet("dev"), LINEUP, 0.5)
+        assert routed.chosen is not None
+        chosen[bold] = routed.chosen.tolist()
+    assert chosen == {(0.5, 0.5): [2] * 4, (4.0, 0.5): [0] * 4, (0.5, 4.0): [1] * 4}
 
 
 def test_tuned_thresholds_come_from_dev_alone() -> None:
@@ -168,7 +188,9 @@ def test_a_judge_is_judged_on_as_many_right_as_wrong_questions() -> None:
 def test_what_training_taught_and_took_is_relative_to_what_the_base_model_knew() -> None:
     forced = np.array([[1, 0], [1, 1], [0, 0], [0, 0]], bool)
     none = np.zeros_like(forced)
-    own = Decisions(dict.fromkeys(Scenario, none), dict.fromkeys(Scenario, forced), forced, np.array(KNOWS))
+    own = Decisions(
+        dict.fromkeys(Scenario, none), dict.fromkeys(Scenario, forced), forced, np.array(KNOWS), np.array([0.5, 0.5])
+    )
     evidence = Evidence(LINEUP, {"test": sheet()}, {"trained": [{"test": own}]})
     small, medium = knowing(evidence, evidence.sheets["test"], "trained")
     assert (small.base_accuracy, small.forced_accuracy) == (0.25, 0.5)

@@ -10,11 +10,16 @@ import pytest
 import yaml
 
 from disrouter.artifacts import RunLayout, Stage
+from disrouter.scenario import Scenario
 from disrouter_training.cli import main
 from disrouter_training.errors import TrainingError
-from disrouter_training.pool.base import agrees, verdict
+from disrouter_training.examine import Examination
+from disrouter_training.pool.assemble import trainings
+from disrouter_training.pool.base import Questions, agrees, verdict
 from disrouter_training.pool.file import merge, read_pool
 from disrouter_training.pool.runs import runs, share
+from disrouter_training.pool.train import EXAMINED
+from disrouter_training.sources import Question
 from support.tiny_agent import question_rows, write_agent
 
 pytestmark = pytest.mark.timeout(900)
@@ -183,6 +188,18 @@ def test_agents_and_recipe_can_come_from_a_manifest(tmp_path: Path) -> None:
     assert (pool.name, [agent.name for agent in pool.agents]) == ("qwen", ["small", "large"])
     assert [source.file for source in pool.datasets.test] == ["pvc://data/test.jsonl"]
     assert runs(pool, [5])[0].config.rl.gamma == 0.7
+
+
+def test_each_training_is_judged_by_the_gamma_of_its_own_recipe(tmp_path: Path) -> None:
+    agents = [{"name": "tiny", "model": "models/tiny", "cost": 0.05, "recipe": {"rl": {"gamma": 2.0}}}]
+    pool = read_pool(write_pool(tmp_path, agents=[*agents, *POOL["agents"]]))
+    work = runs(pool, [1])
+    question = Question(id="q", question="Why?", answer="so")
+    examined = Examination({"q": "so"}, {scenario: {"q": "so"} for scenario in Scenario}, {"q": 0.5}, None)
+    found = {(run.variant, run.agent, 1, stage): examined for run in work for stage in EXAMINED}
+    sheets = Questions({"test": [question]})
+    gammas = {name: seeds[0]["test"].gamma.tolist() for name, seeds in trainings(pool, work, found, sheets).items()}
+    assert gammas == {"bolder: SFT + RL": [1.0, 1.0], "SFT": [2.0, 0.5], "SFT + RL": [2.0, 0.5]}
 
 
 def test_recipes_are_merged_level_by_level() -> None:

@@ -44,7 +44,7 @@ def small() -> list[Prediction]:
 
 
 def analysis() -> Analysis:
-    return analyse(joined(LINEUP, {"test": QUESTIONS}, [small()], LARGE, 0.5), lambda _: [])
+    return analyse(joined(LINEUP, {"test": QUESTIONS}, [small()], LARGE, [0.5]), lambda _: [])
 
 
 def rows(found: Analysis) -> dict[tuple[Scenario, str, str], Row]:
@@ -77,7 +77,7 @@ def test_without_a_dev_sheet_nothing_is_fitted_to_what_is_judged() -> None:
 
 def test_agents_that_were_asked_different_questions_are_not_compared() -> None:
     with pytest.raises(DatasetError, match="small and large were asked different questions"):
-        joined(LINEUP, {"test": QUESTIONS}, [small()], {"a": True, "z": True}, 0.5)
+        joined(LINEUP, {"test": QUESTIONS}, [small()], {"a": True, "z": True}, [0.5])
 
 
 def lines(text: str, first: str) -> Sequence[str]:

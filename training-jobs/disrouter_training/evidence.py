@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from disrouter.scenario import Scenario
+from disrouter.scenario import Scenario, reject_threshold
 from disrouter_training.errors import DatasetError
 from disrouter_training.sources import Question
 
@@ -61,7 +61,10 @@ class Sheet:
 
 @dataclass(frozen=True)
 class Decisions:
-    """What the trained agents of one seed did on a sheet; every array has a column for each agent but the last."""
+    """What the trained agents of one seed did on a sheet; every array has a column for each agent but the last.
+
+    `gamma` has one number for each of these agents.
+    """
 
     refused: Mapping[Scenario, Bools]
     correct: Mapping[Scenario, Bools]
@@ -70,6 +73,12 @@ class Decisions:
     """Right when it must answer."""
     chance: Floats
     """Chance of a refusal at the first token, asked under one scenario's instruction."""
+    gamma: Floats
+    """Reliability factor of each agent's probability decision (eq. 10): that of its own training."""
+
+    def thresholds(self, alpha: float) -> Floats:
+        """The competence from which on each agent answers (eq. 10)."""
+        return np.array([reject_threshold(alpha, gamma) for gamma in self.gamma.tolist()])
 
     def take(self, agents: Sequence[int]) -> Decisions:
         """Of these agents alone."""
@@ -79,6 +88,7 @@ class Decisions:
             {scenario: values[:, columns] for scenario, values in self.correct.items()},
             self.forced[:, columns],
             self.chance[:, columns],
+            self.gamma[columns],
         )
 
 
@@ -94,8 +104,6 @@ class Evidence:
     sheets: Mapping[str, Sheet]
     trainings: Mapping[str, Sequence[Seed]]
     """By name, for example `SFT` and `SFT + RL`; each has the same number of seeds. The last is the one served."""
-    gamma: float = 0.5
-    """Reliability factor of the probability decision (eq. 10)."""
 
     def __post_init__(self) -> None:
         """Raises DatasetError where the parts are not about the same questions and agents."""

@@ -81,11 +81,11 @@ def prompted_cascade(sheet: Sheet, decisions: Decisions, lineup: Lineup, scenari
     return sent(_with_last(decisions.correct[scenario], sheet), lineup.costs, chosen)
 
 
-def probability_cascade(sheet: Sheet, seed: Seed, tuning: Sheet, lineup: Lineup, threshold: float) -> Routed:
-    """Each agent answers where its competence, calibrated on the tuning sheet, reaches one threshold (eq. 10)."""
+def probability_cascade(sheet: Sheet, seed: Seed, tuning: Sheet, lineup: Lineup, alpha: float) -> Routed:
+    """Each agent answers where its competence, calibrated on the tuning sheet, reaches its threshold (eq. 10)."""
     decisions = seed[sheet.name]
     known = competences(decisions, seed[tuning.name])
-    return sent(_with_last(decisions.forced, sheet), lineup.costs, stops(known, np.full(known.shape[1], threshold)))
+    return sent(_with_last(decisions.forced, sheet), lineup.costs, stops(known, decisions.thresholds(alpha)))
 
 
 def tuned_cascade(sheet: Sheet, seed: Seed, tuning: Sheet, lineup: Lineup, alpha: float) -> Routed:

@@ -65,7 +65,7 @@ def _analysis(request: Request, stop: StopSignal) -> Analysis:
     names = (*(run.agent for run in runs), request.terminal)
     lineup = Lineup(names, np.array([request.costs[name] for name in names]))
     terminal = _terminal(request, [question for each in sheets.values() for question in each], stop)
-    return analyse(joined(lineup, sheets, tables, terminal, runs[0].rl.gamma), lambda _: [])
+    return analyse(joined(lineup, sheets, tables, terminal, [run.rl.gamma for run in runs]), lambda _: [])
 
 
 def joined(
@@ -73,9 +73,12 @@ def joined(
     sheets: Mapping[str, Sequence[Question]],
     tables: Sequence[Sequence[Prediction]],
     terminal: Mapping[str, bool],
-    gamma: float,
+    gammas: Sequence[float],
 ) -> Evidence:
-    """Agents by question, from the predictions of all but the last. Raises DatasetError where questions differ."""
+    """Agents by question, from the predictions of all but the last and `rl.gamma` of each of those.
+
+    Raises DatasetError where questions differ.
+    """
     for name, rows in zip(lineup.names, tables, strict=False):
         differing = {str(row["id"]) for row in rows} ^ terminal.keys()
         if differing:
@@ -84,22 +87,25 @@ def joined(
                 f"example {min(differing)}); evaluate all agents of a report with the same datasets and seed"
             )
     by_key = [{(str(row["id"]), str(row["scenario"])): row for row in table} for table in tables]
-    found = {name: _decided(questions, by_key) for name, questions in sheets.items()}
+    found = {name: _decided(questions, by_key, gammas) for name, questions in sheets.items()}
     own = {}
     for name, questions in sheets.items():
         last = np.array([[terminal[question.id]] for question in questions])
         base = _column(questions, by_key, "base_correct", Scenario.BALANCE)
         own[name] = Sheet(name, tuple(questions), np.hstack([base, last]))
-    return Evidence(lineup, own, {TRAINING: [found]}, gamma)
+    return Evidence(lineup, own, {TRAINING: [found]})
 
 
-def _decided(questions: Sequence[Question], by_key: Sequence[Mapping[tuple[str, str], Prediction]]) -> Decisions:
+def _decided(
+    questions: Sequence[Question], by_key: Sequence[Mapping[tuple[str, str], Prediction]], gammas: Sequence[float]
+) -> Decisions:
     chances = [[float(rows[q.id, Scenario.BALANCE]["refusal_chance"]) for rows in by_key] for q in questions]
     return Decisions(
         {scenario: _column(questions, by_key, "refused", scenario) for scenario in Scenario},
         {scenario: _column(questions, by_key, "correct", scenario) for scenario in Scenario},
         _column(questions, by_key, "forced_correct", Scenario.BALANCE),
         np.array(chances),
+        np.array(gammas, float),
     )
 
 

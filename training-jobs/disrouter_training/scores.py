@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from disrouter.scenario import Scenario, reject_threshold
+from disrouter.scenario import Scenario
 from disrouter_training.bootstrap import Interval, resampler
 from disrouter_training.evidence import DEV, Bools, Evidence, Floats, Seed, Sheet
 from disrouter_training.policies import (
@@ -168,7 +168,7 @@ def _decide(evidence: Evidence, sheet: Sheet, scenario: Scenario, seed: Seed, de
     if decision == PROMPT:
         return prompted_cascade(sheet, seed[sheet.name], lineup, scenario)
     if decision == PROBABILITY:
-        return probability_cascade(sheet, seed, tuning, lineup, reject_threshold(scenario.alpha, evidence.gamma))
+        return probability_cascade(sheet, seed, tuning, lineup, scenario.alpha)
     return tuned_cascade(sheet, seed, tuning, lineup, scenario.alpha)
 
 

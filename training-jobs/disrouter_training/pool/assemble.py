@@ -59,21 +59,23 @@ def trainings(pool: Pool, runs: Sequence[PoolRun], found: Found, questions: Ques
             known.add(keys)
             seeds = sorted({run.config.seed for run in own}, key=[run.config.seed for run in own].index)
             name = label if variant == MAIN else f"{variant}: {label}"
-            out[name] = [
-                _seed([found[variant, a.name, seed, stage] for a in pool.trained], questions) for seed in seeds
-            ]
+            out[name] = []
+            for seed in seeds:
+                agents = {run.agent: run for run in own if run.config.seed == seed}
+                examined = [found[variant, agent.name, seed, stage] for agent in pool.trained]
+                gammas = [agents[agent.name].config.rl.gamma for agent in pool.trained]
+                out[name].append(_seed(examined, gammas, questions))
     main = {STAGE_LABELS[stage] for stage in STAGE_LABELS}
     return {name: out[name] for name in sorted(out, key=lambda name: name in main)}
 
 
-def _seed(agents: Sequence[Examination], questions: Questions) -> Seed:
-    return {
-        name: decisions(questions.sheets[name], agents) for name in (DEV, TEST, HELDOUT) if name in questions.sheets
-    }
+def _seed(agents: Sequence[Examination], gammas: Sequence[float], questions: Questions) -> Seed:
+    sheets = (name for name in (DEV, TEST, HELDOUT) if name in questions.sheets)
+    return {name: decisions(questions.sheets[name], agents, gammas) for name in sheets}
 
 
-def decisions(questions: Sequence[Question], agents: Sequence[Examination]) -> Decisions:
-    """Of the agents that decide, on these questions."""
+def decisions(questions: Sequence[Question], agents: Sequence[Examination], gammas: Sequence[float]) -> Decisions:
+    """Of the agents that decide, and `rl.gamma` of each, on these questions."""
 
     def table(values: Sequence[Sequence[bool]]) -> Bools:
         return np.array(values, bool).T
@@ -83,4 +85,5 @@ def decisions(questions: Sequence[Question], agents: Sequence[Examination]) -> D
         {s: table([[is_right(q, a.free[s]) for q in questions] for a in agents]) for s in Scenario},
         table([[is_right(q, a.forced) for q in questions] for a in agents]),
         np.array([[a.chance[q.id] for q in questions] for a in agents]).T,
+        np.array(gammas, float),
     )

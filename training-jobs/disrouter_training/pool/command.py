@@ -147,8 +147,7 @@ def _analyse(
         for stage in EXAMINED
     }
     own = {name: sheet for name, sheet in sheets(bench.questions, base).items() if name != TRAIN}
-    gamma = work[0].config.rl.gamma
-    evidence = Evidence(lineup(pool), own, trainings(pool, work, found, bench.questions), gamma)
+    evidence = Evidence(lineup(pool), own, trainings(pool, work, found, bench.questions))
     names = list(evidence.lineup.names)
     return analyse(
         evidence,
