@@ -5,15 +5,18 @@ import os
 import shutil
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 
 from disrouter.artifacts import Evaluation, Stage
 from disrouter.scenario import Scenario
 from disrouter_training.errors import RanksError
 from disrouter_training.lock import only_trainer
-from disrouter_training.ranks import Ranks
+from disrouter_training.ranks import LONGEST_WAIT, Ranks
 from disrouter_training.shards import read_rows
 from support.trainer import RUN, Trainer
 
@@ -97,6 +100,18 @@ def test_stages_of_one_process_are_refused_under_torchrun(
 def test_a_broken_environment_is_an_error(environment: dict[str, str], expected: str) -> None:
     with pytest.raises(RanksError, match=expected):
         Ranks.of(environment)
+
+
+def test_processes_wait_for_a_leader_that_extracts_for_hours(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: dict[str, Any] = {}
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.distributed, "init_process_group", lambda backend, **more: given.update(more))
+    for name in ("barrier", "destroy_process_group"):
+        monkeypatch.setattr(torch.distributed, name, lambda: None)
+    with Ranks(size=2).together():
+        pass
+    assert given == {"timeout": LONGEST_WAIT}
+    assert timedelta(hours=12) <= LONGEST_WAIT
 
 
 def test_a_process_without_torchrun_is_alone() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, TypeVar, cast
 
 from disrouter.artifacts import Stage
@@ -16,7 +17,9 @@ from disrouter_training.errors import RanksError
 
 PARALLEL = (Stage.SFT, Stage.RL)
 """Stages that train; the others generate, in one process."""
-
+LONGEST_WAIT = timedelta(days=1)
+"""That processes wait for each other. While the leader extracts with a larger model the others wait for hours, and the
+half hour of gloo would end them. A process that dies is no reason for less: torchrun ends the others at once."""
 
 T = TypeVar("T")
 
@@ -75,7 +78,7 @@ class Ranks:
         gpu = torch.cuda.is_available()
         if gpu:
             torch.cuda.set_device(self.local)
-        torch.distributed.init_process_group("cpu:gloo,cuda:nccl" if gpu else "gloo")
+        torch.distributed.init_process_group("cpu:gloo,cuda:nccl" if gpu else "gloo", timeout=LONGEST_WAIT)
         yield
         torch.distributed.barrier()
         torch.distributed.destroy_process_group()
