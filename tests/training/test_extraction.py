@@ -1,13 +1,22 @@
 """The extraction step of Appendix C: what a larger model takes apart, and what is done where it does not."""
 
+import gc
+import weakref
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
+import torch
 
-from disrouter.artifacts import Stage
+from disrouter.artifacts import Extraction, RunConfig, Stage
 from disrouter.refusal import REFUSAL
 from disrouter.scenario import Scenario
+from disrouter_training import extraction
 from disrouter_training.extraction import FOLDER, parse, prompt, standardise
+from disrouter_training.generation import Sampling
+from disrouter_training.job import Job
+from disrouter_training.model import release_memory
+from disrouter_training.prompts import Prompt
 from disrouter_training.sft_data import Example
 from disrouter_training.shards import read_rows
 from disrouter_training.sources import Question
@@ -55,6 +64,44 @@ def test_where_it_fails_or_spoils_the_answer_markers_take_the_reply_apart(reply:
 def test_refusals_and_replayed_replies_stay_as_they_are() -> None:
     others = [replace(ANSWER, reply=REFUSAL), replace(ANSWER, asked=None)]
     assert standardise(others, {}).examples == others
+
+
+class Extractor:
+    """A generator that extracts nothing."""
+
+    def replies(self, prompts: Sequence[Prompt], _sampling: Sampling, seed: int) -> list[list[str]]:
+        return [["No."] for _ in prompts]
+
+
+def test_the_extraction_model_is_let_go_of_before_training_looks_at_the_memory(
+    trained: Trainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alive: list[weakref.ref[Extractor]] = []
+    released: list[bool] = []
+
+    def open_generator(*_: object) -> Extractor:
+        extractor = Extractor()
+        alive.append(weakref.ref(extractor))
+        return extractor
+
+    monkeypatch.setattr(extraction, "open_generator", open_generator)
+    monkeypatch.setattr(extraction, "release_memory", lambda: released.append(alive[0]() is None))
+    job = Job(RunConfig.read(trained.run_file), trained.layout, trained.volumes, say=lambda _: None)
+    done = extraction.extract(job, Extraction(model="pvc://models/tiny"), [ANSWER])
+    assert done.summary() == {"byModel": 0, "byMarkers": 1}
+    assert released == [True], "nothing refers to it when the memory is given back"
+
+
+@pytest.mark.parametrize("gpu", [True, False])
+def test_memory_is_given_back_by_python_and_by_torch_where_there_is_a_gpu(
+    gpu: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[str] = []
+    monkeypatch.setattr(gc, "collect", lambda: calls.append("collect"))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: calls.append("empty"))
+    release_memory()
+    assert calls == (["collect", "empty"] if gpu else ["collect"])
 
 
 def test_a_stage_asks_the_extraction_model_and_goes_on_where_it_was(

@@ -15,6 +15,7 @@ from disrouter_training.engines import Generator, chosen, open_generator
 from disrouter_training.generation import Sampling
 from disrouter_training.graders import is_correct
 from disrouter_training.job import Job
+from disrouter_training.model import release_memory
 from disrouter_training.places import resolve
 from disrouter_training.prompts import Prompt
 from disrouter_training.sft_data import Example
@@ -120,7 +121,9 @@ def _replies(job: Job, config: Extraction, tasks: Sequence[Question], raw: Mappi
         told = generator.get().replies([prompts[task.id] for task in part], sampling, job.seed("extract", number))
         return [{"id": task.id, "reply": texts[0]} for task, texts in zip(part, told, strict=True)]
 
-    return {row["id"]: row["reply"] for row in run_shards(folder, shards, work, progress, len)}
+    rows = run_shards(folder, shards, work, progress, len)
+    generator.close()
+    return {row["id"]: row["reply"] for row in rows}
 
 
 def _open(job: Job, config: Extraction, prompts: Sequence[Prompt], tokens: int) -> Generator:
@@ -138,6 +141,11 @@ class _Lazily:
     def get(self) -> Generator:
         self._generator = self._generator or self._open()
         return self._generator
+
+    def close(self) -> None:
+        """Let go of the model: the one that is trained next needs the memory."""
+        self._generator = None
+        release_memory()
 
 
 def _is_answer(example: Example) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,13 @@ def computes_in_bf16(precision: Precision) -> bool:
     if precision is Precision.BF16 and not able:
         raise ModelError(f"{torch.cuda.get_device_name()} has no bf16; set precision to fp32 or auto")
     return precision is Precision.BF16 or (precision is Precision.AUTO and gpu and able)
+
+
+def release_memory() -> None:
+    """Give back what models that nobody refers to any more still hold: Python's cycles, and torch's cache on a GPU."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 def load_model(name: str, *, train: bool, frozen_bf16: bool = False) -> Any:

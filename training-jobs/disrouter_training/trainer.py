@@ -16,7 +16,7 @@ from disrouter_training.disk import damage, note_sizes
 from disrouter_training.errors import Interrupted
 from disrouter_training.job import Job
 from disrouter_training.memory import COPIES_OF_LOGITS, GIB, Shape, Work, estimate, of_machine, verdict
-from disrouter_training.model import adapter_of, computes_in_bf16, load_model
+from disrouter_training.model import adapter_of, computes_in_bf16, load_model, release_memory
 from disrouter_training.progress import Progress, Say
 from disrouter_training.publish import publish
 
@@ -52,6 +52,7 @@ def trainable(name: str, config: TrainConfig) -> dict[str, Any]:
 def check_memory(job: Job, stage: Stage, shape: Shape, work: Work, share: float = 1.0) -> None:
     """Say what the stage will need of its share of the memory. Raises TooLarge where the GPU cannot hold it."""
     check_disk(job, stage, shape)
+    release_memory()  # of a stage before this one, in the same process
     gpu = torch.cuda.is_available()
     available = share * (torch.cuda.mem_get_info()[0] if gpu else of_machine())
     need = estimate(shape, work, gpu=gpu)
