@@ -9,7 +9,7 @@ import pytest
 
 from disrouter.artifacts import Scenarios
 from disrouter.scenario import Scenario
-from disrouter_training.disk import note_sizes
+from disrouter_training.disk import SIZES_FILE, note_sizes
 from disrouter_training.ranks import Ranks
 from disrouter_training.rl import schedule
 from disrouter_training.rl_metrics import Guard, StepMetrics
@@ -130,6 +130,26 @@ def test_a_damaged_checkpoint_is_dropped_for_the_one_before(damage: str, tmp_pat
     said = list[str]()
     assert last_checkpoint(tmp_path, said.append) == good
     assert said == [f"{bad} is dropped: its model.safetensors is not the 7 bytes that were written"]
+
+
+def test_a_checkpoint_with_a_flipped_bit_is_dropped_for_the_one_before(tmp_path: Path) -> None:
+    good, bad = checkpoint(tmp_path, 9), checkpoint(tmp_path, 10)
+    for each in (good, bad):
+        note_sizes(each)
+    path = bad / "model.safetensors"
+    content = bytearray(path.read_bytes())
+    content[3] ^= 1
+    path.write_bytes(content)
+    said = list[str]()
+    assert last_checkpoint(tmp_path, said.append) == good
+    assert not bad.exists()
+    assert said == [f"{bad} is dropped: its model.safetensors has other bytes than were written: the checksum differs"]
+
+
+def test_a_checkpoint_whose_note_has_sizes_alone_is_still_taken(tmp_path: Path) -> None:
+    older = checkpoint(tmp_path, 9)
+    (older / SIZES_FILE).write_text(json.dumps({"model.safetensors": 7, "trainer_state.json": 2}))
+    assert last_checkpoint(tmp_path, print) == older
 
 
 def test_a_micro_batch_divides_the_batch_and_fits_the_memory() -> None:
