@@ -96,6 +96,7 @@ def test_the_tables_are_aligned_and_say_who_answers_how_often() -> None:
     assert lines(text, "oracle")[0].split() == ["oracle", *oracle]
     alone = next(line.split() for line in lines(text, "small") if "trained" in line)
     assert alone[:6] == ["small", "trained", "test", "0.500", "0.500", "0.500"]
+    assert alone[-3:] == ["0.500", "0.500", "0.500"], "of a, b, c, d it judges a and d rightly"
 
 
 def test_the_report_as_json_has_everything_and_no_nan() -> None:

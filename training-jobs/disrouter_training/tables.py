@@ -48,7 +48,11 @@ def all_tables(analysis: Analysis) -> list[tuple[str, Table]]:
         named += [(f"The same by kind of question on {count}", gains(whole, sheet, groups))] if groups else []
     named.append(("Ablations: utility of each training by each way to decide", ablations(analysis)))
     named.append(
-        ("Agents alone: share answered, right of answered, base right of refused (Figures 5 and 7)", alone(analysis))
+        (
+            "Agents alone: share answered, right of answered, base right of refused (Figures 5 and 7); in balance also "
+            "wrong ones answered, and accuracy and F1 of the self-assessment (section 4.3)",
+            alone(analysis),
+        )
     )
     named.append(
         ("Training: forced accuracy, newly right, forgotten (Appendix J), AUC of the first token", trained(analysis))
@@ -129,7 +133,7 @@ def kinds(standing: Standing, sheet: str) -> list[str]:
 
 
 def alone(analysis: Analysis) -> Table:
-    """Each agent in each scenario."""
+    """Each agent in each scenario; what it accepts wrongly and how well it judges itself in the balance scenario."""
     header = [
         "agent",
         "training",
@@ -138,11 +142,13 @@ def alone(analysis: Analysis) -> Table:
     ]
     keys = dict.fromkeys((d.agent, d.training, d.sheet) for d in analysis.deciding)
     chosen = {(d.agent, d.training, d.sheet, d.scenario): d for d in analysis.deciding}
-    table = [[*header, "false accept"]]
+    table = [[*header, "false accept", "self acc", "self F1"]]
     for key in keys:
         each = [chosen[*key, scenario] for scenario in Scenario]
         cells = [number(v) for d in each for v in (d.answer_rate, d.accuracy_answered, d.accuracy_refused)]
-        table.append([*key, *cells, number(chosen[*key, Scenario.BALANCE].false_accept)])
+        balance = chosen[*key, Scenario.BALANCE]
+        own = (balance.false_accept, balance.self_assessment_accuracy, balance.self_assessment_f1)
+        table.append([*key, *cells, *map(number, own)])
     return table
 
 
