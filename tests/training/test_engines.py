@@ -69,7 +69,9 @@ class Completed:
 
     def generate(self, prompts: list[object], parameters: list[object], use_tqdm: bool) -> list[SimpleNamespace]:
         self._stop.requested = True
-        return [SimpleNamespace(outputs=[SimpleNamespace(index=0, token_ids=[7])]) for _ in prompts]
+        return [
+            SimpleNamespace(outputs=[SimpleNamespace(index=0, token_ids=[7], finish_reason="stop")]) for _ in prompts
+        ]
 
 
 def test_what_vllm_finished_is_kept_when_asked_to_stop_meanwhile_and_nothing_more_is_begun(

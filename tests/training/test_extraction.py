@@ -13,7 +13,7 @@ from disrouter.refusal import REFUSAL
 from disrouter.scenario import Scenario
 from disrouter_training import extraction
 from disrouter_training.extraction import FOLDER, parse, prompt, standardise
-from disrouter_training.generation import Sampling
+from disrouter_training.generation import Sample, Sampling
 from disrouter_training.job import Job
 from disrouter_training.model import release_memory
 from disrouter_training.prompts import Prompt
@@ -71,6 +71,9 @@ class Extractor:
 
     def replies(self, prompts: Sequence[Prompt], _sampling: Sampling, seed: int) -> list[list[str]]:
         return [["No."] for _ in prompts]
+
+    def samples(self, prompts: Sequence[Prompt], sampling: Sampling, seed: int) -> list[list[Sample]]:
+        raise NotImplementedError
 
 
 def test_the_extraction_model_is_let_go_of_before_training_looks_at_the_memory(

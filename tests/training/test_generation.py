@@ -42,6 +42,14 @@ def test_samples_repeat_with_the_seed_and_differ_without(generator: Transformers
     assert {len(replies) for replies in first} == {4}
 
 
+def test_a_reply_that_ran_into_the_limit_is_told_from_one_that_ended(generator: TransformersGenerator) -> None:
+    short = Sampling(samples=1, temperature=0, max_new_tokens=3, batch_size=8)
+    for sampling, cut in ((GREEDY, False), (short, True)):
+        ((sample,),) = generator.samples([forced(QUESTIONS[0])], sampling, seed=0)
+        assert sample.cut is cut
+        assert [[sample.text]] == generator.replies([forced(QUESTIONS[0])], sampling, seed=0)
+
+
 def test_a_stop_ends_even_a_long_batch(volumes: Path) -> None:
     stop = StopSignal()
     generator = TransformersGenerator(str(volumes / "models" / "tiny"), stop)

@@ -2,6 +2,7 @@
 
 import random
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
@@ -132,6 +133,21 @@ def test_replay_is_the_models_own_replies_right_or_wrong_to_questions_it_must_an
     right = sum(example.reply == RIGHT for example in replayed)
     assert {example.reply for example in replayed} == {RIGHT, WRONG}
     assert right == pytest.approx(200, abs=40), "as often right as the model is"
+
+
+def test_replies_that_were_cut_are_not_replayed_and_older_shards_have_none() -> None:
+    item = collected("a", 5)
+    half = replace(item, cut=(True,) * 5 + (False,) * 5)
+    never = replace(collected("b", 5), cut=(True,) * 10)
+    examples, _ = build([half, never], SftConfig(samples=200, replay=0.5), random.Random(0))
+    replayed = [example for example in examples if example.asked is None]
+    assert len(replayed) == 100
+    assert {(example.question.id, example.reply) for example in replayed} == {("a", WRONG)}
+    assert Collected.of_row(half.row()) == half
+    assert [sample.get("cut", False) for sample in half.row()["samples"]] == list(half.cut)
+    older = item.row()
+    assert all(sample.keys() == {"reply", "correct"} for sample in older["samples"])
+    assert Collected.of_row(older).whole == list(item.replies)
 
 
 def test_a_reply_can_be_put_into_the_template_by_another() -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from disrouter.artifacts import Stage, write_atomically
 from disrouter_training.engines import chosen, open_generator
-from disrouter_training.generation import Sampling
+from disrouter_training.generation import Sample, Sampling
 from disrouter_training.graders import is_correct
 from disrouter_training.job import Job
 from disrouter_training.prompts import forced
@@ -32,6 +32,14 @@ class Collected:
     question: Question
     replies: tuple[str, ...]
     correct: tuple[bool, ...]
+    cut: tuple[bool, ...] = ()
+    """Which replies were cut at `collect.maxNewTokens`; empty where none is known to be."""
+
+    @property
+    def whole(self) -> list[str]:
+        """Replies that ended by themselves."""
+        known = self.cut or (False,) * len(self.replies)
+        return [reply for reply, cut in zip(self.replies, known, strict=True) if not cut]
 
     @property
     def frequency(self) -> float:
@@ -40,7 +48,12 @@ class Collected:
 
     def row(self) -> Row:
         """As written to a shard."""
-        samples = [{"reply": reply, "correct": ok} for reply, ok in zip(self.replies, self.correct, strict=True)]
+        samples: list[Row] = [
+            {"reply": reply, "correct": ok} for reply, ok in zip(self.replies, self.correct, strict=True)
+        ]
+        for sample, cut in zip(samples, self.cut, strict=False):
+            if cut:
+                sample["cut"] = True
         question = self.question.model_dump(mode="json", exclude_none=True)
         return {"id": self.question.id, "question": question, "frequency": self.frequency, "samples": samples}
 
@@ -49,7 +62,8 @@ class Collected:
         """From a shard."""
         samples = row["samples"]
         question = Question.model_validate(row["question"])
-        return cls(question, tuple(s["reply"] for s in samples), tuple(s["correct"] for s in samples))
+        replies, correct = tuple(s["reply"] for s in samples), tuple(s["correct"] for s in samples)
+        return cls(question, replies, correct, tuple(s.get("cut", False) for s in samples))
 
 
 def collect(job: Job) -> None:
@@ -76,8 +90,8 @@ def collect(job: Job) -> None:
 
     def work(part: Sequence[Question], number: int) -> list[Row]:
         assert generator is not None
-        replies = generator.replies([forced(question) for question in part], sampling, job.seed("collect", number))
-        return [_graded(question, texts).row() for question, texts in zip(part, replies, strict=True)]
+        told = generator.samples([forced(question) for question in part], sampling, job.seed("collect", number))
+        return [_graded(question, samples).row() for question, samples in zip(part, told, strict=True)]
 
     rows = run_shards(folder / "shards", shards, work, progress, lambda rows: sum(len(row["samples"]) for row in rows))
     frequencies = [float(row["frequency"]) for row in rows]
@@ -103,9 +117,10 @@ def report_bad_rows(job: Job, questions: QuestionSplit, path: Path) -> None:
         write_atomically(path, "\n".join(lines) + "\n")
 
 
-def _graded(question: Question, replies: Sequence[str]) -> Collected:
+def _graded(question: Question, samples: Sequence[Sample]) -> Collected:
+    replies, cut = tuple(sample.text for sample in samples), tuple(sample.cut for sample in samples)
     correct = (is_correct(question.grader, question.answer, reply) for reply in replies)
-    return Collected(question, tuple(replies), tuple(correct))
+    return Collected(question, replies, tuple(correct), cut)
 
 
 def _histogram(rows: Sequence[Row]) -> list[int]:

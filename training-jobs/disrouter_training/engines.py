@@ -10,7 +10,7 @@ import torch
 
 from disrouter.artifacts import Engine
 from disrouter_training.errors import ModelError
-from disrouter_training.generation import Sampling, TransformersGenerator
+from disrouter_training.generation import Sample, Sampling, TransformersGenerator
 from disrouter_training.prompts import Prompt
 from disrouter_training.stop import StopSignal
 
@@ -23,6 +23,10 @@ class Generator(Protocol):
 
     def replies(self, prompts: Sequence[Prompt], sampling: Sampling, seed: int) -> list[list[str]]:
         """For each prompt `sampling.samples` replies; the same seed gives the same replies."""
+        ...
+
+    def samples(self, prompts: Sequence[Prompt], sampling: Sampling, seed: int) -> list[list[Sample]]:
+        """The same, and which replies were cut."""
         ...
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from transformers import GenerationConfig, StoppingCriteriaList
@@ -12,6 +12,13 @@ from disrouter_training.encoding import Encoder
 from disrouter_training.model import load_model
 from disrouter_training.prompts import Prompt
 from disrouter_training.stop import StopSignal
+
+
+class Sample(NamedTuple):
+    """A reply, and whether it was cut at the most tokens that it might have."""
+
+    text: str
+    cut: bool
 
 
 class Sampling:
@@ -50,13 +57,17 @@ class TransformersGenerator:
         self._stop = stop
 
     def replies(self, prompts: Sequence[Prompt], sampling: Sampling, seed: int) -> list[list[str]]:
-        """For each prompt `sampling.samples` replies; the same seed gives the same replies.
+        """For each prompt `sampling.samples` replies; the same seed gives the same. Raises as `samples` does."""
+        return [[sample.text for sample in each] for each in self.samples(prompts, sampling, seed)]
+
+    def samples(self, prompts: Sequence[Prompt], sampling: Sampling, seed: int) -> list[list[Sample]]:
+        """The same, and which replies were cut.
 
         Raises Interrupted between and within batches when asked to stop; half a batch is thrown away.
         """
         torch.manual_seed(seed)
         config = sampling.config(self._model, self._encoder.tokenizer)
-        out: list[list[str]] = []
+        out: list[list[Sample]] = []
         step = sampling.prompts_at_once
         for start in range(0, len(prompts), step):
             out += self._batch(prompts[start : start + step], sampling, config)
@@ -80,7 +91,7 @@ class TransformersGenerator:
         return out
 
     @torch.inference_mode()
-    def _batch(self, prompts: Sequence[Prompt], sampling: Sampling, config: Any) -> list[list[str]]:
+    def _batch(self, prompts: Sequence[Prompt], sampling: Sampling, config: Any) -> list[list[Sample]]:
         prefixes = [self._encoder.given(prompt.prefix) for prompt in prompts]
         inputs = self._pad([self._encoder.prompt(prompt) for prompt in prompts])
         output = self._model.generate(
@@ -89,8 +100,11 @@ class TransformersGenerator:
         new = output[:, inputs["input_ids"].shape[1] :].tolist()
         samples = sampling.samples
         full = [prefixes[index // samples] + ids for index, ids in enumerate(new)]
-        texts = self._encoder.decode(full)
-        return [texts[i : i + samples] for i in range(0, len(texts), samples)]
+        stops = config.eos_token_id
+        ends = set(stops if isinstance(stops, list) else [stops])
+        cut = [ends.isdisjoint(ids) for ids in new]
+        found = [Sample(*each) for each in zip(self._encoder.decode(full), cut, strict=True)]
+        return [found[i : i + samples] for i in range(0, len(found), samples)]
 
     def _pad(self, ids: Sequence[list[int]]) -> Any:
         """Token ids as one batch, padded on the left."""

@@ -150,9 +150,12 @@ class _Maker:
         return examples
 
     def replay(self, count: int) -> list[Example]:
-        """The base model's own replies, as they are: drawn at its own temperature they ask for no change of it."""
-        drawn = self._draw(self._items, count)
-        return [Example(None, item.question, self._rng.choice(item.replies)) for item in drawn]
+        """The base model's own replies, as they are: drawn at its own temperature they ask for no change of it.
+
+        Not those that were cut: an example ends with the end of the turn, and would teach it to stop in mid-sentence.
+        """
+        drawn = self._draw([item for item in self._items if item.whole], count)
+        return [Example(None, item.question, self._rng.choice(item.whole)) for item in drawn]
 
     def share(self, name: str, asked: Sequence[Asked], made: Sequence[Example]) -> Share:
         """What a group contributes; questions are counted by the threshold where it is one for all of them."""

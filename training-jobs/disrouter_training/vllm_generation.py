@@ -10,7 +10,7 @@ import torch
 
 from disrouter_training.encoding import Encoder
 from disrouter_training.errors import ModelError
-from disrouter_training.generation import Sampling
+from disrouter_training.generation import Sample, Sampling
 from disrouter_training.prompts import Prompt
 from disrouter_training.stop import StopSignal
 
@@ -26,7 +26,11 @@ class VllmGenerator:
         self._llm = _engine(name, longest)
 
     def replies(self, prompts: Sequence[Prompt], sampling: Sampling, seed: int) -> list[list[str]]:
-        """For each prompt `sampling.samples` replies. Each prompt has a seed of its own, whatever it is batched with.
+        """For each prompt `sampling.samples` replies. Raises as `samples` does."""
+        return [[sample.text for sample in each] for each in self.samples(prompts, sampling, seed)]
+
+    def samples(self, prompts: Sequence[Prompt], sampling: Sampling, seed: int) -> list[list[Sample]]:
+        """The same, and which replies were cut. Each prompt has a seed of its own, whatever it is batched with.
 
         Raises Interrupted before it begins when asked to stop. What vLLM was given it finishes, and that is returned:
         whoever asks keeps a whole shard, and is interrupted before the next one.
@@ -49,12 +53,14 @@ class VllmGenerator:
             for number in range(len(prompts))
         ]
         outputs = self._llm.generate(tokens, parameters, use_tqdm=False)
-        return [self._texts(prompt, output) for prompt, output in zip(prompts, outputs, strict=True)]
+        return [self._samples(prompt, output) for prompt, output in zip(prompts, outputs, strict=True)]
 
-    def _texts(self, prompt: Prompt, output: Any) -> list[str]:
+    def _samples(self, prompt: Prompt, output: Any) -> list[Sample]:
         given = self._encoder.given(prompt.prefix)
         ordered = sorted(output.outputs, key=lambda completion: completion.index)
-        return self._encoder.decode([given + list(completion.token_ids) for completion in ordered])
+        texts = self._encoder.decode([given + list(completion.token_ids) for completion in ordered])
+        cut = (completion.finish_reason == "length" for completion in ordered)
+        return [Sample(*each) for each in zip(texts, cut, strict=True)]
 
 
 def _engine(name: str, longest: int) -> Any:
