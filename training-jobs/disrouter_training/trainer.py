@@ -138,8 +138,9 @@ class Watcher(TrainerCallback):  # type: ignore[misc]  # transformers has no typ
         control.should_training_stop |= stop
 
     def on_save(self, args: Any, state: Any, _control: Any, **_: Any) -> None:
-        """A checkpoint is whole."""
+        """A checkpoint is whole once every process has written its part of it."""
         self._saved = self._job.clock()
+        self._job.ranks.gather(None)
         if self._job.ranks.leads:
             checkpoint = Path(args.output_dir) / f"checkpoint-{state.global_step}"
             note_sizes(checkpoint)
