@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from disrouter_training.shards import read_rows
 from support.trainer import Trainer
 
 KILLS = {Stage.COLLECT: 4, Stage.SFT: 6, Stage.RL: 6, Stage.EVALUATE: 4}
-LONGEST_SECONDS = 0.4
+LONGEST_SECONDS = 0.25
 """That an attempt lives after its first step."""
 DEADLINE_SECONDS = 600
 """Of all of it, on a busy machine; two minutes on an idle one."""
@@ -99,7 +99,8 @@ def run_with_kills(trainer: Trainer, stage: Stage, kills: int, rng: random.Rando
         pid = attempts.start(trainer.arguments(stage))
         wait_for_work(folder, before, pid)
         time.sleep(rng.uniform(0.0, LONGEST_SECONDS))
-        os.kill(pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
         if attempts.end() != -signal.SIGKILL or trainer.layout.done(stage) is not None:
             break  # it was faster
         places.append(progress(folder))
@@ -113,10 +114,18 @@ def wait_for_work(folder: Path, before: int, pid: int) -> None:
     deadline = time.monotonic() + 60
     path = folder / "progress.json"
     stamp = path.stat().st_mtime_ns if path.exists() else 0
-    while time.monotonic() < deadline and Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z":
+    while time.monotonic() < deadline and alive(pid):
         if path.exists() and path.stat().st_mtime_ns != stamp:
             return
         time.sleep(0.005)
+
+
+def alive(pid: int) -> bool:
+    """Whether it has not ended, by itself or otherwise."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def progress(folder: Path) -> int:

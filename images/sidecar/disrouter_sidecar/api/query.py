@@ -21,6 +21,7 @@ _ROUNDED = 2.0**63
 """A number from which on orjson may have made a float of an integer."""
 _TOO_LONG = "exceeds 64-bit"
 """In orjson's words on such an integer."""
+_TOO_DEEP = "the body is nested too deeply"
 _LONG = re.compile(rb"[0-9]{19}")
 _SHORT, _MANY = 512, 1024
 
@@ -86,9 +87,12 @@ def dumps(fields: Fields) -> bytes:
     try:
         return orjson.dumps(fields)
     except orjson.JSONEncodeError as error:
-        if _TOO_LONG in str(error):
-            return json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode()
-        raise InvalidRequest(f"the body cannot be passed on: {error}") from None
+        if _TOO_LONG not in str(error):
+            raise InvalidRequest(f"the body cannot be passed on: {error}") from None
+    try:
+        return json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode()
+    except RecursionError:
+        raise InvalidRequest(_TOO_DEEP) from None
 
 
 def _loads(raw: bytes) -> Any:
@@ -102,7 +106,7 @@ def _loads(raw: bytes) -> Any:
     try:
         return json.loads(raw)
     except RecursionError:
-        raise InvalidRequest("the body is nested too deeply") from None
+        raise InvalidRequest(_TOO_DEEP) from None
 
 
 def _rounded(value: Any, raw: bytes) -> bool:
