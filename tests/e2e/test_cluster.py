@@ -125,8 +125,14 @@ def ask(client: openai.OpenAI, question: str, *, stream: bool) -> tuple[str, str
 
 
 def _ask(client: openai.OpenAI, question: str, *, stream: bool) -> tuple[str, str, str]:
+    """On a connection of its own: one that was made while the entry was elsewhere stays there, as with any Service."""
     response = client.chat.completions.with_raw_response.create(
-        model="pair", messages=[{"role": "user", "content": question}], temperature=0, max_tokens=32, stream=stream
+        model="pair",
+        messages=[{"role": "user", "content": question}],
+        temperature=0,
+        max_tokens=32,
+        stream=stream,
+        extra_headers={"connection": "close"},
     )
     parsed: Any = response.parse()
     if stream:
