@@ -17,7 +17,6 @@ from disrouter.routes import (
     SkipRoute,
 )
 from disrouter.scenario import Scenario
-from disrouter.terms import Scenarios
 from disrouter_operator import engine
 from disrouter_operator.cascade import COMPONENT_ROUTES, Cascade
 from disrouter_operator.resources import CONFIG_MAPS, Object
@@ -32,6 +31,11 @@ class Stop:
     promotion: Promotion | None = None
     """Of the run that is served; None where it never was promoted."""
 
+    @property
+    def trained(self) -> Promotion | None:
+        """What is known of trained weights; nothing until they are what is served."""
+        return self.promotion if self.awareness is Awareness.TRAINED else None
+
 
 def table(cascade: Cascade, stops: Mapping[str, Stop], entry: str) -> RouteTable:
     """The table over the agents in `stops`; one that is missing there is skipped by those that point at it."""
@@ -44,7 +48,7 @@ def table(cascade: Cascade, stops: Mapping[str, Stop], entry: str) -> RouteTable
             next=_next(cascade, cascade.spec.successor(index), stops),
             probability=_probability(cascade, agent, stops),
             adapter=engine.adapter_route(agent),
-            taught=_taught(stops[agent.name]),
+            taught=trained.taught if (trained := stops[agent.name].trained) is not None else None,
         )
         for index, agent in cascade.indexed()
         if agent.name in stops
@@ -91,26 +95,19 @@ def _next(cascade: Cascade, agent: str | None, stops: Mapping[str, Stop]) -> str
     return agent
 
 
-def _taught(stop: Stop) -> Scenarios | None:
-    """Only weights that were taught otherwise than by the three scenarios are told otherwise."""
-    trained = stop.awareness is Awareness.TRAINED
-    return stop.promotion.taught if trained and stop.promotion is not None else None
-
-
 def _probability(cascade: Cascade, agent: Agent, stops: Mapping[str, Stop]) -> ProbabilityRoute | None:
     """How the decision is read from the refusal's chance; None where it is read in the text.
 
     The calibration belongs to trained weights: until they are served, the agent is asked for its words.
     """
-    stop, training = stops[agent.name], cascade.spec.training
-    calibration = stop.promotion.calibration if stop.promotion is not None else None
+    trained, training = stops[agent.name].trained, cascade.spec.training
     chosen = agent.decision.mode is DecisionMode.PROBABILITY
-    if not chosen or calibration is None or stop.awareness is not Awareness.TRAINED or training is None:
+    if not chosen or trained is None or trained.calibration is None or training is None:
         return None
     skip = agent.decision.skip
     to = _next(cascade, skip.to, stops) if skip is not None else None
     return ProbabilityRoute(
-        calibration=calibration,
+        calibration=trained.calibration,
         gamma=training.rl.gamma,
         skip=SkipRoute(to=to, below=skip.below) if skip is not None and to is not None else None,
     )

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from support.local import alive
+
 BENCH = """
 import sys, time
 from pathlib import Path
@@ -34,11 +36,3 @@ def test_what_a_bench_started_ends_with_it(tmp_path: Path, number: signal.Signal
         bench.send_signal(number)
         assert bench.wait(timeout=30) != 0
     assert not alive(started)
-
-
-def alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True

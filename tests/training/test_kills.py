@@ -24,6 +24,7 @@ from safetensors.torch import load_file
 from disrouter.artifacts import Evaluation, Stage
 from disrouter_training.publish import verify
 from disrouter_training.shards import read_rows
+from support.local import alive
 from support.trainer import Trainer
 
 KILLS = {Stage.COLLECT: 4, Stage.SFT: 6, Stage.RL: 6, Stage.EVALUATE: 4}
@@ -118,14 +119,6 @@ def wait_for_work(folder: Path, before: int, pid: int) -> None:
         if path.exists() and path.stat().st_mtime_ns != stamp:
             return
         time.sleep(0.005)
-
-
-def alive(pid: int) -> bool:
-    """Whether it has not ended, by itself or otherwise."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
 
 
 def progress(folder: Path) -> int:

@@ -102,6 +102,13 @@ def unique_id(wanted: str, owner: str, taken: Collection[str]) -> str:
     return next(each for each in chain((wanted, f"{owner}#{wanted}"), further) if each not in taken)
 
 
+def uniquely_named(question: Question, owner: str, taken: set[str]) -> Question:
+    """The question under an id that no other has; `taken` grows by it."""
+    unique = unique_id(question.id, owner, taken)
+    taken.add(unique)
+    return question.model_copy(update={"id": unique})
+
+
 def _read_all(sources: tuple[DatasetSource, ...], pvc_root: Path) -> list[Source]:
     return [read_source(source, pvc_root) for source in sources]
 
@@ -123,10 +130,4 @@ def _apart(groups: Sequence[list[Source]]) -> list[list[Question]]:
 
 def _distinct(sources: Sequence[Source], taken: set[str]) -> list[Question]:
     """All questions, ids made unique by the name of their dataset where two clash; `taken` grows by theirs."""
-    questions: list[Question] = []
-    for source in sources:
-        for question in source.questions:
-            unique = unique_id(question.id, source.name, taken)
-            taken.add(unique)
-            questions.append(question.model_copy(update={"id": unique}))
-    return questions
+    return [uniquely_named(question, source.name, taken) for source in sources for question in source.questions]

@@ -33,7 +33,7 @@ ADDED = {
 BUDGET = [27.0, 180.0, 23.0, 2.0, 240.0, 10.0, 3.0]
 """Seconds that the steps take on two otherwise idle cores."""
 PATIENCE = 1800.0
-"""Seconds for a step before the demo gives up: ten times what its longest takes."""
+"""Seconds for a step before the demo gives up: seven times what its longest takes."""
 
 
 def main() -> int:

@@ -12,7 +12,7 @@ from disrouter_training.pool.base import TRAIN, Questions
 from disrouter_training.pool.file import Pool
 from disrouter_training.progress import Say, say_on_stderr
 from disrouter_training.sources import Question, Source, read_source
-from disrouter_training.split import unique_id
+from disrouter_training.split import uniquely_named
 
 
 def pool_questions(pool: Pool, pvc_root: Path, say: Say = say_on_stderr) -> Questions:
@@ -36,7 +36,7 @@ def pool_questions(pool: Pool, pvc_root: Path, say: Say = say_on_stderr) -> Ques
             say(f"{name}: {len(found) - len(kept)} of {len(found)} questions are left out: the other sheets ask them")
         if not kept:
             raise DatasetError(f"no question is left for {name}; the other sheets ask the same")
-        sheets[name] = [_named(question, name, ids) for question in kept]
+        sheets[name] = [uniquely_named(question, name, ids) for question in kept]
     return Questions({name: sheets[name] for name in (TRAIN, DEV, TEST, HELDOUT) if name in sheets})
 
 
@@ -66,9 +66,3 @@ def _apart(name: str, questions: Sequence[Question], asked: dict[str, str]) -> l
         elif name != TRAIN:
             raise DatasetError(f"{before} and {name} both ask {question.user[:80]!r}; part them")
     return kept
-
-
-def _named(question: Question, name: str, taken: set[str]) -> Question:
-    unique = unique_id(question.id, name, taken)
-    taken.add(unique)
-    return question.model_copy(update={"id": unique})
