@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Collection, Sequence
-from typing import Any
+from typing import Any, cast
 
 import kopf
 
@@ -21,6 +21,9 @@ Deliver = Callable[[Resource, Object], None]
 
 INACTIVITY_SECONDS = 150.0
 """A stream without even a bookmark (one a minute) for so long is opened again."""
+
+IDENTITY = "disrouter"
+"""What Kopf calls itself to its peers. There are none, but it would ask for the user's name, which a pod's may lack."""
 
 IDLE_SECONDS = 0.5
 """Kopf keeps a task, and in it an object's whole body, for so long after each event."""
@@ -65,6 +68,7 @@ async def watch(
         await kopf.operator(
             registry=registry(deliver, kinds),
             settings=settings(kinds),
+            identity=cast(Any, IDENTITY),  # a type that Kopf keeps to itself
             standalone=True,
             clusterwide=not namespaces,
             namespaces=list(namespaces),

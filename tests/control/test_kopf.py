@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from pathlib import Path
 
 import pytest
@@ -10,9 +11,10 @@ import yaml
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from disrouter_operator import handlers
 from disrouter_operator.freshness import Freshness
 from disrouter_operator.metrics import Metrics
-from disrouter_operator.resources import Resource
+from disrouter_operator.resources import CASCADES, Resource
 from disrouter_operator.watching import Watches
 
 
@@ -61,3 +63,28 @@ async def test_a_failure_that_ends_the_watches_is_heard_of_and_they_are_started_
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)
     assert metrics.watch_restarts.labels("failure")._value.get() == 1
+
+
+async def test_the_cluster_is_asked_also_by_a_user_that_no_passwd_file_knows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app, asked, stop = web.Application(), asyncio.Event(), threading.Event()
+
+    async def listed(_: web.Request) -> web.Response:
+        asked.set()
+        stop.set()
+        return await _gone(_)
+
+    app.router.add_route("*", "/{path:.*}", listed)
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("os.getuid", lambda: 1234567)
+    async with TestServer(app) as server:
+        (tmp_path / "config").write_text(_kubeconfig(str(server.make_url("/"))))
+        monkeypatch.setenv("KUBECONFIG", str(tmp_path / "config"))
+        watching = handlers.watch(lambda *_: None, [CASCADES], [], stop)
+        running = asyncio.create_task(asyncio.to_thread(asyncio.run, watching))
+        async with asyncio.timeout(60):
+            await asyncio.wait([asyncio.create_task(asked.wait()), running], return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.gather(running, return_exceptions=True)
+    assert asked.is_set()
