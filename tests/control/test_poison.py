@@ -17,8 +17,8 @@ from disrouter_operator.reconcile import Key, Memory, reconcile
 from disrouter_operator.resources import CASCADES, DEPLOYMENTS, INFERENCE_SERVICES, SERVICES, Object, Resource
 from disrouter_operator.smoke import Question
 from support import clusters
-from support.controlplane import PATIENCE
 from support.kube_fake import KubeFake
+from support.kubectl import PATIENCE
 from support.scenes import SETTINGS
 
 HEALTHY = [f"healthy{number}" for number in range(20)]

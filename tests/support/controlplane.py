@@ -12,7 +12,6 @@ import gzip
 import json
 import os
 import secrets
-import shutil
 import signal
 import socket
 import ssl
@@ -29,15 +28,27 @@ from typing import Any
 
 import yaml
 
+from support import kubectl
+from support.kubectl import Kubectl
+
 ASSETS_VARIABLE = "KUBEBUILDER_ASSETS"
 KSERVE_CRD = Path(__file__).parent / "kserve" / "inferenceservices_full_v0.20.0.yaml.gz"
 START_SECONDS = 180.0
 STOP_SECONDS = 10.0
-PATIENCE = 120.0
-"""Seconds until a test gives up on what takes a few on a quiet machine."""
 _PR_SET_PDEATHSIG = 1
 # The garbage collector learns of new kinds only every 30 s, so CRDs are installed before this starts.
-_CONTROLLERS = "garbagecollector,job,deployment,replicaset,namespace,serviceaccount,serviceaccount-token"
+_CONTROLLERS = ",".join(
+    f"{name}-controller"
+    for name in (
+        "garbage-collector",
+        "job",
+        "deployment",
+        "replicaset",
+        "namespace",
+        "serviceaccount",
+        "serviceaccount-token",
+    )
+)
 
 
 def assets() -> Path | None:
@@ -89,43 +100,12 @@ class Restartable:
 
 
 @dataclass(frozen=True)
-class ControlPlane:
+class ControlPlane(Kubectl):
     """Where the API server listens and how to talk to it as an administrator."""
 
     url: str
-    kubeconfig: Path
     ca_file: Path
-    kubectl_binary: str
     api_server: Restartable
-
-    def kubectl(self, *arguments: str, stdin: str | None = None, check: bool = True) -> str:
-        """Run the real kubectl as administrator and return what it printed; errors carry its stderr."""
-        done = self.kubectl_process(*arguments, stdin=stdin)
-        if check and done.returncode != 0:
-            raise AssertionError(f"kubectl {' '.join(arguments)} failed: {done.stderr.strip()[:2000]}")
-        return done.stdout
-
-    def kubectl_process(self, *arguments: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
-        """Run kubectl and hand back everything, for tests of what it refuses."""
-        command = [self.kubectl_binary, f"--kubeconfig={self.kubeconfig}", *arguments]
-        return subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=60, check=False)
-
-    def apply(self, *objects: dict[str, Any], namespace: str | None = None) -> None:
-        """`kubectl apply` of manifests."""
-        where = ["--namespace", namespace] if namespace else []
-        self.kubectl("apply", *where, "-f", "-", stdin=yaml.safe_dump_all(objects))
-
-    def get(self, kind: str, namespace: str, *arguments: str) -> Any:
-        """`kubectl get -o json`, parsed."""
-        return json.loads(self.kubectl("get", kind, "--namespace", namespace, "-o", "json", *arguments))
-
-    def wait(self, what: str, ready: Callable[[], bool], seconds: float = PATIENCE) -> None:
-        """Ask again until `ready` says yes."""
-        deadline = time.monotonic() + seconds
-        while not ready():
-            if time.monotonic() > deadline:
-                raise AssertionError(f"{what} did not come about within {seconds:.0f} s")
-            time.sleep(0.2)
 
     def restart_api_server(self) -> None:
         """Kill it, and wait until its successor answers."""
@@ -208,9 +188,7 @@ def _start_api_server(stack: ExitStack, binaries: Path, state: Path, etcd_url: s
     _wait("kube-apiserver", lambda: _answers(f"{url}/readyz", ca_file, token), state)
     kubeconfig = state / "admin.kubeconfig"
     kubeconfig.write_text(_kubeconfig(url, ca_file, token))
-    kubectl = binaries / "kubectl"
-    binary = str(kubectl) if kubectl.exists() else shutil.which("kubectl") or ""
-    return ControlPlane(url, kubeconfig, ca_file, binary, process)
+    return ControlPlane(kubeconfig, kubectl.binary(), url, ca_file, process)
 
 
 def _start_controllers(stack: ExitStack, binaries: Path, state: Path, plane: ControlPlane) -> None:
@@ -226,7 +204,6 @@ def _start_controllers(stack: ExitStack, binaries: Path, state: Path, plane: Con
             "--leader-elect=false",
             "--bind-address=127.0.0.1",
             f"--secure-port={port}",
-            "--port=0",
             f"--cert-dir={state / 'controller-manager'}",
             f"--service-account-private-key-file={plane.ca_file.with_suffix('.key')}",
             f"--root-ca-file={plane.ca_file}",

@@ -10,7 +10,8 @@ import yaml
 from disrouter import names
 from disrouter_operator.resources import Object
 from support import clusters
-from support.controlplane import PATIENCE, ControlPlane
+from support.controlplane import ControlPlane
+from support.kubectl import PATIENCE
 
 CHILDREN = "inferenceservices,deployments,services,configmaps,jobs"
 SELECTOR = f"--selector={names.LABEL_CASCADE}"
