@@ -16,6 +16,8 @@ CONTAINER = "trainer"
 ARTIFACTS_MOUNT = "/mnt/artifacts"
 RUN_MOUNT = "/etc/disrouter"
 TERMINATION_LOG = "/dev/termination-log"
+SCRATCH_VOLUME, SCRATCH_MOUNT = "tmp", "/tmp"  # noqa: S108  a folder of the pod
+"""The one place besides its claims that the trainer may write to: caches of the Hub and of compilers."""
 FILE_GROUP = 65532
 """Group of mounted volumes, so that the trainer writes to a fresh claim without being root."""
 GRACE_SECONDS = 120
@@ -97,9 +99,10 @@ def container(step: Step, command: list[str]) -> Object:
         ],
         "terminationMessagePath": TERMINATION_LOG,
         "resources": complete_resources(_resources(step), _REQUESTS, _LIMITS),
-        "securityContext": dict(NON_ROOT),
+        "securityContext": {**NON_ROOT, "readOnlyRootFilesystem": True},
         "volumeMounts": [
             {"name": "run", "mountPath": RUN_MOUNT, "readOnly": True},
+            {"name": SCRATCH_VOLUME, "mountPath": SCRATCH_MOUNT},
             {"name": "artifacts", "mountPath": ARTIFACTS_MOUNT},
             *inputs,
         ],
@@ -143,7 +146,8 @@ def _volumes(step: Step) -> list[Object]:
     claims = {"artifacts": step.training.artifacts.persistent_volume_claim}
     claims |= {_volume_name(claim): claim for claim in _claims(step.config)}
     volumes = [{"name": name, "persistentVolumeClaim": {"claimName": claim}} for name, claim in claims.items()]
-    return [{"name": "run", "configMap": {"name": run_file}}, *volumes]
+    run = {"name": "run", "configMap": {"name": run_file}}
+    return [run, {"name": SCRATCH_VOLUME, "emptyDir": {}}, *volumes]
 
 
 def _claims(config: RunConfig) -> list[str]:

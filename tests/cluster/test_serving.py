@@ -1,0 +1,82 @@
+"""A cascade on a cluster: helm installs, kubectl applies, clients in the cluster ask through its Service."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from support.cluster import STARTS, Cluster, Team, cascade, installed, scripted, team
+
+pytestmark = pytest.mark.timeout(600)
+NAME = "pool"
+
+
+def small() -> dict[str, object]:
+    return scripted("small", 0.1, "easy")
+
+
+def large() -> dict[str, object]:
+    return scripted("large", 0.9)
+
+
+@pytest.fixture(scope="module")
+def place(cluster: Cluster) -> Iterator[Team]:
+    """A namespace with a cascade of two that is ready."""
+    with installed(cluster), team(cluster, "serving") as made:
+        made.apply(cascade(NAME, small(), large(), drainSeconds=5))
+        made.until("Ready", lambda: made.all_ready(NAME), STARTS)
+        yield made
+
+
+def test_helms_own_test_passes(place: Team) -> None:
+    assert "Succeeded" in place.cluster.releases()("test", "disrouter")
+
+
+def test_the_first_agent_answers_what_it_knows_and_hands_on_the_rest(place: Team) -> None:
+    assert place.ask(NAME, "an easy one") == [["small answers by weights none", "small"]] * 2
+    assert place.ask(NAME, "a hard one", "cost-first") == [["large answers by weights none", "small,large"]] * 2
+
+
+def test_the_table_of_kubectl_says_how_it_is(place: Team) -> None:
+    head, row = place.kubectl("get", "src").splitlines()
+    assert head.split() == ["NAME", "READY", "REASON", "AGENTS", "TRAINING", "URL", "AGE"]
+    assert row.split()[:4] == [NAME, "True", "Ready", "2/2"]
+    assert f"http://{NAME}.{place.namespace}.svc" in row
+
+
+def test_an_agent_comes_and_goes_by_an_edit_and_touches_nobody_else(place: Team) -> None:
+    before = place.agents(NAME, "small", "large")
+    medium = scripted("medium", 0.4, "hard")
+    with place.traffic(NAME, "an easy one", "a hard one") as traffic:
+        place.apply(cascade(NAME, small(), medium, large(), drainSeconds=5))
+        place.until("the new agent", lambda: place.all_ready(NAME), STARTS)
+        place.until("its part", lambda: place.ask(NAME, "a hard one")[0][1] == "small,medium")
+        place.apply(cascade(NAME, small(), large(), drainSeconds=5))
+        place.until("its removal", lambda: place.ready(NAME) and not place.agents(NAME, "medium"))
+    traffic.check()
+    assert {"small", "small,medium", "small,large"} <= set(traffic.paths)
+    assert place.agents(NAME, "small", "large") == before
+
+
+def test_a_deleted_pod_of_the_entry_loses_no_request_that_is_not_on_it(place: Team) -> None:
+    """A graceful end: the pod drains while the entry moves on, and comes back."""
+    (pod,) = place.agents(NAME, "small")
+    with place.traffic(NAME, "an easy one") as traffic:
+        place.kubectl("delete", "pod", pod, "--wait=false")
+        place.until("another pod", lambda: pod not in place.agents(NAME, "small"))
+        place.until("Ready", lambda: place.all_ready(NAME), STARTS)
+        place.until("the entry again", lambda: place.ask(NAME, "an easy one")[0][1] == "small")
+    traffic.check()
+
+
+def test_at_rest_nothing_is_written(place: Team) -> None:
+    def versions() -> dict[str, str]:
+        kinds = ("inferenceservices", "deployments", "services", "configmaps", "pods", "src")
+        found = [each for kind in kinds for each in place.get(kind)["items"]]
+        return {f"{each['kind']}/{each['metadata']['name']}": each["metadata"]["resourceVersion"] for each in found}
+
+    before = versions()
+    time.sleep(10)
+    assert versions() == before

@@ -1,0 +1,318 @@
+"""A whole cluster for tests: charts installed by helm, cascades in a namespace, clients inside it that ask them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import tempfile
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from disrouter import __version__, names
+from support import helm, kubectl
+from support.kubectl import PATIENCE, Kubectl
+
+REGISTRY = "disrouter.test"
+"""Of the images that tools/cluster-images builds and loads; nothing is ever pulled from there."""
+PARTS = ("operator", "sidecar", "training")
+NAMESPACE = "disrouter"
+"""Where the charts are installed."""
+CLIENT = "client"
+STARTS = 300.0
+"""Seconds until agents serve: a node that has both cores busy starts a pod slowly."""
+_TRAFFIC = ("python3", "/opt/test/traffic.py")
+
+
+def image(name: str, tag: str = __version__) -> str:
+    """An image as the nodes know it."""
+    return f"{REGISTRY}/{name}:{tag}"
+
+
+def values(**more: Any) -> dict[str, Any]:
+    """The operator's chart with the images of this tree."""
+    return {"images": {part: {"repository": f"{REGISTRY}/{part}"} for part in PARTS}, **more}
+
+
+@dataclass(frozen=True)
+class Cluster(Kubectl):
+    """A cluster that may be installed to, as its administrator sees it."""
+
+    @classmethod
+    def of(cls, kubeconfig: str) -> Cluster:
+        """By its kubeconfig."""
+        return cls(Path(kubeconfig), kubectl.binary())
+
+    def releases(self) -> helm.Releases:
+        """helm in the namespace of the operator."""
+        return helm.Releases(self, NAMESPACE)
+
+    def operator_pods(self) -> list[dict[str, Any]]:
+        """The operator's pods that are not on their way out."""
+        found = self.get("pods", NAMESPACE, "--selector=app.kubernetes.io/component=operator")["items"]
+        return [pod for pod in found if "deletionTimestamp" not in pod["metadata"]]
+
+    def operator_logs(self) -> str:
+        """What all operator pods said, the newest lines."""
+        where = ("-n", NAMESPACE, "--selector=app.kubernetes.io/component=operator", "--tail=200", "--prefix")
+        return self.kubectl_process("logs", *where).stdout
+
+    def clean(self) -> None:
+        """Take away cascades, charts, definition and the operator's namespace, in whatever state they are."""
+        self.kubectl_process("delete", names.PLURAL, "--all", "--all-namespaces", "--timeout=60s")
+        for release in ("disrouter", "disrouter-crds"):
+            helm.helm("uninstall", release, "--namespace", NAMESPACE, "--kubeconfig", str(self.kubeconfig))
+        self.kubectl_process("delete", "crd", f"{names.PLURAL}.{names.GROUP}", "--ignore-not-found", "--timeout=60s")
+        self.kubectl_process("delete", "namespace", NAMESPACE, "--ignore-not-found", "--timeout=60s")
+
+
+@contextmanager
+def installed(cluster: Cluster, **more: Any) -> Iterator[helm.Releases]:
+    """Both charts, as docs/install.md says; everything is taken away at the end."""
+    cluster.clean()
+    releases = cluster.releases()
+    try:
+        releases("install", "disrouter-crds", str(helm.CRDS), "--create-namespace")
+        releases("install", "disrouter", str(helm.OPERATOR), "--wait", "--timeout=120s", values=values(**more))
+        yield releases
+    except BaseException:
+        print(cluster.operator_logs()[-6000:])
+        raise
+    finally:
+        cluster.clean()
+
+
+class Team:
+    """A namespace with cascades and a client."""
+
+    def __init__(self, cluster: Cluster, namespace: str) -> None:
+        self.cluster, self.namespace = cluster, namespace
+
+    def apply(self, *objects: dict[str, Any]) -> None:
+        """`kubectl apply` in the namespace."""
+        self.cluster.apply(*objects, namespace=self.namespace)
+
+    def get(self, kind: str, *arguments: str) -> Any:
+        """`kubectl get -o json` in the namespace."""
+        return self.cluster.get(kind, self.namespace, *arguments)
+
+    def kubectl(self, *arguments: str, stdin: str | None = None, check: bool = True) -> str:
+        """kubectl in the namespace."""
+        return self.cluster.kubectl("-n", self.namespace, *arguments, stdin=stdin, check=check)
+
+    def status(self, name: str) -> Any:
+        """What the operator says of a cascade."""
+        return self.get(names.PLURAL, name).get("status") or {}
+
+    def condition(self, name: str, type_: str) -> Any:
+        """A condition of a cascade."""
+        found = self.status(name).get("conditions") or []
+        return next(
+            (each for each in found if each["type"] == type_), {"status": "Unknown", "reason": "", "message": ""}
+        )
+
+    def agent(self, name: str, agent: str) -> Any:
+        """An agent's status; empty where there is none."""
+        return next((each for each in self.status(name).get("agents") or [] if each["name"] == agent), {})
+
+    def ready(self, name: str) -> bool:
+        """Whether the cascade is Ready for the manifest as it is now."""
+        whole = self.get(names.PLURAL, name)
+        seen = (whole.get("status") or {}).get("observedGeneration") == whole["metadata"]["generation"]
+        return bool(seen and self.condition(name, "Ready")["status"] == "True")
+
+    def all_ready(self, name: str) -> bool:
+        """Ready, and so is every agent."""
+        return self.ready(name) and self.condition(name, "AgentsReady")["status"] == "True"
+
+    def pods(self, selector: str) -> dict[str, str]:
+        """Running pods by name: their uid and how often their containers started."""
+        found = self.get("pods", f"--selector={selector}")["items"]
+        return {
+            pod["metadata"]["name"]: f"{pod['metadata']['uid']} restarts "
+            f"{[each['restartCount'] for each in pod['status'].get('containerStatuses') or []]}"
+            for pod in found
+            if "deletionTimestamp" not in pod["metadata"] and pod["status"].get("phase") not in ("Succeeded", "Failed")
+        }
+
+    def agents(self, cascade: str, *agents: str) -> dict[str, str]:
+        """The pods of agents, or of all."""
+        chosen = f",{names.LABEL_AGENT} in ({','.join(agents)})" if agents else ""
+        return self.pods(f"{names.LABEL_CASCADE}={cascade},{names.LABEL_COMPONENT}=agent{chosen}")
+
+    def until(self, what: str, holds: Callable[[], Any], seconds: float = PATIENCE) -> None:
+        """Ask again until `holds` says yes; a failure tells what there is."""
+        try:
+            self.cluster.wait(what, holds, seconds)
+        except AssertionError:
+            self.tell()
+            raise
+
+    def tell(self) -> None:
+        """Print what helps to see why something does not come about."""
+        print(self.kubectl("get", "src,isvc,deployments,jobs,pods", "-o", "wide", check=False))
+        print(self.kubectl("get", "src", "-o", "yaml", check=False)[-6000:])
+        print(self.kubectl("get", "events", "--sort-by=.lastTimestamp", check=False)[-4000:])
+        print(self.cluster.operator_logs()[-4000:])
+
+    def fill(self, claim: str, folders: Mapping[str, Path] | None = None) -> None:
+        """A claim on a folder of the node, with copies of `folders` in it, which anybody may write to."""
+        for each in _claim(claim, self.namespace):
+            self.cluster.apply(each)
+        pod = f"fill-{claim}"
+        mount = {"name": "claim", "mountPath": "/claim"}
+        volume = {"name": "claim", "persistentVolumeClaim": {"claimName": claim}}
+        self.apply(_pod(pod, volumeMounts=[mount], volumes=[volume]))
+        self.kubectl("wait", f"pod/{pod}", "--for=condition=Ready", "--timeout=50s")
+        for place, folder in (folders or {}).items():
+            packed = ["tar", "--create", f"--directory={folder}", "."]
+            unpack = f"mkdir -p /claim/{place} && tar -x -C /claim/{place}"
+            run = [self.cluster.kubectl_binary, f"--kubeconfig={self.cluster.kubeconfig}", "-n", self.namespace]
+            with subprocess.Popen(packed, stdout=subprocess.PIPE) as source:
+                subprocess.run([*run, "exec", "-i", pod, "--", "sh", "-c", unpack], stdin=source.stdout, check=True)
+        self.kubectl("exec", pod, "--", "chmod", "-R", "a+rwX", "/claim")
+
+    def in_claim(self, claim: str, command: str) -> str:
+        """What a shell command prints in a claim that was filled."""
+        return self.kubectl("exec", f"fill-{claim}", "--", "sh", "-c", f"cd /claim && {command}")
+
+    def client(self) -> None:
+        """A pod that can ask."""
+        self.apply(_pod(CLIENT))
+        self.kubectl("wait", f"pod/{CLIENT}", "--for=condition=Ready", "--timeout=50s")
+
+    def url(self, cascade: str) -> str:
+        """The cascade's address, as a client in another namespace would write it."""
+        return f"http://{cascade}.{self.namespace}.svc/v1"
+
+    def ask(self, cascade: str, question: str, *scenario: str) -> list[list[str]]:
+        """Text and path of the answer, whole and streamed."""
+        asking = (*_TRAFFIC, self.url(cascade), cascade, "one", question, *scenario)
+        found: list[list[str]] = json.loads(self.kubectl("exec", CLIENT, "--", *asking))
+        return found
+
+    @contextmanager
+    def traffic(self, cascade: str, *questions: str) -> Iterator[Traffic]:
+        """Four clients ask while the block runs; what became of it is known after it."""
+        stop = f"/tmp/{uuid.uuid4().hex}"
+        asking = (*_TRAFFIC, self.url(cascade), cascade, "until", stop, *questions)
+        command = [self.cluster.kubectl_binary, f"--kubeconfig={self.cluster.kubeconfig}", "-n", self.namespace]
+        told = Traffic()
+        with (
+            tempfile.TemporaryFile("w+") as said,
+            subprocess.Popen([*command, "exec", CLIENT, "--", *asking], stdout=said, text=True) as clients,
+        ):
+            try:
+                yield told
+            finally:
+                self.kubectl("exec", CLIENT, "--", "touch", stop)
+                clients.wait(PATIENCE)
+            said.seek(0)
+            told.read(said.read())
+
+
+@dataclass
+class Traffic:
+    """What became of requests."""
+
+    paths: Counter[str] = field(default_factory=Counter)
+    texts: Counter[str] = field(default_factory=Counter)
+    failures: list[str] = field(default_factory=list)
+
+    def read(self, line: str) -> None:
+        """What the clients printed."""
+        found = json.loads(line)
+        self.paths.update(found["paths"])
+        self.texts.update(found["texts"])
+        self.failures += found["failures"]
+        print(self)
+
+    def check(self, at_least: int = 20) -> None:
+        """Enough were sent, and none was lost."""
+        assert self.failures == [], self.failures[:5]
+        assert self.paths.total() >= at_least, self.paths
+
+    def __str__(self) -> str:
+        return f"{self.paths.total()} answered by way of {dict(self.paths)}, {len(self.failures)} failed"
+
+
+@contextmanager
+def team(cluster: Cluster, name: str) -> Iterator[Team]:
+    """A namespace with a client; it goes at the end, with the volumes that were made for it."""
+    namespace = f"{name}-{uuid.uuid4().hex[:6]}"
+    cluster.kubectl("create", "namespace", namespace)
+    made = Team(cluster, namespace)
+    try:
+        made.client()
+        yield made
+    finally:
+        cluster.kubectl_process("-n", namespace, "delete", names.PLURAL, "--all", "--timeout=60s")
+        cluster.kubectl_process("delete", "namespace", namespace, "--timeout=60s")
+        cluster.kubectl_process(
+            "delete", "persistentvolumes", f"--selector=disrouter-test={namespace}", "--timeout=30s"
+        )
+
+
+def scripted(name: str, cost: float, knows: str = "", **fields: Any) -> dict[str, Any]:
+    """An agent with the scripted engine: it refuses what has none of the words that it knows."""
+    engine = {"image": image("scripted"), "env": [{"name": "KNOWS", "value": knows}]}
+    return {
+        "name": name,
+        "cost": cost,
+        "model": {"uri": f"hf://scripted/{name}"},
+        "resources": SMALL,
+        "engine": engine,
+    } | fields
+
+
+SMALL: dict[str, Any] = {"requests": {"cpu": "10m", "memory": "64Mi"}, "limits": {"cpu": "2", "memory": "4Gi"}}
+"""Resources of a pod without a GPU."""
+
+
+def cascade(name: str, *agents: dict[str, Any], **spec: Any) -> dict[str, Any]:
+    """A manifest."""
+    return {
+        "apiVersion": names.API_VERSION,
+        "kind": names.KIND,
+        "metadata": {"name": name},
+        "spec": {"agents": list(agents), **spec},
+    }
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    """The documents of a file."""
+    return [document for document in yaml.safe_load_all(path.read_text()) if document]
+
+
+def _pod(name: str, *, volumes: Any = (), **container: Any) -> dict[str, Any]:
+    sleeps = {"name": "main", "image": image("scripted"), "command": ["sh", "-c", "trap exit TERM; sleep 86400 & wait"]}
+    spec = {"containers": [sleeps | container], "volumes": list(volumes), "automountServiceAccountToken": False}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec}
+
+
+def _claim(name: str, namespace: str) -> Iterator[dict[str, Any]]:
+    same = {"storageClassName": "", "accessModes": ["ReadWriteMany"]}
+    labels = {"disrouter-test": namespace}
+    yield {
+        "apiVersion": "v1",
+        "kind": "PersistentVolume",
+        "metadata": {"name": f"{namespace}-{name}", "labels": labels},
+        "spec": {
+            **same,
+            "capacity": {"storage": "1Gi"},
+            "claimRef": {"namespace": namespace, "name": name},
+            "hostPath": {"path": f"/var/tmp/disrouter-test/{namespace}/{name}", "type": "DirectoryOrCreate"},
+        },
+    }
+    yield {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {**same, "resources": {"requests": {"storage": "1Gi"}}},
+    }
