@@ -8,8 +8,8 @@ import jsonschema
 import pytest
 
 from disrouter.api import crd
-from support.cel import nodes
 from support.manifests import INVALID, Invalid, valid, without_none
+from support.schema import nodes
 
 VERSION = crd()["spec"]["versions"][0]
 ROOT = VERSION["schema"]["openAPIV3Schema"]

@@ -29,7 +29,7 @@ class Shown:
 
     @property
     def is_kustomization(self) -> bool:
-        return self.where.endswith("kustomization.yaml")
+        return self.where.lower().endswith(("kustomization.yaml", "kustomization"))
 
     @property
     def is_pool(self) -> bool:
@@ -50,7 +50,7 @@ class Shown:
 def shown() -> list[Shown]:
     """All of them, in a stable order."""
     files = [path for pattern in ("*.yaml", "*.yml") for path in (ROOT / "examples").rglob(pattern)]
-    files.append(ROOT / "crds/kustomization.yaml")
+    files.append(ROOT / "crds/Kustomization")
     pages = [
         ROOT / "README.md",
         *(path for top in ("docs", "examples", "charts", "images") for path in (ROOT / top).rglob("*.md")),

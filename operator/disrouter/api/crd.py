@@ -6,6 +6,7 @@ docstrings as descriptions. Rules that span fields are CEL (`cel.py`).
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 from disrouter.api.cel import (
@@ -149,10 +150,8 @@ def _structural(schema: Schema, definitions: dict[str, Schema]) -> Schema:
     for bound in ("Minimum", "Maximum"):
         if f"exclusive{bound}" in schema:
             out |= {bound.lower(): schema[f"exclusive{bound}"], f"exclusive{bound}": True}
-    if "default" in schema and schema["default"] not in (None, [], {}) and not isinstance(schema["default"], dict):
+    if schema.get("default") not in (None, [], {}) and not isinstance(schema["default"], dict):
         out["default"] = schema["default"]
-    elif isinstance(schema.get("default"), dict):
-        out["default"] = {}
     if "items" in schema:
         out["items"] = _structural(schema["items"], definitions)
     if "patternProperties" in schema:
@@ -163,9 +162,17 @@ def _structural(schema: Schema, definitions: dict[str, Schema]) -> Schema:
         out["properties"] = {key: _structural(value, definitions) for key, value in schema["properties"].items()}
         if schema.get("required"):
             out["required"] = list(schema["required"])
+        if isinstance(schema.get("default"), dict):
+            out["default"] = _filled(out["properties"])
     if "description" in out:
         out["description"] = " ".join(out["description"].split())
     return out
+
+
+def _filled(properties: dict[str, Schema]) -> Schema:
+    """What an absent object becomes, in full: an API server judges a default by the rules inside it before it fills in
+    what that leaves out."""
+    return {name: copy.deepcopy(inner["default"]) for name, inner in properties.items() if "default" in inner}
 
 
 def _resolve(schema: Schema, definitions: dict[str, Schema]) -> Schema:
