@@ -98,7 +98,7 @@ def test_what_is_installed_is_the_contract_and_the_parts_extra(image: Image) -> 
 
 
 def test_only_wheels_of_the_pinned_versions_are_installed(image: Image) -> None:
-    (install,) = [line for line in image.arguments("RUN") if "pip install" in line]
+    (install,) = [line for line in image.arguments("RUN") if "pip --python /opt/disrouter install" in line]
     assert "--only-binary=:all:" in install
     assert "--constraint constraints.txt" in install
 
@@ -112,10 +112,10 @@ def test_kubernetes_probes_it_and_the_image_does_not(image: Image) -> None:
     assert image.arguments("HEALTHCHECK") == []
 
 
-def test_both_stages_stand_on_one_base_with_an_exact_version(image: Image) -> None:
+def test_it_is_built_on_an_exact_version_and_stands_on_nothing(image: Image) -> None:
     (base, *_) = image.arguments("ARG")
     assert re.fullmatch(r"BASE=python:3\.11\.\d+-slim-[a-z]+", base)
-    assert image.arguments("FROM") == ["${BASE} AS build", "${BASE}"]
+    assert image.arguments("FROM") == ["${BASE} AS build", "scratch"]
     assert {other.arguments("ARG")[0] for other in IMAGES} == {base}
 
 
@@ -123,6 +123,17 @@ def test_bytecode_does_not_depend_on_when_it_was_built(image: Image) -> None:
     (compiled,) = [line for line in image.arguments("RUN") if "compileall" in line]
     assert "--invalidation-mode unchecked-hash" in compiled
     assert "PYTHONHASHSEED=0" in " ".join(image.arguments("ENV"))
+
+
+def test_a_user_that_no_passwd_file_knows_has_a_name_and_a_home(image: Image) -> None:
+    """torch's cache asks getpass.getuser(), and others where home is."""
+    (environment,) = [line for line in image.arguments("ENV") if line.startswith("PATH=")]
+    assert {"HOME=/tmp", "USER=disrouter"} <= set(environment.split())
+
+
+def test_where_pip_looks_is_told_by_the_builder_and_by_nobody_else(image: Image) -> None:
+    assert {"PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS"} <= set(image.arguments("ARG"))
+    assert "index-url" not in image.path.read_text()
 
 
 def test_what_is_copied_starts_alone(image: Image, tmp_path: Path) -> None:
