@@ -26,6 +26,7 @@ from disrouter_operator.ratelimit import TokenBucket
 from disrouter_operator.runtime import Operator, Options
 from disrouter_operator.settings import SIDECAR_IMAGE, TRAINING_IMAGE, OperatorPods, Settings
 from disrouter_operator.smoke import over_http
+from disrouter_operator.watchman import Pod
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
@@ -86,7 +87,10 @@ def arguments(argv: Sequence[str], env: Mapping[str, str]) -> argparse.Namespace
     parser.add_argument(
         "--identity",
         default=env.get("DISROUTER_IDENTITY") or f"{socket.gethostname()}-{os.getpid()}",
-        help="of this replica in the Lease",
+        help="of this replica in the Lease, and the pod of which Events tell how the operator fares",
+    )
+    parser.add_argument(
+        "--pod-uid", default=env.get("DISROUTER_POD_UID", ""), help="by which `kubectl describe` finds them"
     )
     parser.add_argument("--log-level", default=env.get("DISROUTER_LOG_LEVEL") or "INFO")
     return parser.parse_args(argv)
@@ -156,7 +160,9 @@ def operator(client: ApiClient, chosen: Options, flags: argparse.Namespace) -> O
         )
     server = ApiServer(client, _limit(flags), freshness, metrics.call)
     kube = Fenced(server, election.leads) if election is not None else server
-    return Operator(kube, chosen, election, freshness=freshness, metrics=metrics, serves=server.serves)
+    pod = Pod(flags.operator_namespace, flags.identity, flags.pod_uid) if flags.operator_namespace else None
+    events = ApiServer(client, record=metrics.call)
+    return Operator(kube, chosen, election, freshness=freshness, metrics=metrics, probe=server, events=events, pod=pod)
 
 
 def _limit(flags: argparse.Namespace) -> TokenBucket:
@@ -182,7 +188,9 @@ def main() -> int:
     """Entry point; a wrong flag or lost leadership is one line and exit status 1."""
     flags = arguments(sys.argv[1:], os.environ)
     logging.basicConfig(level=flags.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    logging.getLogger("kopf").setLevel(logging.WARNING)  # it reports each watch event at INFO
+    if not logging.getLogger().isEnabledFor(logging.DEBUG):
+        # It reports each watch event and each attempt; readiness.py tells what changes.
+        logging.getLogger("kopf").setLevel(logging.CRITICAL)
     try:
         asyncio.run(run(flags))
     except DisrouterError as error:

@@ -11,10 +11,12 @@ import threading
 from collections.abc import Callable, Collection, Sequence
 from typing import Any, cast
 
+import aiohttp
 import kopf
 
 from disrouter import names
 from disrouter_operator.resources import CASCADES, Object, Resource
+from disrouter_operator.sessions import Observe, Sessions
 
 Deliver = Callable[[Resource, Object], None]
 """Told of every object that a watch brings, in the watch's own thread."""
@@ -25,14 +27,17 @@ INACTIVITY_SECONDS = 150.0
 IDENTITY = "disrouter"
 """What Kopf calls itself to its peers. There are none, but it would ask for the user's name, which a pod's may lack."""
 
+BACKOFFS = (1.0, 2.0, 4.0, 8.0)
+"""Seconds between tries of a request. Kopf's own take a minute, and 20 s of it after the API server is back."""
+
 IDLE_SECONDS = 0.5
 """Kopf keeps a task, and in it an object's whole body, for so long after each event."""
 
 
-def registry(deliver: Deliver, kinds: Collection[Resource]) -> kopf.OperatorRegistry:
+def registry(deliver: Deliver, kinds: Collection[Resource], sessions: Sessions | None = None) -> kopf.OperatorRegistry:
     """A private registry: nothing global, so that several operators can live in one process."""
     handlers = kopf.OperatorRegistry()
-    kopf.on.login(registry=handlers, errors=kopf.ErrorsMode.PERMANENT)(_login)
+    kopf.on.login(registry=handlers, errors=kopf.ErrorsMode.PERMANENT)(_login(sessions or Sessions()))
     for kind in kinds:
         kopf.on.event(kind.group, kind.version, kind.plural, registry=handlers)(_handler(deliver, kind))
     return handlers
@@ -46,6 +51,7 @@ def settings(kinds: Collection[Resource]) -> kopf.OperatorSettings:
     # Saves the right to watch every CRD and namespace; `watching.py` asks for kinds that are installed later.
     chosen.scanning.disabled = True
     chosen.watching.inactivity_timeout = INACTIVITY_SECONDS
+    chosen.networking.error_backoffs = BACKOFFS
     chosen.queueing.idle_timeout = IDLE_SECONDS
     # Else a watch that ended by itself, and was started again, would kill this process ten minutes later.
     chosen.process.ultimate_exiting_timeout = None
@@ -56,17 +62,18 @@ def settings(kinds: Collection[Resource]) -> kopf.OperatorSettings:
 
 
 async def watch(
-    deliver: Deliver, kinds: Collection[Resource], namespaces: Sequence[str], stop: threading.Event
+    deliver: Deliver, observe: Observe, kinds: Collection[Resource], namespaces: Sequence[str], stop: threading.Event
 ) -> None:
-    """Watch `kinds` until `stop`; no namespaces means all of them.
+    """Watch `kinds` until `stop`; no namespaces means all of them. `observe` is told how far each watch is.
 
     Needs an event loop of its own in a thread of its own: Kopf takes the signals of a main thread, and when it ends it
     cancels every task of its loop that is younger than itself. Raises whatever ends a watch.
     """
     logging.getLogger("kopf._core.reactor.running").setLevel(logging.ERROR)  # it warns that it gets no signals here
+    sessions = Sessions(kinds, namespaces, observe)
     try:
         await kopf.operator(
-            registry=registry(deliver, kinds),
+            registry=registry(deliver, kinds, sessions),
             settings=settings(kinds),
             identity=cast(Any, IDENTITY),  # a type that Kopf keeps to itself
             standalone=True,
@@ -77,6 +84,7 @@ async def watch(
     finally:
         # Kopf waits for the flag in a thread that the loop joins when it closes: a failure would never be heard of.
         stop.set()
+        await sessions.close()
 
 
 def _handler(deliver: Deliver, kind: Resource) -> Callable[..., Any]:
@@ -86,6 +94,26 @@ def _handler(deliver: Deliver, kind: Resource) -> Callable[..., Any]:
     return on_event
 
 
-async def _login(**kwargs: Any) -> kopf.ConnectionInfo | None:
-    """The pod's service account in a cluster, else the kubeconfig (a token or a certificate, no plugin)."""
-    return kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
+def _login(sessions: Sessions) -> Callable[..., Any]:
+    async def login(**kwargs: Any) -> kopf.AiohttpSession | None:
+        """The pod's service account in a cluster, else the kubeconfig (a token or a certificate, no plugin)."""
+        info = kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
+        if info is None:
+            return None
+        session = sessions.of(info, lambda: _session(info, sessions.trace(info.server)))
+        return kopf.AiohttpSession(
+            server=info.server, default_namespace=info.default_namespace, aiohttp_session=session
+        )
+
+    return login
+
+
+def _session(info: kopf.ConnectionInfo, trace: aiohttp.TraceConfig) -> aiohttp.ClientSession:
+    """As Kopf makes it of the same credentials (kopf/_cogs/clients/auth.py), and traced."""
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0, ssl=info.as_ssl_context()),
+        headers=info.as_http_headers(),
+        proxy=info.proxy_url,
+        trust_env=info.trust_env,
+        trace_configs=[trace],
+    )

@@ -1,9 +1,13 @@
-"""The probe: 200 only while work gets done, whatever the HTTP task itself says; and the page of the metrics."""
+"""The probes and the page of the metrics.
+
+`/healthz` asks whether a new process would help: it is red when work hangs here, never because the API server is away
+or refuses us. `/readyz` asks whether the work can be done at all, and says what is missing (`readiness.py`).
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -16,16 +20,16 @@ STALE_SECONDS = 180.0
 
 @dataclass
 class Pulse:
-    """When the loop last turned: a pass ended, a resync looked, or an attempt to lead got an answer.
+    """When the loop last turned: a pass ended, a resync looked, or an attempt to lead ended.
 
-    `idle` says that there is nothing to do: then silence is rest. `lag` is how long a watch owes what a pass has read
-    (`Freshness.lag`): it is started again long before `stale_after`, so a lag of that length says that this is no cure.
+    `idle` says that there is nothing to do: then silence is rest. `dead` says that watches stay dead although they
+    could live, None if they do not.
     """
 
     monotonic: Callable[[], float] = time.monotonic
     stale_after: float = STALE_SECONDS
     idle: Callable[[], bool] = lambda: False
-    lag: Callable[[], float] = lambda: 0.0
+    dead: Callable[[], str | None] = lambda: None
     _last: float = field(init=False)
 
     def __post_init__(self) -> None:
@@ -39,26 +43,30 @@ class Pulse:
         """What is wrong, None if nothing is."""
         if self.idle():
             self.beat()
-        age, lag = self.monotonic() - self._last, self.lag()
+        age = self.monotonic() - self._last
         if age > self.stale_after:
             return f"no pass ended for {age:.0f} s, although cascades wait for one"
-        if lag > self.stale_after:
-            return f"a watch has been silent for {lag:.0f} s about changes that passes have read"
-        return None
+        return self.dead()
 
 
-def application(pulse: Pulse, registry: CollectorRegistry) -> web.Application:
-    """`/healthz` for the liveness probe, `/readyz` (a waiting replica is ready too), `/metrics` for Prometheus."""
+def application(
+    pulse: Pulse, registry: CollectorRegistry, unready: Callable[[], str | None] = lambda: None
+) -> web.Application:
+    """`/healthz` for the liveness probe, `/readyz` for the readiness probe, `/metrics` for Prometheus."""
 
-    async def healthz(_: web.Request) -> web.Response:
-        trouble = pulse.trouble()
-        return web.Response(text="ok\n") if trouble is None else web.Response(status=503, text=f"{trouble}\n")
+    def probe(trouble: Callable[[], str | None]) -> Callable[[web.Request], Awaitable[web.Response]]:
+        async def answer(_: web.Request) -> web.Response:
+            said = trouble()
+            return web.Response(text="ok\n") if said is None else web.Response(status=503, text=f"{said}\n")
+
+        return answer
 
     async def scrape(_: web.Request) -> web.Response:
         return web.Response(body=generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     app = web.Application()
-    app.add_routes([web.get("/healthz", healthz), web.get("/readyz", healthz), web.get("/metrics", scrape)])
+    routes = {"/healthz": probe(pulse.trouble), "/readyz": probe(unready), "/metrics": scrape}
+    app.add_routes([web.get(path, handler) for path, handler in routes.items()])
     return app
 
 

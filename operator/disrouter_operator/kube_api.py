@@ -60,7 +60,7 @@ class ApiServer:
     async def get(self, resource: Resource, namespace: str, name: str) -> Object | None:
         """See `Kube.get`."""
         try:
-            found = await self._request("get", resource, _path(resource, namespace, name))
+            found = await self._request("get", resource, resource.path(namespace, name))
         except KubeError as error:
             if error.status == 404:
                 return None
@@ -84,12 +84,16 @@ class ApiServer:
     async def serves(self, resource: Resource) -> bool:
         """Whether the kind is installed, for those that come with a CRD."""
         try:
-            answer = await self._request("discover", resource, _root(resource))
+            answer = await self._request("discover", resource, resource.root)
         except KubeError as error:
             if error.status == 404:
                 return False
             raise
         return any(each.get("name") == resource.plural for each in answer.get("resources") or [])
+
+    async def reach(self, resource: Resource, namespace: str | None) -> None:
+        """List one object of a kind, to see whether that may be done."""
+        await self._request("list", resource, resource.path(namespace), query=[("limit", "1")])
 
     async def apply(self, obj: Object) -> Object:
         """See `Kube.apply`."""
@@ -116,7 +120,7 @@ class ApiServer:
         if uid is not None:
             body["preconditions"] = {"uid": uid}
         try:
-            await self._request("delete", resource, _path(resource, namespace, name), body=body)
+            await self._request("delete", resource, resource.path(namespace, name), body=body)
         except KubeError as error:
             gone = error.status == 404 or (error.status == 409 and uid is not None)
             if not gone:
@@ -125,7 +129,7 @@ class ApiServer:
     async def create(self, obj: Object) -> Object:
         """See `Kube.create`."""
         resource = resource_of(obj)
-        path = _path(resource, obj["metadata"]["namespace"])
+        path = resource.path(obj["metadata"]["namespace"])
         live = await self._request("create", resource, path, query=[("fieldManager", FIELD_MANAGER)], body=obj)
         self._freshness.wrote(resource, live)
         return live
@@ -133,7 +137,7 @@ class ApiServer:
     async def _list(
         self, resource: Resource, namespace: str | None, query: builtins.list[tuple[str, str]], floor: str | None
     ) -> builtins.list[Object]:
-        path = _path(resource, namespace)
+        path = resource.path(namespace)
         if floor is not None and namespace is not None:
             # No `limit`: with one, the API server reads etcd. A cascade has few children.
             cached = [*query, ("resourceVersion", floor), ("resourceVersionMatch", "NotOlderThan")]
@@ -197,17 +201,8 @@ class ApiServer:
         return dict(answer), int(status)
 
 
-def _path(resource: Resource, namespace: str | None, name: str | None = None) -> str:
-    scope = f"/namespaces/{namespace}" if namespace is not None else ""
-    return f"{_root(resource)}{scope}/{resource.plural}" + (f"/{name}" if name is not None else "")
-
-
-def _root(resource: Resource) -> str:
-    return (f"/apis/{resource.group}" if resource.group else "/api") + f"/{resource.version}"
-
-
 def _path_of(obj: Object) -> str:
-    return _path(resource_of(obj), obj["metadata"]["namespace"], obj["metadata"]["name"])
+    return resource_of(obj).path(obj["metadata"]["namespace"], obj["metadata"]["name"])
 
 
 def _translate(method: str, path: str, error: ApiException) -> KubeError:

@@ -40,16 +40,21 @@ class Election:
     _seen_at: float = field(default=0.0, init=False)
     _renewed: float = field(default=-math.inf, init=False)
 
-    async def acquire(self, tried: Callable[[], None] = lambda: None) -> None:
-        """Wait until this candidate leads; `tried` is told of each attempt that got an answer."""
+    async def acquire(self, tried: Callable[[KubeError | None], None] = lambda _: None) -> None:
+        """Wait until this candidate leads; `tried` is told of each attempt in vain: another leads, or an error."""
+        said = ""
         while True:
+            error = None
             try:
                 if await self._attempt(self.renew):
                     logger.info("%s leads", self.identity)
                     return
-                tried()
-            except KubeError as error:
-                logger.warning("cannot read or write the lease: %s", error)
+            except KubeError as caught:
+                error = caught
+                if said != str(error):
+                    logger.warning("cannot read or write the lease %s/%s: %s", self.namespace, self.name, error)
+            said = str(error or "")
+            tried(error)
             await self.sleep(self.renew)
 
     async def hold(self) -> None:

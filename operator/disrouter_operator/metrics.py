@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
@@ -35,6 +35,10 @@ class Metrics:
         self.waited = Histogram(
             f"{name}_queue_wait_seconds", "From a wake-up to the start of its pass", buckets=_WAIT, registry=known
         )
+        self.ready = Gauge(f"{name}_ready", "1 while /readyz answers 200", registry=known)
+        self.problem = Gauge(
+            f"{name}_problem", "1 while something is missing or wrong", ["reason", "kind"], registry=known
+        )
         self.leading = Gauge(f"{name}_leading", "1 while this replica leads", registry=known)
         self.calls = Counter(
             f"{name}_api_requests", "Requests to the API server", ["verb", "resource", "code"], registry=known
@@ -63,6 +67,13 @@ class Metrics:
     def restarted(self, reason: str) -> None:
         """The watches are started again."""
         self.watch_restarts.labels(reason).inc()
+
+    def tell(self, *, ready: bool, problems: Iterable[tuple[str, str]]) -> None:
+        """Whether this replica can work, and what is missing: reason and kind (empty: of no kind)."""
+        self.ready.set(ready)
+        self.problem.clear()
+        for reason, kind in problems:
+            self.problem.labels(reason, kind).set(1)
 
     def watch_queue(self, queue: Depths, lag: Callable[[], float]) -> None:
         """Measure these whenever somebody asks."""

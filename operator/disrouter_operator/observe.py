@@ -36,8 +36,6 @@ OPTIONAL = frozenset({INFERENCE_SERVICES, TRAIN_JOBS, POD_DISRUPTION_BUDGETS})
 DISPENSABLE = frozenset({TRAIN_JOBS})
 """Kinds that a role may lack: only those are concerned who ask for them."""
 NOT_FOUND, FORBIDDEN = 404, 403
-NO_CASCADE = "0.none"
-"""What no cascade may be called, so that a list by it is empty."""
 
 
 @dataclass(frozen=True)
@@ -87,19 +85,6 @@ async def observe(kube: Kube, namespace: str, name: str) -> Observed | None:
     }
     absent = frozenset(resource for resource, each in found.items() if each == NOT_FOUND)
     return Observed(parent, children, absent, frozenset(kind for kind, each in found.items() if each == FORBIDDEN))
-
-
-async def readable(kube: Kube, kind: Resource, namespace: str | None) -> bool:
-    """Whether an optional kind may be listed; without that right a watch of it would end all watches."""
-    if kind not in DISPENSABLE:
-        return True
-    try:
-        await kube.list(kind, namespace, {names.LABEL_CASCADE: NO_CASCADE})
-    except KubeError as error:
-        if error.status == FORBIDDEN:
-            return False
-        raise
-    return True
 
 
 async def _list(kube: Kube, resource: Resource, namespace: str, labels: Mapping[str, str]) -> list[Object] | int:

@@ -23,9 +23,24 @@ class Resource(NamedTuple):
         """`apps/v1`, or `v1` in the core group."""
         return f"{self.group}/{self.version}" if self.group else self.version
 
+    @property
+    def full_name(self) -> str:
+        """`deployments.apps`, as RBAC, kubectl and definitions call the kind."""
+        return f"{self.plural}.{self.group}".removesuffix(".")
+
+    @property
+    def root(self) -> str:
+        """The path of its group and version."""
+        return (f"/apis/{self.group}" if self.group else "/api") + f"/{self.version}"
+
+    def path(self, namespace: str | None, name: str | None = None) -> str:
+        """Where objects of the kind are, in a namespace or (None) in all of them."""
+        scope = f"/namespaces/{namespace}" if namespace is not None else ""
+        return f"{self.root}{scope}/{self.plural}" + (f"/{name}" if name is not None else "")
+
     def right(self, verb: str) -> str:
         """A right on the kind, in RBAC's words."""
-        return f"{verb} {self.plural}.{self.group}".removesuffix(".")
+        return f"{verb} {self.full_name}"
 
 
 CASCADES = Resource(names.GROUP, names.VERSION, names.PLURAL, names.KIND)

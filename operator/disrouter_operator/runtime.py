@@ -6,7 +6,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -18,15 +18,21 @@ from disrouter_operator.inquiry import Inquiries
 from disrouter_operator.kube import Kube
 from disrouter_operator.leader import Election
 from disrouter_operator.metrics import Metrics
-from disrouter_operator.observe import readable
 from disrouter_operator.queue import KeyedQueue
+from disrouter_operator.readiness import Facts, Role
 from disrouter_operator.reconcile import Key, Memory, reconcile
-from disrouter_operator.resources import CASCADES, Resource
+from disrouter_operator.resources import CASCADES
 from disrouter_operator.settings import Settings
+from disrouter_operator.survey import Probe, Survey
 from disrouter_operator.watching import Watches
+from disrouter_operator.watchman import Pod, Watchman
 
 FINISH_SECONDS = 20.0
 """Time for passes to end after SIGTERM; what is left of the pod's 30 s is for handing the lease back."""
+
+RETRY_SECONDS = 5.0
+"""Until a resync is tried again that could not list the cascades."""
+REFUSED = (401, 403)
 
 logger = logging.getLogger(__name__)
 
@@ -46,14 +52,11 @@ class Options:
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
 
 
-async def _served(_: Resource) -> bool:
-    return True
-
-
 class Operator:
     """Runs passes over the cascades of a cluster.
 
     `kube` writes only while this replica leads (`fence.py`); `freshness` is the one that `kube` tells of versions.
+    `probe` asks what there is; `events` writes Events of the operator's own `pod`, who leads or not.
     """
 
     def __init__(
@@ -64,7 +67,9 @@ class Operator:
         *,
         freshness: Freshness | None = None,
         metrics: Metrics | None = None,
-        serves: Callable[[Resource], Awaitable[bool]] = _served,
+        probe: Probe,
+        events: Kube | None = None,
+        pod: Pod | None = None,
     ) -> None:
         self._kube = kube
         self._options = options
@@ -73,31 +78,50 @@ class Operator:
         self._queue: KeyedQueue[Key] = KeyedQueue(self._pass, waited=self.metrics.waited.observe)
         self._memory = Memory(inquiries=Inquiries(self._queue.add))
         freshness = freshness or Freshness(options.namespaces)
-        self._serves = serves
-        self._watches = Watches(self._queue.add, freshness, self._watchable, self.metrics, options.namespaces)
-        self._leading = False
-        self.pulse = Pulse(idle=lambda: self._leading and self._queue.idle(), lag=freshness.lag)
+        self._survey = Survey(probe, options.namespaces)
+        self._watches = Watches(self._queue.add, freshness, self._survey, self.metrics, options.namespaces)
+        self._role, self._listed = Role.CANDIDATE, False
+        self._lease_refused: str | None = None
+        self.watchman = Watchman(self._facts, self.metrics, freshness.lag, events, pod)
+        self.pulse = Pulse(idle=self._idle, dead=self.watchman.dead)
         self.metrics.watch_queue(self._queue, freshness.lag)
 
-    async def _watchable(self, kind: Resource) -> bool:
-        """Whether a kind is installed and may be read in every namespace that is watched."""
-        if not await self._serves(kind):
-            return False
-        places = self._options.namespaces or (None,)
-        return all([await readable(self._kube, kind, place) for place in places])
+    def _idle(self) -> bool:
+        return self._role is Role.LEADER and self._queue.idle()
+
+    def _facts(self) -> Facts:
+        return Facts(
+            role=self._role,
+            findings=self._survey.findings,
+            lease_refused=self._lease_refused,
+            listed=self._listed,
+            closed=self._watches.streams.missing(),
+            failure=self._watches.failure,
+        )
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set. Raises LeadershipLost when another replica took over."""
-        app = application(self.pulse, self.metrics.registry)
+        app = application(self.pulse, self.metrics.registry, self.watchman.unready)
         async with serve(app, self._options.host, self._options.port):
-            if self._election is None:
-                await self._lead(stop)
-                return
-            await _until(stop, self._election.acquire(self.pulse.beat))
-            if stop.is_set():
-                return
-            await self._lead(stop, self._election.hold())
-            await self._election.release()
+            await _first(self._work(stop), self._survey.run(), self.watchman.run())
+
+    async def _work(self, stop: asyncio.Event) -> None:
+        if self._election is None:
+            await self._lead(stop)
+            return
+        await _first(stop.wait(), self._election.acquire(self._waits))
+        if stop.is_set():
+            return
+        await self._lead(stop, self._election.hold())
+        await self._election.release()
+
+    def _waits(self, error: KubeError | None) -> None:
+        """Another replica leads, or the Lease cannot be had; either way this one lives."""
+        self.pulse.beat()
+        if error is None:
+            self._role = Role.STANDBY
+        refused = error is not None and error.status in REFUSED
+        self._lease_refused = str(error).partition(": ")[2] if refused else None
 
     async def _lead(self, stop: asyncio.Event, *holding: Coroutine[Any, Any, None]) -> None:
         self._lead_is(True)
@@ -120,7 +144,8 @@ class Operator:
             await self._memory.inquiries.close()
 
     def _lead_is(self, leading: bool) -> None:
-        self._leading = leading
+        self._role = Role.LEADER if leading else Role.CANDIDATE
+        self._lease_refused = None
         self.metrics.leading.set(leading)
 
     async def _finish(self, held: Sequence[asyncio.Task[Any]]) -> set[asyncio.Task[Any]]:
@@ -147,17 +172,22 @@ class Operator:
 
     async def _resync(self) -> None:
         """Look at every cascade now and then: what no watch told is found late, not never."""
-        spread = 0.0
+        spread, said = 0.0, ""
         while True:
+            await self._survey.usable()
             try:
                 keys = [key for namespace in self._options.namespaces or (None,) for key in await self._keys(namespace)]
             except KubeError as error:
-                logger.warning("resync: %s", error)
-            else:
-                self.pulse.beat()
-                for key in keys:
-                    self._queue.add_after(key, spread * random.random())
-                spread = self._options.resync_seconds
+                if said != str(error):
+                    logger.warning("resync: %s", error)
+                said = str(error)
+                await asyncio.sleep(RETRY_SECONDS)
+                continue
+            self._listed, said = True, ""
+            self.pulse.beat()
+            for key in keys:
+                self._queue.add_after(key, spread * random.random())
+            spread = self._options.resync_seconds
             await asyncio.sleep(self._options.resync_seconds)
 
     async def _keys(self, namespace: str | None) -> list[Key]:
@@ -165,9 +195,9 @@ class Operator:
         return [Key(obj["metadata"]["namespace"], obj["metadata"]["name"]) for obj in found]
 
 
-async def _until(stop: asyncio.Event, work: Coroutine[Any, Any, None]) -> None:
-    """Run `work` until it ends or `stop` is set. Its failure is raised."""
-    tasks = [asyncio.create_task(work), asyncio.create_task(stop.wait())]
+async def _first(*works: Coroutine[Any, Any, Any]) -> None:
+    """Run all until the first ends. Its failure is raised."""
+    tasks = [asyncio.create_task(work) for work in works]
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         for task in done:

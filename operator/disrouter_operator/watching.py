@@ -14,25 +14,39 @@ from typing import Protocol
 
 from disrouter import names
 from disrouter_operator import handlers
-from disrouter_operator.errors import KubeError
-from disrouter_operator.freshness import Freshness
-from disrouter_operator.observe import CHILDREN, OPTIONAL, label
+from disrouter_operator.freshness import Freshness, Scope
+from disrouter_operator.observe import CHILDREN, label
+from disrouter_operator.readiness import Findings
 from disrouter_operator.reconcile import Key
 from disrouter_operator.resources import CASCADES, Object, Resource
+from disrouter_operator.sessions import Observe
+from disrouter_operator.streams import Closed, Streams
 
-LATE_SECONDS = 60.0
-"""A watch that owes something for so long is dead; a living one owes it for milliseconds."""
-LOOK_SECONDS = 15.0
-"""How often the watches are looked at, and how soon a CRD that is installed later is noticed."""
+LATE_SECONDS = 30.0
+"""A watch that owes something for so long, or is not open although the API server answers, is started again."""
+LOOK_SECONDS = 5.0
+"""How often the watches are looked at."""
 STOP_SECONDS = 15.0
 """Time for a watch to end before its thread is left to itself."""
+FAILURES = ("failure", "end", "closed")
+"""Reasons that waiting may not cure; the others are the cure of something else."""
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
 """Seconds before watches that died are started again; doubles while they die young."""
 
 logger = logging.getLogger(__name__)
 
-Serves = Callable[[Resource], Awaitable[bool]]
-Watch = Callable[[handlers.Deliver, Collection[Resource], Sequence[str], threading.Event], Awaitable[None]]
+Watch = Callable[[handlers.Deliver, Observe, Collection[Resource], Sequence[str], threading.Event], Awaitable[None]]
+
+
+class Surveyed(Protocol):
+    """What is known of the cluster (`survey.py`)."""
+
+    @property
+    def findings(self) -> Findings | None:
+        """Of the last look."""
+
+    async def usable(self) -> Findings:
+        """Wait until the operator can work with what is found."""
 
 
 class Report(Protocol):
@@ -47,42 +61,54 @@ class Report(Protocol):
 
 @dataclass
 class Watches:
-    """`enqueue` is told of cascades to look at; `serves` says whether a kind of a CRD is installed."""
+    """`enqueue` is told of cascades to look at. Nothing is watched while the survey finds that it would be in vain."""
 
     enqueue: Callable[[Key], None]
     freshness: Freshness
-    serves: Serves
+    survey: Surveyed
     report: Report
     namespaces: Sequence[str] = ()
     look_seconds: float = LOOK_SECONDS
     late_seconds: float = LATE_SECONDS
     watch: Watch = handlers.watch
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
-    _absent: frozenset[Resource] = field(default=frozenset(), init=False)
+    streams: Streams = field(default_factory=Streams, init=False)
+    """Of the last start."""
+    failure: str | None = field(default=None, init=False)
+    """What ended the watches last; None once they are open again, or where that was on purpose."""
+    _unwatched: frozenset[Resource] = field(default=frozenset(), init=False)
+    _closed_since: float | None = field(default=None, init=False)
 
     async def run(self) -> None:
         """Watch until cancelled."""
         pause = FIRST_PAUSE
         loop = asyncio.get_running_loop()
-        self._absent = await self._look()
         while True:
+            self._unwatched = (await self.survey.usable()).unwatched
             started = loop.time()
             reason = await self._once()
-            logger.warning("the watches are started again: %s", reason)
+            # One line a cause: while the same failure comes back, readiness.py and the metric tell of it.
+            logger.log(
+                logging.DEBUG if reason == self.failure else logging.WARNING,
+                "the watches are started again: %s",
+                reason,
+            )
+            self.failure = reason if reason.startswith(FAILURES) else None
             self.report.restarted(reason.partition(":")[0])
             pause = FIRST_PAUSE if loop.time() - started > LONGEST_PAUSE else min(2 * pause, LONGEST_PAUSE)
             await self.sleep(pause)
 
     async def _once(self) -> str:
         """Watch until something is wrong; returns what."""
-        kinds = [kind for kind in (CASCADES, *CHILDREN) if kind not in self._absent]
+        kinds = [kind for kind in (CASCADES, *CHILDREN) if kind not in self._unwatched]
         self.freshness.restarted(kinds)
+        self.streams, self._closed_since = Streams(kinds, self.namespaces, self.streams), None
         stop = threading.Event()
-        watching = asyncio.create_task(self._in_thread(kinds, stop))
+        watching = asyncio.create_task(self._in_thread(kinds, self.streams, stop))
         try:
             while True:
                 done, _ = await asyncio.wait([watching], timeout=self.look_seconds)
-                reason = _end(watching) if done else await self._trouble()
+                reason = _end(watching) if done else self._trouble()
                 if reason is not None:
                     return reason
         finally:
@@ -90,41 +116,56 @@ class Watches:
             await asyncio.wait([watching], timeout=STOP_SECONDS)
             watching.cancel()
             await asyncio.gather(watching, return_exceptions=True)
+            self.streams = Streams(kinds, self.namespaces, self.streams)
 
-    async def _trouble(self) -> str | None:
-        absent = await self._look()
-        if absent != self._absent:
-            came = sorted(kind.plural for kind in self._absent - absent)
-            went = sorted(kind.plural for kind in absent - self._absent)
-            self._absent = absent
+    def _trouble(self) -> str | None:
+        findings = self.survey.findings or Findings()
+        if findings.away is not None:
+            self._closed_since = None
+            return None
+        if findings.unwatched != self._unwatched:
+            came = sorted(kind.plural for kind in self._unwatched - findings.unwatched)
+            went = sorted(kind.plural for kind in findings.unwatched - self._unwatched)
             return f"kinds: installed: {', '.join(came) or 'none'}; removed: {', '.join(went) or 'none'}"
         late = self.freshness.late(self.late_seconds)
-        return f"silence: the watch of {', '.join(late)} delivers nothing any more" if late else None
+        if late:
+            return f"silence: the watch of {', '.join(late)} delivers nothing any more"
+        return self._closed()
 
-    async def _look(self) -> frozenset[Resource]:
-        """Kinds that are not installed now; as before if the API server does not say."""
-        try:
-            return frozenset([kind for kind in (CASCADES, *OPTIONAL) if not await self.serves(kind)])
-        except KubeError as error:
-            logger.warning("cannot ask which kinds are installed: %s", error)
-            return self._absent
+    def _closed(self) -> str | None:
+        """What Kopf does not open again by itself, although the API server answers us."""
+        closed, now = self.streams.missing(), asyncio.get_running_loop().time()
+        if not closed:
+            self._closed_since = self.failure = None
+            return None
+        if self._closed_since is None:
+            self._closed_since = now
+        if now - self._closed_since < self.late_seconds:
+            return None
+        why = next((each.why for each in closed.values() if each.why), "no answer")
+        return f"closed: the watch of {', '.join(sorted(kind.plural for kind in closed))} is not open: {why}"
 
-    async def _in_thread(self, kinds: Collection[Resource], stop: threading.Event) -> None:
+    async def _in_thread(self, kinds: Collection[Resource], streams: Streams, stop: threading.Event) -> None:
         loop, ended = asyncio.get_running_loop(), asyncio.Event()
         failure: list[BaseException] = []
 
-        def deliver(kind: Resource, obj: Object) -> None:
+        def tell(call: Callable[..., None], *arguments: object) -> None:
             if not loop.is_closed():
-                loop.call_soon_threadsafe(self._deliver, kind, _head(obj))
+                loop.call_soon_threadsafe(call, *arguments)
+
+        def deliver(kind: Resource, obj: Object) -> None:
+            tell(self._deliver, kind, _head(obj))
+
+        def observe(scope: Scope, closed: Closed | None) -> None:
+            tell(streams.note, scope, closed)
 
         def main() -> None:
             try:
-                asyncio.run(_await(self.watch(deliver, kinds, self.namespaces, stop)))
+                asyncio.run(_await(self.watch(deliver, observe, kinds, self.namespaces, stop)))
             except BaseException as error:
                 failure.append(error)
             finally:
-                if not loop.is_closed():
-                    loop.call_soon_threadsafe(ended.set)
+                tell(ended.set)
 
         threading.Thread(target=main, name="watches", daemon=True).start()
         await ended.wait()

@@ -3,7 +3,6 @@
 import pytest
 
 from disrouter_operator.errors import KubeError
-from disrouter_operator.observe import readable
 from disrouter_operator.resources import JOBS, SERVICES, TRAIN_JOBS
 from support import clusters
 from support.scenes import Scene
@@ -43,10 +42,3 @@ async def test_a_kind_that_every_cascade_needs_must_be_readable() -> None:
     scene.kube.forbidden.add(SERVICES)
     with pytest.raises(KubeError, match="services is forbidden"):
         await scene.run()
-
-
-async def test_no_watch_is_started_on_a_kind_that_may_not_be_read() -> None:
-    kube = Scene(clusters.trained()).kube
-    assert await readable(kube, TRAIN_JOBS, None)
-    kube.forbidden.add(TRAIN_JOBS)
-    assert not await readable(kube, TRAIN_JOBS, None)

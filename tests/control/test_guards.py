@@ -117,11 +117,3 @@ def test_the_probe_fails_when_cascades_wait_and_no_pass_ends() -> None:
     assert "no pass ended" in str(pulse.trouble())
     pulse.beat()
     assert pulse.trouble() is None
-
-
-def test_the_probe_fails_when_a_watch_stays_silent_although_it_was_started_again() -> None:
-    lag = 0.0
-    pulse = Pulse(monotonic=_Time(), stale_after=10, idle=lambda: True, lag=lambda: lag)
-    assert pulse.trouble() is None
-    lag = 11.0
-    assert "a watch has been silent" in str(pulse.trouble())

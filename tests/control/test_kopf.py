@@ -14,7 +14,8 @@ from aiohttp.test_utils import TestServer
 from disrouter_operator import handlers
 from disrouter_operator.freshness import Freshness
 from disrouter_operator.metrics import Metrics
-from disrouter_operator.resources import CASCADES, Resource
+from disrouter_operator.readiness import Findings
+from disrouter_operator.resources import CASCADES
 from disrouter_operator.watching import Watches
 
 
@@ -23,8 +24,11 @@ async def _gone(_: web.Request) -> web.Response:
     return web.json_response(status, status=410)
 
 
-async def _served(_: Resource) -> bool:
-    return True
+class _Fine:
+    findings = Findings()
+
+    async def usable(self) -> Findings:
+        return self.findings
 
 
 def _kubeconfig(url: str) -> str:
@@ -54,7 +58,7 @@ async def test_a_failure_that_ends_the_watches_is_heard_of_and_they_are_started_
     async with TestServer(app) as server:
         (tmp_path / "config").write_text(_kubeconfig(str(server.make_url("/"))))
         monkeypatch.setenv("KUBECONFIG", str(tmp_path / "config"))
-        watches = Watches(lambda _: None, Freshness(), _served, metrics, look_seconds=0.1, sleep=pause)
+        watches = Watches(lambda _: None, Freshness(), _Fine(), metrics, look_seconds=0.1, sleep=pause)
         running = asyncio.create_task(watches.run())
         try:
             async with asyncio.timeout(60):
@@ -82,7 +86,7 @@ async def test_the_cluster_is_asked_also_by_a_user_that_no_passwd_file_knows(
     async with TestServer(app) as server:
         (tmp_path / "config").write_text(_kubeconfig(str(server.make_url("/"))))
         monkeypatch.setenv("KUBECONFIG", str(tmp_path / "config"))
-        watching = handlers.watch(lambda *_: None, [CASCADES], [], stop)
+        watching = handlers.watch(lambda *_: None, lambda *_: None, [CASCADES], [], stop)
         running = asyncio.create_task(asyncio.to_thread(asyncio.run, watching))
         async with asyncio.timeout(60):
             await asyncio.wait([asyncio.create_task(asked.wait()), running], return_when=asyncio.FIRST_COMPLETED)

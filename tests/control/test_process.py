@@ -95,7 +95,7 @@ async def test_one_candidate_leads_and_the_next_takes_over_only_when_it_is_silen
         await first.acquire()
         tries = 0
 
-        def renew() -> None:
+        def renew(_: KubeError | None) -> None:
             nonlocal tries
             tries += 1
 

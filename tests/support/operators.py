@@ -109,7 +109,7 @@ def running(kubeconfig: Path, options: Options) -> Iterator[Operator]:
         async with await api_client(kubeconfig) as client:
             freshness = Freshness(options.namespaces)
             server = ApiServer(client, freshness=freshness)
-            operator = Operator(server, options, freshness=freshness, serves=server.serves)
+            operator = Operator(server, options, freshness=freshness, probe=server)
             box.extend([operator, asyncio.get_running_loop(), stop])
             started.set()
             await operator.run(stop)
