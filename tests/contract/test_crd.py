@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import jsonschema
@@ -77,6 +78,26 @@ def test_every_cel_rule_has_a_message() -> None:
     rules = [rule for _, node in nodes(ROOT) for rule in node.get("x-kubernetes-validations", [])]
     assert len(rules) >= 10
     assert all(rule["message"] for rule in rules)
+
+
+def test_cel_rules_use_only_what_kubernetes_1_30_has() -> None:
+    """Two-variable macros, `format`, `cel.bind` and the like came later or not at all."""
+    rules = [rule["rule"] for _, node in nodes(ROOT) for rule in node.get("x-kubernetes-validations", [])]
+    without_texts = [re.sub(r"'[^']*'", "''", rule) for rule in rules]
+    called = {name for rule in without_texts for name in re.findall(r"([\w.]+)\(", rule)}
+    assert {name.rsplit(".", 1)[-1] for name in called} <= {
+        *("all", "exists", "map", "has", "size", "double", "startsWith"),
+        *("isSorted", "indexOf", "replace", "lowerAscii"),
+    }
+    assert not [rule for rule in without_texts if re.search(r"\.(all|exists|map)\(\w+, \w+,", rule)]
+
+
+def test_the_default_of_an_object_holds_the_defaults_inside_it() -> None:
+    """An API server judges it by the rules inside before it fills in what it leaves out."""
+    for path, node in nodes(ROOT):
+        if node.get("type") == "object" and "default" in node:
+            inner = {name: child["default"] for name, child in node["properties"].items() if "default" in child}
+            assert node["default"] == inner, path
 
 
 @pytest.mark.parametrize(
