@@ -3,7 +3,8 @@
 Source: KServe v0.20 pkg/controller/v1beta1/inferenceservice (components/predictor.go, reconcilers/deployment,
 reconcilers/service, pkg/apis/serving/v1beta1/inference_service_status.go). Facts that callers rely on: the names
 `<isvc>-predictor`, labels and annotations that reach the pods, Service port 80 -> the first port of
-`transformer-container`, Ready = PredictorReady and IngressReady, and `modelStatus` with its last failure.
+`transformer-container`, Ready = PredictorReady and IngressReady, and `modelStatus` with its last failure. On a cluster a
+test compares what is made here with what KServe's manager makes of the same objects (tests/cluster/test_kserve.py).
 """
 
 from __future__ import annotations
@@ -76,25 +77,10 @@ def build_deployment(isvc: Object) -> Object:
             "strategy": predictor.get("deploymentStrategy") or {"type": "RollingUpdate"},
             "template": {
                 "metadata": {"labels": labels, "annotations": annotations},
-                "spec": _pod_spec(predictor),
+                "spec": {name: value for name, value in predictor.items() if name not in _EXTENSIONS},
             },
         },
     }
-
-
-def _pod_spec(predictor: Object) -> Object:
-    """The pod that a predictor describes; API servers before 1.25 refuse a grace period of a probe's own."""
-    spec = {name: value for name, value in predictor.items() if name not in _EXTENSIONS}
-    spec["containers"] = [_without_probe_grace(container) for container in predictor["containers"]]
-    return spec
-
-
-def _without_probe_grace(container: Object) -> Object:
-    cleaned = dict(container)
-    for name in ("startupProbe", "livenessProbe"):
-        if name in container:
-            cleaned[name] = {k: v for k, v in container[name].items() if k != "terminationGracePeriodSeconds"}
-    return cleaned
 
 
 def build_service(isvc: Object) -> Object:

@@ -1,6 +1,6 @@
 """A cluster with kubelets and KServe's own manager, given by its kubeconfig; what tests put there they take away.
 
-`make test-cluster` sets DISROUTER_TEST_CLUSTER after it has built and loaded the images. Each module installs the charts
+`make test-cluster` sets DISROUTER_TEST_CLUSTER once it has built and loaded the images. Each module installs the charts
 anew and works in a namespace of its own.
 """
 

@@ -42,7 +42,7 @@ def test_the_first_agent_answers_what_it_knows_and_hands_on_the_rest(place: Team
 def test_the_table_of_kubectl_says_how_it_is(place: Team) -> None:
     head, row = place.kubectl("get", "src").splitlines()
     assert head.split() == ["NAME", "READY", "REASON", "AGENTS", "TRAINING", "URL", "AGE"]
-    assert row.split()[:4] == [NAME, "True", "Ready", "2/2"]
+    assert row.split()[:4] == [NAME, "True", "Serving", "2/2"]
     assert f"http://{NAME}.{place.namespace}.svc" in row
 
 

@@ -83,7 +83,7 @@ def test_an_agent_is_added_trained_through_a_kill_promoted_and_rolled_back(place
 
 
 def test_everything_of_ours_ran_as_a_stranger_with_a_root_that_it_cannot_write(place: Team) -> None:
-    own = [pod for pod in place.get("pods", f"--selector={names.LABEL_CASCADE}={NAME}")["items"]]
+    own = list(place.get("pods", f"--selector={names.LABEL_CASCADE}={NAME}")["items"])
     components = {pod["metadata"]["labels"][names.LABEL_COMPONENT] for pod in own}
     assert components == {"agent", "training"}
     for pod in [*own, *place.cluster.operator_pods()]:

@@ -209,14 +209,6 @@ async def test_an_inference_service_becomes_a_deployment_and_a_service(store: St
     assert store.version == version
 
 
-def test_the_stand_in_makes_what_kserve_makes(golden: Callable[[str, Any], None]) -> None:
-    isvc = inference_service()
-    isvc["metadata"] |= {"generation": 1, "uid": "u"}
-    ready = {"status": {"conditions": [{"type": "Available", "status": "True"}]}}
-    status = kserve.build_status(isvc, ready, [], lambda name, namespace: f"http://{name}.{namespace}", NOW)
-    golden("kserve", [kserve.build_deployment(isvc), kserve.build_service(isvc), {"status": status}])
-
-
 def test_pods_of_deployments_and_jobs_carry_their_template(golden: Callable[[str, Any], None]) -> None:
     owners = [deployment(), job()]
     for owner in owners:

@@ -27,7 +27,8 @@ NAMESPACE = "disrouter"
 CLIENT = "client"
 STARTS = 300.0
 """Seconds until agents serve: a node that has both cores busy starts a pod slowly."""
-_TRAFFIC = ("python3", "/opt/test/traffic.py")
+_ASKING, _TRAFFIC = (("python3", f"/opt/test/{name}.py") for name in ("asking", "traffic"))
+"""Programs of the client's image (tests/cluster/images)."""
 
 
 def image(name: str, tag: str = __version__) -> str:
@@ -193,7 +194,7 @@ class Team:
 
     def ask(self, cascade: str, question: str, *scenario: str) -> list[list[str]]:
         """Text and path of the answer, whole and streamed."""
-        asking = (*_TRAFFIC, self.url(cascade), cascade, "one", question, *scenario)
+        asking = (*_ASKING, self.url(cascade), cascade, question, *scenario)
         found: list[list[str]] = json.loads(self.kubectl("exec", CLIENT, "--", *asking))
         return found
 
@@ -201,7 +202,7 @@ class Team:
     def traffic(self, cascade: str, *questions: str) -> Iterator[Traffic]:
         """Four clients ask while the block runs; what became of it is known after it."""
         stop = f"/tmp/{uuid.uuid4().hex}"
-        asking = (*_TRAFFIC, self.url(cascade), cascade, "until", stop, *questions)
+        asking = (*_TRAFFIC, self.url(cascade), cascade, stop, *questions)
         command = [self.cluster.kubectl_binary, f"--kubeconfig={self.cluster.kubeconfig}", "-n", self.namespace]
         told = Traffic()
         with (

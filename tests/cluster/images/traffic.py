@@ -1,7 +1,6 @@
 """Clients of a cascade inside the cluster, with the `openai` package. Prints one line of JSON at the end.
 
-    python traffic.py URL MODEL one QUESTION [SCENARIO]    one question, whole and streamed
-    python traffic.py URL MODEL until FILE QUESTION...     four clients that ask in turn until FILE is there
+    python traffic.py URL MODEL FILE QUESTION...     four clients that ask in turn until FILE is there
 
 Of four clients two stream, and two come on a new connection each time. Nothing is tried again: what is lost is seen.
 """
@@ -19,8 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import httpx
-from openai import OpenAI, OpenAIError
+from openai import OpenAI
 
 PAUSE_SECONDS = 0.1
 
@@ -35,16 +33,14 @@ class Asker:
     keep: bool
     """Keep the connection for the next question."""
 
-    def ask(self, client: OpenAI, question: str, scenario: str | None = None) -> tuple[str, str]:
+    def ask(self, client: OpenAI, question: str) -> tuple[str, str]:
         """Text and path of an answer."""
-        extra: dict[str, Any] = {"extra_body": {"disrouter": {"scenario": scenario}}} if scenario else {}
         reply = client.chat.completions.with_raw_response.create(
             model=self.model,
             messages=[{"role": "user", "content": question}],
             max_tokens=48,
             stream=self.stream,
             extra_headers={} if self.keep else {"connection": "close"},
-            **extra,
         )
         parsed: Any = reply.parse()
         if self.stream:
@@ -85,7 +81,7 @@ def until(stop: Path, askers: Sequence[Asker], questions: Sequence[str]) -> Tall
                 return
             try:
                 tally.note(*asker.ask(client, question))
-            except (OpenAIError, httpx.HTTPError) as error:
+            except Exception as error:  # the package's own, and those of its connections where a stream breaks
                 tally.failures.append(f"{time.strftime('%H:%M:%S')} {type(error).__name__}: {error}")
             time.sleep(PAUSE_SECONDS)
 
@@ -99,18 +95,10 @@ def until(stop: Path, askers: Sequence[Asker], questions: Sequence[str]) -> Tall
 
 def main() -> None:
     """See above."""
-    url, model, what, *rest = sys.argv[1:]
-    if what == "one":
-        question, scenario = rest[0], rest[1] if len(rest) > 1 else None
-        replies = []
-        for stream in (False, True):
-            asker = Asker(url, model, stream, keep=False)
-            replies.append(asker.ask(asker.client(), question, scenario))
-        print(json.dumps(replies))
-    else:
-        askers = [Asker(url, model, stream, keep) for stream in (False, True) for keep in (False, True)]
-        tally = until(Path(rest[0]), askers, rest[1:])
-        print(json.dumps({"paths": tally.paths, "texts": tally.texts, "failures": tally.failures}))
+    url, model, stop, *questions = sys.argv[1:]
+    askers = [Asker(url, model, stream, keep) for stream in (False, True) for keep in (False, True)]
+    tally = until(Path(stop), askers, questions)
+    print(json.dumps({"paths": tally.paths, "texts": tally.texts, "failures": tally.failures}))
 
 
 if __name__ == "__main__":
