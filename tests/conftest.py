@@ -12,12 +12,12 @@ import pytest
 import yaml
 
 from disrouter.api import crd
-from support.controlplane import ASSETS_VARIABLE, ControlPlane, assets, control_plane, kserve_crd
+from support.controlplane import ASSETS_VARIABLE, HOW_TO_GET, ControlPlane, assets, control_plane, kserve_crd
 
 _NEEDS = {
     "controlplane": (
         ASSETS_VARIABLE,
-        "needs a Kubernetes control plane's binaries: export KUBEBUILDER_ASSETS=$(setup-envtest use -p path)",
+        f"needs a Kubernetes control plane's binaries: {HOW_TO_GET}",
     ),
     "vllm": (
         "DISROUTER_VLLM_PYTHON",

@@ -40,7 +40,7 @@ MOST_WRITES = 30
 """An edit that changes everything writes about a dozen objects and a few statuses; a storm writes without end."""
 WORKERS = 4
 """Passes that an operator works on at a time, by default."""
-KINDS = "inferenceservices,deployments,services,configmaps,jobs,networkpolicies"
+KINDS = "inferenceservices,deployments,services,configmaps,jobs,networkpolicies,poddisruptionbudgets"
 
 
 @pytest.fixture

@@ -11,7 +11,6 @@ from typing import Any
 
 import lupa
 import pytest
-import yaml
 
 from disrouter import names
 from support import installed
@@ -31,16 +30,8 @@ CRD = f"{names.PLURAL}.{names.GROUP}"
 
 
 def manifests(plane: ControlPlane, part: str) -> str:
-    """What a GitOps tool builds; without what this server, Kubernetes 1.20, does not know (policy/v1, CEL rules)."""
-    documents = yaml.safe_load_all(plane.kubectl("kustomize", str(ROOT / PARTS[part])))
-    known = [document for document in documents if document["apiVersion"] != "policy/v1"]
-    return yaml.safe_dump_all([_without_cel(document) for document in known])
-
-
-def _without_cel(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _without_cel(inner) for key, inner in value.items() if key != "x-kubernetes-validations"}
-    return [_without_cel(inner) for inner in value] if isinstance(value, list) else value
+    """What a GitOps tool builds."""
+    return plane.kubectl("kustomize", str(ROOT / PARTS[part]))
 
 
 def sync(plane: ControlPlane, order: tuple[str, ...]) -> None:

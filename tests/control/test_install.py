@@ -24,11 +24,6 @@ pytestmark = pytest.mark.controlplane
 
 NAMESPACE = "disrouter"
 EXAMPLE = Path(helm.__file__).parent / "charts/qwen-0.1.0.yaml"
-# This API server is Kubernetes 1.20; PodDisruptionBudget is policy/v1 only since 1.21.
-VALUES = {"podDisruptionBudget": {"enabled": False}}
-# It does not know `x-kubernetes-validations` either (1.25 does), and refuses to apply it; sent
-# as a whole it is pruned.
-OLD_SERVER = ("--disable-openapi-validation", "--server-side=false")
 PATIENCE = 120.0
 PARTS = ("operator", "sidecar", "training")
 """Seconds: the garbage collector looks for new kinds every 30 s."""
@@ -78,14 +73,13 @@ def test_a_cascade_of_the_previous_version_serves_under_the_newer_resource(
     bare: ControlPlane, releases: helm.Releases, life: Place, logs: Path
 ) -> None:
     """The order of docs/upgrade.md: resources first, so for a while the previous operator meets the newer ones."""
-    releases("install", "disrouter-crds", str(helm.PREVIOUS[helm.CRDS]), "--create-namespace", *OLD_SERVER)
+    releases("install", "disrouter-crds", str(helm.PREVIOUS[helm.CRDS]), "--create-namespace")
     releases("install", "disrouter", str(helm.PREVIOUS[helm.OPERATOR]))
     bare.apply(yaml.safe_load(EXAMPLE.read_text()), namespace=life.namespace)
-    releases("upgrade", "disrouter-crds", str(helm.CRDS), *OLD_SERVER)
+    releases("upgrade", "disrouter-crds", str(helm.CRDS))
     # The previous operator's code is not here: today's plays it, with the previous images and today's rights.
-    releases(
-        "upgrade", "disrouter", str(helm.OPERATOR), values=VALUES | {"images": {key: {"tag": "0.1.0"} for key in PARTS}}
-    )
+    images = {"images": {key: {"tag": "0.1.0"} for key in PARTS}}
+    releases("upgrade", "disrouter", str(helm.OPERATOR), values=images)
     with installed.running(bare, "disrouter", NAMESPACE, "previous", logs):
         observed(life)
         life.serve("small", "medium")
@@ -97,7 +91,7 @@ def test_an_upgrade_touches_no_agent_of_a_live_cascade(
     bare: ControlPlane, releases: helm.Releases, life: Place, logs: Path
 ) -> None:
     before, run = agents(life), life.cascade()["status"]["agents"][0]["run"]
-    releases("upgrade", "disrouter", str(helm.OPERATOR), values=VALUES)
+    releases("upgrade", "disrouter", str(helm.OPERATOR), "--reset-values")
     with installed.running(bare, "disrouter", NAMESPACE, "upgraded", logs):
         bare.wait("the new operator to lead", lambda: leads(bare, "disrouter", "upgraded"), PATIENCE)
         observed(life, scenario="cost-first")
@@ -141,16 +135,17 @@ def test_a_rollback_touches_no_agent_either(
 def test_uninstalling_leaves_cascades_serving_and_nothing_of_its_own(
     bare: ControlPlane, releases: helm.Releases, life: Place
 ) -> None:
-    releases("upgrade", "disrouter", str(helm.OPERATOR), values=VALUES)
+    releases("upgrade", "disrouter", str(helm.OPERATOR), "--reset-values")
     before = agents(life)
     releases("rollback", "disrouter-crds", "1")
     releases("uninstall", "disrouter")
     releases("uninstall", "disrouter-crds")
-    kinds = "deployments,services,serviceaccounts,roles,rolebindings,networkpolicies,configmaps,leases,pods"
+    kinds = "deployments,services,serviceaccounts,networkpolicies,poddisruptionbudgets,configmaps,leases,pods"
+    kinds = f"{kinds},roles,rolebindings,clusterroles,clusterrolebindings"
     label = "app.kubernetes.io/managed-by=Helm"
 
     def left() -> list[str]:
-        found = bare.get(f"{kinds},clusterroles,clusterrolebindings", NAMESPACE, f"--selector={label}")["items"]
+        found = bare.get(kinds, NAMESPACE, f"--selector={label}")["items"]
         return [f"{each['kind']}/{each['metadata']['name']}" for each in found]
 
     bare.wait("the garbage collection of the operator", lambda: not left(), PATIENCE)
@@ -163,8 +158,8 @@ def test_installing_again_takes_the_cascades_over_as_they_are(
     bare: ControlPlane, releases: helm.Releases, life: Place, logs: Path
 ) -> None:
     before = agents(life)
-    releases("install", "disrouter-crds", str(helm.CRDS), *OLD_SERVER, "--take-ownership")
-    releases("install", "disrouter", str(helm.OPERATOR), values=VALUES)
+    releases("install", "disrouter-crds", str(helm.CRDS), "--take-ownership")
+    releases("install", "disrouter", str(helm.OPERATOR))
     with installed.running(bare, "disrouter", NAMESPACE, "again", logs):
         observed(life, scenario="performance-first")
     assert agents(life) == before

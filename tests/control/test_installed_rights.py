@@ -14,7 +14,6 @@ from support.controlplane import ControlPlane
 from support.places import Place
 
 pytestmark = pytest.mark.controlplane
-CLUSTER: dict[str, Any] = {"podDisruptionBudget": {"enabled": False}}  # this API server, 1.20, has no policy/v1
 
 
 def whole_job(place: Place) -> None:
@@ -59,7 +58,7 @@ def test_the_operator_does_its_whole_job_with_the_installed_rights(
 ) -> None:
     releases = helm.Releases(plane, f"operator-{release}")
     place = Place(plane, f"team-{release}")
-    values = CLUSTER | ({"watchNamespaces": [place.namespace]} if scoped else {})
+    values = {"watchNamespaces": [place.namespace]} if scoped else {}
     releases("install", release, str(helm.OPERATOR), "--create-namespace", values=values)
     try:
         with installed.running(plane, release, releases.namespace, release, tmp_path) as log:
@@ -99,8 +98,9 @@ def narrow(plane: ControlPlane) -> Any:
     for namespace in ("mine", "other"):
         plane.kubectl("create", "namespace", namespace)
     releases = helm.Releases(plane, "operator-rights")
-    releases(
-        "install", "rights", str(helm.OPERATOR), "--create-namespace", values=CLUSTER | {"watchNamespaces": ["mine"]}
-    )
-    yield "system:serviceaccount:operator-rights:rights-disrouter"
+    releases("install", "rights", str(helm.OPERATOR), "--create-namespace", values={"watchNamespaces": ["mine"]})
+    user = "system:serviceaccount:operator-rights:rights-disrouter"
+    may = ("auth", "can-i", "list", "pods", "-n", "mine", f"--as={user}")
+    plane.wait("the authoriser to have seen its role", lambda: plane.kubectl_process(*may).returncode == 0)
+    yield user
     releases("uninstall", "rights")

@@ -17,8 +17,8 @@ from support.replicas import Replica, killed_at_the_end
 
 pytestmark = pytest.mark.controlplane
 
-ABSENT = {("policy", "poddisruptionbudgets"), ("trainer.kubeflow.org", "trainjobs")}
-"""Asked for in policy/v1, which Kubernetes 1.20 does not have, and in Kubeflow's CRD: rights that find nothing here."""
+ABSENT = {("trainer.kubeflow.org", "trainjobs")}
+"""Kubeflow's kind is not installed: rights that find nothing here."""
 
 
 def _granted(plane: ControlPlane) -> set[tuple[str, str, str]]:
@@ -60,18 +60,22 @@ def test_every_right_of_the_role_is_used_and_no_other_is_missed(plane: ControlPl
 def _live(place: Place) -> None:
     """Everything that makes the operator create, change, repair and delete each kind."""
     manifest = clusters.example(drainSeconds=0, networkPolicy={"enabled": True})
+    manifest["spec"]["agents"][0]["replicas"] = {"min": 2, "max": 2}
     place.apply(manifest)
     _until(place, "ConfigMap/qwen-routes", "InferenceService/qwen-small", "Service/qwen", "Deployment/qwen-large")
+    _until(place, "PodDisruptionBudget/qwen-small")
     for number in range(2):  # the same news twice is one Event with a count
         _repaired(place, number)
     manifest["spec"]["training"] |= {"seed": 1, "suspend": True}
     place.apply(manifest)
     manifest["spec"]["training"]["suspend"] = False
     manifest["spec"]["networkPolicy"] = {"enabled": False}
+    del manifest["spec"]["agents"][0]["replicas"]
     small, medium, _ = manifest["spec"]["agents"]
     manifest["spec"]["agents"] = [small, {**medium, "name": "last", "selfAwareness": {"mode": "none"}}]
     place.apply(manifest)
     gone = {"InferenceService/qwen-medium", "Deployment/qwen-large", "Service/qwen-large"}
+    gone |= {"PodDisruptionBudget/qwen-small"}
     place.plane.wait("the removal", lambda: not gone & place.versions().keys(), 120)
     place.plane.kubectl("delete", "src", "qwen", "-n", place.namespace)
 

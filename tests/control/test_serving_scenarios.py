@@ -31,7 +31,7 @@ pytestmark = pytest.mark.controlplane
 
 PATIENCE = 120.0
 """Seconds until the rest: a busy machine makes each pass slow, and how fast it comes is not what is asked here."""
-KINDS = "inferenceservices,deployments,services,configmaps,networkpolicies"
+KINDS = "inferenceservices,deployments,services,configmaps,networkpolicies,poddisruptionbudgets"
 SELECTOR = f"--selector={names.LABEL_CASCADE}=qwen"
 ROUTES, ENDPOINT = "ConfigMap/qwen-routes", "Service/qwen"
 NEW: Object = {"name": "new", "model": {"uri": "hf://a/b"}, "cost": 0.2, "selfAwareness": {"mode": "prompted"}}
@@ -146,9 +146,16 @@ STEPS = (
         serve=("small",),
     ),
     Step(
+        "two pods at least",
+        _set("hosted", replicas={"min": 2, "max": 2}),
+        frozenset({"Deployment/qwen-hosted", "PodDisruptionBudget/qwen-hosted"}),
+        ("new", "small", "medium", "hosted", "large"),
+    ),
+    Step(
         "remove",
         _without("hosted"),
-        frozenset({"Deployment/qwen-hosted", "Service/qwen-hosted"}) | _policies("hosted", "large"),
+        frozenset({f"{kind}/qwen-hosted" for kind in ("Deployment", "Service", "PodDisruptionBudget")})
+        | _policies("hosted", "large"),
         ("new", "small", "medium", "large"),
     ),
 )

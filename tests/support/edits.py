@@ -9,7 +9,7 @@ from typing import Any
 from disrouter_operator.drift import satisfies
 from disrouter_operator.observe import owner_uid
 from disrouter_operator.reconcile import Key, reconcile
-from disrouter_operator.resources import CASCADES, EVENTS, POD_DISRUPTION_BUDGETS, Object
+from disrouter_operator.resources import CASCADES, EVENTS, Object
 from disrouter_operator.runtime import Options
 from support.kube_fake import KubeFake
 from support.operators import SETTINGS
@@ -110,8 +110,7 @@ def _restrict(spec: Any, draw: random.Random) -> None:
     spec["networkPolicy"]["enabled"] = draw.random() < 0.5
 
 
-_UNCOMPARED = (CASCADES, EVENTS, POD_DISRUPTION_BUDGETS)
-"""The API server of the tests is older than policy/v1."""
+_UNCOMPARED = (CASCADES, EVENTS)
 
 
 async def wanted(parent: Object) -> dict[tuple[str, str], Object]:

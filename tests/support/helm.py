@@ -11,13 +11,14 @@ from typing import Any
 
 import yaml
 
-from support.controlplane import ControlPlane
+from support.kubectl import Kubectl
 
 ROOT = Path(__file__).parents[2]
 OPERATOR = ROOT / "charts/disrouter"
 CRDS = ROOT / "charts/disrouter-crds"
 PREVIOUS = {chart: Path(__file__).parent / f"charts/{chart.name}-0.1.0.tgz" for chart in (OPERATOR, CRDS)}
-"""The charts as they were packaged for the last version."""
+"""The charts as they were packaged for the last version. In its definition `replicas` has a default in full and two
+rules are left out, because no current API server took the one and the others."""
 EVERYTHING_ON = {
     "serviceMonitor": {"enabled": True},
     "podMonitor": {"enabled": True},
@@ -38,7 +39,7 @@ def binary() -> str:
 def helm(*arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
     """Run helm and hand back everything."""
     command = [binary(), *arguments]
-    return subprocess.run(command, input=stdin, capture_output=True, text=True, check=False, timeout=120)
+    return subprocess.run(command, input=stdin, capture_output=True, text=True, check=False, timeout=300)
 
 
 def template(values: dict[str, Any] | None = None, chart: Path = OPERATOR) -> subprocess.CompletedProcess[str]:
@@ -76,7 +77,7 @@ def of_kind(documents: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
 class Releases:
     """helm on a real API server."""
 
-    def __init__(self, plane: ControlPlane, namespace: str = "disrouter") -> None:
+    def __init__(self, plane: Kubectl, namespace: str = "disrouter") -> None:
         self.plane, self.namespace = plane, namespace
 
     def __call__(self, *arguments: str, values: dict[str, Any] | None = None) -> str:

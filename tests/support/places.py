@@ -13,7 +13,7 @@ from support import clusters
 from support.controlplane import ControlPlane
 from support.kubectl import PATIENCE
 
-CHILDREN = "inferenceservices,deployments,services,configmaps,jobs"
+CHILDREN = "inferenceservices,deployments,services,configmaps,jobs,poddisruptionbudgets"
 SELECTOR = f"--selector={names.LABEL_CASCADE}"
 
 

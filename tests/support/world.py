@@ -27,6 +27,7 @@ from disrouter_operator.resources import (
     EVENTS,
     INFERENCE_SERVICES,
     JOBS,
+    POD_DISRUPTION_BUDGETS,
     PODS,
     SERVICES,
     Object,
@@ -36,7 +37,7 @@ from disrouter_operator.settings import Settings
 from support import clusters
 from support.recording import Recording
 
-OWNED = (INFERENCE_SERVICES, DEPLOYMENTS, SERVICES, CONFIG_MAPS, JOBS)
+OWNED = (INFERENCE_SERVICES, DEPLOYMENTS, SERVICES, CONFIG_MAPS, JOBS, POD_DISRUPTION_BUDGETS)
 DEADLINE_SECONDS = 90.0
 MOST_PASSES = 12
 CASCADE = "qwen"

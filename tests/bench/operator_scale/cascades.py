@@ -34,9 +34,9 @@ def cascade(namespace: str, name: str) -> Object:
 
 
 def invalid(namespace: str, name: str) -> Object:
-    """A cascade that breaks a rule which an API server without CEL cannot see."""
+    """A cascade that breaks a rule which the operator knows and the API server does not."""
     manifest = cascade(namespace, name)
-    manifest["spec"]["agents"].reverse()
+    manifest["spec"]["agents"][0]["engine"] = {"args": ["--served-model=x"]}
     return manifest
 
 

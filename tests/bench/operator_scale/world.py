@@ -18,7 +18,7 @@ from bench.operator_scale.cascades import KINDS
 from disrouter.api import crd
 from disrouter_operator.resources import CASCADES, CONFIG_MAPS, SERVICES, Object, Resource, resource_of
 from support import operators
-from support.controlplane import assets, control_plane, kserve_crd
+from support.controlplane import HOW_TO_GET, assets, control_plane, kserve_crd
 
 PARALLEL = 8
 POLL_SECONDS = 0.1
@@ -102,7 +102,7 @@ async def world(folder: Path) -> AsyncIterator[World]:
     """A control plane of its own, so that no size inherits another one's objects."""
     binaries = assets()
     if binaries is None:
-        raise SystemExit("the benchmark needs a control plane: export KUBEBUILDER_ASSETS=$(setup-envtest use -p path)")
+        raise SystemExit(f"the benchmark needs a control plane: {HOW_TO_GET}")
     await asyncio.to_thread(folder.mkdir, parents=True)
     with control_plane(binaries, folder, (kserve_crd(), crd())) as plane:
         kubeconfig = operators.service_account(plane, folder)

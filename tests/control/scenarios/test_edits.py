@@ -102,15 +102,15 @@ SCENARIOS: dict[str, list[Step]] = {
             conditions="Ready=Serving TrainingComplete=InProgress Degraded=AsExpected",
         ),
         Step(
-            "a rule is broken",
-            put("spec.agents.1.cost", 0.05),
+            "a rule is broken that only the operator knows",
+            put("spec.agents.1.engine", {"args": ["--served-model=x"]}),
             phases="small=Collecting/Running medium=Ready large=Ready",
             conditions="Ready=SpecInvalid TrainingComplete=InProgress Degraded=AsExpected",
             events="NotReady SpecInvalid",
         ),
         Step(
             "and mended",
-            put("spec.agents.1.cost", 0.5),
+            drop("spec.agents.1.engine"),
             children="~ConfigMap/routes",
             phases="small=Collecting/Running medium=Ready large=Ready",
             conditions="Ready=Serving TrainingComplete=InProgress Degraded=AsExpected",
