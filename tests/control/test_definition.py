@@ -218,6 +218,7 @@ def test_what_is_right_breaks_no_rule(cascades: CustomObjectsApi, manifest: Mani
 
 
 def test_explain_knows_every_field(plane: ControlPlane) -> None:
+    plane.kubectl("api-resources")  # `explain` would believe what kubectl cached before the definition came
     done = plane.kubectl_process("explain", "src", "--recursive")
     assert done.stderr == ""
     shown, place = set(), [""]

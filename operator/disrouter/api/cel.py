@@ -1,33 +1,50 @@
 """Rules over fields as CEL (`x-kubernetes-validations`), worded like `rules.py`.
 
 `rules.py` stays the authority, so an API server that drops rules does no harm. Agents are compared by name and
-position, never as whole objects. An API server refuses a definition whose rules could cost too much, so every list and
-string that a rule walks is bounded in the models. A string without a known bound counts as endless, and the elements of
-what `map` makes have none: positions are therefore found in lists of booleans. Nothing here needs more than
-Kubernetes 1.30.
+position, never as whole objects. An API server refuses a definition whose rules could cost too much, and what it knows
+no bound of counts as endless: every text in a list that a rule makes with `map`, on older servers the list itself. So
+rules walk only what the models bound and what is written out here, and match no long patterns: these cost the length of
+the text times their own. Nothing here needs more than Kubernetes 1.30.
 """
 
 from __future__ import annotations
 
+import itertools
+
 from disrouter.api.agent import ENGINE_OWNED, ENGINE_OWNED_ENV
+from disrouter.api.spec import MAX_AGENTS
 from disrouter.artifacts import RlConfig, SftConfig
 from disrouter.names import FRAMING_HEADERS
 
 Rule = dict[str, str]
 
-
-def _place(name: str) -> str:
-    """Where in the list the agent of that name stands, -1 if nowhere."""
-    return f"self.agents.map(x, x.name == {name}).indexOf(true)"
-
-
+_PLACES = str(list(range(MAX_AGENTS)))
+"""Every place that an agent may have."""
 _LAST = "self.agents[size(self.agents) - 1]"
 _TRAINED = f"(has(a.selfAwareness) ? a.selfAwareness.mode == 'trained' : has(self.training) && a.name != {_LAST}.name)"
 """Whether agent `a` is to be trained; an external one never is."""
 _PROCESSES = "(has(self.jobs) ? self.jobs.nodes * self.jobs.processesPerNode : 1)"
 """That train one model together; absent objects get no defaults from the schema."""
 _REPLIES = RlConfig().prompts_per_step * RlConfig().generations
-_OWNED = " || ".join(f"f == '{flag}' || f.startsWith('{flag}=') || f.startsWith('{flag} ')" for flag in ENGINE_OWNED)
+
+
+def _later(name: str) -> str:
+    """Whether the agent called `name` stands behind place `i`."""
+    return f"{_PLACES}.exists(j, j > i && j < size(self.agents) && self.agents[j].name == {name})"
+
+
+def _spellings(flag: str) -> list[str]:
+    """vLLM takes `_` for `-` inside a flag."""
+    first, *rest = flag.split("-")[2:]
+    choices = itertools.product("-_", repeat=len(rest))
+    return [f"--{first}" + "".join(map("".join, zip(signs, rest, strict=True))) for signs in choices]
+
+
+_OWNED = " || ".join(
+    f"f == '{spelt}' || f.startsWith('{spelt}=') || f.startsWith('{spelt} ')"
+    for flag in ENGINE_OWNED
+    for spelt in _spellings(flag)
+)
 
 SPEC_RULES: tuple[Rule, ...] = (
     {
@@ -39,7 +56,7 @@ SPEC_RULES: tuple[Rule, ...] = (
         "message": "spec.auth.apiKeysSecret: needs hopTokenSecretRef, or agents could not ask each other; give it",
     },
     {
-        "rule": "self.agents.map(a, double(a.cost)).isSorted()",
+        "rule": f"{_PLACES}.all(i, i == 0 || i >= size(self.agents) || self.agents[i - 1].cost <= self.agents[i].cost)",
         "message": "spec.agents: order the agents by cost, cheapest first",
     },
     {
@@ -47,14 +64,14 @@ SPEC_RULES: tuple[Rule, ...] = (
         "message": "spec.agents[].next: no agent has that name; use one of spec.agents[].name",
     },
     {
-        "rule": "self.agents.all(a, !has(a.next) || !self.agents.exists(b, b.name == a.next)"
-        f" || {_place('a.next')} > {_place('a.name')})",
+        "rule": f"{_PLACES}.all(i, i >= size(self.agents) || !has(self.agents[i].next)"
+        f" || !self.agents.exists(b, b.name == self.agents[i].next) || {_later('self.agents[i].next')})",
         "message": "spec.agents[].next: leads back and forms a cycle; route to a later, costlier agent",
     },
     {
-        "rule": f"self.agents.all(b, b.name == self.agents[0].name || (has(self.entry) && b.name == self.entry)"
-        f" || self.agents.exists(a, has(a.next) && a.next == b.name)"
-        f" || !has(self.agents[{_place('b.name')} - 1].next))",
+        "rule": f"{_PLACES}.all(i, i == 0 || i >= size(self.agents) || !has(self.agents[i - 1].next)"
+        " || (has(self.entry) && self.agents[i].name == self.entry)"
+        " || self.agents.exists(a, has(a.next) && a.next == self.agents[i].name))",
         "message": "spec.agents: no route reaches one of the agents; name it as an earlier agent's next",
     },
     {
@@ -130,8 +147,8 @@ SPEC_RULES: tuple[Rule, ...] = (
         "message": "spec.agents[].decision.skip: needs mode probability",
     },
     {
-        "rule": "self.agents.all(a, !has(a.decision) || !has(a.decision.skip)"
-        f" || {_place('a.decision.skip.to')} > {_place('a.name')})",
+        "rule": f"{_PLACES}.all(i, i >= size(self.agents) || !has(self.agents[i].decision)"
+        f" || !has(self.agents[i].decision.skip) || {_later('self.agents[i].decision.skip.to')})",
         "message": "spec.agents[].decision.skip.to: name a later, costlier agent",
     },
     {
@@ -169,8 +186,7 @@ ENGINE_RULES: tuple[Rule, ...] = (
         "message": f"engine.env: {', '.join(ENGINE_OWNED_ENV)} are not yours to set; remove them",
     },
     {
-        # Not by a pattern: what one costs is the length of the text times its own.
-        "rule": f"!has(self.args) || self.args.map(f, f.replace('_', '-')).all(f, !({_OWNED}))",
+        "rule": f"!has(self.args) || self.args.all(f, !({_OWNED}))",
         "message": f"engine.args: disrouter sets {', '.join(ENGINE_OWNED)}; remove them",
     },
 )

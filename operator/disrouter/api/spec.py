@@ -15,6 +15,8 @@ from disrouter.names import MAX_AGENT
 from disrouter.routes import Awareness
 from disrouter.scenario import Scenario
 
+MAX_AGENTS = 16
+
 
 class DeploymentMode(StrEnum):
     """KServe's ways to run an InferenceService."""
@@ -37,7 +39,7 @@ class CascadeSpec(Model):
     """Default preference of requests that state none: `balance` if neither this nor `preference` is given."""
     preference: StrictFloat | None = Field(default=None, ge=0, le=1)
     """Alpha instead of a scenario: 0 is performance only, 1 weighs cost most; the nearest scenario is used."""
-    agents: tuple[Agent, ...] = Field(min_length=1, max_length=16)
+    agents: tuple[Agent, ...] = Field(min_length=1, max_length=MAX_AGENTS)
     """Cheapest first; the last one always answers."""
     entry: str | None = Field(default=None, max_length=MAX_AGENT)
     """Agent that requests enter at; default the first. Agents before it answer only when they are pinned."""
