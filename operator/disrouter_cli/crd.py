@@ -23,12 +23,19 @@ FILES = {
 }
 
 
+class _Plain(yaml.SafeDumper):
+    """YAML for people: what stands in two places is written out in both."""
+
+    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002  the signature is PyYAML's
+        return True
+
+
 def rendered(annotations: dict[str, str]) -> str:
     """The CRD as YAML, with these annotations."""
     definition: dict[str, Any] = crd()
     if annotations:
         definition["metadata"]["annotations"] = dict(annotations)
-    return HEADER + yaml.safe_dump(definition, sort_keys=False, width=120)
+    return HEADER + yaml.dump(definition, Dumper=_Plain, sort_keys=False, width=120)
 
 
 def stale(root: Path) -> list[Path]:

@@ -1,6 +1,6 @@
 """The rules of a SelfRoutingCascade in Python: shape first (`shape.py`), then meaning. Each names field and remedy.
 
-The CRD carries the same rules as schema and CEL (`crd.py`, `cel.py`); older API servers ignore CEL, so the operator and
+The CRD carries the same rules as schema and CEL (`crd.py`, `cel.py`), as far as these can say them; the operator and
 `disrouter validate` always check here too.
 """
 
