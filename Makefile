@@ -29,7 +29,7 @@ test: $(VENV)/.ready $(VLLM_VENV)/.ready ## Run all tests
 
 test-cluster: $(VENV)/.ready ## Run the tests on the cluster of KUBECONFIG; CLUSTER_LOAD loads an image archive there (kind: 'kind load image-archive')
 	@test -n "$(KUBECONFIG)" || { echo "make test-cluster: KUBECONFIG names no cluster"; exit 2; }
-	@tools/cluster-images $(CLUSTER_IMAGES)
+	@test "$(IMAGES)" = loaded || tools/cluster-images $(CLUSTER_IMAGES)
 	@DISROUTER_TEST_CLUSTER="$(KUBECONFIG)" $(BIN)/python -m pytest tests/cluster $(CLUSTER_TESTS)
 
 check: $(VENV)/.ready ## Format, lint, types, import contracts, CRD up to date, manifests

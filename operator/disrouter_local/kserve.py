@@ -3,8 +3,8 @@
 Source: KServe v0.20 pkg/controller/v1beta1/inferenceservice (components/predictor.go, reconcilers/deployment,
 reconcilers/service, pkg/apis/serving/v1beta1/inference_service_status.go). Facts that callers rely on: the names
 `<isvc>-predictor`, labels and annotations that reach the pods, Service port 80 -> the first port of
-`transformer-container`, Ready = PredictorReady and IngressReady, and `modelStatus` with its last failure. On a cluster a
-test compares what is made here with what KServe's manager makes of the same objects (tests/cluster/test_kserve.py).
+`transformer-container`, Ready = PredictorReady and IngressReady, and `modelStatus` with its last failure. On a cluster
+a test compares what is made here with what KServe's manager makes of the same objects (tests/cluster/test_kserve.py).
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ Address = Callable[[str, str], str]
 SIDECAR = "transformer-container"
 ENGINE = "kserve-container"
 LABEL_ISVC = "serving.kserve.io/inferenceservice"
+NAME_VARIABLE = "INFERENCE_SERVICE_NAME"
 _EXTENSIONS = frozenset(
     {
         "annotations",
@@ -77,10 +78,22 @@ def build_deployment(isvc: Object) -> Object:
             "strategy": predictor.get("deploymentStrategy") or {"type": "RollingUpdate"},
             "template": {
                 "metadata": {"labels": labels, "annotations": annotations},
-                "spec": {name: value for name, value in predictor.items() if name not in _EXTENSIONS},
+                "spec": _pod_spec(isvc),
             },
         },
     }
+
+
+def _pod_spec(isvc: Object) -> Object:
+    """The predictor's own fields; engine and sidecar are told whose they are."""
+    predictor = isvc["spec"]["predictor"]
+    name = {"name": NAME_VARIABLE, "value": isvc["metadata"]["name"]}
+    spec = {field: value for field, value in predictor.items() if field not in _EXTENSIONS}
+    spec["containers"] = [
+        {**each, "env": [*(each.get("env") or []), name]} if each["name"] in (ENGINE, SIDECAR) else each
+        for each in predictor["containers"]
+    ]
+    return spec
 
 
 def build_service(isvc: Object) -> Object:
