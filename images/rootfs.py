@@ -26,6 +26,9 @@ NEVER_IMPORTED = ("tests", "test", "include")
 """Folders of packages; torch's alone are 145 MB."""
 PROGRAMS_OF_TORCH = ("torch_shm_manager",)
 """Of `torch/bin`: hands tensors to another process. The others are torch's tests."""
+CLIENT_USED = "aio"
+"""The Kubernetes client comes twice. Kopf passes over the other one where it is missing; loading it would take a
+quarter of the operator's start and of its memory."""
 LOADED_BY_NAME = ("libgcc_s.so.1",)
 """Named by no header: the C library loads it when a thread ends."""
 TAKEN = ("etc/os-release", "etc/debian_version", "etc/ld.so.conf", "etc/ld.so.conf.d")
@@ -43,6 +46,7 @@ WRITTEN = {
 def main(site: Path, root: Path) -> None:
     """Prune `site` and fill `root`."""
     prune(site)
+    keep_one_client(site)
     python = copy_python(root)
     link(site / "bin/python", python)
     own = shared_objects(inside(root, python_library()))
@@ -63,6 +67,14 @@ def prune(site: Path) -> None:
     for file in [*site.glob("lib/**/*.a"), *site.glob("lib/*/site-packages/torch/bin/*")]:
         if file.is_file() and file.name not in PROGRAMS_OF_TORCH:
             file.unlink()
+
+
+def keep_one_client(site: Path) -> None:
+    """Leave of `kubernetes` the client that is used, where there is one."""
+    for client in site.glob("lib/*/site-packages/kubernetes"):
+        for part in [each for each in client.iterdir() if each.is_dir() and each.name != CLIENT_USED]:
+            shutil.rmtree(part)
+        (client / "__init__.py").write_text("", encoding="utf-8")
 
 
 def copy_python(root: Path) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -10,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).parents[2] / "images/rootfs.py"
+ROOT = Path(__file__).parents[2]
+SCRIPT = ROOT / "images/rootfs.py"
 PACKAGES = Path(sysconfig.get_path("purelib"))
 ASKED = """
-import bz2, ctypes, decimal, hashlib, json, lzma, sqlite3, ssl, sys, uuid, orjson
+import bz2, ctypes, decimal, hashlib, json, lzma, sqlite3, ssl, sys, uuid, orjson, kubernetes.aio
 import kept
 with open("/proc/self/maps") as maps:
     files = {line.split()[-1] for line in maps if ".so" in line}
@@ -31,11 +33,13 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("venv")
     packages = folder / "lib/python3.11/site-packages"
     shutil.copytree(PACKAGES / "orjson", packages / "orjson")
-    for name in ("kept/__init__.py", "kept/tests/test_it.py", "kept/include/it.h", "kept/it.a", "torch/bin/test_jit"):
+    never = ("kept/tests/test_it.py", "kept/include/it.h", "kept/it.a", "torch/bin/test_jit", "kubernetes/client/x.py")
+    for name in ("kept/__init__.py", *never, "kubernetes/aio/__init__.py"):
         (packages / name).parent.mkdir(parents=True, exist_ok=True)
         (packages / name).write_text("")
     (packages / "kept/later.py").write_text("type X = int")
     (packages / "torch/bin/torch_shm_manager").write_text("")
+    (packages / "kubernetes/__init__.py").write_text("from . import client")
     (folder / "bin").mkdir()
     return folder
 
@@ -70,12 +74,23 @@ def test_what_never_runs_is_left_out(site: Path, root: Path) -> None:
     assert {each for each in kept if not each.startswith("orjson") and "__pycache__" not in each} == {
         "kept/__init__.py",
         "kept/later.py",
+        "kubernetes/__init__.py",
+        "kubernetes/aio/__init__.py",
         "torch/bin/torch_shm_manager",
     }
     folders = {path.name for path in root.rglob("*") if path.is_dir()}
     programs = {path.name for path in root.glob("usr/*bin/*")}
     assert {"pip", "ensurepip", "tkinter", "idlelib", "test"}.isdisjoint(folders)
     assert programs <= {Path(sys.executable).resolve().name}
+
+
+def test_the_operator_uses_the_kubernetes_client_that_its_image_keeps() -> None:
+    sources = [path.read_text() for path in (ROOT / "operator/disrouter_operator").rglob("*.py")]
+    used = {
+        name for text in sources for name in re.findall(r"^\s*(?:from|import) (kubernetes[\w.]*)", text, re.MULTILINE)
+    }
+    assert used, "the operator asks the cluster through it"
+    assert {name for name in used if not name.startswith("kubernetes.aio")} == set()
 
 
 def test_scanners_find_what_came_from_debian(root: Path) -> None:
