@@ -6,6 +6,7 @@ is not ours never leaves the API server: Kopf lists and watches with our label's
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import threading
 from collections.abc import Callable, Collection, Sequence
@@ -17,6 +18,8 @@ import kopf
 from disrouter import names
 from disrouter_operator.resources import CASCADES, Object, Resource
 from disrouter_operator.sessions import Observe, Sessions
+
+logger = logging.getLogger(__name__)
 
 Deliver = Callable[[Resource, Object], None]
 """Told of every object that a watch brings, in the watch's own thread."""
@@ -69,7 +72,9 @@ async def watch(
     Needs an event loop of its own in a thread of its own: Kopf takes the signals of a main thread, and when it ends it
     cancels every task of its loop that is younger than itself. Raises whatever ends a watch.
     """
-    logging.getLogger("kopf._core.reactor.running").setLevel(logging.ERROR)  # it warns that it gets no signals here
+    # It warns that it gets no signals here, and prints what it raises; of several failures asyncio prints the others.
+    logging.getLogger("kopf._core.reactor.running").setLevel(logging.CRITICAL)
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: logger.debug("%s", context))
     sessions = Sessions(kinds, namespaces, observe)
     try:
         await kopf.operator(

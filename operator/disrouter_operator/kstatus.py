@@ -12,7 +12,7 @@ from disrouter.api import CascadeStatus, ConditionType
 from disrouter_operator import status
 from disrouter_operator.conditions import Verdict, conditions
 
-NEEDS_A_PERSON = frozenset({"SpecInvalid", "InternalError", status.CHILD_REFUSED, "AgentFailed"})
+NEEDS_A_PERSON = frozenset({"SpecInvalid", "InternalError", status.CHILD_REFUSED, status.KSERVE_MISSING, "AgentFailed"})
 """Reasons of Ready=False that no waiting cures."""
 
 

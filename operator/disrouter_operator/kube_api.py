@@ -197,7 +197,8 @@ class ApiServer:
         except ApiException as error:
             raise _translate(method, path, error) from None
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
-            raise Unreachable(f"{method} {path}: the API server did not answer: {error!r}") from error
+            words = f"{type(error).__name__}: {error}".removesuffix(": ")
+            raise Unreachable(f"{method} {path}: the API server did not answer: {words}") from error
         return dict(answer), int(status)
 
 

@@ -29,7 +29,7 @@ from disrouter_operator.agents import AgentPlan, plan_agent
 from disrouter_operator.cascade import COMPONENT_TRAINING, Cascade
 from disrouter_operator.observe import Observed, label
 from disrouter_operator.removal import Deletion, Drain
-from disrouter_operator.resources import POD_DISRUPTION_BUDGETS, Object, Resource, resource_of
+from disrouter_operator.resources import INFERENCE_SERVICES, POD_DISRUPTION_BUDGETS, Object, Resource, resource_of
 from disrouter_operator.settings import Settings
 from disrouter_operator.smoke import Answers, Question
 from disrouter_operator.view import View
@@ -112,9 +112,13 @@ def _desired(view: View, plans: Sequence[AgentPlan], table: RouteTable) -> list[
 
 
 def _known(desired: list[Object], observed: Observed) -> tuple[list[Object], frozenset[Resource]]:
-    """What the API server knows the kind of, and the kinds that it does not know and that can be done without."""
-    unknown = frozenset({POD_DISRUPTION_BUDGETS} & observed.absent & {resource_of(obj) for obj in desired})
-    return [obj for obj in desired if resource_of(obj) not in unknown], unknown
+    """What the API server knows the kind of, and the kinds that it does not know and that can be done without.
+
+    Agents that need InferenceServices say themselves that there are none (`serving.py`).
+    """
+    unwritten = {POD_DISRUPTION_BUDGETS, INFERENCE_SERVICES} & observed.absent
+    unknown = frozenset(unwritten & {resource_of(obj) for obj in desired}) - {INFERENCE_SERVICES}
+    return [obj for obj in desired if resource_of(obj) not in unwritten], unknown
 
 
 def _jobs(plan: AgentPlan) -> tuple[Object, ...]:

@@ -1,7 +1,7 @@
 """Whether this replica can do its work, and if not, what is missing and what to do: pure, in words for people.
 
-Nothing routes through the operator, so its readiness serves people, `helm install --wait` and monitoring alone. What is
-not ready yet is said at once; what was ready stays so for `GRACE` seconds, so that an API server that restarts, or a
+Nothing routes through the operator, so its readiness serves people, `helm install --wait` and monitoring alone. What
+was ready stays so for `GRACE` seconds, so that an API server that restarts, or a
 watch that is opened anew, moves nothing. A replica that begins to lead has to earn it again: its watches open then.
 """
 
@@ -13,6 +13,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import NamedTuple
 
+from disrouter_operator import status
 from disrouter_operator.events import Note
 from disrouter_operator.observe import DISPENSABLE
 from disrouter_operator.resources import CASCADES, INFERENCE_SERVICES, LEASES, Resource
@@ -21,7 +22,8 @@ from disrouter_operator.streams import Closed
 GRACE = 30.0
 """Seconds for which what was ready may be in trouble before it is called unready."""
 SETTLING = 5.0
-"""Seconds that a start may take before what it waits for is worth a line in the log."""
+"""Seconds that something must be wrong to be worth a line in the log: a start takes its time, and an API server that
+has just started refuses everybody until it knows the roles."""
 INSTALL_DEFINITION = "install the chart disrouter-crds, or `kubectl apply -f crds/`"
 INSTALL_KSERVE = "install KServe (docs/install.md)"
 BIND_ROLE = (
@@ -45,12 +47,12 @@ class Reason(StrEnum):
     DEFINITION_MISSING = "DefinitionMissing"
     FORBIDDEN = "Forbidden"
     WATCH_CLOSED = "WatchClosed"
-    KSERVE_MISSING = "KServeMissing"
+    KSERVE_MISSING = status.KSERVE_MISSING
     KIND_FORBIDDEN = "KindForbidden"
 
 
 _PASSING = frozenset({Reason.STARTING, Reason.API_SERVER_AWAY, Reason.WATCH_CLOSED})
-"""What every start goes through, or what comes and goes with the API server."""
+"""What comes and goes with the API server, in parts."""
 _DISPENSABLE = frozenset({Reason.KSERVE_MISSING, Reason.KIND_FORBIDDEN})
 """What the operator works without, for the cascades that do not need it."""
 _OVER = {
@@ -143,7 +145,7 @@ def assess(facts: Facts) -> tuple[Problem, ...]:
 def _of_cluster(findings: Findings) -> list[Problem]:
     found: list[Problem] = []
     if findings.away is not None:
-        found.append(Problem(Reason.API_SERVER_AWAY, f"the API server does not answer: {findings.away}"))
+        found.append(Problem(Reason.API_SERVER_AWAY, f"asking the API server fails: {findings.away}"))
     if CASCADES in findings.absent:
         name = CASCADES.full_name
         text = f"the definition {name} is not installed; {INSTALL_DEFINITION}"
@@ -221,11 +223,7 @@ def step(state: State, facts: Facts, now: float) -> tuple[State, list[Note]]:
 
 
 def _patience(problem: Problem, *, ready: bool) -> float:
-    if not problem.blocks:
-        return 0.0
-    if ready:
-        return GRACE
-    return SETTLING if problem.reason in _PASSING else 0.0
+    return GRACE if ready and problem.blocks else SETTLING
 
 
 def _changes(before: State, after: State) -> list[Note]:

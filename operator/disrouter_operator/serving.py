@@ -18,10 +18,15 @@ from disrouter_operator.cascade import Cascade
 from disrouter_operator.inference import REVISION, revision
 from disrouter_operator.observe import Observed, label
 from disrouter_operator.resources import DEPLOYMENTS, INFERENCE_SERVICES, PODS, Object
+from disrouter_operator.status import KSERVE_MISSING
 
 KNATIVE_REVISION = "serving.knative.dev/revision"
 """Label by which Knative marks a revision's Deployment; it has the labels and annotations of our pods besides."""
 _BLOCKED = ("BlockedByFailedLoad", "InvalidSpec")
+_INSTALL_KSERVE = (
+    f"KServe is not installed (the cluster has no {INFERENCE_SERVICES.kind} of {INFERENCE_SERVICES.api_version}), so "
+    "nothing can serve its model; install KServe (docs/install.md), and it is served as soon as that is there"
+)
 _STUCK = (
     "CrashLoopBackOff",
     "CreateContainerConfigError",
@@ -57,6 +62,8 @@ class Serving:
 
 def of_inference_service(observed: Observed, desired: Object, cascade: Cascade, agent: Agent) -> Serving:
     """The state of the InferenceService `desired` of an agent."""
+    if INFERENCE_SERVICES in observed.absent:
+        return Serving(failure=(KSERVE_MISSING, _INSTALL_KSERVE))
     name = desired["metadata"]["name"]
     live = observed.find(INFERENCE_SERVICES, name)
     if live is None:

@@ -26,6 +26,8 @@ FAILED_PHASES = frozenset(
 
 CHILD_REFUSED, CHILD_NOT_KEPT = "ChildRefused", "ChildNotKept"
 """Reasons of Degraded: what became of a child that was written."""
+KSERVE_MISSING = "KServeMissing"
+"""Reason of an agent with a model, and of its cascade, on a cluster that does not know InferenceServices."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +124,8 @@ def _spec_valid() -> Verdict:
 def _agents_ready(facts: Facts, agents: Sequence[AgentStatus]) -> Verdict:
     failed = [agent for agent in agents if agent.phase is Phase.SERVING_FAILED and not agent.ready]
     if failed:
-        return ConditionType.AGENTS_READY, "False", "AgentFailed", _say(failed)
+        unserved = all(agent.reason == KSERVE_MISSING for agent in failed)
+        return ConditionType.AGENTS_READY, "False", KSERVE_MISSING if unserved else "AgentFailed", _say(failed)
     missing = [agent for agent in agents if not agent.ready and agent.name not in facts.held]
     if missing:
         return ConditionType.AGENTS_READY, "False", "AgentStarting", _say(missing)

@@ -18,6 +18,8 @@ from disrouter_operator.resources import CASCADES, Resource
 
 LOOK_SECONDS = 10.0
 """How soon a kind that is installed or removed is noticed."""
+HURRY_SECONDS = 3.0
+"""The same while something is missing that no cascade can do without."""
 RIGHTS_SECONDS = 60.0
 """How soon a right is missed that was there before; what is missing is asked for with every look."""
 _REFUSED = frozenset({401, 403})
@@ -50,9 +52,10 @@ class Survey:
     async def run(self) -> None:
         """Look until cancelled."""
         while True:
-            await self.look()
-            await self.sleep(LOOK_SECONDS)
-            self._good_for -= LOOK_SECONDS
+            found = await self.look()
+            pause = LOOK_SECONDS if found.usable else HURRY_SECONDS
+            await self.sleep(pause)
+            self._good_for -= pause
 
     async def look(self) -> Findings:
         """Ask now."""
@@ -60,7 +63,7 @@ class Survey:
         try:
             found = await self._ask(known)
         except KubeError as error:
-            found = replace(known, away=str(error))
+            found = replace(known, away=_words(error))
         if not found.usable or found.forbidden:
             self._good_for = 0.0
         self.findings = found
@@ -94,5 +97,10 @@ class Survey:
             except KubeError as error:
                 if error.status not in _REFUSED:
                     raise
-                return str(error).partition(": ")[2] or str(error)
+                return _words(error)
         return None
+
+
+def _words(error: KubeError) -> str:
+    """What the API server said, without what it was asked."""
+    return str(error).partition(": ")[2] or str(error)

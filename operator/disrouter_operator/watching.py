@@ -188,7 +188,10 @@ async def _await(work: Awaitable[None]) -> None:
 
 def _end(watching: asyncio.Task[None]) -> str:
     error = watching.exception()
-    return f"failure: {type(error).__name__}: {error}"[:500] if error is not None else "end: they ended by themselves"
+    if error is None:
+        return "end: they ended by themselves"
+    words = error.args[0] if error.args else ""  # Kopf's errors carry the whole answer besides
+    return f"failure: {type(error).__name__}: {words}"[:500]
 
 
 def _head(obj: Object) -> Object:

@@ -25,7 +25,7 @@ from disrouter_operator.resources import (
     Resource,
 )
 from disrouter_operator.streams import Closed, Streams
-from disrouter_operator.survey import LOOK_SECONDS, RIGHTS_SECONDS, Survey
+from disrouter_operator.survey import HURRY_SECONDS, LOOK_SECONDS, RIGHTS_SECONDS, Survey
 from disrouter_operator.watchman import DEAD_SECONDS, Pod, Watchman
 from support.kube_fake import KubeFake
 
@@ -97,9 +97,10 @@ def test_a_standby_is_ready_when_it_may_list_each_kind_and_must_earn_it_again_wh
         ),
     ],
 )
-def test_what_is_missing_is_said_once_and_at_once_with_the_remedy(facts: Facts, said: str) -> None:
+def test_what_is_missing_is_said_once_with_the_remedy(facts: Facts, said: str) -> None:
     replica = _Replica()
-    assert replica.at(0, facts) == [said]
+    assert replica.at(0, facts) == []
+    assert replica.at(SETTLING, facts) == [said]
     assert replica.at(1000, facts) == []
     assert str(replica.state.trouble) == said.removeprefix("not ready: ")
     assert replica.at(1, LEADS) == ["ready: this replica leads and its watches are open"]
@@ -108,11 +109,11 @@ def test_what_is_missing_is_said_once_and_at_once_with_the_remedy(facts: Facts, 
 
 def test_without_kserve_it_is_ready_and_says_what_waits() -> None:
     replica = _Replica()
-    said = replica.at(0, replace(LEADS, findings=Findings(frozenset({INFERENCE_SERVICES}))))
-    assert said == [
+    facts = replace(LEADS, findings=Findings(frozenset({INFERENCE_SERVICES})))
+    assert replica.at(0, facts) == ["ready: this replica leads and its watches are open"]
+    assert replica.at(SETTLING, facts) == [
         "KServe is not installed (there is no definition inferenceservices.serving.kserve.io): agents with a model "
         "wait, cascades of external agents work; install KServe (docs/install.md)",
-        "ready: this replica leads and its watches are open",
     ]
     assert replica.state.trouble is None
     assert replica.at(100, LEADS) == ["KServe is installed: agents with a model are served"]
@@ -120,8 +121,10 @@ def test_without_kserve_it_is_ready_and_says_what_waits() -> None:
 
 def test_a_kind_that_may_not_be_listed_and_can_be_done_without_is_told_and_keeps_it_ready() -> None:
     replica = _Replica()
-    first, _ = replica.at(0, replace(LEADS, findings=Findings(forbidden={TRAIN_JOBS: "403: no"})))
-    assert first.startswith("cannot list trainjobs.trainer.kubeflow.org, which is taken for absent: 403: no; ")
+    facts = replace(LEADS, findings=Findings(forbidden={TRAIN_JOBS: "403: no"}))
+    replica.at(0, facts)
+    (said,) = replica.at(SETTLING, facts)
+    assert said.startswith("cannot list trainjobs.trainer.kubeflow.org, which is taken for absent: 403: no; ")
     assert replica.state.trouble is None
 
 
@@ -133,8 +136,8 @@ def test_a_blip_moves_nothing_and_what_lasts_does() -> None:
     assert replica.state.trouble is None
     assert replica.at(1, LEADS) == []
     assert replica.at(1, away) == []
-    assert replica.at(GRACE, away) == ["not ready: the API server does not answer: connection refused"]
-    assert replica.state.trouble == "the API server does not answer: connection refused"
+    assert replica.at(GRACE, away) == ["not ready: asking the API server fails: connection refused"]
+    assert replica.state.trouble == "asking the API server fails: connection refused"
     assert replica.at(1, LEADS) == ["ready: this replica leads and its watches are open"]
 
 
@@ -145,6 +148,13 @@ def test_watches_that_break_one_after_the_other_are_one_trouble() -> None:
         kind = (PODS, JOBS)[second % 2]
         assert replica.at(1, replace(LEADS, closed={kind: Closed("list: HTTP 500")})) == []
     assert len(replica.at(1, replace(LEADS, closed={PODS: Closed("list: HTTP 500")}))) == 1
+
+
+def test_an_api_server_that_has_just_started_and_refuses_everybody_is_no_news() -> None:
+    replica, missing = _Replica(), Facts(Role.STANDBY, Findings(forbidden={PODS: WAITS}))
+    assert replica.at(0, Facts(Role.STANDBY, Findings(away="connection refused"))) == []
+    assert replica.at(SETTLING - 1, missing) == []
+    assert replica.at(SETTLING - 1, Facts(Role.STANDBY, FINE)) == ["ready: this replica stands by"]
 
 
 def test_what_a_start_goes_through_is_worth_a_line_only_when_it_lasts() -> None:
@@ -207,27 +217,28 @@ async def test_an_api_server_that_does_not_answer_leaves_known_what_was_known() 
     server.errors = {CONFIG_MAPS: Unreachable("GET /api/v1/configmaps: connection refused")}
     server.absent = {INFERENCE_SERVICES, TRAIN_JOBS}
     found = await survey.look()
-    assert found == Findings(frozenset({INFERENCE_SERVICES}), away="GET /api/v1/configmaps: connection refused")
+    assert found == Findings(frozenset({INFERENCE_SERVICES}), away="connection refused")
     assert not found.usable
     server.errors.clear()
     assert (await survey.look()).usable
 
 
 async def test_rights_that_are_there_are_asked_for_once_a_minute_and_missing_ones_with_every_look() -> None:
-    server, looks = _Server(), 0
+    server = _Server()
+    pauses: list[float] = []
 
-    async def sleep(_: float) -> None:
-        nonlocal looks
-        looks += 1
-        if looks == 12:
+    async def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 12:
             server.errors = {JOBS: KubeError("GET /jobs: 403: no", 403)}
-        if looks == 24:
+        if len(pauses) == 24:
             raise asyncio.CancelledError
 
     survey = Survey(server, sleep=sleep)
     with pytest.raises(asyncio.CancelledError):
         await survey.run()
     before = 12 * LOOK_SECONDS / RIGHTS_SECONDS
+    assert pauses == [LOOK_SECONDS] * 12 + [HURRY_SECONDS] * 12
     assert server.asked.count(JOBS) == before + 12
     assert set(server.asked) == {CASCADES, *CHILDREN}
     assert survey.findings is not None
@@ -292,8 +303,8 @@ async def test_each_change_is_a_line_a_metric_and_an_event_of_the_operators_pod(
 ) -> None:
     life, missing = _Life(), Facts(Role.LEADER, Findings(frozenset({CASCADES})))
     with caplog.at_level(logging.INFO, "disrouter_operator"):
-        for facts in (missing, missing, LEADS, LEADS):
-            life.facts = facts
+        for facts in (missing, missing, missing, LEADS, LEADS):
+            life.facts, life.now = facts, life.now + SETTLING
             await life.watchman._tell(life.watchman.look())
             value = life.metrics.registry.get_sample_value
             labels = {"reason": "DefinitionMissing", "kind": "selfroutingcascades.disrouter.io"}

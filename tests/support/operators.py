@@ -44,8 +44,9 @@ LEASE_RULES: list[dict[str, Any]] = [
         "resourceNames": ["disrouter-operator"],
         "verbs": ["get", "patch", "delete"],
     },
+    {"apiGroups": [""], "resources": ["events"], "verbs": ["create"]},
 ]
-"""In the namespace of the Lease; the chart's role for the leader says the same."""
+"""In the namespace of the Lease and of the operator's own pod; the chart's role for the leader says the same."""
 
 SETTINGS = Settings(sidecar_image="sidecar:test", training_image="trainer:test")
 _NAME = "disrouter-operator"
