@@ -34,8 +34,8 @@ class Size:
 
 
 LIMITS: Mapping[str, Size] = {
-    "operator": Size(44 * MB, 195 * MB),
-    "sidecar": Size(35 * MB, 100 * MB),
+    "operator": Size(37 * MB, 142 * MB),
+    "sidecar": Size(33 * MB, 96 * MB),
     "training": Size(465 * MB, 1525 * MB),
 }
 """A seventh more than docs/images.md measured; training with torch for CPUs, as tests build it."""
