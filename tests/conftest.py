@@ -21,7 +21,8 @@ _NEEDS = {
     ),
     "vllm": (
         "DISROUTER_VLLM_PYTHON",
-        "needs vLLM: export DISROUTER_VLLM_PYTHON=<python of an environment with vllm>",
+        "needs vLLM: `make test` installs it where a CPU build of torch can be had; or export "
+        "DISROUTER_VLLM_PYTHON=<python of an environment with vllm>",
     ),
 }
 """Variable that each marker needs, and how to get what it names."""
