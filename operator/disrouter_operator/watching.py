@@ -87,16 +87,17 @@ class Watches:
             self._unwatched = (await self.survey.usable()).unwatched
             started = loop.time()
             reason = await self._once()
-            # One line a cause: while the same failure comes back, readiness.py and the metric tell of it.
-            logger.log(
-                logging.DEBUG if reason == self.failure else logging.WARNING,
-                "the watches are started again: %s",
-                reason,
-            )
+            logger.log(self._level(reason), "the watches are started again: %s", reason)
             self.failure = reason if reason.startswith(FAILURES) else None
             self.report.restarted(reason.partition(":")[0])
             pause = FIRST_PAUSE if loop.time() - started > LONGEST_PAUSE else min(2 * pause, LONGEST_PAUSE)
             await self.sleep(pause)
+
+    def _level(self, reason: str) -> int:
+        """One line a cause: while the same failure comes back, readiness.py and the metric tell of it."""
+        if reason == self.failure:
+            return logging.DEBUG
+        return logging.INFO if reason.startswith("kinds") else logging.WARNING
 
     async def _once(self) -> str:
         """Watch until something is wrong; returns what."""

@@ -16,10 +16,13 @@ from typing import Any
 import pytest
 
 from disrouter.api.crd import crd
+from disrouter_operator import watchman
 from disrouter_operator.resources import CASCADES
+from disrouter_operator.runtime import Options
 from support import clusters, operators
 from support.controlplane import ControlPlane, assets, control_plane, free_ports, kserve_crd
 from support.places import Place
+from support.proxying import proxying
 from support.replicas import Replica, killed_at_the_end
 
 pytestmark = pytest.mark.controlplane
@@ -192,3 +195,21 @@ def test_an_api_server_that_is_away_for_a_while_restarts_nothing(
         process.until(200, "ok")
         assert not process.replica.ended()
         assert len(process.said("not ready: ")) == 1
+
+
+def test_watches_that_stay_dead_although_the_api_server_answers_ask_for_a_new_process(
+    empty: ControlPlane, account: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watchman, "DEAD_SECONDS", 2.0)
+    with proxying(empty, seed=0) as proxy:
+        kubeconfig = proxy.kubeconfig(account, tmp_path / "proxied.kubeconfig")
+        monkeypatch.setenv("KUBECONFIG", str(kubeconfig))
+        proxy.mute = True
+        try:
+            with operators.running(kubeconfig, Options(host="127.0.0.1", port=0)) as operator:
+                empty.wait("the probe", lambda: "although the API server answers" in str(operator.pulse.trouble()))
+                assert "the watch of" in str(operator.watchman.unready())
+                proxy.mute = False
+                empty.wait("its end", lambda: operator.pulse.trouble() is operator.watchman.unready() is None)
+        finally:
+            proxy.mute = False

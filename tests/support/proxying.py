@@ -47,10 +47,11 @@ class Request:
 
 @dataclass
 class Proxy:
-    """`chance` of a fault for each request; may be changed while it runs."""
+    """`chance` of a fault for each request, and whether watches get no answer at all; may be changed while it runs."""
 
     seed: int
     chance: float = 0.0
+    mute: bool = False
     url: str = ""
     requests: list[Request] = field(default_factory=list)
 
@@ -136,6 +137,8 @@ async def _handle(request: web.Request, http: aiohttp.ClientSession, proxy: Prox
     fault, watch = proxy.draw(), request.query.get("watch") == "true"
     if isinstance(fault, int):
         return _refusal(fault)
+    while watch and proxy.mute:  # noqa: ASYNC110  another thread sets it
+        await asyncio.sleep(0.05)
     body = await request.read()
     headers = {key: value for key, value in request.headers.items() if key.lower() not in _HOP}
     try:
