@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 
 from support import helm
-from support.cluster import NAMESPACE, STARTS, Cluster, cascade, image, scripted, team, values
+from support.cluster import NAMESPACE, SMALL, STARTS, Cluster, cascade, image, scripted, team, values
 
 pytestmark = pytest.mark.timeout(600)
-SOON = "--timeout=30s"
+SOON, LATER = "--timeout=30s", "--timeout=120s"
+"""For what cannot come about, and for what must."""
 KSERVE = "inferenceservices.serving.kserve.io"
 DISPOSABLE = "DISROUTER_DISPOSABLE_CLUSTER"
 
@@ -29,11 +30,13 @@ def releases(cluster: Cluster) -> Iterator[helm.Releases]:
     cluster.clean()
 
 
-def install(cluster: Cluster, **more: Any) -> subprocess.CompletedProcess[str]:
+def install(cluster: Cluster, patience: str = SOON, **more: Any) -> subprocess.CompletedProcess[str]:
     """As a person installs, who does not want to wait for long."""
     where = ("--namespace", NAMESPACE, "--kubeconfig", str(cluster.kubeconfig))
     given = json.dumps(values(**more))
-    return helm.helm("install", "disrouter", str(helm.OPERATOR), *where, "--wait", SOON, "--values", "-", stdin=given)
+    return helm.helm(
+        "install", "disrouter", str(helm.OPERATOR), *where, "--wait", patience, "--values", "-", stdin=given
+    )
 
 
 def ready(cluster: Cluster) -> bool:
@@ -93,7 +96,7 @@ def test_without_kserve_external_agents_are_served_and_the_others_say_what_is_mi
 ) -> None:
     releases("install", "disrouter-crds", str(helm.CRDS))
     with without_kserve(cluster) as install_kserve, team(cluster, "alone") as place:
-        done = install(cluster)
+        done = install(cluster, LATER)
         assert done.returncode == 0, f"{done.stderr}\n{cluster.operator_logs()}"
         assert lines(cluster, "KServe is not installed")
         place.apply(*provider())
@@ -137,7 +140,7 @@ def provider() -> list[dict[str, Any]]:
     labels = {"app": "provider"}
     module = ["python3", "-m", "vllm.entrypoints.openai.api_server"]
     flags = ["--model=none", "--served-model-name=big", "--host=0.0.0.0", "--port=8000"]
-    container = {"name": "main", "image": image("scripted"), "command": module + flags}
+    container = {"name": "main", "image": image("scripted"), "command": module + flags, "resources": SMALL}
     return [
         {
             "apiVersion": "v1",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import tempfile
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -204,18 +203,16 @@ class Team:
         stop = f"/tmp/{uuid.uuid4().hex}"
         asking = (*_TRAFFIC, self.url(cascade), cascade, stop, *questions)
         command = [self.cluster.kubectl_binary, f"--kubeconfig={self.cluster.kubeconfig}", "-n", self.namespace]
+        command = [*command, "exec", CLIENT, "--", *asking]
         told = Traffic()
-        with (
-            tempfile.TemporaryFile("w+") as said,
-            subprocess.Popen([*command, "exec", CLIENT, "--", *asking], stdout=said, text=True) as clients,
-        ):
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as clients:
+            assert clients.stdout is not None
+            assert clients.stdout.readline() == "begun\n", "the clients did not begin"
             try:
                 yield told
             finally:
                 self.kubectl("exec", CLIENT, "--", "touch", stop)
-                clients.wait(PATIENCE)
-            said.seek(0)
-            told.read(said.read())
+            told.read(clients.stdout.read())
 
 
 @dataclass
@@ -272,8 +269,8 @@ def scripted(name: str, cost: float, knows: str = "", **fields: Any) -> dict[str
     } | fields
 
 
-SMALL: dict[str, Any] = {"requests": {"cpu": "10m", "memory": "64Mi"}, "limits": {"cpu": "2", "memory": "4Gi"}}
-"""Resources of a pod without a GPU."""
+SMALL: dict[str, Any] = {"requests": {"cpu": "100m", "memory": "64Mi"}, "limits": {"cpu": "2", "memory": "4Gi"}}
+"""Resources of a pod without a GPU. One that asks for no CPU gets none while anybody else wants it."""
 
 
 def cascade(name: str, *agents: dict[str, Any], **spec: Any) -> dict[str, Any]:
@@ -293,7 +290,11 @@ def read(path: Path) -> list[dict[str, Any]]:
 
 def _pod(name: str, *, volumes: Any = (), **container: Any) -> dict[str, Any]:
     sleeps = {"name": "main", "image": image("scripted"), "command": ["sh", "-c", "trap exit TERM; sleep 86400 & wait"]}
-    spec = {"containers": [sleeps | container], "volumes": list(volumes), "automountServiceAccountToken": False}
+    spec = {
+        "containers": [sleeps | {"resources": SMALL} | container],
+        "volumes": list(volumes),
+        "automountServiceAccountToken": False,
+    }
     return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec}
 
 

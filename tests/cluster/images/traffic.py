@@ -1,8 +1,9 @@
-"""Clients of a cascade inside the cluster, with the `openai` package. Prints one line of JSON at the end.
+"""Clients of a cascade inside the cluster, with the `openai` package.
 
     python traffic.py URL MODEL FILE QUESTION...     four clients that ask in turn until FILE is there
 
-Of four clients two stream, and two come on a new connection each time. Nothing is tried again: what is lost is seen.
+Of four clients two stream, and two come on a new connection each time. Nothing is tried again: what is lost is seen. It
+prints `begun` once each has asked, and one line of JSON at the end.
 """
 
 from __future__ import annotations
@@ -72,12 +73,14 @@ class Tally:
 
 def until(stop: Path, askers: Sequence[Asker], questions: Sequence[str]) -> Tally:
     """Ask until `stop` is there."""
-    tally = Tally()
+    tally, begun = Tally(), threading.Barrier(len(askers) + 1)
 
     def run(asker: Asker) -> None:
         client = asker.client()
-        for question in itertools.cycle(questions):
-            if stop.exists():
+        for number, question in enumerate(itertools.cycle(questions)):
+            if number == 1:
+                begun.wait()
+            if number and stop.exists():
                 return
             try:
                 tally.note(*asker.ask(client, question))
@@ -88,6 +91,8 @@ def until(stop: Path, askers: Sequence[Asker], questions: Sequence[str]) -> Tall
     threads = [threading.Thread(target=run, args=(asker,)) for asker in askers]
     for thread in threads:
         thread.start()
+    begun.wait()
+    print("begun", flush=True)
     for thread in threads:
         thread.join()
     return tally
