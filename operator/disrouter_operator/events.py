@@ -10,7 +10,7 @@ from typing import Literal
 from disrouter.api import AgentStatus, CascadeStatus, ConditionType, Phase
 from disrouter_operator.clock import timestamp
 from disrouter_operator.resources import CASCADES, EVENTS, Object
-from disrouter_operator.status import CHILD_NOT_KEPT, CHILD_REFUSED, FAILED_PHASES, condition
+from disrouter_operator.status import CHILD_NOT_KEPT, CHILD_REFUSED, FAILED_PHASES, KSERVE_MISSING, condition
 
 COMPONENT = "disrouter"
 _UNWRITTEN = (CHILD_REFUSED, CHILD_NOT_KEPT)
@@ -111,7 +111,8 @@ def _agent_notes(old: AgentStatus | None, new: AgentStatus) -> Iterator[Note]:
         return  # every agent begins so
     if old is None or old.phase is not new.phase or (new.phase in FAILED_PHASES and old.reason != new.reason):
         text = f"agent {new.name} is {new.phase}: {new.message or new.reason or 'as wanted'}"
-        yield Note("Warning" if new.phase in FAILED_PHASES else "Normal", str(new.phase), text)
+        reason = KSERVE_MISSING if new.reason == KSERVE_MISSING else str(new.phase)
+        yield Note("Warning" if new.phase in FAILED_PHASES else "Normal", reason, text)
     elif new.reason != old.reason and "Suspended" in (old.reason, new.reason):
         what = "is suspended" if new.reason == "Suspended" else "goes on"
         yield Note("Normal", "Suspended" if new.reason == "Suspended" else "Resumed", f"training of {new.name} {what}")

@@ -11,7 +11,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
-from typing import NamedTuple
 
 from disrouter_operator import status
 from disrouter_operator.events import Note
@@ -104,13 +103,6 @@ class Facts:
         return sorted(kind for kind, closed in self.closed.items() if closed.refused)
 
 
-class Key(NamedTuple):
-    """What makes two problems the same news."""
-
-    reason: Reason
-    kinds: tuple[str, ...]
-
-
 @dataclass(frozen=True)
 class Problem:
     """Something that is missing, and what to do."""
@@ -124,10 +116,11 @@ class Problem:
         """Whether the operator cannot work with it."""
         return self.reason not in _DISPENSABLE
 
-    @property
-    def key(self) -> Key:
-        """Watches come and go one by one: that is one problem."""
-        return Key(self.reason, () if self.reason in _PASSING else self.kinds)
+    def new(self, told: Iterable[Problem]) -> bool:
+        """Whether it says more than what was told. Watches and rights come and go one by one: fewer are no news."""
+        known = [each for each in told if each.reason is self.reason]
+        kinds = {kind for each in known for kind in each.kinds}
+        return not known or (self.reason not in _PASSING and not kinds >= set(self.kinds))
 
 
 def assess(facts: Facts) -> tuple[Problem, ...]:
@@ -216,8 +209,7 @@ def step(state: State, facts: Facts, now: float) -> tuple[State, list[Note]]:
     patient = {each.reason: now - since[each.reason] < _patience(each, ready=was) for each in problems}
     blocking = [each for each in problems if each.blocks]
     ready = not blocking or (was and all(patient[each.reason] for each in blocking))
-    known = {each.key for each in state.told}
-    told = tuple(each for each in problems if each.key in known or not patient[each.reason])
+    told = tuple(each for each in problems if not each.new(state.told) or not patient[each.reason])
     after = State(ready, facts.role, problems, since, told)
     return after, _changes(state, after)
 
@@ -227,8 +219,7 @@ def _patience(problem: Problem, *, ready: bool) -> float:
 
 
 def _changes(before: State, after: State) -> list[Note]:
-    known = {each.key for each in before.told}
-    news = [each for each in after.told if each.key not in known]
+    news = [each for each in after.told if each.new(before.told)]
     notes = [Note("Warning", each.reason, each.message) for each in news if not each.blocks]
     blocking = [each for each in news if each.blocks]
     if blocking and not after.ready:

@@ -30,7 +30,7 @@ async def test_agents_with_a_model_name_what_is_missing_and_nothing_is_written_i
     ready = scene.condition("Ready")
     assert (ready["status"], ready["reason"]) == ("False", "KServeMissing")
     assert kstatus(scene.kube.one(CASCADES, "qwen")) == "Failed"
-    assert scene.reasons().count("ServingFailed") == 2, "one for each agent with a model"
+    assert scene.reasons().count("KServeMissing") == 2, "one for each agent with a model"
 
 
 async def test_an_external_agent_serves_meanwhile() -> None:

@@ -107,6 +107,14 @@ def test_what_is_missing_is_said_once_with_the_remedy(facts: Facts, said: str) -
     assert replica.at(1, LEADS) == []
 
 
+def test_rights_that_come_one_by_one_are_no_news_and_one_that_goes_too_is() -> None:
+    replica = _Replica()
+    replica.at(0, Facts(Role.STANDBY, Findings(forbidden={PODS: WAITS, JOBS: WAITS})))
+    assert len(replica.at(SETTLING, Facts(Role.STANDBY, Findings(forbidden={PODS: WAITS, JOBS: WAITS})))) == 1
+    assert replica.at(1, Facts(Role.STANDBY, Findings(forbidden={JOBS: WAITS}))) == []
+    assert len(replica.at(1, Facts(Role.STANDBY, Findings(forbidden={JOBS: WAITS, SERVICES: WAITS})))) == 1
+
+
 def test_without_kserve_it_is_ready_and_says_what_waits() -> None:
     replica = _Replica()
     facts = replace(LEADS, findings=Findings(frozenset({INFERENCE_SERVICES})))
