@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from support import helm
-from support.cluster import Cluster, Team
+from support.cluster import Cluster, Team, image
 
 pytestmark = pytest.mark.timeout(900)
 ROOT = Path(__file__).parents[2]
@@ -26,7 +26,8 @@ def commands() -> str:
     """The commands of README's section on clusters, from the first `helm install` on: images are built and loaded."""
     section = (ROOT / "README.md").read_text().split("## On a cluster\n")[1].split("\n## ")[0]
     (block,) = [text for text in _FENCE.findall(section) if "helm install" in text]
-    return block[block.index("helm install") :]
+    text: str = block[block.index("helm install") :]
+    return text
 
 
 @pytest.fixture(scope="module")
@@ -69,10 +70,4 @@ def test_the_commands_end_in_an_answer_of_an_agent_that_is_not_the_last(typed: s
 def test_the_manifests_ask_for_the_images_that_are_built(typed: str) -> None:
     (tiny,) = yaml.safe_load_all((ROOT / "examples/cluster/tiny.yaml").read_text())
     images = {agent["engine"]["image"] for agent in tiny["spec"]["agents"]}
-    assert images == {f"disrouter.test/engine:{_version()}"}
-
-
-def _version() -> str:
-    from disrouter import __version__
-
-    return __version__
+    assert images == {image("engine")}

@@ -7,6 +7,7 @@ is compared is the Deployment and the Service that are made, not pods.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -49,8 +50,8 @@ def test_the_stand_in_makes_of_it_what_kserve_makes(place: Team, golden: str) ->
         service["metadata"]["namespace"] = place.namespace
         place.kubectl("create", "-f", "-", stdin=yaml.safe_dump(service))
         predictor = names.predictor(name)
-        place.until("its Deployment", lambda predictor=predictor: exists(place, "deployment", predictor))
-        place.until("its Service", lambda predictor=predictor: exists(place, "service", predictor))
+        place.until("its Deployment", partial(exists, place, "deployment", predictor))
+        place.until("its Service", partial(exists, place, "service", predictor))
         live = place.get("isvc", name)
         made, ours = place.get("deployment", predictor), kserve.build_deployment(live)
         different += said(made["spec"], ours["spec"], "spec")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ pytestmark = pytest.mark.controlplane
 SHOWN = shown()
 MANIFESTS = [each for each in SHOWN if each.is_manifest]
 DEFAULT_NAMESPACE = "shown"
-CLUSTER_WIDE = ("Namespace", "ClusterRole", "ClusterRoleBinding")
+CLUSTER_WIDE = ("Namespace", "ClusterRole", "ClusterRoleBinding", "PersistentVolume")
 RENDERED = (
     "# The chart, rendered: `pytest tests/manifests --regenerate` writes it. Patches belong in kustomization.yaml.\n"
 )
@@ -124,3 +125,4 @@ def test_the_examples_ask_for_this_version() -> None:
     for page in SHOWN:
         if "gitops/argocd/app" in page.where or "gitops/flux/dis" in page.where:
             assert f"v{__version__}" in page.text, page.where
+        assert set(re.findall(r"disrouter\.test/\w+:([\w.]+)", page.text)) <= {__version__}, page.where
