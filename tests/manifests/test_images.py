@@ -158,6 +158,13 @@ def test_a_trainers_job_finds_python_on_the_images_path() -> None:
     assert any(line.startswith("PATH=/opt/disrouter/bin:") for line in trainer.arguments("ENV"))
 
 
+def test_triton_which_compiles_where_it_runs_is_not_left_in_an_image_without_a_compiler() -> None:
+    (trainer,) = [each for each in IMAGES if each.name == "training"]
+    (install,) = [line for line in trainer.arguments("RUN") if "install" in line]
+    removed = install.index("uninstall --yes triton")
+    assert install.index("--requirement requirements.txt") < removed < install.index("rootfs.py")
+
+
 def _build(tmp_path: Path, *arguments: str, builders: tuple[str, ...]) -> subprocess.CompletedProcess[str]:
     """images/build where only these builders answer; they write what they are called with."""
     for name in ("docker", "podman", "buildah"):
