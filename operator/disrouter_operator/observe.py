@@ -31,7 +31,7 @@ CHILDREN = (
 """Kinds that carry our labels: our children, and what KServe and the Job controller make of them."""
 
 OPTIONAL = frozenset({INFERENCE_SERVICES, TRAIN_JOBS, POD_DISRUPTION_BUDGETS})
-"""Kinds that a cluster may lack: KServe and Kubeflow may be installed later, policy/v1 came with Kubernetes 1.21."""
+"""Kinds that a cluster may lack: KServe and Kubeflow may be installed later; a laptop has no budgets."""
 
 DISPENSABLE = frozenset({TRAIN_JOBS})
 """Kinds that a role may lack: only those are concerned who ask for them."""

@@ -13,12 +13,7 @@ PORT = 29500
 
 
 def build(step: Step) -> tuple[Object, ...]:
-    """The Job, after the Service that its pods meet at if there are several.
-
-    Kubernetes before 1.26 does not know all of it and drops what it does not know: a disruption then counts as a
-    failure (before 1.26), and neither queues nor several nodes work (before 1.24). Jobs are never compared with what
-    was sent, so nothing is written twice.
-    """
+    """The Job, after the Service that its pods meet at if there are several."""
     job = _job(step)
     return (_meeting(step), job) if step.nodes > 1 else (job,)
 

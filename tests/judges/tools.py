@@ -11,7 +11,7 @@ from typing import Any
 
 from judges.verdict import Finding, Verdict
 
-VERSIONS = [f"1.{minor}" for minor in range(25, 38)]
+VERSIONS = [f"1.{minor}" for minor in range(30, 38)]
 """Kubernetes versions whose schemas kubernetes-validate 1.37 ships, from the oldest that the charts are for."""
 
 
