@@ -12,13 +12,12 @@ import pytest
 from disrouter import names
 from disrouter.artifacts import Stage
 from disrouter_operator.errors import KubeError
-from disrouter_operator.kube_api import ApiServer
 from disrouter_operator.resources import JOBS, PODS, SERVICES, TRAIN_JOBS, Object
 from support import clusters, operators
 from support.controlplane import ControlPlane
 from support.scenarios import base
 from support.scenes import Scene
-from support.world import User, World, started
+from support.world import Strict, User, World, started
 
 BY_KUBEFLOW: Object = {"backend": "TrainJob", "backoffLimit": 0, "retries": 1}
 
@@ -123,7 +122,7 @@ async def world(plane: ControlPlane, kubeflow: None, tmp_path: Path) -> AsyncIte
     manifest = base()
     manifest["spec"]["training"]["jobs"] = BY_KUBEFLOW
     async with await operators.api_client(plane.kubeconfig) as admin, await operators.api_client(account) as operator:
-        yield await started(User(admin), ApiServer(operator), "by-kubeflow", operators.SETTINGS, manifest)
+        yield await started(User(admin), Strict(operator), "by-kubeflow", operators.SETTINGS, manifest)
 
 
 @pytest.mark.controlplane

@@ -45,10 +45,10 @@ class Reader:
         assert len(names) < 2, f"a look names one object, not {names}"
         assert all(each.startswith(_SELECTOR) for each in options), f"of {options} only {_SELECTOR} is known here"
         if names:
-            return self._read(f"{self._kind(kinds).path(namespace)}/{names[0]}")
+            return _shown(self._read(f"{self._kind(kinds).path(namespace)}/{names[0]}"))
         query = urllib.parse.urlencode({"labelSelector": ",".join(each.removeprefix(_SELECTOR) for each in options)})
         found = [(kind, self._read(f"{kind.path(namespace)}?{query}")) for kind in map(self._kind, kinds.split(","))]
-        return {"items": [kind.head | item for kind, listed in found for item in listed["items"]]}
+        return {"items": [_shown(kind.head | item) for kind, listed in found for item in listed["items"]]}
 
     def _kind(self, name: str) -> _Kind:
         """By plural, singular, short or full name; looks again for one that it has not met, as kinds come and go."""
@@ -80,6 +80,12 @@ class Reader:
                 raise AssertionError(f"GET {path}: {error.code}: {error.read().decode()[:2000]}") from None
         except (OSError, HTTPException) as error:
             raise AssertionError(f"GET {path}: the API server did not answer: {error!r}") from None
+
+
+def _shown(obj: dict[str, Any]) -> dict[str, Any]:
+    """As kubectl shows it: who wrote which field is left out."""
+    obj["metadata"].pop("managedFields", None)
+    return obj
 
 
 def _named(resource: dict[str, Any], group: str, version: str, root: str) -> list[tuple[str, _Kind]]:

@@ -43,6 +43,16 @@ MOST_PASSES = 12
 CASCADE = "qwen"
 
 
+class Strict(ApiServer):
+    """The operator's API server, which refuses what it would drop otherwise: fields that it does not know."""
+
+    async def _request(
+        self, verb: str, resource: Resource, path: str, *, query: list[tuple[str, str]] | None = None, **how: Any
+    ) -> Object:
+        strict = [("fieldValidation", "Strict")] if verb in ("create", "patch") else []
+        return await super()._request(verb, resource, path, query=[*(query or []), *strict], **how)
+
+
 class User(ApiServer):
     """An administrator, who may also edit."""
 

@@ -8,11 +8,10 @@ from typing import Any
 
 import pytest
 
-from disrouter_operator.kube_api import ApiServer
 from support import operators
 from support.controlplane import ControlPlane
 from support.scenarios import Step, base, play
-from support.world import User, started
+from support.world import Strict, User, started
 
 Play = Callable[..., Awaitable[None]]
 
@@ -31,7 +30,7 @@ async def scenario(plane: ControlPlane, account: Path, request: pytest.FixtureRe
         async def run(steps: list[Step], **spec: Any) -> None:
             namespace = request.node.callspec.id if hasattr(request.node, "callspec") else request.node.name
             name = f"d1-{namespace.replace('_', '-')}"[:36].rstrip("-")
-            world = await started(User(admin), ApiServer(operator), name, operators.SETTINGS, base(**spec))
+            world = await started(User(admin), Strict(operator), name, operators.SETTINGS, base(**spec))
             await world.serve("small", "medium", "large")
             await world.settle()
             await play(world, steps)
