@@ -14,7 +14,8 @@ import pytest
 import yaml
 
 from support import helm
-from support.cluster import Cluster, Team, image
+from support.cluster import Cluster, image
+from support.team import Team
 
 pytestmark = pytest.mark.timeout(900)
 ROOT = Path(__file__).parents[2]

@@ -17,7 +17,8 @@ import yaml
 from disrouter import names
 from disrouter_local import kserve
 from disrouter_operator.resources import Object
-from support.cluster import Cluster, Team, team
+from support.cluster import Cluster
+from support.team import Team, team
 
 GOLDEN = Path(__file__).parents[1] / "manifests/golden"
 STANDARD = [

@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 
 from support import helm
-from support.cluster import NAMESPACE, SMALL, STARTS, Cluster, cascade, image, scripted, team, values
+from support.cluster import NAMESPACE, Cluster, image, values
+from support.pool import SMALL, cascade, scripted
+from support.team import STARTS, team
 
 pytestmark = pytest.mark.timeout(600)
 SOON, LATER = "--timeout=30s", "--timeout=120s"

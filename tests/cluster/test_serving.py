@@ -7,7 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from support.cluster import STARTS, Cluster, Team, cascade, installed, scripted, team
+from support.cluster import Cluster, installed
+from support.pool import cascade, scripted
+from support.team import STARTS, Team, team
 
 pytestmark = pytest.mark.timeout(600)
 NAME = "pool"

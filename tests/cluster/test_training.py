@@ -15,7 +15,9 @@ import pytest
 from disrouter import names
 from disrouter.artifacts import served_subpath
 from support import tiny_agent
-from support.cluster import SMALL, STARTS, Cluster, Team, Traffic, cascade, installed, scripted, team
+from support.cluster import Cluster, installed
+from support.pool import SMALL, cascade, scripted
+from support.team import STARTS, Team, Traffic, team
 
 pytestmark = pytest.mark.timeout(900)
 NAME = "pool"

@@ -12,7 +12,9 @@ import pytest
 
 from disrouter import names
 from support import helm
-from support.cluster import STARTS, Cluster, Team, cascade, installed, scripted, team, values
+from support.cluster import Cluster, installed, values
+from support.pool import cascade, scripted
+from support.team import STARTS, Team, team
 
 pytestmark = pytest.mark.timeout(600)
 NAME = "pool"
