@@ -71,7 +71,7 @@ fmt: $(VENV)/.ready ## Format the sources
 clean: ## Remove what the targets made
 	rm -rf $(VENV) $(VLLM_VENV) $(JUDGE_VENV) $(RIVALS_VENV) build .disrouter .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
-$(VENV)/.ready: pyproject.toml constraints.txt tools/cpu_torch.py
+$(VENV)/.ready: pyproject.toml constraints.txt
 	@echo "Installing disrouter and its test tools into $(VENV) (about two minutes the first time)"
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "disrouter needs Python 3.11 or newer: make PYTHON=python3.11")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -81,7 +81,7 @@ $(VENV)/.ready: pyproject.toml constraints.txt tools/cpu_torch.py
 
 # vLLM pins other versions than the rest, so it lives in an environment of its own. Its lock is the whole of it. Where no
 # torch for it can be had nothing is made, so that the next `make test` looks again.
-$(VLLM_VENV)/.ready: constraints-vllm.txt tools/cpu_torch.py
+$(VLLM_VENV)/.ready: constraints-vllm.txt
 	@echo "Installing vLLM for CPU into $(VLLM_VENV) (about two minutes the first time)"
 	@rm -f $@
 	@test -x $(VLLM_VENV)/bin/python || $(PYTHON) -m venv $(VLLM_VENV)

@@ -34,7 +34,7 @@ class Use:
 
 
 USES = {
-    "project": Use("constraints.txt", "Taking the package index's with CUDA: 2.7 GB to download, 7 GB on disk.", False),
+    "project": Use("constraints.txt", "Taking the package index's with CUDA: 2.7 GB to download, 4.7 on disk.", False),
     "vllm": Use("constraints-vllm.txt", "vLLM is not installed, and its tests are skipped.", True),
 }
 
