@@ -22,7 +22,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -62,8 +62,9 @@ def assets() -> Path | None:
     return Path(folder) if folder else None
 
 
+@cache
 def kserve_crd() -> dict[str, Any]:
-    """KServe's full InferenceService CRD."""
+    """KServe's full InferenceService CRD, which takes two seconds to read; do not change it."""
     loaded: dict[str, Any] = yaml.load(gzip.decompress(KSERVE_CRD.read_bytes()), Loader=yaml.CSafeLoader)
     return loaded
 
@@ -113,6 +114,7 @@ class ControlPlane(Kubectl):
     token: str
     reader: Reader
     api_server: Restartable
+    pause = 0.05  # a look is a request, not a process
 
     def get(self, kind: str, namespace: str, *arguments: str) -> Any:
         """What `kubectl get -o json` prints, without a process for each of the hundreds of looks that tests take."""

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import yaml
 
@@ -32,6 +32,8 @@ class Kubectl:
 
     kubeconfig: Path
     kubectl_binary: str
+    pause: ClassVar[float] = 0.2
+    """Seconds between two looks of `wait`."""
 
     def kubectl(self, *arguments: str, stdin: str | None = None, check: bool = True) -> str:
         """Run the real kubectl as administrator and return what it printed; errors carry its stderr."""
@@ -60,4 +62,4 @@ class Kubectl:
         while not ready():
             if time.monotonic() > deadline:
                 raise AssertionError(f"{what} did not come about within {seconds:.0f} s")
-            time.sleep(0.2)
+            time.sleep(self.pause)
