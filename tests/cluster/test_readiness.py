@@ -100,7 +100,7 @@ def test_without_kserve_external_agents_are_served_and_the_others_say_what_is_mi
     with without_kserve(cluster) as install_kserve, team(cluster, "alone") as place:
         done = install(cluster, LATER)
         assert done.returncode == 0, f"{done.stderr}\n{cluster.operator_logs()}"
-        assert lines(cluster, "KServe is not installed")
+        cluster.wait("its word of it", lambda: bool(lines(cluster, "KServe is not installed")))
         place.apply(*provider())
         outside = {"name": "outside", "cost": 0.5, "external": {"url": "http://provider/v1", "model": "big"}}
         place.apply(cascade("external", outside), cascade("served", scripted("small", 0.1)))

@@ -14,7 +14,7 @@ from disrouter import names
 from support import helm
 from support.cluster import Cluster, installed, values
 from support.pool import cascade, scripted
-from support.team import STARTS, Team, team
+from support.team import STARTS, Team, Traffic, team
 
 pytestmark = pytest.mark.timeout(600)
 NAME = "pool"
@@ -36,6 +36,12 @@ def seen(place: Team, scenario: str) -> None:
     place.until("Ready", lambda: place.ready(NAME))
 
 
+def entered(traffic: Traffic) -> None:
+    """The entry never moved, and what it refused went on. (Where a hop fails, the agent before it answers after all.)"""
+    assert {path.split(",")[0] for path in traffic.paths} == {"small"}, traffic
+    assert traffic.paths["small,large"] > 0.9 * traffic.paths["small"], traffic
+
+
 def test_an_upgrade_and_a_rollback_under_traffic(place: Team) -> None:
     releases, before = place.cluster.releases(), place.agents(NAME)
     with place.traffic(NAME, "an easy one", "a hard one") as traffic:
@@ -47,7 +53,7 @@ def test_an_upgrade_and_a_rollback_under_traffic(place: Team) -> None:
         releases("rollback", "disrouter-crds", "1")
         seen(place, "performance-first")
     traffic.check()
-    assert set(traffic.paths) == {"small", "small,large"}, "no agent was out of the route for a moment"
+    entered(traffic)
     assert place.agents(NAME) == before
 
 
@@ -61,5 +67,5 @@ def test_an_uninstall_leaves_cascades_serving_and_a_new_install_takes_them_over(
         releases("install", "disrouter", str(helm.OPERATOR), "--wait", "--timeout=120s", values=values())
         seen(place, "balance")
     traffic.check()
-    assert set(traffic.paths) == {"small", "small,large"}
+    entered(traffic)
     assert place.agents(NAME) == before
