@@ -37,7 +37,7 @@ def seen(place: Team, scenario: str) -> None:
 
 
 def entered(traffic: Traffic) -> None:
-    """The entry never moved, and what it refused went on. (Where a hop fails, the agent before it answers after all.)"""
+    """The entry never moved, and what it refused went on; where a hop fails, the agent before it answers after all."""
     assert {path.split(",")[0] for path in traffic.paths} == {"small"}, traffic
     assert traffic.paths["small,large"] > 0.9 * traffic.paths["small"], traffic
 
