@@ -17,6 +17,9 @@ from __future__ import annotations
 
 from disrouter.errors import DisrouterError
 
+REFUSED = frozenset({401, 403})
+"""HTTP statuses of an API server that knows us too little, or lets us do too little."""
+
 
 class OperatorError(DisrouterError):
     """Base of the control plane's errors."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from disrouter_operator.errors import KubeError
+from disrouter_operator.errors import REFUSED, KubeError
 from disrouter_operator.freshness import Freshness
 from disrouter_operator.health import Pulse, application, serve
 from disrouter_operator.inquiry import Inquiries
@@ -32,7 +32,6 @@ FINISH_SECONDS = 20.0
 
 RETRY_SECONDS = 5.0
 """Until a resync is tried again that could not list the cascades."""
-REFUSED = (401, 403)
 
 logger = logging.getLogger(__name__)
 

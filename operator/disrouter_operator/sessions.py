@@ -15,13 +15,13 @@ from typing import Any
 import aiohttp
 from yarl import URL
 
+from disrouter_operator.errors import REFUSED
 from disrouter_operator.freshness import Scope
 from disrouter_operator.resources import Resource
 from disrouter_operator.streams import Closed
 
 Observe = Callable[[Scope, Closed | None], None]
 """Told of each request for a kind, in the watch's own thread: its watch is open now (None), or why it is not."""
-_REFUSED = (401, 403)
 
 
 class Sessions:
@@ -64,7 +64,7 @@ class Sessions:
             if found := scope(request.url):
                 verb, status = "watch" if "watch" in request.url.query else "list", request.response.status
                 if status != 200:
-                    self._observe(found, Closed(f"{verb}: HTTP {status}", refused=status in _REFUSED))
+                    self._observe(found, Closed(f"{verb}: HTTP {status}", refused=status in REFUSED))
                 elif verb == "watch":
                     self._observe(found, None)
 

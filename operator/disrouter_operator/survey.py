@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from disrouter_operator.errors import KubeError
+from disrouter_operator.errors import REFUSED, KubeError
 from disrouter_operator.observe import CHILDREN, OPTIONAL
 from disrouter_operator.readiness import Findings
 from disrouter_operator.resources import CASCADES, Resource
@@ -22,7 +22,6 @@ HURRY_SECONDS = 3.0
 """The same while something is missing that no cascade can do without."""
 RIGHTS_SECONDS = 60.0
 """How soon a right is missed that was there before; what is missing is asked for with every look."""
-_REFUSED = frozenset({401, 403})
 
 
 class Probe(Protocol):
@@ -95,7 +94,7 @@ class Survey:
             try:
                 await self.probe.reach(kind, namespace)
             except KubeError as error:
-                if error.status not in _REFUSED:
+                if error.status not in REFUSED:
                     raise
                 return _words(error)
         return None

@@ -130,7 +130,7 @@ def without_kserve(cluster: Cluster) -> Iterator[Callable[[], None]]:
         if cluster.kubectl_process("get", "crd", KSERVE).returncode != 0:
             cluster.kubectl("create", "-f", "-", stdin=json.dumps(definition))
 
-    cluster.kubectl("delete", "crd", KSERVE, "--timeout=60s")
+    cluster.kubectl("delete", "crd", KSERVE, "--timeout=50s")
     try:
         yield install_again
     finally:

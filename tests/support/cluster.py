@@ -54,11 +54,11 @@ class Cluster(Kubectl):
 
     def clean(self) -> None:
         """Take away cascades, charts, definition and the operator's namespace, in whatever state they are."""
-        self.kubectl_process("delete", names.PLURAL, "--all", "--all-namespaces", "--timeout=60s")
+        self.kubectl_process("delete", names.PLURAL, "--all", "--all-namespaces", "--timeout=50s")
         for release in ("disrouter", "disrouter-crds"):
             helm.helm("uninstall", release, "--namespace", NAMESPACE, "--kubeconfig", str(self.kubeconfig))
-        self.kubectl_process("delete", "crd", f"{names.PLURAL}.{names.GROUP}", "--ignore-not-found", "--timeout=60s")
-        self.kubectl_process("delete", "namespace", NAMESPACE, "--ignore-not-found", "--timeout=60s")
+        self.kubectl_process("delete", "crd", f"{names.PLURAL}.{names.GROUP}", "--ignore-not-found", "--timeout=50s")
+        self.kubectl_process("delete", "namespace", NAMESPACE, "--ignore-not-found", "--timeout=50s")
 
 
 @contextmanager

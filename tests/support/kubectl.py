@@ -42,9 +42,13 @@ class Kubectl:
             raise AssertionError(f"kubectl {' '.join(arguments)} failed: {done.stderr.strip()[:2000]}")
         return done.stdout
 
+    def command(self, *arguments: str) -> list[str]:
+        """The words that run kubectl there, for whoever wants its pipes."""
+        return [self.kubectl_binary, f"--kubeconfig={self.kubeconfig}", *arguments]
+
     def kubectl_process(self, *arguments: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
         """Run kubectl and hand back everything, for tests of what it refuses."""
-        command = [self.kubectl_binary, f"--kubeconfig={self.kubeconfig}", *arguments]
+        command = self.command(*arguments)
         return subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=60, check=False)
 
     def apply(self, *objects: dict[str, Any], namespace: str | None = None) -> None:

@@ -109,9 +109,9 @@ class Team:
         for place, folder in (folders or {}).items():
             packed = ["tar", "--create", f"--directory={folder}", "."]
             unpack = f"mkdir -p /claim/{place} && tar -x -C /claim/{place}"
-            run = [self.cluster.kubectl_binary, f"--kubeconfig={self.cluster.kubeconfig}", "-n", self.namespace]
+            run = self.cluster.command("-n", self.namespace, "exec", "-i", pod, "--", "sh", "-c", unpack)
             with subprocess.Popen(packed, stdout=subprocess.PIPE) as source:
-                subprocess.run([*run, "exec", "-i", pod, "--", "sh", "-c", unpack], stdin=source.stdout, check=True)
+                subprocess.run(run, stdin=source.stdout, check=True)
         self.kubectl("exec", pod, "--", "chmod", "-R", "a+rwX", "/claim")
 
     def in_claim(self, claim: str, command: str) -> str:
@@ -138,8 +138,7 @@ class Team:
         """Four clients ask while the block runs; what became of it is known after it."""
         stop = f"/tmp/{uuid.uuid4().hex}"
         asking = (*_TRAFFIC, self.url(cascade), cascade, stop, *questions)
-        command = [self.cluster.kubectl_binary, f"--kubeconfig={self.cluster.kubeconfig}", "-n", self.namespace]
-        command = [*command, "exec", CLIENT, "--", *asking]
+        command = self.cluster.command("-n", self.namespace, "exec", CLIENT, "--", *asking)
         told = Traffic()
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as clients:
             assert clients.stdout is not None
@@ -186,8 +185,8 @@ def team(cluster: Cluster, name: str) -> Iterator[Team]:
         made.client()
         yield made
     finally:
-        cluster.kubectl_process("-n", namespace, "delete", names.PLURAL, "--all", "--timeout=60s")
-        cluster.kubectl_process("delete", "namespace", namespace, "--timeout=60s")
+        cluster.kubectl_process("-n", namespace, "delete", names.PLURAL, "--all", "--timeout=50s")
+        cluster.kubectl_process("delete", "namespace", namespace, "--timeout=50s")
         cluster.kubectl_process(
             "delete", "persistentvolumes", f"--selector=disrouter-test={namespace}", "--timeout=30s"
         )
