@@ -37,8 +37,9 @@ check: $(VENV)/.ready ## Format, lint, types, import contracts, CRD up to date, 
 	@$(BIN)/ruff check $(SOURCES)
 	@$(BIN)/mypy $(PACKAGES) examples tests tools
 	@$(BIN)/lint-imports --no-logo
-	@$(BIN)/python -m disrouter_cli.crd --check
-	@$(BIN)/python -m disrouter_cli.charts --check
+	@$(BIN)/python tools/structure.py --check
+	@$(BIN)/python tools/write_crds.py --check
+	@$(BIN)/python tools/write_charts.py --check
 	@$(BIN)/python -m pytest -q tests/manifests
 
 bench: bench-sidecar bench-operator soak ## Run all benchmarks (half an hour on a quiet machine; docs/benchmarks.md)
@@ -56,10 +57,10 @@ judge: $(VENV)/.ready $(JUDGE_VENV)/.ready ## Static judges: security scanner, K
 	@PYTHONPATH=tests $(BIN)/python -m judges $(JUDGE_VENV)/bin
 
 crds: $(VENV)/.ready ## Write the CRD from the models
-	@$(BIN)/python -m disrouter_cli.crd
+	@$(BIN)/python tools/write_crds.py
 
 charts: $(VENV)/.ready ## Write the version and the tables of values into the charts
-	@$(BIN)/python -m disrouter_cli.charts
+	@$(BIN)/python tools/write_charts.py
 
 images: ## Build the three images with docker, podman or buildah
 	@images/build

@@ -1,15 +1,20 @@
 """The shared contract of disrouter: what the operator, the sidecar and the trainer agree on.
 
-Pure: pydantic and the standard library only, no I/O beyond reading and writing artifact files. Rooms:
+Pure: pydantic and the standard library only, no I/O beyond reading and writing artifact files.
 
-- `api`        the `SelfRoutingCascade` resource: models, rules, generated CRD
-- `scenario`   the paper's scenarios and the one function that instructs a chat
-- `refusal`    the canonical refusal and the incremental matcher
-- `utility`    performance, cost, utility, reward, Oracle, regret
-- `routes`     the route table that the operator writes and sidecars read
-- `terms`      its words, for readers without pydantic
-- `artifacts`  the identity and the directory of a training run
-- `names`      labels, headers and object names on the wire
+- `api`          the `SelfRoutingCascade` resource: models, rules, generated definition
+- `routes`       the route table that the operator writes and sidecars read
+- `terms`        its words, for readers without pydantic
+- `scenario`     the paper's scenarios, and how they instruct a chat
+- `refusal`      the canonical refusal and its incremental matcher
+- `utility`      the local reward (equation 7)
+- `calibration`  from the chance of a refusal to competence
+- `artifacts`    the identity and the directory of a training run
+- `recipe`       what a training run may choose, stage by stage
+- `uris`         addresses of models and datasets
+- `names`        labels, headers and object names on the wire
+- `model`        the base of every model on the wire
+- `errors`       exceptions
 """
 
 __version__ = "0.2.0"

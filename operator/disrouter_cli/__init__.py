@@ -1,4 +1,11 @@
-"""`disrouter`, also as `kubectl disrouter`: a thin shell over the contract and the local runtime.
+"""`disrouter`: a thin shell over the contract and the local runtime.
 
-`main` parses and reports errors; each command is a module of `commands` that imports what it needs when it runs.
+- `main`       parses, runs one command, turns errors into one line
+- `commands`   one module per command
+- `cluster`    what commands ask the local store
+- `manifests`  manifests as files
+- `progress`   what happens to a cascade, in lines
+- `options`    options that commands share
+- `output`     tables, JSON, YAML
+- `errors`     exceptions
 """

@@ -6,10 +6,10 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from disrouter_cli.errors import NotFound
-from disrouter_operator.resources import CASCADES, Object
+from disrouter_operator.kube.resources import CASCADES, Object
 
 if TYPE_CHECKING:
-    from disrouter_local.store import Store
+    from disrouter_local.store.store import Store
 
 
 def cascades(store: Store) -> list[Object]:

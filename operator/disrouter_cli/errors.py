@@ -3,8 +3,7 @@
 DisrouterError
 └── CliError         one line for the user: what, where, what to do; exit code 1
     ├── BadManifest        a file that cannot be read or holds something that disrouter does not apply
-    ├── NotFound           no such cascade, agent or log
-    └── UndocumentedValue  a chart's value without a comment (`make charts`)
+    └── NotFound           no such cascade, agent or log
 """
 
 from __future__ import annotations
@@ -22,7 +21,3 @@ class BadManifest(CliError):
 
 class NotFound(CliError):
     """Nothing has that name."""
-
-
-class UndocumentedValue(CliError):
-    """A value in a chart's values.yaml has no comment, so its README would not explain it."""

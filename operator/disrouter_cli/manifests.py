@@ -14,8 +14,8 @@ import yaml
 from disrouter import names
 from disrouter.errors import InvalidCascade, Violation
 from disrouter_cli.errors import BadManifest
-from disrouter_operator.checking import violations
-from disrouter_operator.resources import SECRETS
+from disrouter_operator.kube.resources import SECRETS
+from disrouter_operator.validate import violations
 
 MAX_BYTES = 1024 * 1024
 

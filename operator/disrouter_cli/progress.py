@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 from disrouter.api import Phase
 from disrouter.artifacts import Stage
 from disrouter_cli import cluster
-from disrouter_operator.resources import Object
+from disrouter_operator.kube.resources import Object
 
 if TYPE_CHECKING:
-    from disrouter_local.store import Store
+    from disrouter_local.store.store import Store
 
 POLL_SECONDS = 0.5
 STEP_SECONDS = 5.0

@@ -1,16 +1,11 @@
-"""The same control plane on one machine: an on-disk store, and a node that runs pods as processes.
+"""The same control plane on one machine: an on-disk store, and a node that runs pods as processes. Not Kubernetes.
 
-- `store`, `merge`, `folder`                  the `Kube` protocol over a folder of JSON files
-- `deployments`, `jobs`, `garbage`            what a cluster's own controllers do, for the store
-- `kserve`                                    stand-in for KServe: InferenceService -> Deployment, Service, status
-- `kubelet`, `pod`, `container`, `probes`     Pods: what should run, what runs, how it is
-- `podspec`, `volumes`, `engines`             a container as a command of this machine
-- `process`, `guard`                          one supervised process that cannot outlive the runtime
-- `proxy`, `ports`                            Services as forwarders on stable loopback ports
-- `node`                                      the loop over the four above
-- `runtime`, `state`                          store + operator's pass + node: what `disrouter up` runs, and where
-- `cluster`                                   the same node against a real API server
-- `transformers_serve`                        the engine where vLLM is not installed
-
-`guard`, `transformers_serve`, `cluster` and the package itself are programs; everything else is imported.
+- `runtime`  store, reconciles and node in one process: what `disrouter up` runs
+- `store`    the `Kube` protocol over a folder, and its controllers
+- `node`     InferenceServices, Pods and Services of this machine
+- `pods`     one pod as processes
+- `state`    the state folder, who holds it, how others find it
+- `ports`    loopback ports
+- `objects`  small readings of Kubernetes objects
+- `errors`   exceptions
 """

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from disrouter_operator.resources import Object
+from disrouter_operator.kube.resources import Object
 
 Clock = Callable[[], datetime]
 _EMPTY = (None, "")

@@ -10,19 +10,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from disrouter_local import deployments, engines, garbage, jobs
-from disrouter_local.node import Node
+from disrouter_local.node.node import Node
 from disrouter_local.objects import Clock, key_of, utc_now
-from disrouter_local.pod import Host
+from disrouter_local.pods import engines
+from disrouter_local.pods.pod import Host
 from disrouter_local.ports import CONTAINER_PORTS, PortPool, ServicePorts
 from disrouter_local.state import StateFolder
-from disrouter_local.store import Store
-from disrouter_operator.inquiry import Inquiries
-from disrouter_operator.queue import KeyedQueue
-from disrouter_operator.reconcile import Key, Memory, reconcile
-from disrouter_operator.resources import CASCADES
+from disrouter_local.store import deployments, garbage, jobs
+from disrouter_local.store.store import Store
+from disrouter_operator.kube.resources import CASCADES, Key
+from disrouter_operator.reconcile.probe_runner import Inquiries
+from disrouter_operator.reconcile.reconciler import Memory, reconcile
+from disrouter_operator.reconcile.smoke_http import over_http
 from disrouter_operator.settings import Settings
-from disrouter_operator.smoke import over_http
+from disrouter_operator.watch.work_queue import KeyedQueue
 
 POLL_SECONDS = 0.1
 """How often the store's version is looked at: one small file."""

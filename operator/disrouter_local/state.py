@@ -21,9 +21,9 @@ from typing import IO, Any
 
 from disrouter.artifacts import write_atomically
 from disrouter_local.errors import AlreadyRunning
-from disrouter_local.folder import Folder
-from disrouter_local.store import Store
-from disrouter_local.volumes import Claims
+from disrouter_local.pods.volumes import Claims
+from disrouter_local.store.folder import Folder
+from disrouter_local.store.store import Store
 
 LOCK_ATTEMPTS = 10
 

@@ -1,14 +1,19 @@
-"""The control plane: a cascade's manifest becomes InferenceServices, routes, an endpoint and training Jobs.
+"""The control plane: a cascade's manifest becomes InferenceServices, a route table, an endpoint and training Jobs.
 
-Level-triggered. One pass (`reconcile`) reads the parent and its children, lets the pure `plan` decide, executes by
-server-side apply and writes the status once, only if it changed. Rooms, outside in:
+Level-triggered. Each reconcile reads the cascade and its children, lets the pure plan decide, applies what differs and
+writes the status once, only if it changed. Rooms, in the order in which a change travels:
 
-- `runtime`                                     everything together, from leading to a clean stop
-- `handlers`, `watching`, `freshness`           the cluster's news: Kopf's watches, kept alive, and how far they are
-- `kube_api`, `ratelimit`, `leader`, `fence`    the API server: one limited client, and writes by the leader alone
-- `health`, `metrics`                           what the operator says of itself
-- `queue`, `reconcile`, `observe`, `leftovers`, `writes`, `convergence`, `events`  one pass, over `kube`'s protocol
-- `smoke`, `inquiry`                            questions to new pods, asked beside the passes
-- `plan`, `status`, `drift`                     pure decisions: desired + observed + now -> writes and status
-- `inference`, `training`, `routing`, `endpoint`  pure builders of plain manifests
+- `watch`        the cluster's changes, as keys of cascades in a work queue
+- `reconcile`    read, plan, apply, delete, one status write
+- `plan`         pure decisions: desired + observed + now -> objects, deletions and a status
+- `manifests`    pure builders of Kubernetes objects
+- `status`       what is said of a cascade: conditions, status, Events
+- `readiness`    whether this replica can work, and if not, why
+- `telemetry`    its metrics and its probes
+- `kube`         the API server: resources, client, rate limit, leader election
+- `operator`     all of it together, from leading to a clean stop
+- `validate`     a manifest checked as a reconcile would, without a cluster
+- `smoke_probe`  the question that new pods are asked: its types
+- `settings`     what an installation decides once
+- `errors`       exceptions
 """

@@ -17,16 +17,16 @@ from kubernetes.aio.client import ApiClient, Configuration
 
 from disrouter.errors import DisrouterError
 from disrouter_operator.errors import InvalidSettings
-from disrouter_operator.fence import Fenced
-from disrouter_operator.freshness import Freshness
-from disrouter_operator.kube_api import ApiServer
-from disrouter_operator.leader import LEASE_NAME, Election
-from disrouter_operator.metrics import Metrics
-from disrouter_operator.ratelimit import TokenBucket
-from disrouter_operator.runtime import Operator, Options
+from disrouter_operator.kube.api_server import ApiServer
+from disrouter_operator.kube.fence import Fenced
+from disrouter_operator.kube.leader_election import LEASE_NAME, Election
+from disrouter_operator.kube.rate_limit import TokenBucket
+from disrouter_operator.kube.resource_versions import Freshness
+from disrouter_operator.operator import Operator, Options
+from disrouter_operator.readiness.monitor import Pod
+from disrouter_operator.reconcile.smoke_http import over_http
 from disrouter_operator.settings import SIDECAR_IMAGE, TRAINING_IMAGE, OperatorPods, Settings
-from disrouter_operator.smoke import over_http
-from disrouter_operator.watchman import Pod
+from disrouter_operator.telemetry.metrics import Metrics
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
@@ -189,7 +189,7 @@ def main() -> int:
     flags = arguments(sys.argv[1:], os.environ)
     logging.basicConfig(level=flags.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s")
     if not logging.getLogger().isEnabledFor(logging.DEBUG):
-        # It reports each watch event and each attempt; readiness.py tells what changes.
+        # It reports each watch event and each attempt; `readiness` tells what changes.
         logging.getLogger("kopf").setLevel(logging.CRITICAL)
     try:
         asyncio.run(run(flags))

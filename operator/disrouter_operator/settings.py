@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from disrouter import __version__, names
-from disrouter_operator.smoke import Smoke
+from disrouter_operator.smoke_probe import Smoke
 
 SIDECAR_IMAGE = f"ghcr.io/disrouter/sidecar:{__version__}"
 TRAINING_IMAGE = f"ghcr.io/disrouter/training:{__version__}"

@@ -15,10 +15,10 @@ from trl import RLOOConfig, RLOOTrainer, SFTConfig, SFTTrainer
 
 from disrouter.artifacts import RunConfig, RunLayout, Stage
 from disrouter.scenario import Scenario
-from disrouter_training.collect import Collected, read_collected
+from disrouter_training.data.samples import Collected, read_collected
+from disrouter_training.generation.prompts import free
 from disrouter_training.job import peak_bytes
-from disrouter_training.prompts import free
-from disrouter_training.trainer import micro_batch
+from disrouter_training.training.trainer import micro_batch
 
 
 def main(stage: str, run: Path, artifacts: Path, out: Path) -> None:

@@ -23,11 +23,11 @@ from typing import Any
 import uvloop
 
 from disrouter.routes import AgentRoute, Awareness, RouteTable
-from disrouter_sidecar import logs
+from disrouter_sidecar.app.process import running
 from disrouter_sidecar.config import Config
-from disrouter_sidecar.http.connection import ClientConnection
-from disrouter_sidecar.server import running
-from disrouter_sidecar.tracing import OFF, OpenTelemetry, Tracing
+from disrouter_sidecar.http.server.connection import ClientConnection
+from disrouter_sidecar.telemetry import logs
+from disrouter_sidecar.telemetry.tracing import OFF, OpenTelemetry, Tracing
 
 ENGINE, NEXT = 1, 2
 """Ports of the two agents that nobody listens on."""

@@ -15,8 +15,8 @@ import pytest
 import yaml
 
 from disrouter import names
-from disrouter_local import kserve
-from disrouter_operator.resources import Object
+from disrouter_local.node import kserve
+from disrouter_operator.kube.resources import Object
 from support.cluster import Cluster
 from support.team import Team, team
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from disrouter_operator.resources import Object
+from disrouter_operator.kube.resources import Object
 from support import operators
 from support.controlplane import ControlPlane
 from support.edits import CASCADES_NAMES, Editor, difference, wanted

@@ -14,10 +14,10 @@ import pytest
 import yaml
 
 from disrouter import names
-from disrouter_operator.kube_api import ApiServer
-from disrouter_operator.reconcile import Key, reconcile
-from disrouter_operator.resources import Object
-from disrouter_operator.runtime import Operator, Options
+from disrouter_operator.kube.api_server import ApiServer
+from disrouter_operator.kube.resources import Key, Object
+from disrouter_operator.operator import Operator, Options
+from disrouter_operator.reconcile.reconciler import reconcile
 from support import clusters, operators
 from support.controlplane import ControlPlane
 from support.manifests import INVALID, valid, without_none

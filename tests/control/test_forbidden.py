@@ -3,7 +3,7 @@
 import pytest
 
 from disrouter_operator.errors import KubeError
-from disrouter_operator.resources import JOBS, SERVICES, TRAIN_JOBS
+from disrouter_operator.kube.resources import JOBS, SERVICES, TRAIN_JOBS
 from support import clusters
 from support.scenes import Scene
 

@@ -7,11 +7,11 @@ import asyncio
 import pytest
 
 from disrouter_operator.errors import NotLeading
-from disrouter_operator.fence import Fenced
-from disrouter_operator.health import Pulse
-from disrouter_operator.leader import Election
-from disrouter_operator.ratelimit import TokenBucket
-from disrouter_operator.resources import CONFIG_MAPS, LEASES, Object
+from disrouter_operator.kube.fence import Fenced
+from disrouter_operator.kube.leader_election import Election
+from disrouter_operator.kube.rate_limit import TokenBucket
+from disrouter_operator.kube.resources import CONFIG_MAPS, LEASES, Object
+from disrouter_operator.telemetry.probes import Pulse
 from support.kube_fake import KubeFake
 
 

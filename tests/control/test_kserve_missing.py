@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from disrouter_operator.resources import CASCADES, INFERENCE_SERVICES
+from disrouter_operator.kube.resources import CASCADES, INFERENCE_SERVICES
 from support import clusters
 from support.gitops import kstatus
 from support.scenes import Scene

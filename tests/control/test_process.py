@@ -22,13 +22,13 @@ from kubernetes.aio.config import incluster_config
 from disrouter_operator import __main__ as process
 from disrouter_operator.__main__ import arguments, options
 from disrouter_operator.errors import InvalidSettings, KubeError, LeadershipLost, Unreachable
-from disrouter_operator.health import Pulse, application, serve
-from disrouter_operator.kube_api import ApiServer
-from disrouter_operator.leader import Election
-from disrouter_operator.metrics import Metrics
-from disrouter_operator.resources import CASCADES, LEASES, SECRETS, Object, Resource
+from disrouter_operator.kube.api_server import ApiServer
+from disrouter_operator.kube.leader_election import Election
+from disrouter_operator.kube.resources import CASCADES, LEASES, SECRETS, Object, Resource
+from disrouter_operator.reconcile.smoke_http import over_http
 from disrouter_operator.settings import OperatorPods
-from disrouter_operator.smoke import over_http
+from disrouter_operator.telemetry.metrics import Metrics
+from disrouter_operator.telemetry.probes import Pulse, application, serve
 from support import clusters, operators
 from support.controlplane import ControlPlane
 from support.kube_fake import KubeFake

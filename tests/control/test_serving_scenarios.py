@@ -18,10 +18,10 @@ import pytest
 from disrouter import names
 from disrouter.routes import RouteTable
 from disrouter_operator.errors import Conflict
-from disrouter_operator.kube_api import ApiServer
-from disrouter_operator.reconcile import Key, reconcile
-from disrouter_operator.resources import Object
-from disrouter_operator.runtime import Options
+from disrouter_operator.kube.api_server import ApiServer
+from disrouter_operator.kube.resources import Key, Object
+from disrouter_operator.operator import Options
+from disrouter_operator.reconcile.reconciler import reconcile
 from support import clusters, operators, options
 from support.controlplane import ControlPlane
 from support.places import Place

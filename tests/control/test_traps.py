@@ -38,11 +38,12 @@ from typing import Any
 import kopf
 import pytest
 
-from disrouter_operator import handlers, inference
-from disrouter_operator.containers import ENGINE
 from disrouter_operator.errors import KubeError
-from disrouter_operator.observe import CHILDREN
-from disrouter_operator.resources import CASCADES, INFERENCE_SERVICES, SERVICES, Object
+from disrouter_operator.kube.observed import CHILDREN
+from disrouter_operator.kube.resources import CASCADES, INFERENCE_SERVICES, SERVICES, Object
+from disrouter_operator.manifests.containers import ENGINE
+from disrouter_operator.manifests.serving import inference_service
+from disrouter_operator.watch import kopf_watch
 from support import clusters
 from support.scenes import Scene
 
@@ -61,19 +62,19 @@ TRAPS = {
     "KServe 3": [f"{SERVING}::test_a_long_name_still_fits_kserve"],
     "KServe 4": [f"{HERE}::test_the_deployment_mode_is_always_said_in_the_words_that_kserve_keeps"],
     "KServe 5": [
-        "control/test_drift.py::test_defaults_and_other_fields_are_not_drift",
-        "control/test_drift.py::test_fields_of_other_managers_may_go_beyond_what_we_want",
-        "control/test_kube_api.py::test_an_inference_service_that_was_just_applied_is_not_drift",
-        "control/test_writes.py::test_a_webhook_that_changes_a_wanted_field_makes_no_loop_of_writes",
+        "control/kube/test_diff.py::test_defaults_and_other_fields_are_not_drift",
+        "control/kube/test_diff.py::test_fields_of_other_managers_may_go_beyond_what_we_want",
+        "control/kube/test_api_server.py::test_an_inference_service_that_was_just_applied_is_not_drift",
+        "control/reconcile/test_apply.py::test_a_webhook_that_changes_a_wanted_field_makes_no_loop_of_writes",
     ],
     "KServe 6": [f"{HERE}::test_a_webhook_that_is_down_is_said_retried_and_keeps_no_other_child"],
     "KServe 7": [f"{HERE}::test_every_port_says_its_protocol"],
-    "KServe 9": ["control/test_builders.py::test_a_job_carries_no_label_of_kserve"],
+    "KServe 9": ["control/manifests/test_builders.py::test_a_job_carries_no_label_of_kserve"],
     "KServe 10": [f"{HERE}::test_the_engine_listens_where_the_kubelet_asks"],
     "Kopf 1": [
         f"{HERE}::test_the_client_is_pinned_below_the_release_that_breaks",
-        "control/test_kube_api.py::test_apply_removes_what_is_wanted_no_more_and_drift_sees_it",
-        "control/test_kube_api.py::test_a_status_is_replaced_whole_and_only_on_the_version_that_was_read",
+        "control/kube/test_api_server.py::test_apply_removes_what_is_wanted_no_more_and_drift_sees_it",
+        "control/kube/test_api_server.py::test_a_status_is_replaced_whole_and_only_on_the_version_that_was_read",
     ],
     "Kopf 2": [
         f"{HERE}::test_kopf_only_watches",
@@ -91,14 +92,14 @@ TRAPS = {
         "control/test_guards.py::test_a_leader_that_was_held_up_past_its_lease_reads_but_writes_nothing",
     ],
     "Kopf 6": [
-        "control/test_watching.py::test_a_zombie_that_lives_and_delivers_nothing_is_replaced",
-        "control/test_watching.py::test_watches_that_end_or_fail_are_started_again_after_growing_pauses",
+        "control/watch/test_supervisor.py::test_a_zombie_that_lives_and_delivers_nothing_is_replaced",
+        "control/watch/test_supervisor.py::test_watches_that_end_or_fail_are_started_again_after_growing_pauses",
         "control/test_cluster.py::test_a_second_pass_writes_nothing",
     ],
     "Kopf 7": [f"{HERE}::test_the_registry_is_our_own"],
     "Kopf 8": [
         f"{HERE}::test_a_watch_that_ended_kills_nobody",
-        "control/test_watching.py::test_ending_the_task_ends_the_thread",
+        "control/watch/test_supervisor.py::test_ending_the_task_ends_the_thread",
         "control/test_process.py::test_the_process_leads_reconciles_and_hands_the_lease_back_on_sigterm",
     ],
 }
@@ -125,7 +126,7 @@ def _inference_services() -> list[Object]:
     for mode in ("Standard", "Knative"):
         cascade = clusters.cascade(clusters.example(deploymentMode=mode))
         models = [agent for agent in cascade.spec.agents if agent.model is not None]
-        found += [inference.inference_service(cascade, agent, None, "sidecar:test") for agent in models]
+        found += [inference_service.inference_service(cascade, agent, None, "sidecar:test") for agent in models]
     return found
 
 
@@ -177,7 +178,7 @@ def test_the_client_is_pinned_below_the_release_that_breaks() -> None:
 
 
 def _registry() -> Any:
-    return handlers.registry(lambda *_: None, [CASCADES, *CHILDREN])
+    return kopf_watch.registry(lambda *_: None, [CASCADES, *CHILDREN])
 
 
 def test_kopf_only_watches() -> None:
@@ -188,13 +189,13 @@ def test_kopf_only_watches() -> None:
 
 
 def test_kopf_takes_part_in_no_peering_and_posts_nothing() -> None:
-    chosen = handlers.settings(CHILDREN)
+    chosen = kopf_watch.settings(CHILDREN)
     assert chosen.peering.standalone
     assert not chosen.posting.enabled
 
 
 def test_only_what_carries_our_label_leaves_the_api_server() -> None:
-    chosen = handlers.settings([CASCADES, *CHILDREN])
+    chosen = kopf_watch.settings([CASCADES, *CHILDREN])
     assert len(chosen.watching.label_selectors) == len(CHILDREN)
     assert set(chosen.watching.label_selectors.values()) == {"disrouter.io/cascade"}
 
@@ -206,7 +207,7 @@ def test_the_registry_is_our_own() -> None:
 
 
 def test_a_watch_that_ended_kills_nobody() -> None:
-    assert handlers.settings(CHILDREN).process.ultimate_exiting_timeout is None
+    assert kopf_watch.settings(CHILDREN).process.ultimate_exiting_timeout is None
 
 
 def test_nothing_shadows_the_standard_library() -> None:

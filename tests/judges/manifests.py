@@ -11,7 +11,7 @@ from support import helm
 from support.documents import shown
 
 ROOT = Path(__file__).parents[2]
-GOLDENS = ("tests/control/golden", "tests/manifests/golden")
+GOLDENS = ("tests/control/golden", "tests/control/manifests/golden", "tests/manifests/golden")
 
 
 def write(folder: Path) -> list[Path]:

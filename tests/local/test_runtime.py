@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from disrouter_local.errors import AlreadyRunning
-from disrouter_local.folder import Folder
 from disrouter_local.runtime import prune_logs
 from disrouter_local.state import StateFolder
+from disrouter_local.store.folder import Folder
 from disrouter_operator.errors import KubeError
-from disrouter_operator.resources import CONFIG_MAPS
+from disrouter_operator.kube.resources import CONFIG_MAPS
 
 
 def test_only_one_runtime_holds_a_folder_and_others_see_it(tmp_path: Path) -> None:

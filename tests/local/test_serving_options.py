@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from disrouter_local import deployments, kserve
-from disrouter_local.folder import Folder
-from disrouter_local.store import Store
-from disrouter_operator.reconcile import Key, reconcile
-from disrouter_operator.resources import CASCADES, DEPLOYMENTS, INFERENCE_SERVICES
+from disrouter_local.node import kserve
+from disrouter_local.store import deployments
+from disrouter_local.store.folder import Folder
+from disrouter_local.store.store import Store
+from disrouter_operator.kube.resources import CASCADES, DEPLOYMENTS, INFERENCE_SERVICES, Key
+from disrouter_operator.reconcile.reconciler import reconcile
 from disrouter_operator.settings import Settings
 from support import options
 from support.clusters import condition_of

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from disrouter.artifacts import served_subpath
-from disrouter_local.folder import Folder
-from disrouter_operator.resources import CASCADES
+from disrouter_local.store.folder import Folder
+from disrouter_operator.kube.resources import CASCADES
 from support import tiny_agent
 from support.fake_engine import fake_engine
 from support.home import Home

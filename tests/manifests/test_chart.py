@@ -12,10 +12,10 @@ import pytest
 import yaml
 
 from disrouter.names import SIDECAR_PORT
-from disrouter_operator.cascade import COMPONENT_AGENT
-from disrouter_operator.health import Pulse, application, serve
-from disrouter_operator.metrics import Metrics
+from disrouter_operator.manifests.cascade import COMPONENT_AGENT
 from disrouter_operator.settings import SIDECAR_IMAGE, TRAINING_IMAGE
+from disrouter_operator.telemetry.metrics import Metrics
+from disrouter_operator.telemetry.probes import Pulse, application, serve
 from support import clusters, helm
 from support.controlplane import ControlPlane
 from support.helm import of_kind, render

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import yaml
 
-from disrouter_cli.charts import values as documented
 from support import helm
 from support.helm import EVERYTHING_ON, of_kind, render
+from write_charts import values as documented
 
 pytestmark = pytest.mark.controlplane
 

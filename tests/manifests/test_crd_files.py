@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from disrouter.api import crd
-from disrouter_cli.crd import FILES, main, rendered, stale
+from write_crds import FILES, main, rendered, stale
 
 ROOT = Path(__file__).parents[2]
 

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from disrouter import names
-from disrouter_operator import containers, inference
-from disrouter_operator.engine import hold
-from disrouter_operator.resources import Object
+from disrouter_operator.kube.resources import Object
+from disrouter_operator.manifests import containers
+from disrouter_operator.manifests.serving import inference_service
+from disrouter_operator.manifests.serving.engine_container import hold
 from support import kserve_judge
 from support.clusters import cascade, example
 
@@ -20,7 +21,7 @@ RUN = "0123456789"
 
 def _service(manifest: Object, agent: int, run: str | None = None) -> Object:
     owner = cascade(manifest)
-    return inference.inference_service(owner, owner.spec.agents[agent], run, SIDECAR)
+    return inference_service.inference_service(owner, owner.spec.agents[agent], run, SIDECAR)
 
 
 VARIANTS: dict[str, Callable[[], Object]] = {
@@ -92,14 +93,14 @@ def test_a_scenario_a_cost_and_a_successor_are_no_part_of_a_pod() -> None:
 
 
 def test_the_revision_moves_with_the_pod_and_only_with_it() -> None:
-    base = inference.revision(_service(example(), 0))
-    assert inference.revision(_service(example(rollout="surge"), 0)) == base
-    assert inference.revision(_service(example(), 0, RUN)) != base
+    base = inference_service.revision(_service(example(), 0))
+    assert inference_service.revision(_service(example(rollout="surge"), 0)) == base
+    assert inference_service.revision(_service(example(), 0, RUN)) != base
 
 
 def test_a_long_name_still_fits_kserve() -> None:
     manifest = example()
     manifest["metadata"] |= {"name": "q" * 40, "namespace": "n" * 36}
     owner = cascade(manifest)
-    name = inference.inference_service(owner, owner.spec.agents[0], None, SIDECAR)["metadata"]["name"]
+    name = inference_service.inference_service(owner, owner.spec.agents[0], None, SIDECAR)["metadata"]["name"]
     assert len(name) + 36 <= names.MAX_CHILD_WITH_NAMESPACE

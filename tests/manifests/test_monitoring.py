@@ -12,9 +12,9 @@ import yaml
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
-import disrouter_sidecar.metrics as of_sidecar
-from disrouter_operator.metrics import Metrics as OperatorMetrics
-from disrouter_sidecar.table import RouteHolder
+import disrouter_sidecar.telemetry.metrics as of_sidecar
+from disrouter_operator.telemetry.metrics import Metrics as OperatorMetrics
+from disrouter_sidecar.routes.reload import RouteHolder
 from support import helm
 
 DASHBOARD = helm.OPERATOR / "dashboards/disrouter.json"

@@ -10,12 +10,12 @@ import pytest
 
 from disrouter.api import violations
 from disrouter.routes import ROUTES_FILE
-from disrouter_local.podspec import expand
-from disrouter_operator import inference
-from disrouter_operator.containers import SIDECAR
-from disrouter_operator.observe import CHILDREN, Observed
-from disrouter_operator.plan import make_plan
-from disrouter_operator.resources import Object
+from disrouter_local.pods.podspec import expand
+from disrouter_operator.kube.observed import CHILDREN, Observed
+from disrouter_operator.kube.resources import Object
+from disrouter_operator.manifests.containers import SIDECAR
+from disrouter_operator.manifests.serving import inference_service
+from disrouter_operator.plan.cascade_plan import make_plan
 from disrouter_operator.settings import Settings
 from disrouter_sidecar.config import Config
 from support import kserve_judge, options
@@ -86,7 +86,7 @@ def test_the_sidecar_understands_the_environment_that_it_is_given(name: str) -> 
     for child in _children(options.changed(OVERLAYS[name])):
         if child["kind"] not in ("InferenceService", "Deployment"):
             continue
-        (container,) = [each for each in inference.pod_spec(child)["containers"] if each["name"] == SIDECAR]
+        (container,) = [each for each in inference_service.pod_spec(child)["containers"] if each["name"] == SIDECAR]
         env: dict[str, str] = {}
         for item in container["env"]:
             env[item["name"]] = expand(item.get("value", "from-a-secret"), env)

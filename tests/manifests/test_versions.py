@@ -10,9 +10,8 @@ import pytest
 import yaml
 
 from disrouter import __version__
-from disrouter_cli.charts import main, values
-from disrouter_cli.errors import UndocumentedValue
 from disrouter_operator.settings import SIDECAR_IMAGE, TRAINING_IMAGE
+from write_charts import UndocumentedValue, main, values
 
 ROOT = Path(__file__).parents[2]
 CHARTS = ("disrouter", "disrouter-crds")

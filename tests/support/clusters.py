@@ -11,10 +11,10 @@ import yaml
 from disrouter import names
 from disrouter.artifacts import Evaluation, ScenarioResult
 from disrouter.scenario import Scenario
-from disrouter_operator.cascade import Cascade
-from disrouter_operator.inference import REVISION
-from disrouter_operator.resources import Object
-from disrouter_operator.serving import KNATIVE_REVISION
+from disrouter_operator.kube.resources import Object
+from disrouter_operator.manifests.cascade import Cascade
+from disrouter_operator.manifests.serving.inference_service import REVISION
+from disrouter_operator.plan.workload_health import KNATIVE_REVISION
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "qwen.yaml"
 

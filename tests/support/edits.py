@@ -6,11 +6,11 @@ import random
 from collections import Counter
 from typing import Any
 
-from disrouter_operator.drift import satisfies
-from disrouter_operator.observe import owner_uid
-from disrouter_operator.reconcile import Key, reconcile
-from disrouter_operator.resources import CASCADES, EVENTS, Object
-from disrouter_operator.runtime import Options
+from disrouter_operator.kube.diff import satisfies
+from disrouter_operator.kube.observed import owner_uid
+from disrouter_operator.kube.resources import CASCADES, EVENTS, Key, Object
+from disrouter_operator.operator import Options
+from disrouter_operator.reconcile.reconciler import reconcile
 from support.kube_fake import KubeFake
 from support.operators import SETTINGS
 from support.places import Place

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from disrouter_operator.resources import Object
+from disrouter_operator.kube.resources import Object
 
 
 def kstatus(obj: Object) -> str:

@@ -14,7 +14,7 @@ import kubernetes.client.models
 import pytest
 from kubernetes.client import ApiClient
 
-from disrouter_operator.resources import Object
+from disrouter_operator.kube.resources import Object
 from support.controlplane import kserve_crd
 
 

@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from disrouter_operator.errors import Conflict, KubeError
-from disrouter_operator.kube import NO_LABELS
-from disrouter_operator.resources import Object, Resource, resource_of
-from disrouter_operator.training import STAGE_KINDS
+from disrouter_operator.kube.client import NO_LABELS
+from disrouter_operator.kube.resources import Object, Resource, resource_of
+from disrouter_operator.manifests.training.runs import STAGE_KINDS
 
 Id = tuple[Resource, str, str]
 

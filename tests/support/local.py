@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from disrouter_local.process import Command
+from disrouter_local.pods.process import Command
 
 HTTP_SERVER = """
 import http.server, os, signal, sys

@@ -13,9 +13,9 @@ from typing import Any
 from kubernetes.aio import config
 from kubernetes.aio.client import ApiClient, Configuration
 
-from disrouter_operator.freshness import Freshness
-from disrouter_operator.kube_api import ApiServer
-from disrouter_operator.runtime import Operator, Options
+from disrouter_operator.kube.api_server import ApiServer
+from disrouter_operator.kube.resource_versions import Freshness
+from disrouter_operator.operator import Operator, Options
 from disrouter_operator.settings import Settings
 from support.controlplane import ControlPlane
 

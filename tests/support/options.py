@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from disrouter_operator.resources import Object
+from disrouter_operator.kube.resources import Object
 from support.clusters import example
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "serving.md"

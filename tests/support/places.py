@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from disrouter import names
-from disrouter_operator.resources import Object
+from disrouter_operator.kube.resources import Object
 from support import clusters
 from support.controlplane import ControlPlane
 from support.kubectl import PATIENCE

@@ -8,10 +8,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from disrouter_sidecar.http.limits import Limits
-from disrouter_sidecar.http.listener import Listener
-from disrouter_sidecar.http.routes import Methods, Routes
-from disrouter_sidecar.memory import Memory
-from disrouter_sidecar.ports import Client, Request
+from disrouter_sidecar.http.memory_limits import Memory
+from disrouter_sidecar.http.ports import Client, Request
+from disrouter_sidecar.http.server.listener import Listener
+from disrouter_sidecar.http.server.router import Methods, Routes
 
 SECONDS = 20.0
 """How long anything may take on a slow machine."""

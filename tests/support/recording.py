@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from disrouter_operator.kube import NO_LABELS, Kube
-from disrouter_operator.resources import Object, Resource
+from disrouter_operator.kube.client import NO_LABELS, Kube
+from disrouter_operator.kube.resources import Object, Resource
 
 
 class Recording:

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from disrouter_operator.resources import Object
+from disrouter_operator.kube.resources import Object
 from support.world import World
 
 

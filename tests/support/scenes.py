@@ -8,16 +8,17 @@ from typing import Any
 from disrouter import names
 from disrouter.artifacts import Stage
 from disrouter.routes import RouteTable
-from disrouter_operator.reconcile import Key, Memory, Requeue, reconcile
-from disrouter_operator.resources import (
+from disrouter_operator.kube.resources import (
     CASCADES,
     CONFIG_MAPS,
     DEPLOYMENTS,
     EVENTS,
     INFERENCE_SERVICES,
     JOBS,
+    Key,
     Object,
 )
+from disrouter_operator.reconcile.reconciler import Memory, Requeue, reconcile
 from disrouter_operator.settings import Settings
 from support import clusters
 from support.kube_fake import KubeFake

@@ -16,9 +16,9 @@ import aiohttp
 import openai
 
 from disrouter.routes import AgentRoute, Awareness, RouteTable
+from disrouter_sidecar.app.process import running
+from disrouter_sidecar.app.service import Service
 from disrouter_sidecar.config import Config
-from disrouter_sidecar.server import running
-from disrouter_sidecar.service import Service
 from support.fake_engine import FakeEngine, Script, fake_engine
 
 REFUSAL = "I don't know!"

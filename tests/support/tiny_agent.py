@@ -17,7 +17,7 @@ from transformers import Qwen2Config, Qwen2ForCausalLM, Qwen2Tokenizer
 
 from disrouter.refusal import REFUSAL
 from disrouter.scenario import PROMPTED_SUFFIX, Scenario
-from disrouter_training.template import FINAL, THINK
+from disrouter_training.data.template import FINAL, THINK
 
 COLOURS = ["red", "green", "blue", "white", "black", "brown", "pink", "grey"]
 THINGS = [f"thing{number:02d}" for number in range(60)]

@@ -16,11 +16,9 @@ from typing import Any
 
 from disrouter import names
 from disrouter.api import AgentStatus, CascadeStatus
-from disrouter_operator import status
-from disrouter_operator.kube_api import ApiServer
-from disrouter_operator.observe import label, owner_uid
-from disrouter_operator.reconcile import Key, Memory, reconcile
-from disrouter_operator.resources import (
+from disrouter_operator.kube.api_server import ApiServer
+from disrouter_operator.kube.observed import label, owner_uid
+from disrouter_operator.kube.resources import (
     CASCADES,
     CONFIG_MAPS,
     DEPLOYMENTS,
@@ -30,10 +28,13 @@ from disrouter_operator.resources import (
     POD_DISRUPTION_BUDGETS,
     PODS,
     SERVICES,
+    Key,
     Object,
     Resource,
 )
+from disrouter_operator.reconcile.reconciler import Memory, reconcile
 from disrouter_operator.settings import Settings
+from disrouter_operator.status import cascade_status
 from support import clusters
 from support.recording import Recording
 
@@ -86,7 +87,7 @@ class World:
 
     async def status(self) -> CascadeStatus:
         """What the last pass wrote."""
-        return status.read(await self.cascade())
+        return cascade_status.read(await self.cascade())
 
     async def agent(self, name: str) -> AgentStatus:
         """An agent's status."""

@@ -1,5 +1,18 @@
 """Self-Awareness Training of one agent: collect -> sft -> rl -> evaluate, then report over a cascade.
 
-Source: section 3.2 of the paper. Each stage is a command that resumes from its own shards or checkpoints and reads
-only what the stage before it left (`disrouter.artifacts`).
+A stage reads only what the stage before it left. Rooms, in the order in which a question travels:
+
+- `cli`         the command line
+- `stages`      one file per stage, each read top to bottom
+- `data`        questions, their splits, and who grades them
+- `generation`  prompts to replies
+- `training`    SFT and RL on top of TRL
+- `models`      loading and publishing weights
+- `evaluation`  replies to numbers, pure but for `examination`
+- `baselines`   learned routers to compare with
+- `report`      an evaluation as text, page and figures
+- `pool`        a whole pool of agents, several seeds, one report
+- `process`     ranks, lock, stop, progress
+- `job`         what every stage is given
+- `errors`      exceptions
 """

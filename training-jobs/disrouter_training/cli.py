@@ -18,13 +18,13 @@ from pathlib import Path
 from disrouter.artifacts import TERMINATION_MESSAGE_LIMIT, RunConfig, RunLayout, Stage
 from disrouter.errors import DisrouterError
 from disrouter.uris import PVC_ROOT
-from disrouter_training.disk import is_disk_full
 from disrouter_training.errors import Interrupted, RunBusy
 from disrouter_training.job import Job
-from disrouter_training.lock import only_trainer
-from disrouter_training.progress import say_on_stderr
-from disrouter_training.ranks import PARALLEL, Ranks
-from disrouter_training.stop import StopSignal
+from disrouter_training.process.lock import only_trainer
+from disrouter_training.process.progress import say_on_stderr
+from disrouter_training.process.ranks import PARALLEL, Ranks
+from disrouter_training.process.stop import StopSignal
+from disrouter_training.training.disk_space import is_disk_full
 
 EXIT_FAILED = 1
 EXIT_TRY_AGAIN = 75
@@ -187,7 +187,7 @@ def _run_stage(job: Job, stage: Stage, serving: str | None) -> None:
     else:
         _start(job, stage, serving)
     if stage is Stage.EVALUATE:
-        from disrouter_training.evaluate import compact, read_evaluation
+        from disrouter_training.evaluation.results import compact, read_evaluation
 
         write_termination_message(compact(read_evaluation(job.layout)))
 
@@ -196,7 +196,7 @@ def _start(job: Job, stage: Stage, serving: str | None) -> None:
     """Libraries are imported here and not before: they take seconds."""
     if stage.previous is not None:
         job.layout.require(stage.previous)
-    from disrouter_training.quiet import quiet_libraries
+    from disrouter_training.process.quiet import quiet_libraries
 
     quiet_libraries()
     if stage in PARALLEL:
@@ -205,29 +205,29 @@ def _start(job: Job, stage: Stage, serving: str | None) -> None:
                 job.stop.install()
             _train(job, stage)
     elif stage is Stage.COLLECT:
-        from disrouter_training.collect import collect
+        from disrouter_training.stages.collect import collect
 
         collect(job)
     else:
-        from disrouter_training.evaluate import evaluate
+        from disrouter_training.stages.evaluate import evaluate
 
         evaluate(job, serving)
 
 
 def _train(job: Job, stage: Stage) -> None:
     if stage is Stage.SFT:
-        from disrouter_training.sft import sft
+        from disrouter_training.stages.sft import sft
 
         sft(job)
     else:
-        from disrouter_training.rl import rl
+        from disrouter_training.stages.rl import rl
 
         rl(job)
 
 
 def _report(arguments: argparse.Namespace) -> None:
-    from disrouter_training.quiet import quiet_libraries
-    from disrouter_training.report import Request, report
+    from disrouter_training.process.quiet import quiet_libraries
+    from disrouter_training.report.command import Request, report
 
     quiet_libraries()
 
@@ -245,7 +245,7 @@ def _report(arguments: argparse.Namespace) -> None:
 
 def _pool(arguments: argparse.Namespace) -> None:
     from disrouter_training.pool.command import PoolRequest, run_pool
-    from disrouter_training.tables import as_text
+    from disrouter_training.report.tables import as_text
 
     request = PoolRequest(
         arguments.pool,

@@ -16,10 +16,10 @@ from typing import Any
 from disrouter import __version__
 from disrouter.artifacts import RUN_FILE, RunConfig, RunLayout, Stage, write_atomically
 from disrouter.uris import PVC_ROOT
-from disrouter_training.places import resolve
-from disrouter_training.progress import Clock, Progress, Say, say_on_stderr
-from disrouter_training.ranks import Ranks
-from disrouter_training.stop import StopSignal
+from disrouter_training.process.places import resolve
+from disrouter_training.process.progress import Clock, Progress, Say, say_on_stderr
+from disrouter_training.process.ranks import Ranks
+from disrouter_training.process.stop import StopSignal
 
 RECORDED_PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "vllm")
 """Whose versions a finished stage writes down, where they are installed."""

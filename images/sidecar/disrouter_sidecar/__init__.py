@@ -1,34 +1,18 @@
-"""The forwarding sidecar: each agent answers, or its sidecar hands the untouched request to the next agent.
+"""The forwarding sidecar: each agent answers, or its sidecar forwards the untouched request to the next agent.
 
-Pure (nothing of HTTP's machinery):
+Rooms, in the order in which a request travels:
 
-- `config`     the environment, parsed once
-- `api`        what a client may ask: three APIs, a request parsed, checked, and rewritten for the engine
-- `sse`        server-sent events out of bytes that arrive in any pieces
-- `decision`   answer or refuse, at the first deltas of a stream or from a whole reply
-- `wish`       a preference, as a number and as the nearest trained scenario
-- `chain`      which agents a request may still visit, jumps, loops and hop cap
-- `budget`     the seconds that are left; the deadline travels with the request
-- `breaker`, `retries`    whom to leave alone, and how often to try elsewhere
-- `probe`      the probability mode's question to the engine, and its answer
-- `failures`   why an agent could not be used, read from status and body
-- `replies`    OpenAI-shaped errors and model lists
-- `routes`, `reading`, `table`    the route table: its values, its text, and the file that is reloaded
-- `headers`    header lines, made once where many requests share them
-- `memory`     what all requests together may hold
-- `metrics`, `tally`, `logs`
-
-Around them, against the small protocols of `ports`:
-
-- `walk`       one request's way through the cascade, by callbacks: start here
-- `asked`      the request, understood: what every step reads
-- `engine`, `hop`    asking the own engine, asking another agent's sidecar
-- `attempt`    what a reply is worth
-- `adapter`    the engine's LoRA adapter follows the route table
-- `lasting`    what outlives one request
-- `relay`      from an agent to the client, and the end of a broken stream
-- `visit`      one request from the client's side: understood, walked, relayed, counted and logged
-- `service`    what outlives its requests, and what a request means
-
-HTTP and the process: `http` (raw sockets, behind `ports`), `surface` (what is served), `health`, `server`, `__main__`.
+- `app`            the process and what it serves
+- `http`           HTTP/1.1 on raw sockets, behind the protocols of `http.ports`
+- `openai`         the three APIs: a request parsed, checked, and rewritten for the engine
+- `request`        one request's context: its itinerary through the agents, its deadline
+- `cascade`        one request's way through the agents; start at `cascade.walk`
+- `agents`         asking one agent, and what its reply is worth
+- `routes`         the route table and the file that is reloaded
+- `security`       who may ask, and TLS
+- `telemetry`      metrics, logs, traces
+- `config`         the environment, parsed once
+- `mounted_files`  files that the kubelet swaps under a running process
+- `headers`        header lines, made once where many requests share them
+- `errors`         exceptions
 """

@@ -12,11 +12,11 @@ import os
 import sys
 from contextlib import suppress
 
-from disrouter_sidecar import logs
+from disrouter_sidecar.app.process import serve
 from disrouter_sidecar.config import Config
 from disrouter_sidecar.errors import InvalidConfig
-from disrouter_sidecar.server import serve
-from disrouter_sidecar.tracing import tracing_of
+from disrouter_sidecar.telemetry import logs
+from disrouter_sidecar.telemetry.tracing import tracing_of
 
 KEPT_BYTES = 32 * 1024 * 1024
 """Most memory that is kept though it is free."""

@@ -1,24 +1,19 @@
 """Exceptions of the sidecar.
 
 SidecarError
-├── InvalidConfig     the environment is wrong; the process exits with code 2
-├── Rejected          the sidecar itself answers the client with an OpenAI-shaped error
-├── UpstreamFailed    an agent could not be used; the walk goes on to the next
-├── Refused           the agent said "I don't know!"; the walk goes on to the next
-├── ChainEnded        another agent's sidecar reports that nobody from it on can answer
-└── ClientGone        the client closed its connection; everything upstream is cancelled
+├── InvalidConfig        the environment is wrong; the process exits with code 2
+├── Rejected             the sidecar itself answers the client with an OpenAI-shaped error
+├── UpstreamFailed       an agent could not be used; the walk goes on to the next
+├── outcomes.Refused     the agent said "I don't know!"; the walk goes on to the next
+├── outcomes.ChainEnded  another agent's sidecar reports that nobody from it on can answer
+└── ClientGone           the client closed its connection; everything upstream is cancelled
 """
 
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING
 
 from disrouter.errors import DisrouterError
-
-if TYPE_CHECKING:
-    from disrouter_sidecar.attempt import Answer
-    from disrouter_sidecar.usage import Usage
 
 RETRY_AFTER_SECONDS = 2
 """What a client is told to wait when no agent can answer: about the time a pod needs to be taken out of a Service."""
@@ -90,28 +85,6 @@ class UpstreamFailed(SidecarError):
         self.retry_after = retry_after
         """Seconds that the agent itself asked to wait."""
         super().__init__(f"{reason}: {detail}")
-
-
-class Refused(SidecarError):
-    """The agent refused; nothing of its reply reached the client."""
-
-    def __init__(self, to: str | None = None, usage: Usage | None = None) -> None:
-        self.usage = usage
-        """Tokens that the refusal took, None where the engine did not tell."""
-        self.to = to
-        """The agent to jump to, None for the next one."""
-        super().__init__("refused" if to is None else f"refused, for {to}")
-
-
-class ChainEnded(SidecarError):
-    """Nobody from another agent on can answer; its sidecar has tried them all."""
-
-    def __init__(self, path: tuple[str, ...], told: Answer) -> None:
-        self.path = path
-        """All agents that were tried, those before it included."""
-        self.told = told
-        """The error that it sent, for a client whom nobody else can answer."""
-        super().__init__(f"nobody could answer on {' -> '.join(path)}")
 
 
 class ClientGone(SidecarError):

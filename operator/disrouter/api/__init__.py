@@ -1,9 +1,20 @@
-"""The `SelfRoutingCascade` resource: its models, its rules, its CRD."""
+"""The `SelfRoutingCascade` resource: its models, its rules, its definition.
+
+- `spec`        `spec`
+- `agent`       one agent
+- `traffic`     timeouts, retries, fallback, network policy
+- `training`    `spec.training`
+- `pod`         what pods may carry beyond their containers
+- `quantity`    resource requirements
+- `status`      `status`, written by the operator alone
+- `rules`       what a manifest must keep, in Python
+- `definition`  the CustomResourceDefinition, with the same rules in CEL
+"""
 
 from disrouter.api.agent import Agent, Autoscaler, SelfAwareness, Untrained
-from disrouter.api.crd import crd
+from disrouter.api.definition.crd import crd
 from disrouter.api.pod import EnvVar, PodOptions
-from disrouter.api.rules import parse, violations
+from disrouter.api.rules.cascade import parse, violations
 from disrouter.api.spec import CascadeSpec, DeploymentMode, Rollout
 from disrouter.api.status import (
     AgentConditionType,

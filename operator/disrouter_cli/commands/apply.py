@@ -17,7 +17,7 @@ from disrouter_cli.options import add_state, state_folder
 
 if TYPE_CHECKING:
     from disrouter_cli.manifests import Document
-    from disrouter_local.store import Store
+    from disrouter_local.store.store import Store
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -43,7 +43,7 @@ def apply_documents(store: Store, documents: list[Document]) -> None:
 
 
 async def _apply(store: Store, document: Document) -> str:
-    from disrouter_operator.resources import resource_of
+    from disrouter_operator.kube.resources import resource_of
 
     resource = resource_of(document.content)
     metadata = document.content["metadata"]

@@ -23,7 +23,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from disrouter_cli import cluster, manifests
-    from disrouter_operator.resources import CASCADES
+    from disrouter_operator.kube.resources import CASCADES
 
     if (args.name is None) == (args.file is None):
         raise CliError("say what to delete: a name, or -f FILE")

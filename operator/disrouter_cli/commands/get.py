@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from disrouter_cli.options import add_namespace, add_state, state_folder
 
 if TYPE_CHECKING:
-    from disrouter_operator.resources import Object
+    from disrouter_operator.kube.resources import Object
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -16,7 +16,7 @@ from disrouter_cli.options import add_state, state_folder
 
 if TYPE_CHECKING:
     from disrouter_local.state import StateFolder
-    from disrouter_operator.resources import Object
+    from disrouter_operator.kube.resources import Object
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
 
 def processes(state: StateFolder) -> list[dict[str, Any]]:
     """Every container of every pod that the runtime knows, finished Jobs included. Without a runtime none has a pid."""
-    from disrouter_operator.resources import PODS
+    from disrouter_operator.kube.resources import PODS
 
     running = state.running() is not None
     pods = asyncio.run(state.store().list(PODS, None))

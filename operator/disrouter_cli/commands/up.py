@@ -66,8 +66,8 @@ def run(args: argparse.Namespace) -> int:
 def _start(state: StateFolder, volumes: dict[str, Path], max_jobs: int, *, detach: bool) -> subprocess.Popen[bytes]:
     """Start the runtime and wait until it holds the state folder. Raises CliError with what it said."""
     from disrouter_local.errors import AlreadyRunning
-    from disrouter_local.guard import bound_log
-    from disrouter_local.process import LOG_LIMIT
+    from disrouter_local.pods.guard import bound_log
+    from disrouter_local.pods.process import LOG_LIMIT
 
     held = state.running()
     if held is not None:

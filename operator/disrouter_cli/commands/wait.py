@@ -18,7 +18,7 @@ from disrouter_cli.options import add_namespace, add_state, state_folder
 if TYPE_CHECKING:
     from disrouter_cli.progress import Artifacts
     from disrouter_local.state import StateFolder
-    from disrouter_operator.resources import Object
+    from disrouter_operator.kube.resources import Object
 
 DEFAULT_TIMEOUT = 600.0
 

@@ -6,8 +6,8 @@ import asyncio
 import json
 from datetime import UTC, datetime
 
-from disrouter_operator.reconcile import Key, reconcile
-from disrouter_operator.resources import CASCADES, CONFIG_MAPS, INFERENCE_SERVICES, SERVICES, Object
+from disrouter_operator.kube.resources import CASCADES, CONFIG_MAPS, INFERENCE_SERVICES, SERVICES, Key, Object
+from disrouter_operator.reconcile.reconciler import reconcile
 from support.kube_fake import KubeFake
 from support.operators import SETTINGS
 

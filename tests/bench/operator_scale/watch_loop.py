@@ -17,7 +17,7 @@ from kubernetes.aio import config
 from kubernetes.aio.client import Configuration
 
 from bench.operator_scale.cascades import cascade, children
-from disrouter_operator.resources import CASCADES, Object, resource_of
+from disrouter_operator.kube.resources import CASCADES, Object, resource_of
 
 WORKERS = 4
 """As many as the operator has."""

@@ -16,7 +16,7 @@ import yaml
 
 from bench.operator_scale.cascades import KINDS
 from disrouter.api import crd
-from disrouter_operator.resources import CASCADES, CONFIG_MAPS, SERVICES, Object, Resource, resource_of
+from disrouter_operator.kube.resources import CASCADES, CONFIG_MAPS, SERVICES, Object, Resource, resource_of
 from support import operators
 from support.controlplane import HOW_TO_GET, assets, control_plane, kserve_crd
 

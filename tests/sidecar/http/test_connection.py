@@ -12,8 +12,8 @@ import pytest
 
 from disrouter_sidecar.errors import ClientGone
 from disrouter_sidecar.http.limits import Limits
-from disrouter_sidecar.memory import Memory
-from disrouter_sidecar.ports import Client, Request, Sink
+from disrouter_sidecar.http.memory_limits import Memory
+from disrouter_sidecar.http.ports import Client, Request, Sink
 from support.local import until
 from support.raw_http import SECONDS, echo, listening, talk
 

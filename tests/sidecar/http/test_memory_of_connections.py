@@ -8,9 +8,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from disrouter_sidecar.http.connection import ClientConnection
-from disrouter_sidecar.http.outbound import OutboundConnection
-from disrouter_sidecar.http.upstream import HttpUpstream
+from disrouter_sidecar.http.client.connection import OutboundConnection
+from disrouter_sidecar.http.client.upstream import HttpUpstream
+from disrouter_sidecar.http.server.connection import ClientConnection
 from support.local import until
 from support.raw_http import SECONDS, listening, raw_server, talk
 

@@ -9,7 +9,7 @@ import pytest
 from disrouter_sidecar.errors import Rejected
 from disrouter_sidecar.http.head import Head
 from disrouter_sidecar.http.limits import Limits
-from disrouter_sidecar.http.requests import RequestReader
+from disrouter_sidecar.http.server.request_parser import RequestReader
 
 LIMITS = Limits(body=1000, head=2000, url=200, headers=20)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from disrouter_sidecar.errors import UpstreamFailed
-from disrouter_sidecar.http.responses import MAX_HEAD_BYTES, ResponseReader
+from disrouter_sidecar.http.client.response_parser import MAX_HEAD_BYTES, ResponseReader
 
 SIZED = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nX-Twice: 1\r\nx-twice: 2\r\n\r\nhello"
 CHUNKED = (

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 import pytest
 
 from disrouter_sidecar.errors import Reason, UpstreamFailed
-from disrouter_sidecar.http.reply import UNREAD_BYTES, OutboundReply
-from disrouter_sidecar.http.upstream import HttpUpstream
+from disrouter_sidecar.http.client.reply import UNREAD_BYTES, OutboundReply
+from disrouter_sidecar.http.client.upstream import HttpUpstream
 from support.local import until
 from support.raw_http import SECONDS, RawServer, raw_server
 
@@ -282,7 +282,7 @@ async def test_what_nobody_takes_is_not_read(piped: bool) -> None:
 
 
 async def test_an_idle_connection_grows_old(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("disrouter_sidecar.http.outbound.KEEP_ALIVE_SECONDS", 0.05)
+    monkeypatch.setattr("disrouter_sidecar.http.client.connection.KEEP_ALIVE_SECONDS", 0.05)
     async with raw_server([SIZED]) as server, HttpUpstream() as upstream:
         await read(await ask(upstream, server))
         await asyncio.wait_for(server.hung_up.wait(), SECONDS)

@@ -16,7 +16,8 @@ import numpy as np
 from disrouter_training.baselines.judges import names
 from disrouter_training.baselines.material import Material, Routes, Scores
 from disrouter_training.baselines.stepping import best_option, follow
-from disrouter_training.evidence import DEV, Evidence, Floats
+from disrouter_training.data.split import DEV
+from disrouter_training.evaluation.evidence import Evidence, Floats
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from disrouter_training.baselines.text import Examples, Predict, condenser, log_loss
-from disrouter_training.evidence import Floats
-from disrouter_training.model import load_model, load_tokenizer
+from disrouter_training.evaluation.evidence import Floats
+from disrouter_training.models.loading import load_model, load_tokenizer
 
 MAX_TOKENS = 256
 """The end of a longer text is read: there the question stands."""

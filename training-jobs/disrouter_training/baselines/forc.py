@@ -9,8 +9,9 @@ import numpy as np
 
 from disrouter_training.baselines.judges import calibrated, names
 from disrouter_training.baselines.material import Material, Routes, Scores
-from disrouter_training.evidence import DEV, Evidence, Floats
-from disrouter_training.policies import sent
+from disrouter_training.data.split import DEV
+from disrouter_training.evaluation.evidence import Evidence, Floats
+from disrouter_training.evaluation.policies import sent
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,8 @@ from disrouter_training.baselines.lexical import Boosted, Linear
 from disrouter_training.baselines.material import Material, Routes, Scores
 from disrouter_training.baselines.stepping import Option, best_option, follow
 from disrouter_training.baselines.text import Examples, TextModel
-from disrouter_training.evidence import DEV, Evidence, Floats
+from disrouter_training.data.split import DEV
+from disrouter_training.evaluation.evidence import Evidence, Floats
 
 SAMPLES = 1
 """Sampled replies of each agent to a training question that the scorer learns from, beside the greedy one."""

@@ -27,8 +27,9 @@ from disrouter_training.baselines.judges import names
 from disrouter_training.baselines.lexical import surface
 from disrouter_training.baselines.material import Material, Routes, Scores
 from disrouter_training.baselines.text import condenser, log_loss
-from disrouter_training.evidence import DEV, Evidence, Floats
-from disrouter_training.policies import sent
+from disrouter_training.data.split import DEV
+from disrouter_training.evaluation.evidence import Evidence, Floats
+from disrouter_training.evaluation.policies import sent
 
 LEARNING_RATES, MASKED = (1e-3, 5e-3), (0.3, 0.7)
 EPOCHS, EVERY, PATIENCE = 240, 10, 6

@@ -11,7 +11,8 @@ from disrouter_training.baselines.encoder import Backbone, Scratch
 from disrouter_training.baselines.lexical import Boosted, Linear
 from disrouter_training.baselines.material import Material, Scores
 from disrouter_training.baselines.text import TINY, Examples, TextModel
-from disrouter_training.evidence import DEV, Bools, Floats
+from disrouter_training.data.split import DEV
+from disrouter_training.evaluation.evidence import Bools, Floats
 
 KIND = "External"
 """Table 5's word for them."""

@@ -20,7 +20,7 @@ from sklearn.pipeline import make_pipeline, make_union
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from disrouter_training.baselines.text import Examples, Predict, condenser, log_loss
-from disrouter_training.evidence import Floats
+from disrouter_training.evaluation.evidence import Floats
 
 STRENGTHS = (0.03, 0.3, 3.0)
 """Inverse strengths of regularisation that are tried on dev."""

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from disrouter_training.evidence import Evidence, Floats, Lineup, Sheet
-from disrouter_training.policies import Routed
+from disrouter_training.evaluation.evidence import Evidence, Floats, Lineup, Sheet
+from disrouter_training.evaluation.policies import Routed
 
 Scores = Mapping[str, Floats]
 """What fitting gives: arrays by name, for example `dev/lexical`."""

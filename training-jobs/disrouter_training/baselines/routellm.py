@@ -14,8 +14,9 @@ import numpy as np
 from disrouter_training.baselines.judges import names, text_models
 from disrouter_training.baselines.material import Material, Routes, Scores
 from disrouter_training.baselines.text import Examples
-from disrouter_training.evidence import DEV, Evidence, Floats, Ints
-from disrouter_training.policies import sent
+from disrouter_training.data.split import DEV
+from disrouter_training.evaluation.evidence import Evidence, Floats, Ints
+from disrouter_training.evaluation.policies import sent
 
 THRESHOLDS = np.linspace(0.05, 0.95, 19)
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from disrouter_training.evidence import Bools, Floats
-from disrouter_training.policies import Routed
-from disrouter_training.thresholds import members, stops, tune, value
+from disrouter_training.evaluation.evidence import Bools, Floats
+from disrouter_training.evaluation.policies import Routed
+from disrouter_training.evaluation.thresholds import members, stops, tune, value
 
 Price = Callable[[Floats], Floats]
 """What a question costs in all that the k-th of some agents answers, from the costs of one answer of each."""

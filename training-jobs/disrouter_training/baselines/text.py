@@ -12,7 +12,7 @@ from typing import Protocol
 
 import numpy as np
 
-from disrouter_training.evidence import Floats
+from disrouter_training.evaluation.evidence import Floats
 
 Predict = Callable[[Sequence[str]], Floats]
 """[texts, outputs]."""

@@ -1,5 +1,11 @@
 """A whole pool: train every agent with several seeds, fit the baselines, judge all of them on the same questions.
 
-`file.py` reads what to do, `runs.py` says which training runs that takes, `train.py` does them, `base.py` asks the
-base models, `command.py` puts it together.
+- `command`    command `pool`: from a pool file to a report
+- `file`       the pool file: agents, questions, recipe, variants
+- `questions`  the questions of a pool, split, with ids that are unique over all
+- `runs`       which training runs a pool takes
+- `train`      trains and examines every run, resumable
+- `base`       what the base models answer, once for all seeds
+- `rivals`     baselines: fitted once, kept, turned into policies
+- `assemble`   replies to evidence, pure
 """

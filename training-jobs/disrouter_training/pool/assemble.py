@@ -9,13 +9,14 @@ import numpy as np
 from disrouter.artifacts import Stage
 from disrouter.refusal import is_refusal
 from disrouter.scenario import Scenario
-from disrouter_training.evidence import DEV, HELDOUT, TEST, Bools, Decisions, Lineup, Seed, Sheet
-from disrouter_training.examine import Examination
-from disrouter_training.judgement import is_right
+from disrouter_training.data.sources import Question
+from disrouter_training.data.split import DEV, HELDOUT, TEST
+from disrouter_training.evaluation.evidence import Bools, Decisions, Lineup, Seed, Sheet
+from disrouter_training.evaluation.examination import Examination
+from disrouter_training.evaluation.judgement import is_right
 from disrouter_training.pool.base import TRAIN, BaseAnswers, Questions, right
 from disrouter_training.pool.file import Pool
 from disrouter_training.pool.runs import MAIN, PoolRun
-from disrouter_training.sources import Question
 
 STAGE_LABELS = {Stage.SFT: "SFT", Stage.RL: "SFT + RL"}
 Found = Mapping[tuple[str, str, int, Stage], Examination]

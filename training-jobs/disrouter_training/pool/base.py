@@ -13,17 +13,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from disrouter.artifacts import CollectConfig
-from disrouter_training.asking import Desk, Pass, Phrase, replies, reply
-from disrouter_training.evidence import DEV, HELDOUT, TEST
-from disrouter_training.generation import Sampling
-from disrouter_training.graders import is_correct
-from disrouter_training.places import resolve
+from disrouter_training.data.graders import is_correct
+from disrouter_training.data.sources import Question
+from disrouter_training.data.split import DEV, HELDOUT, TEST
+from disrouter_training.data.template import take_apart
+from disrouter_training.generation.batch_queries import Desk, Pass, Phrase, replies, reply
+from disrouter_training.generation.prompts import Prompt, chat, forced
+from disrouter_training.generation.transformers_generator import Sampling
 from disrouter_training.pool.file import Pool, PoolAgent, merge
-from disrouter_training.progress import Say
-from disrouter_training.prompts import Prompt, chat, forced
-from disrouter_training.sources import Question
-from disrouter_training.stop import StopSignal
-from disrouter_training.template import take_apart
+from disrouter_training.process.places import resolve
+from disrouter_training.process.progress import Say
+from disrouter_training.process.stop import StopSignal
 
 TRAIN = "train"
 VERIFICATIONS = 10

@@ -10,13 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from disrouter.artifacts import Stage
-from disrouter_training.analysis import Analysis, analyse
 from disrouter_training.baselines.material import Material
 from disrouter_training.errors import TrainingError
-from disrouter_training.evidence import Evidence
-from disrouter_training.examine import Timing
-from disrouter_training.output import write_report
-from disrouter_training.places import resolve
+from disrouter_training.evaluation.analysis import Analysis, analyse
+from disrouter_training.evaluation.evidence import Evidence
+from disrouter_training.evaluation.examination import Timing
 from disrouter_training.pool.assemble import frequencies, lineup, sheets, trainings
 from disrouter_training.pool.base import TRAIN, BaseAnswers, Questions, ask_base, base_folder, right
 from disrouter_training.pool.file import Pool, PoolAgent, read_pool
@@ -24,9 +22,11 @@ from disrouter_training.pool.questions import pool_questions
 from disrouter_training.pool.rivals import FITTED, Shelf, judges, rivals, shelf_key
 from disrouter_training.pool.runs import MAIN, PoolRun, runs
 from disrouter_training.pool.train import EXAMINED, Workshop, each, train
-from disrouter_training.progress import say_on_stderr
-from disrouter_training.quiet import quiet_libraries
-from disrouter_training.stop import StopSignal
+from disrouter_training.process.places import resolve
+from disrouter_training.process.progress import say_on_stderr
+from disrouter_training.process.quiet import quiet_libraries
+from disrouter_training.process.stop import StopSignal
+from disrouter_training.report.output import write_report
 
 
 @dataclass(frozen=True)

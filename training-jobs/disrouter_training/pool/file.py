@@ -9,7 +9,7 @@ from typing import Any, Self
 import yaml
 from pydantic import Field, StrictFloat, StrictInt, ValidationError, model_validator
 
-from disrouter.api.rules import parse
+from disrouter.api.rules.cascade import parse
 from disrouter.artifacts import DatasetSource
 from disrouter.errors import DisrouterError
 from disrouter.model import Model

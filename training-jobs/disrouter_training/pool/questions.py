@@ -6,13 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from disrouter.artifacts import DatasetSource
+from disrouter_training.data.sources import Question, Source, read_source
+from disrouter_training.data.split import DEV, HELDOUT, TEST, uniquely_named
 from disrouter_training.errors import DatasetError
-from disrouter_training.evidence import DEV, HELDOUT, TEST
 from disrouter_training.pool.base import TRAIN, Questions
 from disrouter_training.pool.file import Pool
-from disrouter_training.progress import Say, say_on_stderr
-from disrouter_training.sources import Question, Source, read_source
-from disrouter_training.split import uniquely_named
+from disrouter_training.process.progress import Say, say_on_stderr
 
 
 def pool_questions(pool: Pool, pvc_root: Path, say: Say = say_on_stderr) -> Questions:

@@ -11,7 +11,6 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from disrouter_training.analysis import Judges, Rivals
 from disrouter_training.baselines.automix import AutoMix
 from disrouter_training.baselines.forc import Forc
 from disrouter_training.baselines.frugalgpt import FrugalGpt
@@ -20,10 +19,11 @@ from disrouter_training.baselines.judges import KIND, names
 from disrouter_training.baselines.judges import Judges as TextJudges
 from disrouter_training.baselines.material import Baseline, Material, Scores
 from disrouter_training.baselines.routellm import RouteLlm
-from disrouter_training.evidence import Evidence, Floats, Sheet
-from disrouter_training.insight import Judged, judged
-from disrouter_training.policies import Routed
-from disrouter_training.scores import Rival
+from disrouter_training.evaluation.analysis import Judges, Rivals
+from disrouter_training.evaluation.evidence import Evidence, Floats, Sheet
+from disrouter_training.evaluation.policies import Routed
+from disrouter_training.evaluation.scores import Rival
+from disrouter_training.evaluation.self_knowledge import Judged, judged
 
 EVEN = 0.5
 """A judge that finds it likelier than not says yes (Appendix I)."""

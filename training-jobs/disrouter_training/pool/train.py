@@ -12,16 +12,16 @@ from pathlib import Path
 from typing import TypeVar
 
 from disrouter.artifacts import RunLayout, Stage
-from disrouter_training.asking import Desk
-from disrouter_training.evaluate import desk_of
-from disrouter_training.examine import Examination, Timing, examine, time_replies
+from disrouter_training.data.sources import Question
+from disrouter_training.evaluation.examination import Examination, Timing, examine, time_replies
+from disrouter_training.generation.batch_queries import Desk
 from disrouter_training.job import Job
-from disrouter_training.lock import only_trainer
 from disrouter_training.pool.runs import STAGES, PoolRun, share
-from disrouter_training.progress import say_on_stderr
-from disrouter_training.quiet import quiet_libraries
-from disrouter_training.sources import Question
-from disrouter_training.stop import StopSignal
+from disrouter_training.process.lock import only_trainer
+from disrouter_training.process.progress import say_on_stderr
+from disrouter_training.process.quiet import quiet_libraries
+from disrouter_training.process.stop import StopSignal
+from disrouter_training.stages.evaluate import desk_of
 
 EXAMINED = (Stage.SFT, Stage.RL)
 """Stages whose weights are examined."""
@@ -128,13 +128,13 @@ def _one(work: Callable[[Item, StopSignal], None], item: Item) -> None:
 
 def _work(stage: Stage) -> Callable[[Job], None]:
     if stage is Stage.COLLECT:
-        from disrouter_training.collect import collect
+        from disrouter_training.stages.collect import collect
 
         return collect
     if stage is Stage.SFT:
-        from disrouter_training.sft import sft
+        from disrouter_training.stages.sft import sft
 
         return sft
-    from disrouter_training.rl import rl
+    from disrouter_training.stages.rl import rl
 
     return rl

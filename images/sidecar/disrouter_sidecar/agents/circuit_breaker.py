@@ -1,0 +1,119 @@
+"""Circuit breakers: an agent that keeps failing is left alone for a while, then one request tries it again.
+
+One for each agent that this sidecar asks, its own engine included. A refusal or a complaint about the request is no
+failure; nor is a deadline that the request brought along, or anybody could open a breaker with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from disrouter_sidecar.agents.outcomes import ChainEnded, Refused
+from disrouter_sidecar.errors import Reason, UpstreamFailed
+from disrouter_sidecar.routes.route_table import Breaker as Settings
+from disrouter_sidecar.routes.route_table import RouteTable
+
+_FAILURES = frozenset({Reason.REFUSED, Reason.COLD, Reason.CONNECT, Reason.TIMEOUT, Reason.SERVER_ERROR})
+_ALIVE = frozenset(Reason) - _FAILURES
+
+
+class Breaker:
+    """Closed while the agent works; open after failures in a row, when one request in each `open_seconds` probes it."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.failures = 0
+        self.open_until: float | None = None
+
+    def admit(self, now: float, settings: Settings) -> bool:
+        """Whether the caller is a probe. Raises UpstreamFailed where nobody may ask.
+
+        A probe that takes long, such as a long whole reply, makes room for another after `open_seconds`.
+        """
+        if self.open_until is None:
+            return False
+        if now < self.open_until:
+            wait = self.open_until - now
+            raise UpstreamFailed(
+                Reason.BREAKER, f"it failed {self.failures} times in a row; tried again in {wait:.1f} s"
+            )
+        self.open_until = now + settings.open_seconds
+        return True
+
+    def worked(self, *, probe: bool) -> None:
+        """An attempt succeeded; while open only a probe's word counts, others may have asked before."""
+        if probe or self.open_until is None:
+            self.failures, self.open_until = 0, None
+
+    def failed(self, now: float, settings: Settings, *, probe: bool) -> None:
+        """An attempt failed."""
+        if self.open_until is not None and not probe:
+            return
+        self.failures += 1
+        if probe or self.failures >= settings.failures:
+            self.open_until = now + settings.open_seconds
+
+    def released(self, now: float, *, probe: bool) -> None:
+        """An attempt ended without telling anything: its client left, or its time was up. The next may probe."""
+        if probe and self.open_until is not None:
+            self.open_until = now
+
+
+class Watch:
+    """One attempt: `begin` raises where the breaker is open, `end` tells it how the attempt went."""
+
+    __slots__ = ("_breaker", "_clock", "_excused", "_probe", "_settings")
+
+    def __init__(
+        self, breaker: Breaker, settings: Settings, clock: Callable[[], float], excused: Callable[[], bool]
+    ) -> None:
+        self._breaker = breaker
+        self._settings = settings
+        self._clock = clock
+        self._excused = excused
+        self._probe = False
+
+    def begin(self) -> None:
+        """Raises UpstreamFailed where nobody may ask."""
+        self._probe = self._breaker.admit(self._clock(), self._settings)
+
+    def end(self, error: BaseException | None) -> None:
+        """It came to this; None: it worked."""
+        if error is None or isinstance(error, Refused | ChainEnded) or _is_alive(error):
+            self._breaker.worked(probe=self._probe)
+        elif isinstance(error, UpstreamFailed) and not (error.reason is Reason.TIMEOUT and self._excused()):
+            self._breaker.failed(self._clock(), self._settings, probe=self._probe)
+        else:
+            self.leave()
+
+    def leave(self) -> None:
+        """It ended without telling anything of the agent."""
+        self._breaker.released(self._clock(), probe=self._probe)
+
+
+def _is_alive(error: BaseException) -> bool:
+    return isinstance(error, UpstreamFailed) and error.reason in _ALIVE
+
+
+class Breakers:
+    """The breaker of each agent; one that moved to another address starts afresh."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._of: dict[str, Breaker] = {}
+
+    def watch(self, agent: str, table: RouteTable, excused: Callable[[], bool]) -> Watch:
+        """For one attempt at `agent`; a timeout does not count while `excused` says so."""
+        return Watch(self._breaker(agent, table), table.breaker, self._clock, excused)
+
+    def open(self) -> int:
+        """How many agents are left alone now."""
+        return sum(breaker.open_until is not None for breaker in self._of.values())
+
+    def _breaker(self, agent: str, table: RouteTable) -> Breaker:
+        url = table.agents[agent].url
+        breaker = self._of.get(agent)
+        if breaker is None or breaker.url != url:
+            self._of = {name: known for name, known in self._of.items() if name in table.agents}
+            breaker = self._of[agent] = Breaker(url)
+        return breaker

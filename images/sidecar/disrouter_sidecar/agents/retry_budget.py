@@ -1,0 +1,31 @@
+"""The retry budget: what failed once may be tried elsewhere, but not so often that trying brings everybody down."""
+
+from __future__ import annotations
+
+from disrouter_sidecar.errors import Reason
+from disrouter_sidecar.routes.route_table import Retries
+
+_COSTLY = frozenset({Reason.TIMEOUT, Reason.SERVER_ERROR})
+"""What an agent that has too much to do looks like. Who is not there, not ready or left alone leaves its requests to
+the next one as a matter of course: an agent that is down for an hour must not take the cascade with it."""
+
+
+class RetryBudget:
+    """A bucket of tokens: each request adds `ratio` of one, each retry takes one; it holds `burst` and starts full."""
+
+    def __init__(self) -> None:
+        self._spent = 0.0
+        """Tokens missing: so a changed `burst` takes effect at once."""
+
+    def request(self, settings: Retries) -> None:
+        """A request has come."""
+        self._spent = max(0.0, self._spent - settings.ratio)
+
+    def allows(self, reason: Reason, settings: Retries) -> bool:
+        """Whether another agent may be asked after a failure for `reason`; takes the token for it."""
+        if reason not in _COSTLY:
+            return True
+        if self._spent + 1 > settings.burst:
+            return False
+        self._spent += 1
+        return True

@@ -1,0 +1,103 @@
+"""What is served: paths, and the few lines between each of them and the policy."""
+
+from __future__ import annotations
+
+from functools import lru_cache, partial
+
+import orjson
+
+from disrouter import __version__
+from disrouter.names import HEADER_REQUEST_ID
+from disrouter_sidecar.app.health import Readiness
+from disrouter_sidecar.app.service import Service
+from disrouter_sidecar.cascade.request import Call
+from disrouter_sidecar.errors import Rejected
+from disrouter_sidecar.headers import lines
+from disrouter_sidecar.http.memory_limits import parsed_size
+from disrouter_sidecar.http.ports import Client, Request
+from disrouter_sidecar.http.server.router import Routes
+from disrouter_sidecar.openai import DIALECTS, Dialect
+from disrouter_sidecar.openai.errors import JSON, model_list, rejection
+from disrouter_sidecar.openai.openapi import document
+from disrouter_sidecar.telemetry import logs
+from disrouter_sidecar.telemetry.prometheus_text import CONTENT_TYPE
+
+_MODELS = "/v1/models"
+_TEXT = {"content-type": "text/plain; charset=utf-8"}
+_JSON = {"content-type": JSON}
+
+
+@lru_cache(maxsize=1)
+def _openapi() -> bytes:
+    return orjson.dumps(document(DIALECTS, __version__))
+
+
+class Surface:
+    """The handlers; each does HTTP and nothing else."""
+
+    def __init__(self, service: Service, readiness: Readiness) -> None:
+        self._service = service
+        self._readiness = readiness
+
+    def routes(self) -> Routes:
+        """The table of paths."""
+        return Routes(
+            {
+                **{f"/v1{dialect.path}": {"POST": partial(self.answer, dialect)} for dialect in DIALECTS},
+                _MODELS: {"GET": self.models},
+                f"{_MODELS}/*": {"GET": self.model},
+                "/openapi.json": {"GET": self.openapi},
+                "/healthz": {"GET": self.healthz},
+                "/readyz": {"GET": self.readyz},
+                "/metrics": {"GET": self.metrics},
+            },
+            self._service.gate.admit,
+        )
+
+    def answer(self, dialect: Dialect, request: Request, client: Client) -> None:
+        """POST to one of the APIs."""
+        request_id = logs.request_id(request.headers.get(HEADER_REQUEST_ID))
+        try:
+            headers = self._service.gate.admit(request.headers)
+            request.take(parsed_size(request.body) - len(request.body))
+        except Rejected as error:
+            status, told, body = rejection(error)
+            client.put(status, lines({**told, HEADER_REQUEST_ID: request_id}), body)
+            client.done()
+            self._service.turned_away(dialect.name, request_id, error)
+            return
+        self._service.answer(Call(dialect, request.body, headers, request_id), client)
+
+    async def models(self, request: Request, client: Client) -> None:
+        """GET /v1/models."""
+        self._service.gate.admit(request.headers)
+        data = model_list(self._service.table(), int(self._service.holder.loaded_at))
+        await client.reply(200, _JSON, orjson.dumps({"object": "list", "data": data}))
+
+    async def model(self, request: Request, client: Client) -> None:
+        """GET /v1/models/{model}."""
+        self._service.gate.admit(request.headers)
+        name = request.path.removeprefix(f"{_MODELS}/")
+        for model in model_list(self._service.table(), int(self._service.holder.loaded_at)):
+            if model["id"] == name:
+                await client.reply(200, _JSON, orjson.dumps(model))
+                return
+        raise Rejected(404, "model_not_found", f"the model {name[:128]!r} does not exist", param="model")
+
+    async def openapi(self, _: Request, client: Client) -> None:
+        """GET /openapi.json."""
+        await client.reply(200, _JSON, _openapi())
+
+    async def healthz(self, _: Request, client: Client) -> None:
+        """GET /healthz: the process turns its loop."""
+        await client.reply(200, _TEXT, b"ok\n")
+
+    async def readyz(self, _: Request, client: Client) -> None:
+        """GET /readyz: a request would be served."""
+        problem = await self._readiness.problem()
+        lines = [problem] if problem is not None else ["ok", *self._readiness.remarks()]
+        await client.reply(200 if problem is None else 503, _TEXT, "".join(f"{line}\n" for line in lines).encode())
+
+    async def metrics(self, _: Request, client: Client) -> None:
+        """GET /metrics."""
+        await client.reply(200, {"content-type": CONTENT_TYPE}, self._service.metrics.render())

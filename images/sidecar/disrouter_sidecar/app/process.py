@@ -1,0 +1,103 @@
+"""The process: wires the parts, serves, and ends politely on SIGTERM."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+
+from disrouter_sidecar.app.endpoints import Surface
+from disrouter_sidecar.app.health import Readiness
+from disrouter_sidecar.app.service import Service
+from disrouter_sidecar.config import Config
+from disrouter_sidecar.http.client.upstream import HttpUpstream
+from disrouter_sidecar.http.limits import Limits
+from disrouter_sidecar.http.ports import Upstream
+from disrouter_sidecar.http.server.listener import Listener
+from disrouter_sidecar.routes.reload import POLL_SECONDS, RouteHolder
+from disrouter_sidecar.security.auth import Gate
+from disrouter_sidecar.security.tls import Tls
+from disrouter_sidecar.telemetry.logs import Tell, tell
+from disrouter_sidecar.telemetry.metrics import Metrics
+from disrouter_sidecar.telemetry.tracing import OFF, Tracing
+
+_log = logging.getLogger(__name__)
+
+
+async def serve(config: Config, tracing: Tracing = OFF, tell: Tell = tell) -> None:
+    """Serve until SIGTERM or SIGINT, then finish what is in flight. Raises OSError when the port cannot be bound."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with running(config, tracing, tell) as (service, listener):
+        await listener.start(config.host, config.port)
+        _log.info("serving", extra={"cascade": config.cascade, "agent": config.agent, "port": config.port})
+        await stop.wait()
+        service.draining = True
+        _log.info("draining", extra={"agent": config.agent, "seconds": config.drain_seconds})
+        await asyncio.sleep(config.linger_seconds)
+        await listener.stop(config.drain_seconds)
+    _log.info("stopped", extra={"agent": config.agent})
+
+
+@asynccontextmanager
+async def running(config: Config, tracing: Tracing = OFF, tell: Tell = tell) -> AsyncIterator[tuple[Service, Listener]]:
+    """One sidecar with its table watched and its port still to be bound; at the end every connection is closed."""
+    tls = None if config.tls is None else Tls(config.tls)
+    async with HttpUpstream() as upstream, HttpUpstream(None if tls is None else tls.client) as neighbours:
+        service = build_service(config, upstream, neighbours)
+        service.tracing, service.tell = tracing, tell
+        if tls is not None:
+            service.watched.append(lambda: neighbours.pool.trust(tls.client) if tls.poll() else None)
+        surface = Surface(service, Readiness(service, upstream, time.monotonic))
+        limits = Limits(body=config.max_body_bytes)
+        service.refresh()
+        watch = asyncio.create_task(_watch(service))
+        try:
+            async with Listener(
+                surface.routes(),
+                limits,
+                service.requests,
+                lambda: service.draining,
+                None if tls is None else tls.server,
+            ) as listener:
+                yield service, listener
+        finally:
+            watch.cancel()
+
+
+def build_service(config: Config, upstream: Upstream, neighbours: Upstream) -> Service:
+    """One sidecar on the real clocks. Raises InvalidConfig where its secrets cannot be read."""
+    gate = Gate(config.api_keys, config.hop_token)
+    holder = RouteHolder(config.routes, config.cascade, time.time)
+    metrics = Metrics(config.cascade, config.agent, holder)
+    return Service(config, holder, metrics, upstream, neighbours, gate, time.monotonic)
+
+
+async def _watch(service: Service) -> None:
+    """Look at the route table and the mounted secrets, and see to it that the engine has the adapter that it names."""
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(_again_and_again(service.lasting.adapters.run))
+        tasks.create_task(_again_and_again(partial(_look, service)))
+
+
+async def _look(service: Service) -> None:
+    while True:
+        service.lasting.adapters.want(service.wanted_adapter())
+        await asyncio.sleep(POLL_SECONDS)
+        service.refresh()
+
+
+async def _again_and_again(work: Callable[[], Awaitable[None]]) -> None:
+    """Work that never ends. What nobody foresaw is told and does not end it: requests would go on as if it ran."""
+    while True:
+        try:
+            await work()
+        except Exception:
+            _log.exception("unexpected error in the background, which goes on")
+            await asyncio.sleep(POLL_SECONDS)

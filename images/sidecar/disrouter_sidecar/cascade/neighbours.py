@@ -1,0 +1,20 @@
+"""What outlives one request: which agents are left alone, how many retries are left, which adapter is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from disrouter_sidecar.agents.circuit_breaker import Breakers
+from disrouter_sidecar.agents.lora_adapter import Adapters
+from disrouter_sidecar.agents.retry_budget import RetryBudget
+from disrouter_sidecar.config import Config
+from disrouter_sidecar.http.ports import Upstream
+
+
+class Lasting:
+    """One sidecar's memory of its neighbours."""
+
+    def __init__(self, config: Config, upstream: Upstream, clock: Callable[[], float]) -> None:
+        self.breakers = Breakers(clock)
+        self.retries = RetryBudget()
+        self.adapters = Adapters(config, upstream)

@@ -1,0 +1,198 @@
+"""One connection to an agent or engine.
+
+A connection serves one request at a time and waits in a pool in between. All of its waits share one deadline.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from enum import Enum, auto
+from typing import Protocol, cast
+
+from disrouter_sidecar.errors import Reason, UpstreamFailed
+from disrouter_sidecar.http.client.reply import OutboundReply
+from disrouter_sidecar.http.client.response_parser import ResponseReader
+from disrouter_sidecar.http.deadline import Deadline
+
+KEEP_ALIVE_SECONDS = 4.0
+"""Less than uvicorn's 5 s, so that an engine seldom closes a connection just as it is taken from the pool."""
+DRAIN_SECONDS = 0.25
+DRAIN_BYTES = 16 * 1024
+"""What is still read of a body that is about to end: a few chunks cost less than a new connection."""
+JOINED_BYTES = 64 * 1024
+"""A body up to this size is copied behind its head, so that both leave in one write."""
+
+
+class Asker(Protocol):
+    """Who asks on a connection; is told one of these, once."""
+
+    def replied(self, reply: OutboundReply) -> None:
+        """The reply's head has arrived."""
+        ...
+
+    def failed(self, failure: UpstreamFailed) -> None: ...
+
+    def stale(self) -> None:
+        """The connection had waited in the pool and was closed before any byte of a reply: another one will do."""
+        ...
+
+
+class _State(Enum):
+    IDLE = auto()
+    HEAD = auto()
+    BODY = auto()
+    DRAIN = auto()
+    CLOSED = auto()
+
+
+class OutboundConnection(asyncio.Protocol):
+    """Sends a request, reads its reply, and goes back to whoever keeps it."""
+
+    __slots__ = (
+        "_asker", "_drained", "_forget", "_keep", "_reply", "_seconds", "_silent", "_state", "_used", "deadline",
+        "loop", "reader", "transport",
+    )  # fmt: skip
+
+    transport: asyncio.Transport
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        keep: Callable[[OutboundConnection], None],
+        forget: Callable[[OutboundConnection], None],
+    ) -> None:
+        self.loop = loop
+        self.reader = ResponseReader()
+        self.deadline = Deadline(loop, self._expired)
+        self._keep = keep
+        self._forget = forget
+        self._state = _State.IDLE
+        self._used = False
+        self._silent = True
+        """No byte of a reply to the current request yet."""
+        self._seconds = 0.0
+        self._drained = 0
+        self._asker: Asker | None = None
+        self._reply: OutboundReply | None = None
+
+    def ask(self, asker: Asker, head: bytes, body: bytes, seconds: float) -> None:
+        """Send, and tell the asker of the reply's head."""
+        self.reader.begin()
+        self._state, self._silent, self._asker = _State.HEAD, True, asker
+        self.wait(seconds)
+        if len(body) <= JOINED_BYTES:
+            self.transport.write(head + body)
+        else:
+            self.transport.writelines((head, body))
+
+    def wait(self, seconds: float) -> None:
+        """The next byte is due within that time."""
+        self._seconds = seconds
+        self.deadline.set(seconds)
+
+    def take(self) -> bytes:
+        """The bytes of the body that have arrived since the last time."""
+        pieces = self.reader.pieces
+        if not pieces:
+            return b""
+        data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        pieces.clear()
+        return data
+
+    def release(self) -> None:
+        """The reply is complete: wait for the next request where both sides allow it."""
+        self._reply = None
+        if not self.reader.reusable or self.transport.is_closing():
+            self.abort()
+            return
+        self._state, self._used = _State.IDLE, True
+        self.reader.pieces.clear()
+        self.deadline.set(KEEP_ALIVE_SECONDS)
+        self._keep(self)
+
+    def drain(self) -> None:
+        """Nobody wants the rest, which is short: read it to its end."""
+        self._reply, self._state, self._drained = None, _State.DRAIN, 0
+        self.deadline.set(DRAIN_SECONDS)
+
+    def abort(self) -> None:
+        """Close now: that is what ends a generation."""
+        self._reply, self._asker, self._state = None, None, _State.CLOSED
+        self.deadline.close()
+        self.transport.abort()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """asyncio: connected."""
+        self.transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        """asyncio: bytes."""
+        state = self._state
+        if state is _State.CLOSED:
+            return
+        if state is _State.IDLE:
+            self.abort()
+            return
+        self._silent = False
+        try:
+            self.reader.feed(data)
+        except UpstreamFailed as failure:
+            self._fail(failure)
+            return
+        if state is _State.HEAD:
+            self._headed()
+        elif self._reply is not None:
+            self._reply.arrived(len(data))
+        elif state is _State.DRAIN:
+            self._drain(len(data))
+
+    def _headed(self) -> None:
+        reader, asker = self.reader, self._asker
+        if not reader.headed or asker is None:
+            return
+        self._state, self._asker = _State.BODY, None
+        self.deadline.clear()
+        self._reply = reply = OutboundReply(self, reader.status, reader.headers)
+        asker.replied(reply)
+
+    def _drain(self, size: int) -> None:
+        self._drained += size
+        self.reader.pieces.clear()
+        if self.reader.complete:
+            self.release()
+        elif self._drained > DRAIN_BYTES:
+            self.abort()
+
+    def eof_received(self) -> None:
+        """asyncio: the other side sends no more; what ends with the connection is complete now."""
+        if self._state is _State.BODY and self.reader.eof() and self._reply is not None:
+            self._reply.arrived(0)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """asyncio: closed."""
+        self.deadline.close()
+        self._forget(self)
+        if self._state in (_State.HEAD, _State.BODY) and not self.reader.complete:
+            name = "closed" if error is None else type(error).__name__
+            self._fail(UpstreamFailed(Reason.CONNECT, f"the connection ended half-way ({name})"))
+        self._state = _State.CLOSED
+        self.reader.close()
+
+    def _expired(self) -> None:
+        if self._state is _State.HEAD:
+            self._fail(UpstreamFailed(Reason.TIMEOUT, f"no reply within {self._seconds:.3g} s"))
+        elif self._state is _State.BODY:
+            self._fail(UpstreamFailed(Reason.TIMEOUT, f"silent for {self._seconds:.3g} s"))
+        else:
+            self.abort()
+
+    def _fail(self, failure: UpstreamFailed) -> None:
+        asker, reply, stale = self._asker, self._reply, self._used and self._silent
+        self.abort()
+        if asker is not None and stale and failure.reason is Reason.CONNECT:
+            asker.stale()
+        elif asker is not None:
+            asker.failed(failure)
+        elif reply is not None:
+            reply.broke(failure)

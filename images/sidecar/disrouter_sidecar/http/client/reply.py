@@ -1,0 +1,156 @@
+"""The reply that is on a connection to an agent: `ports.Reply`, pulled before the commit and pushed after it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from disrouter_sidecar.errors import UpstreamFailed
+from disrouter_sidecar.headers import Headers
+from disrouter_sidecar.http.ports import Sink
+
+if TYPE_CHECKING:
+    from disrouter_sidecar.http.client.connection import OutboundConnection
+
+UNREAD_BYTES = 256 * 1024
+"""Of a reply's body that wait to be taken before no more is read."""
+
+
+class OutboundReply:
+    """`ports.Reply`: the bytes of the body as they were sent, chunks taken apart."""
+
+    __slots__ = ("_connection", "_failure", "_idle", "_paused", "_sink", "_unread", "_waiter", "headers", "status")
+
+    def __init__(self, connection: OutboundConnection, status: int, headers: Headers) -> None:
+        self.status = status
+        self.headers = headers
+        self._connection: OutboundConnection | None = connection
+        self._failure: UpstreamFailed | None = None
+        self._sink: Sink | None = None
+        self._idle = 0.0
+        self._unread = 0
+        """Bytes that came since anybody took some, framing included."""
+        self._waiter: asyncio.Future[None] | None = None
+        self._paused = False
+
+    async def chunk(self, seconds: float) -> bytes:
+        """The next bytes, empty at the end."""
+        connection = self._connection
+        if connection is None:
+            return b""
+        if not connection.reader.pieces:
+            if connection.reader.complete:
+                return b""
+            await self._wait(connection, seconds)
+        piece = connection.take()
+        self._unread = 0
+        if self._paused:
+            self.resume()
+        return piece
+
+    async def _wait(self, connection: OutboundConnection, seconds: float) -> None:
+        if self._failure is None:
+            self._waiter = connection.loop.create_future()
+            connection.wait(seconds)
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+                connection.deadline.clear()
+        if self._failure is not None:
+            raise self._failure
+
+    def pipe(self, sink: Sink, idle: float) -> None:
+        """What has arrived goes to the sink now, the rest as it comes."""
+        self._sink, self._idle = sink, idle
+        if self._failure is not None:
+            self.broke(self._failure)
+        elif self._connection is not None:
+            if not self._connection.reader.complete:
+                self._connection.wait(idle)
+            self.arrived(0)
+
+    def patience(self, seconds: float) -> None:
+        """Another bound for the gaps from here on."""
+        self._idle = seconds
+        if self._connection is not None and not self._paused:
+            self._connection.wait(seconds)
+
+    def forget(self) -> None:
+        """Its headers are not looked at any more."""
+        self.headers = {}
+        if self._connection is not None:
+            self._connection.reader.headers = {}
+
+    def pause(self) -> None:
+        """Leave the agent's bytes in the socket, which slows the agent down."""
+        if not self._paused and self._connection is not None:
+            self._paused = True
+            self._connection.deadline.clear()
+            self._connection.transport.pause_reading()
+
+    def resume(self) -> None:
+        """Read on."""
+        if self._paused and self._connection is not None:
+            self._paused = False
+            if self._sink is not None:
+                self._connection.wait(self._idle)
+            self._connection.transport.resume_reading()
+
+    def close(self, *, ending: bool = False) -> None:
+        """Keep, drain or end the connection."""
+        connection, self._connection, self._sink = self._connection, None, None
+        if connection is None or self._failure is not None:
+            return
+        if self._paused:
+            connection.transport.resume_reading()
+        if connection.reader.complete:
+            connection.release()
+        elif ending:
+            connection.drain()
+        else:
+            connection.abort()
+
+    def arrived(self, size: int) -> None:
+        """The connection has fed its reader with so many bytes: hand on what came of them."""
+        connection, sink = self._connection, self._sink
+        if connection is None:
+            return
+        if sink is None:
+            self._hold(connection, size)
+            return
+        reader = connection.reader
+        pieces = reader.pieces
+        if len(pieces) == 1:
+            piece = pieces[0]
+            pieces.clear()
+        else:
+            piece = connection.take()
+        if reader.complete:
+            self.close()
+            sink.feed(piece, True)
+        elif piece:
+            if not self._paused:
+                connection.deadline.set(self._idle)
+            sink.feed(piece, False)
+
+    def _hold(self, connection: OutboundConnection, size: int) -> None:
+        self._unread += size
+        reader = connection.reader
+        if self._waiter is not None:
+            if (reader.pieces or reader.complete) and not self._waiter.done():
+                self._waiter.set_result(None)
+        elif self._unread > UNREAD_BYTES:
+            self.pause()
+
+    def broke(self, failure: UpstreamFailed) -> None:
+        """The connection is gone before the body's end."""
+        self._failure = failure
+        sink, self._sink = self._sink, None
+        if sink is not None:
+            piece = b"" if self._connection is None else self._connection.take()
+            if piece:
+                sink.feed(piece, False)
+            sink.broke(failure)
+        elif self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)

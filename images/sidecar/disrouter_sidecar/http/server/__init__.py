@@ -1,0 +1,10 @@
+"""Connections of clients.
+
+- `listener`        the port, all connections, and their end
+- `connection`      one client's connection: order, deadlines, errors, end
+- `request_parser`  bytes to requests (llhttp)
+- `router`          path and method to handler
+- `exchange`        one request's answer: `ports.Client`
+- `site`            what all connections share
+- `error_replies`   errors, told to the client
+"""

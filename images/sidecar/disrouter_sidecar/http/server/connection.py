@@ -1,0 +1,356 @@
+"""One client's connection: its requests in order, its deadlines, its errors and its end.
+
+Requests that come ahead of their turn wait, bounded in number and bytes; the socket is read on meanwhile, because that
+is how a client that leaves is noticed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import cast
+
+from disrouter_sidecar.errors import Rejected
+from disrouter_sidecar.headers import Lines
+from disrouter_sidecar.http.deadline import Deadline
+from disrouter_sidecar.http.encode import CONTINUE
+from disrouter_sidecar.http.head import Head
+from disrouter_sidecar.http.ports import Request
+from disrouter_sidecar.http.server.error_replies import tell
+from disrouter_sidecar.http.server.exchange import Exchange
+from disrouter_sidecar.http.server.request_parser import RequestReader
+from disrouter_sidecar.http.server.site import Incoming, Phase, Site
+
+_UNREAD = Head("GET", "/", {}, old=False, keep_alive=False, length=0, wants_continue=False)
+"""Stands for the head of a request that was refused while it was read."""
+_log = logging.getLogger(__name__)
+
+
+class ClientConnection(asyncio.Protocol):
+    """Reads requests, has one answered at a time, and is the `Wire` of that answer."""
+
+    __slots__ = (
+        "_closes", "_deadline", "_exchange", "_incoming", "_late", "_loop", "_moved", "_over", "_patience", "_phase",
+        "_reader", "_ready", "_serving", "_site", "_stall", "_task", "_unread", "_waiting", "full", "gone", "transport",
+        "write",
+    )  # fmt: skip
+
+    transport: asyncio.Transport
+    write: Callable[[bytes], None]
+    """To the client, with whatever else is written in this turn of the loop."""
+
+    def __init__(self, site: Site, loop: asyncio.AbstractEventLoop) -> None:
+        self.gone = False
+        self.full = False
+        self._closes = False
+        """The answer that is under way is the last."""
+        self._over = False
+        """No further request is answered."""
+        self._site = site
+        self._loop = loop
+        self._reader = RequestReader(site.limits, self)
+        self._deadline = Deadline(loop, self._expired)
+        self._stall: Deadline | None = None
+        """For a client that does not read, once there is cause for it."""
+        self._waiting = 0
+        """Bytes that waited for it when that was looked at last."""
+        self._phase = Phase.IDLE
+        self._patience: float | None = None
+        """Seconds that the client has for what it is at, from the bytes that began it."""
+        self._moved = False
+        """It is at something else than before these bytes."""
+        self._incoming: Incoming | None = None
+        self._ready: deque[Incoming | Rejected] | None = None
+        """What waits for its turn; None where nothing ever had to."""
+        self._serving = False
+        self._unread = False
+        """So many wait that no more is read."""
+        self._exchange: Exchange | None = None
+        self._task: asyncio.Task[None] | None = None
+        """Answers, where that is a coroutine's job."""
+        self._late = False
+        """The answer is complete but for what the client has not read."""
+
+    # The socket.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """asyncio: connected."""
+        self.transport = cast(asyncio.Transport, transport)
+        self.write = self.transport.write
+        self.transport.set_write_buffer_limits(high=self._site.limits.unread)
+        self._site.connections.add(self)
+        self._deadline.set(self._site.limits.head_seconds)
+
+    def data_received(self, data: bytes) -> None:
+        """asyncio: bytes."""
+        if self._phase is Phase.REFUSED:
+            return
+        try:
+            self._reader.feed(data)
+        except Rejected as error:
+            self._refuse(error)
+        if self._moved:
+            self._moved = False
+            if self._patience is None:
+                self._deadline.clear()
+            else:
+                self._deadline.set(self._patience)
+        if self._ready and self._exchange is None:
+            self._serve()
+
+    def eof_received(self) -> None:
+        """asyncio: the client sends no more. One that waits for an answer is taken to have left, as proxies do."""
+        if self._exchange is not None:
+            self.abort()
+
+    def connection_lost(self, _: Exception | None) -> None:
+        """asyncio: closed. Whatever is done for the client ends at once."""
+        self.gone = self._over = True
+        self._reader.close()
+        self._deadline.close()
+        if self._stall is not None:
+            self._stall.close()
+        for item in (self._incoming, *(self._ready or ())):
+            if isinstance(item, Incoming):
+                item.share.close()
+        self._incoming = self._ready = None
+        self._leave()
+        self._site.connections.discard(self)
+        if not self._site.connections:
+            self._site.emptied.set()
+
+    def _leave(self) -> None:
+        exchange = self._exchange
+        if self._task is not None:
+            self._task.cancel()
+        elif exchange is not None:
+            self._exchange = None
+            try:
+                exchange.left()
+            finally:
+                exchange.release()
+
+    def pause_writing(self) -> None:
+        """asyncio: the client reads more slowly than we write."""
+        self.full = True
+        self._expect_reading()
+        if self._exchange is not None:
+            self._exchange.pause()
+
+    def resume_writing(self) -> None:
+        """asyncio: it has caught up."""
+        self.full = False
+        if self._stall is not None and not self.transport.is_closing():
+            self._stall.clear()
+        if self._exchange is not None:
+            self._exchange.resume()
+        if self._late and self._exchange is not None and not self.full:
+            self.answered(self._exchange)
+
+    def abort(self) -> None:
+        """Close at once; what waits to be read is lost."""
+        self.transport.abort()
+
+    def retire(self) -> None:
+        """Close unless a request or its answer is under way."""
+        if self._exchange is None and self._phase is Phase.IDLE:
+            self._hang_up()
+
+    def _hang_up(self) -> None:
+        """Close once the client has read everything; one that reads no more is not waited for."""
+        self._over = True
+        self.transport.close()
+        if self.transport.get_write_buffer_size():
+            self._expect_reading()
+
+    def _expect_reading(self) -> None:
+        """From now on the client must read something of what waits for it, again and again."""
+        if self._stall is None:
+            self._stall = Deadline(self._loop, self._stalled)
+        self._waiting = self.transport.get_write_buffer_size()
+        self._stall.set(self._site.limits.stall_seconds)
+
+    def _stalled(self) -> None:
+        if self.transport.get_write_buffer_size() < self._waiting:
+            self._expect_reading()
+        else:
+            self.abort()
+
+    def _expired(self) -> None:
+        limits = self._site.limits
+        if self._phase is Phase.IDLE:
+            self._hang_up()
+        elif self._phase is Phase.REFUSED:
+            self.abort()
+        elif self._phase is Phase.HEAD:
+            self._refuse(Rejected(408, "request_timeout", f"the head did not arrive within {limits.head_seconds:g} s"))
+        else:
+            self._refuse(Rejected(408, "request_timeout", f"the body did not arrive within {limits.body_seconds:g} s"))
+
+    # What the reader tells.
+
+    def begun(self) -> None:
+        """A request begins."""
+        self._phase = Phase.HEAD
+        self._patience, self._moved = self._site.limits.head_seconds, True
+
+    def headed(self, head: Head) -> None:
+        """Its head is complete: whatever can be refused before the body comes is refused here."""
+        self._incoming = self._site.incoming(head)
+        if head.has_body:
+            self._phase = Phase.BODY
+            self._patience, self._moved = self._site.limits.body_seconds, True
+            if head.wants_continue and self._exchange is None and not self._ready:
+                self.transport.write(CONTINUE)
+
+    def body(self, piece: bytes) -> None:
+        """Bytes are claimed as they come: a client that announces much and sends nothing holds nothing."""
+        incoming = self._incoming
+        if incoming is None:
+            return
+        self._site.take(incoming, piece)
+
+    def complete(self) -> None:
+        """A request is complete: answer it, or let it wait for its turn."""
+        incoming, self._incoming = self._incoming, None
+        self._phase = Phase.IDLE
+        self._patience, self._moved = None, True
+        if incoming is not None:
+            self._queue(incoming)
+
+    def _queue(self, item: Incoming | Rejected) -> None:
+        """Behind those before it; the first of them is answered once all bytes at hand are read."""
+        ready = self._ready
+        if ready is None:
+            ready = self._ready = deque()
+        ahead = len(ready) - (self._exchange is None)
+        if isinstance(item, Incoming) and ahead >= self._site.limits.most_ahead:
+            item.share.close()
+            raise Rejected(429, "too_many_requests", "too many requests ahead of their answers; wait for some")
+        ready.append(item)
+        if ahead + 1 == self._site.limits.ahead:
+            self._unread = True
+            self.transport.pause_reading()
+
+    # Answers.
+
+    def _serve(self) -> None:
+        """Answer what waits, one after the other; an answer that takes its time comes back here at its end."""
+        if self._serving:
+            return
+        self._serving = True
+        try:
+            while self._ready and self._exchange is None and not self._over:
+                item = self._ready.popleft()
+                if isinstance(item, Rejected):
+                    self._tell(item)
+                else:
+                    self._start(item)
+        finally:
+            self._serving = False
+        if not self._ready and not self._over:
+            self._read_on()
+            if self._exchange is None:
+                self._rest()
+
+    def _read_on(self) -> None:
+        if self._unread:
+            self._unread = False
+            self.transport.resume_reading()
+
+    def _start(self, incoming: Incoming) -> None:
+        head = incoming.head
+        self._exchange = exchange = Exchange(self, head, incoming.share)
+        try:
+            request = Request(head.method, head.path, head.headers, incoming.body(), incoming.share)
+            answering = incoming.handler(request, exchange)
+        except Exception as error:
+            tell(exchange, error)
+            exchange.done()
+            return
+        if answering is not None:
+            self._task = self._loop.create_task(self._answer(answering, exchange))
+
+    async def _answer(self, answering: Awaitable[None], exchange: Exchange) -> None:
+        try:
+            await answering
+        except Exception as error:
+            tell(exchange, error)
+        finally:
+            self._task = None
+            exchange.done()
+
+    def answered(self, exchange: Exchange) -> None:
+        """Nobody will write to the exchange any more; what it holds is held until the client has read most of it."""
+        self._late = exchange.complete and self.full and not self.gone
+        if self._late:
+            return
+        self._exchange = None
+        exchange.release()
+        if self.gone:
+            return
+        if not exchange.complete:
+            self.abort()
+        elif self._closes or self._site.stopping:
+            self._refuse_more()
+        elif self._ready:
+            self._serve()
+        elif not self._serving:
+            self._rest()
+
+    def streams(self) -> None:
+        """The answer takes its time: what is not needed meanwhile is freed."""
+        if self._phase is Phase.IDLE:
+            self._deadline.rest()
+        if not self._ready:
+            self._ready = None
+
+    def _rest(self) -> None:
+        """Nothing to answer."""
+        incoming = self._incoming
+        if self._phase is Phase.IDLE:
+            self._deadline.set(self._site.limits.idle_seconds)
+        elif incoming is not None and incoming.head.wants_continue and not incoming.size:
+            self.transport.write(CONTINUE)
+
+    # The end.
+
+    def _refuse(self, error: Rejected) -> None:
+        """Nothing that follows on this connection can be trusted or is wanted."""
+        self._phase = Phase.REFUSED
+        self._moved = False
+        self._deadline.clear()
+        if self._incoming is not None:
+            self._incoming.share.close()
+            self._incoming = None
+        if self._exchange is not None or self._ready:
+            self._queue(error)
+        else:
+            self._tell(error)
+
+    def _tell(self, error: Rejected) -> None:
+        self._exchange = exchange = Exchange(self, _UNREAD)
+        tell(exchange, error)
+        exchange.done()
+
+    def _refuse_more(self) -> None:
+        """Answered for the last time. A client that still sends would lose the answer to a reset: let it read first."""
+        self._over = True
+        if self._phase is Phase.IDLE or self.transport.is_closing():
+            self._hang_up()
+            return
+        self._phase = Phase.REFUSED
+        self._deadline.set(self._site.limits.linger_seconds)
+        self._read_on()
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+
+    # What an answer needs.
+
+    def lines(self, head: Head) -> Lines:
+        """Date, and whether the connection lasts."""
+        date = self._site.date(self._loop.time())
+        self._closes = not head.keep_alive or self._site.stopping or self._site.closing()
+        return f"{date}connection: close\r\n" if self._closes else date

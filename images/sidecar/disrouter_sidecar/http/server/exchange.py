@@ -1,0 +1,194 @@
+"""`ports.Client`: one request's answer, on the connection that the request came on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Protocol
+
+from disrouter_sidecar.errors import ClientGone
+from disrouter_sidecar.headers import Headers, Lines, lines
+from disrouter_sidecar.http.encode import LAST_CHUNK, chunk, status_line
+from disrouter_sidecar.http.head import Head
+from disrouter_sidecar.http.memory_limits import Share
+from disrouter_sidecar.http.ports import Caller, Reply
+
+_BODILESS = (204, 304)
+_CHUNKED = "transfer-encoding: chunked\r\n"
+
+
+class Wire(Protocol):
+    """The connection, as far as an answer is concerned."""
+
+    gone: bool
+    full: bool
+    """More waits for the client than it should: nothing more is to be read for it."""
+
+    @property
+    def write(self) -> Callable[[bytes], None]:
+        """To the client, with whatever else is written in this turn of the loop."""
+        ...
+
+    def lines(self, head: Head) -> Lines:
+        """Header lines that are the connection's own."""
+        ...
+
+    def streams(self) -> None:
+        """The answer takes its time."""
+        ...
+
+    def answered(self, exchange: Exchange) -> None:
+        """Nobody will write to the exchange any more."""
+        ...
+
+
+class Exchange:
+    """Writes one reply. Between `begin` and its end pieces come by callback, one write for each."""
+
+    __slots__ = ("_chunked", "_kept", "_rest", "_wire", "caller", "complete", "head", "last", "share", "started")
+
+    def __init__(self, wire: Wire, head: Head, share: Share | None = None) -> None:
+        self.head = head
+        self.share = share
+        """What the request holds until its answer has left."""
+        self.caller: Caller | None = None
+        self.started = False
+        self.complete = False
+        self.last = b""
+        self._wire = wire
+        self._chunked = False
+        self._kept: Share | None = None
+        self._rest: Reply | None = None
+
+    def put(self, status: int, head: Lines, body: bytes, *, streamed: bool = False) -> None:
+        """A whole answer: head and body in one write; framed as a stream is for a client that asked for one."""
+        self._start()
+        wire, bodiless = self._wire, status in _BODILESS
+        if streamed and not bodiless and not self.head.old:
+            framing, body = _CHUNKED, chunk(body) + LAST_CHUNK
+        else:
+            framing = "" if bodiless else f"content-length: {len(body)}\r\n"
+        start = f"{status_line(status)}{head}{framing}{wire.lines(self.head)}\r\n".encode("latin-1")
+        wire.write(start if bodiless or self.head.method == "HEAD" else start + body)
+        self.complete = True
+
+    def begin(self, status: int, head: Lines, first: bytes, rest: Reply, idle: float) -> None:
+        """A streamed answer, in chunks; to HTTP/1.0 up to the connection's end. `caller` is told of its end."""
+        self._start()
+        wire = self._wire
+        self._chunked = not self.head.old
+        framing = _CHUNKED if self._chunked else ""
+        start = f"{status_line(status)}{head}{framing}{wire.lines(self.head)}\r\n".encode("latin-1")
+        self.head = self.head._replace(headers={})  # nobody needs them while the stream takes its time
+        self.last = first
+        wire.write(start + self._framed(first))
+        self._rest = rest
+        wire.streams()
+        rest.pipe(self, idle)
+        if wire.full:
+            rest.pause()
+
+    def finish(self, last: bytes) -> None:
+        """Complete a stream that broke, with these bytes."""
+        if not self._wire.gone:
+            self._wire.write(self._framed(last) + self._ending())
+            self.complete = True
+
+    def done(self) -> None:
+        """Whoever answers is through with it; an answer that is not complete ends the connection."""
+        self.caller = None
+        self._wire.answered(self)
+
+    async def reply(self, status: int, headers: Headers, body: bytes) -> None:
+        """The same as `put`, for handlers that are coroutines."""
+        self.put(status, lines(headers), body)
+
+    async def stream(self, status: int, headers: Headers, first: bytes, rest: Reply, idle: float) -> None:
+        """The same as `begin`; waits for the end. Raises what `rest` broke with."""
+        waiting = _Waiting()
+        self.caller = waiting
+        self.begin(status, lines(headers), first, rest, idle)
+        await waiting.future
+
+    def feed(self, piece: bytes, end: bool) -> None:
+        """`ports.Sink`: on to the client."""
+        wire = self._wire
+        if wire.gone:
+            return
+        if piece:
+            self.last = piece
+        data = chunk(piece) if self._chunked else piece
+        if not end:
+            wire.write(data)
+            return
+        wire.write(data + self._ending())
+        self.complete = True
+        self._relayed(None)
+
+    def broke(self, failure: Exception) -> None:
+        """`ports.Sink`: no more comes."""
+        self._relayed(failure)
+
+    def left(self) -> None:
+        """The client has gone."""
+        self._rest = None
+        caller, self.caller = self.caller, None
+        if caller is not None:
+            caller.left()
+
+    def keep(self, share: Share) -> None:
+        """What the answer holds until the client has read most of it."""
+        self._kept = share
+
+    def release(self) -> None:
+        """Give back what request and answer held."""
+        if self.share is not None:
+            self.share.close()
+        if self._kept is not None:
+            self._kept.close()
+
+    def pause(self) -> None:
+        """The client reads too slowly."""
+        if self._rest is not None:
+            self._rest.pause()
+
+    def resume(self) -> None:
+        """It has caught up."""
+        if self._rest is not None:
+            self._rest.resume()
+
+    def _start(self) -> None:
+        if self._wire.gone:
+            raise ClientGone
+        if self.started:
+            raise RuntimeError("this request has been answered already")
+        self.started = True
+
+    def _framed(self, piece: bytes) -> bytes:
+        return chunk(piece) if self._chunked else piece
+
+    def _ending(self) -> bytes:
+        return LAST_CHUNK if self._chunked else b""
+
+    def _relayed(self, failure: Exception | None) -> None:
+        self._rest = None
+        if self.caller is not None:
+            self.caller.relayed(failure)
+
+
+class _Waiting:
+    """`ports.Caller` for a coroutine: the client's leaving cancels its task."""
+
+    def __init__(self) -> None:
+        self.future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def relayed(self, failure: Exception | None) -> None:
+        if self.future.done():
+            return
+        if failure is None:
+            self.future.set_result(None)
+        else:
+            self.future.set_exception(failure)
+
+    def left(self) -> None:
+        """Nothing to do."""

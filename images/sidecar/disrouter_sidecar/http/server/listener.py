@@ -1,0 +1,80 @@
+"""The port, all connections that came through it, and their end."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import ssl
+from collections.abc import Callable
+from functools import partial
+from typing import Self
+
+from disrouter_sidecar.http.limits import Limits
+from disrouter_sidecar.http.memory_limits import Memory
+from disrouter_sidecar.http.server.connection import ClientConnection
+from disrouter_sidecar.http.server.router import Routes
+from disrouter_sidecar.http.server.site import Site
+
+BACKLOG = 4096
+ACCEPTED = 16
+"""New clients at most in one turn of the loop: libuv takes one for each handle on the port (since 1.48). Under full
+load a turn is long, and behind those that connect and leave at once new clients would wait for seconds."""
+
+
+class Listener:
+    """Accepts clients until `stop`."""
+
+    def __init__(
+        self,
+        routes: Routes,
+        limits: Limits,
+        memory: Memory,
+        closing: Callable[[], bool],
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self._tls = tls
+        self.site = Site(routes, limits, memory, closing)
+        self._servers: list[asyncio.Server] = []
+
+    @property
+    def connections(self) -> int:
+        """Clients that are connected."""
+        return len(self.site.connections)
+
+    async def start(self, host: str, port: int) -> int:
+        """Listen; the port that was bound. Raises OSError when it cannot be."""
+        loop = asyncio.get_running_loop()
+        listen = partial(loop.create_server, lambda: ClientConnection(self.site, loop), backlog=BACKLOG, ssl=self._tls)
+        first = await listen(host=host, port=port)
+        self._servers = [first]
+        for bound in first.sockets:
+            for _ in range(ACCEPTED - 1):
+                self._servers.append(await listen(sock=socket.socket(fileno=os.dup(bound.fileno()))))
+        return int(first.sockets[0].getsockname()[1])
+
+    async def stop(self, seconds: float) -> None:
+        """Accept no more, let what is under way finish for that long, then close whatever is left."""
+        self.site.stopping = True
+        for server in self._servers:
+            server.close()
+        for connection in [*self.site.connections]:
+            connection.retire()
+        try:
+            async with asyncio.timeout(seconds):
+                await self._empty()
+        except TimeoutError:
+            for connection in [*self.site.connections]:
+                connection.abort()
+            await self._empty()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop(0)
+
+    async def _empty(self) -> None:
+        while self.site.connections:
+            self.site.emptied.clear()
+            await self.site.emptied.wait()

@@ -1,0 +1,94 @@
+"""What all clients' connections share, and what one of them is at."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from email.utils import formatdate
+from enum import Enum, auto
+from typing import TYPE_CHECKING
+
+from disrouter_sidecar.errors import Rejected
+from disrouter_sidecar.http.head import Head
+from disrouter_sidecar.http.limits import Limits
+from disrouter_sidecar.http.memory_limits import Memory, Share
+from disrouter_sidecar.http.ports import Handler
+from disrouter_sidecar.http.server.router import Routes
+
+if TYPE_CHECKING:
+    from disrouter_sidecar.http.server.connection import ClientConnection
+
+
+class Phase(Enum):
+    """What the client is expected to do next."""
+
+    IDLE = auto()
+    """Send a request, or wait for its answer."""
+    HEAD = auto()
+    BODY = auto()
+    REFUSED = auto()
+    """Nothing that it still sends is read."""
+
+
+@dataclass(slots=True)
+class Incoming:
+    """A request whose head has been read."""
+
+    head: Head
+    handler: Handler
+    share: Share
+    pieces: list[bytes] = field(default_factory=list)
+    size: int = 0
+
+    def body(self) -> bytes:
+        """All of it."""
+        pieces, self.pieces = self.pieces, []
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+@dataclass
+class Site:
+    """What all connections share."""
+
+    routes: Routes
+    limits: Limits
+    memory: Memory
+    closing: Callable[[], bool]
+    """Whether an answer that begins now is its connection's last, and says so. One that began before ends nothing: its
+    client does not know yet, and what it sends next would be lost."""
+    stopping: bool = False
+    """Whether connections end after the answer that they are at, told or not."""
+    connections: set[ClientConnection] = field(default_factory=set)
+    emptied: asyncio.Event = field(default_factory=asyncio.Event)
+    _date: tuple[int, str] = (-1, "")
+
+    def date(self, now: float) -> str:
+        """The Date header's line, made once a second of the loop's clock."""
+        second = int(now)
+        if self._date[0] != second:
+            self._date = (second, f"date: {formatdate(usegmt=True)}\r\n")
+        return self._date[1]
+
+    def incoming(self, head: Head) -> Incoming:
+        """A request whose body may come. Raises Rejected for whatever can be refused by its head."""
+        handler = self.routes.find(head)
+        encoding = head.headers.get("content-encoding")
+        if encoding is not None and encoding.lower() != "identity":
+            message = f"content-encoding {encoding[:32]!r} is not supported; send the body as it is"
+            raise Rejected(415, "unsupported_encoding", message, param="content-encoding")
+        if (head.length or 0) > self.limits.body:
+            raise self._too_large()
+        return Incoming(head, handler, self.memory.share())
+
+    def take(self, incoming: Incoming, piece: bytes) -> None:
+        """Bytes are claimed as they come: a client that announces much and sends nothing holds nothing."""
+        incoming.size += len(piece)
+        if incoming.size > self.limits.body:
+            raise self._too_large()
+        incoming.share(len(piece))
+        incoming.pieces.append(piece)
+
+    def _too_large(self) -> Rejected:
+        limit = self.limits.body
+        return Rejected(413, "request_too_large", f"the body is larger than {limit} bytes; send less")

@@ -1,0 +1,23 @@
+"""OpenAI's three ways to ask a model, each described once, and the shapes around them.
+
+- `dialect`          what the rest of the sidecar needs to know of an API
+- `chat`             chat completions
+- `completions`      plain completions
+- `responses`        the responses API
+- `query`            one request, parsed and checked, rewritten for the engine
+- `preference`       which scenario or preference it asks for
+- `usage`            tokens of refused hops
+- `sse`              server-sent events out of bytes in any pieces
+- `errors`           errors and the list of models
+- `provider_errors`  errors of engines and providers, in that shape
+- `openapi`          the endpoints as an OpenAPI document
+"""
+
+from disrouter_sidecar.openai.chat import Chat
+from disrouter_sidecar.openai.completions import Completions
+from disrouter_sidecar.openai.dialect import Dialect
+from disrouter_sidecar.openai.responses import Responses
+
+DIALECTS: tuple[Dialect, ...] = (Chat(), Completions(), Responses())
+
+__all__ = ["DIALECTS", "Chat", "Completions", "Dialect", "Responses"]

@@ -1,0 +1,81 @@
+"""Chat completions: `messages` in, `choices[].message` or `choices[].delta` out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from disrouter.errors import InvalidRequest
+from disrouter.scenario import Asked, instruct
+from disrouter_sidecar.openai.dialect import Fields, Said, index_of, number_of_choices, objects, plain_error
+
+CUT_OFF = "length"
+"""`finish_reason` of a choice that met its token limit."""
+_ANSWERS = frozenset(("tool_calls", "function_call", "refusal", "audio"))
+
+
+class Chat:
+    """`POST /v1/chat/completions`. Reasoning fields say nothing yet."""
+
+    path = "/chat/completions"
+    name = "chat"
+    probed = True
+
+    def check(self, fields: Fields, _pinned: bool, /) -> None:
+        """`messages` is a non-empty list of messages with a role."""
+        check_messages(fields.get("messages"), "messages")
+
+    def choices(self, fields: Fields) -> int:
+        """`n`."""
+        return number_of_choices(fields)
+
+    def instructable(self, _: Fields, /) -> bool:
+        """Every chat is."""
+        return True
+
+    def instruct(self, fields: Fields, asked: Asked, *, prompted: bool) -> Fields:
+        """The instruction starts the first user message."""
+        return {"messages": instruct(fields["messages"], asked, prompted=prompted)}
+
+    def event(self, event: Fields) -> Iterator[Said]:
+        """One chunk."""
+        for choice in objects(event.get("choices")):
+            yield _said(choice, choice.get("delta"))
+
+    def error(self, event: Fields) -> Fields | None:
+        """An `error` event."""
+        return plain_error(event)
+
+    def whole(self, reply: Fields) -> Iterator[Said]:
+        """Each choice's message."""
+        for choice in objects(reply.get("choices")):
+            message = choice.get("message")
+            content = message.get("content") if isinstance(message, dict) else None
+            yield _said(choice, message) if isinstance(content, str) else Said(index_of(choice), answers=True)
+
+
+def check_messages(messages: Any, param: str) -> None:
+    """A non-empty list of objects with `role` and, where they have one, `content` of text or parts."""
+    if not isinstance(messages, list):
+        raise InvalidRequest(f"`{param}` must be a list of messages", param)
+    if not messages:
+        raise InvalidRequest(f"`{param}` is empty; send at least one message", param)
+    for index, message in enumerate(messages):
+        if not isinstance(message, dict) or not isinstance(message.get("role"), str):
+            raise InvalidRequest("a message must be an object with a `role`", f"{param}[{index}]")
+        content = message.get("content")
+        if content is not None and not isinstance(content, (str, list)):
+            raise InvalidRequest("`content` must be a string or a list of parts", f"{param}[{index}].content")
+
+
+def _said(choice: Fields, message: Any) -> Said:
+    fields: Fields = message if isinstance(message, dict) else {}
+    content = fields.get("content")
+    reason = choice.get("finish_reason")
+    return Said(
+        index_of(choice),
+        content if isinstance(content, str) else "",
+        answers=not _ANSWERS.isdisjoint(fields) and any(fields[key] for key in _ANSWERS & fields.keys()),
+        ended=reason is not None,
+        truncated=reason == CUT_OFF,
+    )

@@ -1,0 +1,50 @@
+"""OpenAI's shapes: errors and the list of models."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from disrouter.errors import InvalidRequest
+from disrouter.names import HEADER_HOPS, HEADER_PATH
+from disrouter_sidecar.errors import Rejected
+from disrouter_sidecar.routes.route_table import RouteTable
+
+JSON = "application/json"
+_KINDS = {429: "rate_limit_error"}
+
+
+def error_body(status: int, code: str | None, message: str, param: str | None = None) -> bytes:
+    """`{"error": {...}}` as OpenAI's clients read it."""
+    kind = _KINDS.get(status, "invalid_request_error" if status < 500 else "server_error")
+    return orjson.dumps({"error": {"message": message, "type": kind, "param": param, "code": code}})
+
+
+def error_event(code: str, message: str) -> bytes:
+    """The same as the last event of a stream that broke after its first byte reached the client."""
+    return b"data: " + error_body(500, code, message) + b"\n\n"
+
+
+def rejection(error: Rejected | InvalidRequest) -> tuple[int, dict[str, str], bytes]:
+    """Status, headers and body for an error that the sidecar itself answers with."""
+    if isinstance(error, InvalidRequest):
+        return 400, {"content-type": JSON}, error_body(400, "invalid_request", str(error), error.param)
+    headers = {"content-type": JSON}
+    if error.status in (429, 503):
+        headers["retry-after"] = str(error.retry_after)
+    if error.status == 401:
+        headers["www-authenticate"] = "Bearer"
+    if error.allow is not None:
+        headers["allow"] = error.allow
+    if error.path is not None:
+        headers[HEADER_PATH] = ",".join(error.path)
+        headers[HEADER_HOPS] = str(len(error.path))
+    return error.status, headers, error_body(error.status, error.code, str(error), error.param)
+
+
+def model_list(table: RouteTable, created: int) -> list[dict[str, Any]]:
+    """The cascade and each of its agents, cheapest first; `created` is when this table was loaded, in Unix seconds."""
+    agents = sorted(table.agents, key=lambda name: (table.agents[name].cost, name))
+    names = [table.cascade, *(f"{table.cascade}/{agent}" for agent in agents)]
+    return [{"id": name, "object": "model", "created": created, "owned_by": "disrouter"} for name in names]

@@ -1,0 +1,126 @@
+"""A request: parsed and checked once, and rewritten for the engine. The original bytes stay what is forwarded."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any, NamedTuple
+
+import orjson
+
+from disrouter.errors import InvalidRequest
+from disrouter.scenario import Asked
+from disrouter.terms import Awareness
+from disrouter_sidecar.errors import Rejected
+from disrouter_sidecar.openai.dialect import Dialect, Fields
+from disrouter_sidecar.openai.preference import EXTENSION, Wish, wish_of_body
+from disrouter_sidecar.routes.route_table import RouteTable
+
+_ROUNDED = 2.0**63
+"""A number from which on orjson may have made a float of an integer."""
+_TOO_LONG = "exceeds 64-bit"
+"""In orjson's words on such an integer."""
+_TOO_DEEP = "the body is nested too deeply"
+_LONG = re.compile(rb"[0-9]{19}")
+_SHORT, _MANY = 512, 1024
+
+
+class Query(NamedTuple):
+    """One request as the client sent it: `raw` for the next agent, `fields` for the engine."""
+
+    dialect: Dialect
+    raw: bytes
+    fields: Fields
+    model: str
+    pinned: str | None
+    """The agent that it names; the cascade routes where it names none."""
+    stream: bool
+    choices: int
+    wish: Wish | None
+    """What the body asks for, None where it is silent."""
+
+
+def parse(raw: bytes, dialect: Dialect, table: RouteTable) -> Query:
+    """Check what the sidecar itself relies on; the rest is the engine's to judge. Raises InvalidRequest, Rejected."""
+    fields = _loads(raw)
+    if not isinstance(fields, dict):
+        raise InvalidRequest("the body must be a JSON object")
+    model = fields.get("model")
+    if not isinstance(model, str) or not model:
+        raise InvalidRequest("`model` must be a non-empty string; GET /v1/models lists the known ones", "model")
+    stream = fields.get("stream")
+    if stream is not None and not isinstance(stream, bool):
+        raise InvalidRequest("`stream` must be true or false", "stream")
+    wish = wish_of_body(fields.get(EXTENSION))
+    pinned = target(model, table)
+    dialect.check(fields, pinned is not None)
+    return Query(dialect, raw, fields, model, pinned, stream is True, dialect.choices(fields), wish)
+
+
+def target(model: str, table: RouteTable) -> str | None:
+    """The agent that `<cascade>/<agent>` pins, None for `<cascade>`. Raises Rejected for any other name."""
+    cascade, slash, agent = model.partition("/")
+    if cascade == table.cascade:
+        if not slash:
+            return None
+        if agent in table.agents:
+            return agent
+    known = ", ".join([table.cascade, *(f"{table.cascade}/{name}" for name in table.agents)])
+    message = f"the model {model[:128]!r} does not exist; known: {known}"
+    raise Rejected(404, "model_not_found", message, param="model")
+
+
+def engine_fields(query: Query, model: str, asked: Asked | None, awareness: Awareness) -> dict[str, Any]:
+    """The engine's request: its model name, without our field, instructed unless the agent cannot refuse."""
+    given = query.fields
+    fields = {**given, "model": model}
+    if EXTENSION in given:
+        del fields[EXTENSION]
+    if asked is not None and awareness is not Awareness.NONE:
+        fields.update(query.dialect.instruct(given, asked, prompted=awareness is Awareness.PROMPTED))
+    return fields
+
+
+def dumps(fields: Fields) -> bytes:
+    """JSON, with whole numbers of any size. Raises InvalidRequest for what cannot be written again: nested too deep."""
+    try:
+        return orjson.dumps(fields)
+    except orjson.JSONEncodeError as error:
+        if _TOO_LONG not in str(error):
+            raise InvalidRequest(f"the body cannot be passed on: {error}") from None
+    try:
+        return json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode()
+    except RecursionError:
+        raise InvalidRequest(_TOO_DEEP) from None
+
+
+def _loads(raw: bytes) -> Any:
+    """As orjson reads it, and whole numbers beyond 64 bits, which it rounds, as they are. Raises InvalidRequest."""
+    try:
+        value = orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        raise InvalidRequest(f"the body is not valid JSON: {error}") from None
+    if not _rounded(value, raw):
+        return value
+    try:
+        return json.loads(raw)
+    except RecursionError:
+        raise InvalidRequest(_TOO_DEEP) from None
+
+
+def _rounded(value: Any, raw: bytes) -> bool:
+    """Whether a number may have been too long for orjson: by the text where it is short or holds many values."""
+    if len(raw) <= _SHORT:
+        return _LONG.search(raw) is not None
+    waiting = [value]
+    for item in waiting:
+        if isinstance(item, float):
+            if not -_ROUNDED < item < _ROUNDED:
+                return True
+        elif isinstance(item, dict):
+            waiting.extend(item.values())
+        elif isinstance(item, list):
+            waiting.extend(item[:_MANY])
+        if len(waiting) >= _MANY:
+            return _LONG.search(raw) is not None
+    return False

@@ -1,0 +1,6 @@
+"""What one request carries through the cascade.
+
+- `context`    the request, understood: what every step reads
+- `itinerary`  which agents it may still visit
+- `deadline`   the seconds that are left
+"""

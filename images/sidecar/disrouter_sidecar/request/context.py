@@ -1,0 +1,35 @@
+"""One request, understood: what every step of its way through the cascade reads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from disrouter.scenario import Scenario
+from disrouter_sidecar.headers import Headers
+from disrouter_sidecar.openai.preference import Wish
+from disrouter_sidecar.openai.query import Query
+from disrouter_sidecar.request.itinerary import Guide, Itinerary
+from disrouter_sidecar.routes.route_table import RouteTable
+
+
+class Asked(NamedTuple):
+    """A request and the route table that it is served by, to its end, whatever is loaded meanwhile."""
+
+    query: Query
+    guide: Guide
+    table: RouteTable
+    itinerary: Itinerary
+    visited: tuple[str, ...]
+    scenario: Scenario | None
+    """The trained scenario nearest to the wish."""
+    wish: Wish | None
+    """None for a request that nobody is instructed with: it is pinned, or cannot be instructed."""
+    headers: Mapping[str, str]
+    request_id: str
+    deadline: float | None = None
+    """Seconds that the hop before left, None where the request comes from outside."""
+
+    def headers_of(self, names: Sequence[str]) -> Headers:
+        """The client's headers of these names."""
+        return {name: value for name in names if (value := self.headers.get(name)) is not None}

@@ -1,0 +1,79 @@
+"""The seconds a request may still use before its commit. The deadline travels with it, so no hop starts it again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from disrouter.errors import InvalidRequest
+from disrouter.names import HEADER_DEADLINE
+from disrouter_sidecar.errors import Reason, UpstreamFailed
+from disrouter_sidecar.http.memory_limits import Take
+from disrouter_sidecar.routes.route_table import Timeouts
+
+_MAX_DIGITS = 9
+
+
+def parse_deadline(header: str | None) -> float | None:
+    """Seconds left by `x-disrouter-deadline` (whole milliseconds). Raises InvalidRequest that names the header."""
+    if header is None:
+        return None
+    if not (header.isascii() and header.isdigit() and len(header) <= _MAX_DIGITS):
+        raise InvalidRequest("must be the milliseconds left, a whole number", HEADER_DEADLINE)
+    return int(header) / 1000
+
+
+class Budget:
+    """What a request may still use before its commit: seconds, and through `take` bytes of replies that are held.
+
+    A whole reply's first byte is also its last, so `whole`, where it is set, bounds it; `first_byte` bounds streams.
+    `asked` is the deadline that came with the request, in seconds: anybody can send it, so it only ever shortens.
+    """
+
+    __slots__ = ("_clock", "_deadline", "_seconds", "_stream", "take", "timeouts")
+
+    def __init__(
+        self, timeouts: Timeouts, clock: Callable[[], float], take: Take, *, stream: bool, asked: float | None = None
+    ) -> None:
+        self.timeouts = timeouts
+        self.take = take
+        self._stream = stream
+        self._clock = clock
+        self._seconds = timeouts.chain if asked is None else min(timeouts.chain, asked)
+        self._deadline = clock() + self._seconds
+
+    @property
+    def over(self) -> bool:
+        """Whether the deadline has passed."""
+        return self._clock() >= self._deadline
+
+    @property
+    def cut_short(self) -> bool:
+        """Whether it has passed, and earlier than the route table asks for: no agent is to blame for that."""
+        return self.over and self._seconds < self.timeouts.chain
+
+    def header(self) -> str:
+        """The milliseconds left, for the next hop."""
+        return str(int(self.left() * 1000))
+
+    def waits(self, agents: int = 1) -> tuple[float, float]:
+        """Seconds for a connection, and for the first byte of an agent behind which `agents` may be asked in turn."""
+        left, timeouts = self.left(), self.timeouts
+        bound = timeouts.first_byte if self._stream else timeouts.whole
+        return min(left, timeouts.connect), left if bound is None else min(left, bound * agents)
+
+    def first(self, agents: int = 1) -> float:
+        """The second of these alone."""
+        return self.waits(agents)[1]
+
+    def idle(self) -> float:
+        """Seconds to wait for the next byte while nothing is committed."""
+        left = self.left()
+        bound = self.timeouts.idle if self._stream else self.timeouts.whole
+        return left if bound is None else min(left, bound)
+
+    def left(self) -> float:
+        """Seconds until the deadline. Raises UpstreamFailed once it has passed."""
+        left = self._deadline - self._clock()
+        if left <= 0:
+            raise UpstreamFailed(Reason.TIMEOUT, f"the chain's deadline of {self._seconds:g} s has passed")
+        return left

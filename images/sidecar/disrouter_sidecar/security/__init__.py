@@ -1,0 +1,5 @@
+"""Who may ask, and how connections are protected.
+
+- `auth`  API keys of clients, the hop token of sidecars
+- `tls`   one mounted Secret, for the port and towards other agents
+"""

@@ -1,0 +1,7 @@
+"""Metrics, logs and traces.
+
+- `metrics`          what is counted, with bounded labels
+- `prometheus_text`  counters and histograms for one thread, and their text
+- `logs`             one JSON object per line
+- `tracing`          OpenTelemetry spans
+"""

@@ -1,0 +1,144 @@
+"""Prometheus metrics; every label is bounded by the route table or by an enum."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from disrouter.scenario import Scenario
+from disrouter_sidecar.errors import Reason
+from disrouter_sidecar.openai.usage import Usage
+from disrouter_sidecar.routes.reload import RouteHolder
+from disrouter_sidecar.telemetry.prometheus_text import Buckets, Count, Counter, Gauge, Histogram, Registry
+
+PINNED = "pinned"
+"""Value of the label `scenario` for a request that named its agent."""
+ANSWER, REFUSE, SKIP, FORCED = "answer", "refuse", "skip", "forced"
+_OWN = ("cascade", "agent")
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+_OVERHEAD = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25)
+_HOPS = (0, 1, 2, 3, 4, 6, 8, 16, 32, 64)
+
+
+class Metrics:
+    """The sidecar's numbers, in a registry of their own so that one process can hold several sidecars."""
+
+    def __init__(self, cascade: str, agent: str, holder: RouteHolder) -> None:
+        self.registry = Registry()
+        self._own = (cascade, agent)
+        self._decisions = Counter(
+            "disrouter_agent_decisions",
+            "What this agent did: answer, refuse, skip as its engine failed, or forced to answer as all after it did.",
+            (*_OWN, "scenario", "decision"),
+            registry=self.registry,
+        )
+        self._children: dict[tuple[Scenario | None, str], Count] = {}
+        self._decision_seconds = self._histogram(
+            "decision_seconds", "From asking the engine until it answered or refused.", _SECONDS
+        )
+        self._hops = self._histogram("hops", "Agents that passed a request on before this one answered it.", _HOPS)
+        self._overhead = self._histogram(
+            "overhead_seconds", "The sidecar's own work from the body read until the first agent is asked.", _OVERHEAD
+        )
+        self._errors = Counter(
+            "disrouter_forward_errors",
+            "Agents skipped before the commit, by reason.",
+            ("reason",),
+            registry=self.registry,
+        )
+        for reason in Reason:
+            self._errors.labels(reason)
+        self.jumps = self._counter("jumps", "Refusals so certain that agents between were jumped over.")
+        self.retries_denied = self._counter(
+            "retries_denied", "Failures that ended a request: the retry budget was spent."
+        )
+        self.unreadable_probes = self._counter(
+            "unreadable_probes", "Probes whose logprobs told no probability: the text decided instead."
+        )
+        cost = Counter("disrouter_cost", "Cost of the answers, in the cascade's unit.", _OWN, registry=self.registry)
+        self._cost = cost.labels(*self._own)
+        self._refused_tokens = Counter(
+            "disrouter_refused_tokens", "Tokens of this agent's refusals.", (*_OWN, "kind"), registry=self.registry
+        )
+        self._outcomes = Counter(
+            "disrouter_requests",
+            "Requests that ended, by what became of them: answer, client_gone, broken_<reason>, or an error's code.",
+            (*_OWN, "outcome"),
+            registry=self.registry,
+        )
+        self._ended: dict[str, Count] = {}
+        self.inflight = 0
+        """Requests being served now."""
+        self._gauge("inflight_requests", "Requests being served now.", lambda: self.inflight)
+        self._watch(holder)
+
+    def _watch(self, holder: RouteHolder) -> None:
+        self._gauge(
+            "route_table_generation",
+            "Generation of the table in use, -1 without one.",
+            lambda: -1 if holder.table is None else holder.table.generation,
+        )
+        self._gauge(
+            "route_table_rejected", "1 while the table's file cannot be used.", lambda: holder.problem is not None
+        )
+
+    def _histogram(self, name: str, text: str, buckets: Sequence[float]) -> Buckets:
+        whole = Histogram(f"disrouter_{name}", text, _OWN, buckets=buckets, registry=self.registry)
+        return whole.labels(*self._own)
+
+    def _counter(self, name: str, text: str) -> Counter:
+        return Counter(f"disrouter_{name}", text, registry=self.registry)
+
+    def _gauge(self, name: str, text: str, read: Callable[[], float]) -> None:
+        Gauge(f"disrouter_{name}", text, read, registry=self.registry)
+
+    def follow(self, breakers_open: Callable[[], int], adapter_pending: Callable[[], bool]) -> None:
+        """Show what the sidecar remembers of its neighbours."""
+        self._gauge(
+            "breakers_open",
+            "Agents, the own engine included, that are left alone after failures.",
+            breakers_open,
+        )
+        self._gauge(
+            "adapter_pending",
+            "1 while the route table's adapter is not loaded.",
+            adapter_pending,
+        )
+
+    def decided(self, decision: str, scenario: Scenario | None, seconds: float) -> None:
+        """This agent's engine was asked and this came of it."""
+        count = self._children.get((scenario, decision))
+        if count is None:
+            count = self._decisions.labels(*self._own, scenario or PINNED, decision)
+            self._children[scenario, decision] = count
+        count.value += 1
+        if decision != SKIP:
+            self._decision_seconds.observe(seconds)
+
+    def ended(self, outcome: str) -> None:
+        """A request came to this end; outcomes are words of this program, never of a client."""
+        count = self._ended.get(outcome)
+        if count is None:
+            count = self._ended[outcome] = self._outcomes.labels(*self._own, outcome)
+        count.value += 1
+
+    def answered(self, hops: int, cost: float) -> None:
+        """This agent's answer is being sent."""
+        self._hops.observe(hops)
+        self._cost.inc(cost)
+
+    def skipped(self, reason: Reason) -> None:
+        """An agent, this one or a later one, could not be used."""
+        self._errors.labels(reason).inc()
+
+    def spent(self, usage: Usage) -> None:
+        """This agent's engine used that much for a refusal."""
+        for kind, tokens in (("prompt", usage.prompt_tokens), ("completion", usage.completion_tokens)):
+            self._refused_tokens.labels(*self._own, kind).inc(tokens or 0)
+
+    def overhead(self, seconds: float) -> None:
+        """Time that the sidecar itself added before asking anybody."""
+        self._overhead.observe(seconds)
+
+    def render(self) -> bytes:
+        """The exposition text."""
+        return self.registry.render()

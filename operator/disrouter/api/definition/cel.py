@@ -1,0 +1,232 @@
+"""Rules over fields as CEL (`x-kubernetes-validations`), worded like `rules`.
+
+`rules` stays the authority, so an API server that drops rules does no harm. Agents are compared by name and
+position, never as whole objects. An API server refuses a definition whose rules could cost too much, and what it knows
+no bound of counts as endless: every text in a list that a rule makes with `map`, on older servers the list itself. So
+rules walk only what the models bound and what is written out here, and match no long patterns: these cost the length of
+the text times their own. Nothing here needs more than Kubernetes 1.30.
+"""
+
+from __future__ import annotations
+
+import itertools
+
+from disrouter.api.agent import ENGINE_OWNED, ENGINE_OWNED_ENV
+from disrouter.api.spec import MAX_AGENTS
+from disrouter.artifacts import RlConfig, SftConfig
+from disrouter.names import FRAMING_HEADERS
+
+Rule = dict[str, str]
+
+_PLACES = str(list(range(MAX_AGENTS)))
+"""Every place that an agent may have."""
+_LAST = "self.agents[size(self.agents) - 1]"
+_TRAINED = f"(has(a.selfAwareness) ? a.selfAwareness.mode == 'trained' : has(self.training) && a.name != {_LAST}.name)"
+"""Whether agent `a` is to be trained; an external one never is."""
+_PROCESSES = "(has(self.jobs) ? self.jobs.nodes * self.jobs.processesPerNode : 1)"
+"""That train one model together; absent objects get no defaults from the schema."""
+_REPLIES = RlConfig().prompts_per_step * RlConfig().generations
+
+
+def _later(name: str) -> str:
+    """Whether the agent called `name` stands behind place `i`."""
+    return f"{_PLACES}.exists(j, j > i && j < size(self.agents) && self.agents[j].name == {name})"
+
+
+def _spellings(flag: str) -> list[str]:
+    """vLLM takes `_` for `-` inside a flag."""
+    first, *rest = flag.split("-")[2:]
+    choices = itertools.product("-_", repeat=len(rest))
+    return [f"--{first}" + "".join(map("".join, zip(signs, rest, strict=True))) for signs in choices]
+
+
+_OWNED = " || ".join(
+    f"f == '{spelt}' || f.startsWith('{spelt}=') || f.startsWith('{spelt} ')"
+    for flag in ENGINE_OWNED
+    for spelt in _spellings(flag)
+)
+
+SPEC_RULES: tuple[Rule, ...] = (
+    {
+        "rule": "!(has(self.scenario) && has(self.preference))",
+        "message": "spec.preference contradicts spec.scenario; give one of the two",
+    },
+    {
+        "rule": "!has(self.auth) || !has(self.auth.apiKeysSecret) || has(self.auth.hopTokenSecretRef)",
+        "message": "spec.auth.apiKeysSecret: needs hopTokenSecretRef, or agents could not ask each other; give it",
+    },
+    {
+        "rule": f"{_PLACES}.all(i, i == 0 || i >= size(self.agents) || self.agents[i - 1].cost <= self.agents[i].cost)",
+        "message": "spec.agents: order the agents by cost, cheapest first",
+    },
+    {
+        "rule": "self.agents.all(a, !has(a.next) || self.agents.exists(b, b.name == a.next))",
+        "message": "spec.agents[].next: no agent has that name; use one of spec.agents[].name",
+    },
+    {
+        "rule": f"{_PLACES}.all(i, i >= size(self.agents) || !has(self.agents[i].next)"
+        f" || !self.agents.exists(b, b.name == self.agents[i].next) || {_later('self.agents[i].next')})",
+        "message": "spec.agents[].next: leads back and forms a cycle; route to a later, costlier agent",
+    },
+    {
+        "rule": f"{_PLACES}.all(i, i == 0 || i >= size(self.agents) || !has(self.agents[i - 1].next)"
+        " || (has(self.entry) && self.agents[i].name == self.entry)"
+        " || self.agents.exists(a, has(a.next) && a.next == self.agents[i].name))",
+        "message": "spec.agents: no route reaches one of the agents; name it as an earlier agent's next",
+    },
+    {
+        "rule": f"self.agents.all(a, a.name == {_LAST}.name"
+        " || !has(a.selfAwareness) || a.selfAwareness.mode != 'none')",
+        "message": "spec.agents: exactly one agent may be terminal, the last; use mode trained or prompted before it",
+    },
+    {
+        "rule": f"!has({_LAST}.next) && (!has({_LAST}.selfAwareness) || {_LAST}.selfAwareness.mode == 'none')",
+        "message": "spec.agents: the last agent always answers; remove its next and selfAwareness",
+    },
+    {
+        "rule": "has(self.training) || self.agents.all(a, !has(a.selfAwareness) || a.selfAwareness.mode != 'trained')",
+        "message": "spec.training: an agent is to be trained but there is no dataset; give datasets and artifacts",
+    },
+    {
+        "rule": "self.agents.all(a, !has(a.model) || !(a.model.uri.startsWith('s3://') || a.model.uri.startsWith('oci://'))"
+        f" || !{_TRAINED})",
+        "message": "spec.agents[].model.uri: an agent on s3:// or oci:// cannot be trained; copy it to a claim, or use "
+        "prompted",
+    },
+    {
+        "rule": f"self.agents.all(a, !has(a.model) || !has(a.model.adapter) || !{_TRAINED})",
+        "message": "spec.agents[].model.adapter: an agent with an adapter is not trained; set selfAwareness.mode to "
+        "prompted or none",
+    },
+    {
+        "rule": "!has(self.entry) || self.agents.exists(a, a.name == self.entry)",
+        "message": "spec.entry: no agent has that name; use one of spec.agents[].name",
+    },
+    {
+        "rule": "self.agents.all(a, a.name != (has(self.entry) ? self.entry : self.agents[0].name)"
+        " || !has(a.replicas) || a.replicas.min > 0)",
+        "message": "spec.agents[].replicas.min: the agent that requests enter at must stay up; use 1 or more",
+    },
+    {
+        "rule": "self.deploymentMode == 'Knative' || self.agents.all(a, has(a.external) || !has(a.replicas)"
+        " || a.replicas.min > 0 || (has(a.autoscaling) && a.autoscaling.autoscaler in ['keda', 'external']))",
+        "message": "spec.agents[].replicas.min: only Knative, keda or an external autoscaler goes to 0; use 1 or more",
+    },
+    {
+        "rule": "self.deploymentMode == 'Knative' || self.agents.all(a, has(a.external) || !has(a.autoscaling)"
+        " || a.autoscaling.metric in ['cpu', 'memory'])",
+        "message": "spec.agents[].autoscaling.metric: in Standard mode use cpu or memory, or a query of keda",
+    },
+    {
+        "rule": "self.deploymentMode == 'Knative' || self.agents.all(a, has(a.external) || !has(a.replicas)"
+        " || a.replicas.min > 0 || !has(a.autoscaling) || a.autoscaling.autoscaler != 'keda'"
+        " || has(a.autoscaling.query))",
+        "message": "spec.agents[].autoscaling.query: keda wakes an agent from 0 by a query only; give one",
+    },
+    {
+        "rule": "self.deploymentMode != 'Knative' || self.agents.all(a, has(a.external) || !has(a.autoscaling)"
+        " || !(a.autoscaling.autoscaler in ['keda', 'external']))",
+        "message": "spec.agents[].autoscaling.autoscaler: keda and external need deploymentMode Standard; leave it out",
+    },
+    {
+        "rule": "self.deploymentMode != 'Knative' || !has(self.tls)",
+        "message": "spec.tls: needs deploymentMode Standard; Knative's gateway has certificates of its own",
+    },
+    {
+        "rule": "self.deploymentMode != 'Knative' || !has(self.networkPolicy) || !self.networkPolicy.enabled",
+        "message": "spec.networkPolicy.enabled: needs deploymentMode Standard; behind Knative's gateway all callers "
+        "look alike",
+    },
+    {
+        "rule": "self.agents.all(a, !has(a.decision) || a.decision.mode != 'probability'"
+        f" || (has(a.model) && {_TRAINED}))",
+        "message": "spec.agents[].decision.mode: only a trained agent's probability is calibrated; use text",
+    },
+    {
+        "rule": "self.agents.all(a, !has(a.decision) || !has(a.decision.skip) || a.decision.mode == 'probability')",
+        "message": "spec.agents[].decision.skip: needs mode probability",
+    },
+    {
+        "rule": f"{_PLACES}.all(i, i >= size(self.agents) || !has(self.agents[i].decision)"
+        f" || !has(self.agents[i].decision.skip) || {_later('self.agents[i].decision.skip.to')})",
+        "message": "spec.agents[].decision.skip.to: name a later, costlier agent",
+    },
+    {
+        "rule": "has(self.training) || self.agents.all(a, !has(a.revision))",
+        "message": "spec.agents[].revision: without spec.training there is no run to serve; remove it",
+    },
+    {
+        "rule": f"self.agents.all(a, !has(a.revision) || !has(self.training) || (has(a.model) && {_TRAINED}))",
+        "message": "spec.agents[].revision: an agent that is not trained has no runs; remove it",
+    },
+)
+AGENT_RULES: tuple[Rule, ...] = (
+    {"rule": "has(self.model) != has(self.external)", "message": "give exactly one of model and external"},
+    {
+        "rule": "!has(self.external) || !has(self.selfAwareness) || self.selfAwareness.mode != 'trained'",
+        "message": "an external model cannot be trained here; use prompted, or none if last",
+    },
+    {
+        "rule": "!has(self.external) || (!has(self.resources) && (!has(self.engine) ||"
+        " (!has(self.engine.args) || size(self.engine.args) == 0)"
+        " && (!has(self.engine.env) || size(self.engine.env) == 0)))",
+        "message": "an external agent has no engine here; remove resources, engine.args and engine.env",
+    },
+    {
+        "rule": "!has(self.external) || (has(self.autoscaling) && self.autoscaling.autoscaler == 'external')"
+        " || ((!has(self.autoscaling) || self.autoscaling.autoscaler == 'none')"
+        " && (!has(self.replicas) || (self.replicas.min >= self.replicas.max && self.replicas.min > 0)))",
+        "message": "autoscaling: an external agent has as many pods as replicas.min and max agree on, or autoscaler "
+        "external",
+    },
+)
+ENGINE_RULES: tuple[Rule, ...] = (
+    {
+        "rule": f"!has(self.env) || self.env.all(e, !(e.name in {list(ENGINE_OWNED_ENV)!r}))",
+        "message": f"engine.env: {', '.join(ENGINE_OWNED_ENV)} are not yours to set; remove them",
+    },
+    {
+        "rule": f"!has(self.args) || self.args.all(f, !({_OWNED}))",
+        "message": f"engine.args: disrouter sets {', '.join(ENGINE_OWNED)}; remove them",
+    },
+)
+REPLICAS_RULES: tuple[Rule, ...] = (
+    {"rule": "self.min <= self.max", "message": "replicas: min exceeds max; lower min or raise max"},
+)
+AUTOSCALING_RULES: tuple[Rule, ...] = (
+    {
+        "rule": "has(self.query) == has(self.prometheus) && (!has(self.query) || self.autoscaler == 'keda')",
+        "message": "autoscaling: query and prometheus go together and need autoscaler keda",
+    },
+)
+VALUE_RULES: tuple[Rule, ...] = (
+    {"rule": "has(self.value) != has(self.secretKeyRef)", "message": "give exactly one of value and secretKeyRef"},
+)
+HEADER_RULES: tuple[Rule, ...] = (
+    {
+        "rule": f"!(self.name.lowerAscii() in {list(FRAMING_HEADERS)!r})",
+        "message": f"external.headers: {', '.join(FRAMING_HEADERS)} cannot be set; remove them",
+    },
+)
+POD_RULES: tuple[Rule, ...] = (
+    {
+        "rule": "!has(self.labels) || self.labels.all(k, !k.startsWith('disrouter.io/'))",
+        "message": "pod.labels: disrouter.io/ labels are disrouter's to set; remove them",
+    },
+)
+TRAINING_RULES: tuple[Rule, ...] = (
+    {
+        "rule": f"(has(self.sft) ? self.sft.batchSize : {SftConfig().batch_size}) % {_PROCESSES} == 0",
+        "message": "training.sft.batchSize: jobs.nodes times jobs.processesPerNode processes cannot share it equally; "
+        "make it a multiple of their number",
+    },
+    {
+        "rule": f"(has(self.rl) ? self.rl.promptsPerStep * self.rl.generations : {_REPLIES}) % {_PROCESSES} == 0",
+        "message": "training.rl.promptsPerStep: jobs.nodes times jobs.processesPerNode processes cannot share it times "
+        "rl.generations equally; make that a multiple of their number",
+    },
+)
+DATASET_RULES: tuple[Rule, ...] = (
+    {"rule": "has(self.id) != has(self.file)", "message": "give exactly one of id and file"},
+    {"rule": "!has(self.format) || has(self.file)", "message": "format is for a file; a Hub dataset has its own"},
+)

@@ -1,0 +1,218 @@
+"""The Kube protocol over `kubernetes.aio`: one method a verb, paths built from the resource.
+
+The generated API classes are bypassed: for custom objects they choose JSON patch by default and know no status patch
+with a precondition. Here every request states its content type.
+"""
+
+from __future__ import annotations
+
+import builtins
+import json
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import aiohttp
+from kubernetes.aio.client import ApiClient
+from kubernetes.aio.client.exceptions import ApiException
+
+from disrouter.names import FIELD_MANAGER
+from disrouter_operator.errors import Conflict, KubeError, Rejected, Unreachable
+from disrouter_operator.kube.client import NO_LABELS
+from disrouter_operator.kube.rate_limit import TokenBucket
+from disrouter_operator.kube.resource_versions import Freshness
+from disrouter_operator.kube.resources import Object, Resource, resource_of
+
+APPLY = "application/apply-patch+yaml"
+JSON_PATCH = "application/json-patch+json"
+JSON = "application/json"
+TIMEOUT_SECONDS = 30.0
+PAGE = 500
+_METHODS = {"get": "GET", "list": "GET", "discover": "GET", "patch": "PATCH", "delete": "DELETE", "create": "POST"}
+_UNKNOWN_VERSION = frozenset({400, 410, 504})
+"""Answers to a list at a version that the API server does not know (any more, or yet)."""
+_KINDS: Mapping[int, type[KubeError]] = {400: Rejected, 403: Rejected, 409: Conflict, 422: Rejected}
+
+
+Record = Callable[[str, str, int, float, float], None]
+"""Told of each request: verb and resource as RBAC has them, HTTP status (0: no answer), seconds, seconds held back."""
+
+
+class ApiServer:
+    """A cluster's API server, spoken to through a configured `ApiClient` that the caller closes.
+
+    `limit` holds requests back; without one they go out at once. `freshness` is told of every version that is read or
+    written, and lets lists by label come from the API server's cache, which costs it no read of every object in etcd.
+    """
+
+    def __init__(
+        self,
+        client: ApiClient,
+        limit: TokenBucket | None = None,
+        freshness: Freshness | None = None,
+        record: Record = lambda *_: None,
+    ) -> None:
+        self._client = client
+        self._limit = limit
+        self._freshness = freshness or Freshness()
+        self._record = record
+
+    async def get(self, resource: Resource, namespace: str, name: str) -> Object | None:
+        """See `Kube.get`."""
+        try:
+            found = await self._request("get", resource, resource.path(namespace, name))
+        except KubeError as error:
+            if error.status == 404:
+                return None
+            raise
+        self._freshness.read(resource, found)
+        return found
+
+    async def list(
+        self, resource: Resource, namespace: str | None, labels: Mapping[str, str] = NO_LABELS
+    ) -> list[Object]:
+        """See `Kube.list`. By label: at least as new as the watch and our own writes, else the newest."""
+        query = [("labelSelector", ",".join(f"{key}={value}" for key, value in labels.items()))] if labels else []
+        floor = self._freshness.floor(resource, namespace) if labels and namespace is not None else None
+        items = await self._list(resource, namespace, query, floor)
+        head = {"apiVersion": resource.api_version, "kind": resource.kind}
+        found = [head | item for item in items]
+        for obj in found:
+            self._freshness.read(resource, obj)
+        return found
+
+    async def serves(self, resource: Resource) -> bool:
+        """Whether the kind is installed, for those that come with a CRD."""
+        try:
+            answer = await self._request("discover", resource, resource.root)
+        except KubeError as error:
+            if error.status == 404:
+                return False
+            raise
+        return any(each.get("name") == resource.plural for each in answer.get("resources") or [])
+
+    async def reach(self, resource: Resource, namespace: str | None) -> None:
+        """List one object of a kind, to see whether that may be done."""
+        await self._request("list", resource, resource.path(namespace), query=[("limit", "1")])
+
+    async def apply(self, obj: Object) -> Object:
+        """See `Kube.apply`."""
+        query = [("fieldManager", FIELD_MANAGER), ("force", "true")]
+        live = await self._request("patch", resource_of(obj), _path_of(obj), query=query, body=obj, content_type=APPLY)
+        self._freshness.wrote(resource_of(obj), live)
+        return live
+
+    async def patch_status(self, obj: Object) -> Object:
+        """See `Kube.patch_status`. A JSON patch, because a merge patch cannot drop what the status no longer says."""
+        patch = [
+            {"op": "replace", "path": "/metadata/resourceVersion", "value": obj["metadata"]["resourceVersion"]},
+            {"op": "add", "path": "/status", "value": obj["status"]},
+        ]
+        query = [("fieldManager", FIELD_MANAGER)]
+        path, resource = f"{_path_of(obj)}/status", resource_of(obj)
+        live = await self._request("patch", resource, path, query=query, body=patch, content_type=JSON_PATCH)
+        self._freshness.wrote(resource, live)
+        return live
+
+    async def delete(self, resource: Resource, namespace: str, name: str, *, uid: str | None = None) -> None:
+        """See `Kube.delete`."""
+        body: Object = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}
+        if uid is not None:
+            body["preconditions"] = {"uid": uid}
+        try:
+            await self._request("delete", resource, resource.path(namespace, name), body=body)
+        except KubeError as error:
+            gone = error.status == 404 or (error.status == 409 and uid is not None)
+            if not gone:
+                raise
+
+    async def create(self, obj: Object) -> Object:
+        """See `Kube.create`."""
+        resource = resource_of(obj)
+        path = resource.path(obj["metadata"]["namespace"])
+        live = await self._request("create", resource, path, query=[("fieldManager", FIELD_MANAGER)], body=obj)
+        self._freshness.wrote(resource, live)
+        return live
+
+    async def _list(
+        self, resource: Resource, namespace: str | None, query: builtins.list[tuple[str, str]], floor: str | None
+    ) -> builtins.list[Object]:
+        path = resource.path(namespace)
+        if floor is not None and namespace is not None:
+            # No `limit`: with one, the API server reads etcd. A cascade has few children.
+            cached = [*query, ("resourceVersion", floor), ("resourceVersionMatch", "NotOlderThan")]
+            try:
+                return list((await self._request("list", resource, path, query=cached))["items"])
+            except KubeError as error:
+                if error.status not in _UNKNOWN_VERSION:
+                    raise
+                self._freshness.forget(resource, namespace)
+        items: builtins.list[Object] = []
+        page = [*query, ("limit", str(PAGE))]
+        while True:
+            answer = await self._request("list", resource, path, query=page)
+            items += answer["items"]
+            token = answer["metadata"].get("continue")
+            if not token:
+                return items
+            page = [*query, ("limit", str(PAGE)), ("continue", token)]
+
+    async def _request(
+        self,
+        verb: str,
+        resource: Resource,
+        path: str,
+        *,
+        query: builtins.list[tuple[str, str]] | None = None,
+        body: Any = None,
+        content_type: str = JSON,
+    ) -> Object:
+        held = await self._limit.take() if self._limit is not None else 0.0
+        started, status = time.monotonic(), 0
+        try:
+            answer, status = await self._send(_METHODS[verb], path, query or [], body, content_type)
+            return answer
+        except KubeError as error:
+            status = error.status
+            raise
+        finally:
+            what = f"{resource.plural}/status" if path.endswith("/status") else resource.plural
+            self._record(verb, what, status, time.monotonic() - started, held)
+
+    async def _send(
+        self, method: str, path: str, query: builtins.list[tuple[str, str]], body: Any, content_type: str
+    ) -> tuple[Object, int]:
+        try:
+            answer, status, _ = await self._client.call_api(
+                path,
+                method,
+                query_params=query,
+                header_params={"Accept": JSON, "Content-Type": content_type},
+                body=body,
+                response_types_map=dict.fromkeys((200, 201, 202), "object"),
+                auth_settings=["BearerToken"],
+                _return_http_data_only=False,
+                _request_timeout=TIMEOUT_SECONDS,
+            )
+        except ApiException as error:
+            raise _translate(method, path, error) from None
+        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+            words = f"{type(error).__name__}: {error}".removesuffix(": ")
+            raise Unreachable(f"{method} {path}: the API server did not answer: {words}") from error
+        return dict(answer), int(status)
+
+
+def _path_of(obj: Object) -> str:
+    return resource_of(obj).path(obj["metadata"]["namespace"], obj["metadata"]["name"])
+
+
+def _translate(method: str, path: str, error: ApiException) -> KubeError:
+    kind = _KINDS.get(error.status, KubeError)
+    return kind(f"{method} {path}: {error.status}: {_reason(error)}", error.status)
+
+
+def _reason(error: ApiException) -> str:
+    try:
+        return str(json.loads(error.body)["message"])
+    except (TypeError, ValueError, KeyError):
+        return str(error.reason)

@@ -1,0 +1,65 @@
+"""What a reconcile has read: the parent and its children. Watches only wake a reconcile; nothing here is cached."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from disrouter_operator.kube.resources import (
+    CONFIG_MAPS,
+    DEPLOYMENTS,
+    INFERENCE_SERVICES,
+    JOBS,
+    NETWORK_POLICIES,
+    POD_DISRUPTION_BUDGETS,
+    PODS,
+    SERVICES,
+    TRAIN_JOBS,
+    Object,
+    Resource,
+)
+
+CHILDREN = (
+    *(INFERENCE_SERVICES, DEPLOYMENTS, SERVICES, CONFIG_MAPS, JOBS, TRAIN_JOBS, PODS),
+    *(NETWORK_POLICIES, POD_DISRUPTION_BUDGETS),
+)
+"""Kinds that carry our labels: our children, and what KServe and the Job controller make of them."""
+
+OPTIONAL = frozenset({INFERENCE_SERVICES, TRAIN_JOBS, POD_DISRUPTION_BUDGETS})
+"""Kinds that a cluster may lack: KServe and Kubeflow may be installed later; a laptop has no budgets."""
+
+DISPENSABLE = frozenset({TRAIN_JOBS})
+"""Kinds that a role may lack: only those are concerned who ask for them."""
+
+
+@dataclass(frozen=True)
+class Observed:
+    """One consistent-enough look: each kind by name."""
+
+    parent: Object
+    children: Mapping[Resource, Mapping[str, Object]]
+    absent: frozenset[Resource] = frozenset()
+    """Kinds that the API server does not know."""
+    unreadable: frozenset[Resource] = frozenset()
+    """Optional kinds that this operator may not list: taken for absent, and said."""
+
+    def find(self, resource: Resource, name: str) -> Object | None:
+        """A child by name, None if there is none."""
+        return self.children[resource].get(name)
+
+    def owned(self, resource: Resource) -> list[Object]:
+        """Children of a kind that this cascade itself created, not what KServe derived from them."""
+        uid = self.parent["metadata"]["uid"]
+        return [obj for obj in self.children[resource].values() if owner_uid(obj) == uid]
+
+
+def label(obj: Object, name: str) -> str | None:
+    """A label's value."""
+    value = (obj["metadata"].get("labels") or {}).get(name)
+    return None if value is None else str(value)
+
+
+def owner_uid(obj: Object) -> str | None:
+    """Uid of the controller that owns an object."""
+    references = obj["metadata"].get("ownerReferences") or []
+    return next((str(each["uid"]) for each in references if each.get("controller")), None)

@@ -1,0 +1,10 @@
+"""The objects that serve a cascade.
+
+- `inference_service`  an agent's workload
+- `engine_container`   vLLM
+- `sidecar_container`  the sidecar
+- `scaling`            replicas and autoscalers
+- `service`            Services and their addresses
+- `network_policy`     who may call whom
+- `disruption_budget`  how many pods a drained node may take
+"""

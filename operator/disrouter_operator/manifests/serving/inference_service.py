@@ -1,0 +1,127 @@
+"""The workload of an agent: an InferenceService, or for an external agent a Deployment and a Service.
+
+Shapes follow KServe v0.20: "collocation" of predictor and transformer in one pod, Standard mode first. Labels and
+annotations of an InferenceService reach its pod template, so each is a function of the pod itself: one that moved for
+another reason would restart a GPU pod.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+from disrouter import names
+from disrouter.api import Agent, DeploymentMode, Rollout
+from disrouter.errors import InvalidCascade, Violation
+from disrouter_operator.kube.resources import DEPLOYMENTS, INFERENCE_SERVICES, SERVICES, Object
+from disrouter_operator.manifests import containers, pod_options
+from disrouter_operator.manifests.cascade import COMPONENT_AGENT, Cascade
+from disrouter_operator.manifests.pod_options import Options, Pod
+from disrouter_operator.manifests.serving import engine_container, scaling, sidecar_container
+
+REVISION = f"{names.GROUP}/revision"
+"""Pod annotation: hash of the pod's content; tells a finished rollout from old pods that are still ready."""
+DEPLOYMENT_MODE = "serving.kserve.io/deploymentMode"
+
+
+def inference_service(cascade: Cascade, agent: Agent, run: str | None, sidecar_image: str) -> Object:
+    """The InferenceService of an agent that serves its base model, or the weights of `run`."""
+    mode = cascade.spec.deployment_mode
+    standard = mode is DeploymentMode.STANDARD
+    pod: Object = {
+        "containers": [
+            engine_container.container(cascade, agent, run, knative=not standard),
+            sidecar_container.container(cascade, agent, sidecar_image),
+        ],
+        "volumes": [*sidecar_container.volumes(cascade), *engine_container.volumes(cascade, agent, run)],
+        "automountServiceAccountToken": False,
+    }
+    scale = scaling.fields(agent, mode)
+    if standard:  # KServe's webhook refuses deploymentStrategy elsewhere, Knative's a grace period (fieldmask.go)
+        pod["terminationGracePeriodSeconds"] = containers.GRACE_SECONDS
+        scale["deploymentStrategy"] = _strategy(cascade)
+    placed = _placed(cascade, agent, pod)
+    labels = {"labels": placed.labels} if placed.labels else {}
+    annotations = {**placed.annotations, **scaling.pod_annotations(agent, mode), REVISION: _digest(placed)}
+    manifest = cascade.child(
+        INFERENCE_SERVICES, cascade.agent_object(agent.name), cascade.labels(COMPONENT_AGENT, agent.name)
+    )
+    manifest["metadata"]["annotations"] = {DEPLOYMENT_MODE: str(mode), **scaling.service_annotations(agent, mode)}
+    manifest["spec"] = {"predictor": {**labels, "annotations": annotations, **scale, **placed.spec}}
+    return manifest
+
+
+def external(cascade: Cascade, agent: Agent, sidecar_image: str, live: Object | None = None) -> Object:
+    """The Deployment of the sidecar alone, in front of a provider; `live` is what there is of it."""
+    labels = cascade.labels(COMPONENT_AGENT, agent.name)
+    pod: Object = {
+        "containers": [sidecar_container.container(cascade, agent, sidecar_image)],
+        "volumes": sidecar_container.volumes(cascade),
+        "terminationGracePeriodSeconds": containers.GRACE_SECONDS,
+        "automountServiceAccountToken": False,
+    }
+    deployment = cascade.child(DEPLOYMENTS, cascade.agent_object(agent.name), labels)
+    placed = _placed(cascade, agent, pod)
+    deployment["metadata"]["annotations"] = {REVISION: _digest(placed)}
+    metadata = {**placed.metadata, "labels": {**placed.labels, **labels}}
+    deployment["spec"] = {
+        **scaling.replicas(agent, live),
+        "selector": {"matchLabels": labels},
+        "template": {"metadata": metadata, "spec": placed.spec},
+    }
+    return deployment
+
+
+def external_service(cascade: Cascade, agent: Agent) -> Object:
+    """The address of an external agent's sidecar; KServe makes the others'."""
+    labels = cascade.labels(COMPONENT_AGENT, agent.name)
+    service = cascade.child(SERVICES, cascade.agent_object(agent.name), labels)
+    service["spec"] = service_spec(cascade, labels)
+    return service
+
+
+def service_spec(cascade: Cascade, selector: dict[str, str]) -> Object:
+    """Port 80, or 443 where sidecars speak TLS, of a Service in front of the sidecars that `selector` finds."""
+    name, port = ("http", names.ENTRY_PORT) if cascade.spec.tls is None else ("https", names.TLS_PORT)
+    ports = [{"name": name, "port": port, "targetPort": names.SIDECAR_PORT, "protocol": "TCP"}]
+    return {"type": "ClusterIP", "selector": selector, "ports": ports}
+
+
+def pod_spec(workload: Object) -> Object:
+    """The pod's fields of an agent's InferenceService or Deployment."""
+    found: Object = workload["spec"].get("predictor") or workload["spec"]["template"]["spec"]
+    return found
+
+
+def revision(workload: Object) -> str:
+    """The hash of the pod that an agent's InferenceService or Deployment asks for; empty where we wrote none."""
+    described = workload["spec"].get("predictor") or workload["metadata"]
+    return str((described.get("annotations") or {}).get(REVISION, ""))
+
+
+def _placed(cascade: Cascade, agent: Agent, pod: Object) -> Pod:
+    """The pod as the manifest's options want it. Raises InvalidCascade."""
+    options = pod_options.of_agent(cascade.spec, agent)
+    placed = options.place(pod)
+    if cascade.spec.deployment_mode is DeploymentMode.KNATIVE and agent.external is None:
+        _one_port(placed, options)
+    return placed
+
+
+def _one_port(pod: Pod, options: Options) -> None:
+    """Knative serves exactly one port of a pod. Raises InvalidCascade."""
+    further = [container["name"] for container in pod.spec["containers"][2:] if container.get("ports")]
+    if further:
+        place = f"{options.given['template']}.template.containers[{further[0]}].ports"
+        raise InvalidCascade([Violation(place, "Knative allows one port in a pod, the sidecar's; remove it")])
+
+
+def _strategy(cascade: Cascade) -> Object:
+    if cascade.spec.rollout is Rollout.SURGE:
+        return {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}
+    return {"type": "Recreate"}
+
+
+def _digest(pod: Pod) -> str:
+    content = {**pod.spec, "metadata": pod.metadata} if pod.metadata else pod.spec
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:10]

@@ -1,0 +1,211 @@
+"""The operator as a whole: election in front, then watches, queue and resync until told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from disrouter_operator.errors import REFUSED, KubeError
+from disrouter_operator.kube.client import Kube
+from disrouter_operator.kube.leader_election import Election
+from disrouter_operator.kube.resource_versions import Freshness
+from disrouter_operator.kube.resources import CASCADES, Key
+from disrouter_operator.readiness.assessment import Facts, Role
+from disrouter_operator.readiness.monitor import Pod, Watchman
+from disrouter_operator.readiness.survey import Probe, Survey
+from disrouter_operator.reconcile.probe_runner import Inquiries
+from disrouter_operator.reconcile.reconciler import Memory, reconcile
+from disrouter_operator.settings import Settings
+from disrouter_operator.telemetry.metrics import Metrics
+from disrouter_operator.telemetry.probes import Pulse, application, serve
+from disrouter_operator.watch.supervisor import Watches
+from disrouter_operator.watch.work_queue import KeyedQueue
+
+FINISH_SECONDS = 20.0
+"""Time for passes to end after SIGTERM; what is left of the pod's 30 s is for handing the lease back."""
+
+RETRY_SECONDS = 5.0
+"""Until a resync is tried again that could not list the cascades."""
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Options:
+    """How one operator process runs."""
+
+    settings: Settings = field(default_factory=Settings)
+    namespaces: tuple[str, ...] = ()
+    """Empty: the whole cluster."""
+    host: str = "0.0.0.0"  # noqa: S104  the kubelet probes the pod's address
+    port: int = 8080
+    resync_seconds: float = 300.0
+    """Every cascade is looked at once in so long, whatever the watches say; spread evenly, so that none waits."""
+    workers: int = 4
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+
+
+class Operator:
+    """Runs passes over the cascades of a cluster.
+
+    `kube` writes only while this replica leads (`fence.py`); `freshness` is the one that `kube` tells of versions.
+    `probe` asks what there is; `events` writes Events of the operator's own `pod`, who leads or not.
+    """
+
+    def __init__(
+        self,
+        kube: Kube,
+        options: Options,
+        election: Election | None = None,
+        *,
+        freshness: Freshness | None = None,
+        metrics: Metrics | None = None,
+        probe: Probe,
+        events: Kube | None = None,
+        pod: Pod | None = None,
+    ) -> None:
+        self._kube = kube
+        self._options = options
+        self._election = election
+        self.metrics = metrics or Metrics()
+        self._queue: KeyedQueue[Key] = KeyedQueue(self._pass, waited=self.metrics.waited.observe)
+        self._memory = Memory(inquiries=Inquiries(self._queue.add))
+        freshness = freshness or Freshness(options.namespaces)
+        self._survey = Survey(probe, options.namespaces)
+        self._watches = Watches(self._queue.add, freshness, self._survey, self.metrics, options.namespaces)
+        self._role, self._listed = Role.CANDIDATE, False
+        self._lease_refused: str | None = None
+        self.watchman = Watchman(self._facts, self.metrics, freshness.lag, events, pod)
+        self.pulse = Pulse(idle=self._idle, dead=self.watchman.dead)
+        self.metrics.watch_queue(self._queue, freshness.lag)
+
+    def _idle(self) -> bool:
+        return self._role is Role.LEADER and self._queue.idle()
+
+    def _facts(self) -> Facts:
+        return Facts(
+            role=self._role,
+            findings=self._survey.findings,
+            lease_refused=self._lease_refused,
+            listed=self._listed,
+            closed=self._watches.streams.missing(),
+            failure=self._watches.failure,
+        )
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until `stop` is set. Raises LeadershipLost when another replica took over."""
+        app = application(self.pulse, self.metrics.registry, self.watchman.unready)
+        async with serve(app, self._options.host, self._options.port):
+            await _first(self._work(stop), self._survey.run(), self.watchman.run())
+
+    async def _work(self, stop: asyncio.Event) -> None:
+        if self._election is None:
+            await self._lead(stop)
+            return
+        await _first(stop.wait(), self._election.acquire(self._waits))
+        if stop.is_set():
+            return
+        await self._lead(stop, self._election.hold())
+        await self._election.release()
+
+    def _waits(self, error: KubeError | None) -> None:
+        """Another replica leads, or the Lease cannot be had; either way this one lives."""
+        self.pulse.beat()
+        if error is None:
+            self._role = Role.STANDBY
+        refused = error is not None and error.status in REFUSED
+        self._lease_refused = str(error).partition(": ")[2] if refused else None
+
+    async def _lead(self, stop: asyncio.Event, *holding: Coroutine[Any, Any, None]) -> None:
+        self._lead_is(True)
+        held: list[asyncio.Task[Any]] = [asyncio.create_task(each) for each in holding]
+        works = [self._queue.run(self._options.workers), self._resync(), self._watches.run()]
+        tasks: list[asyncio.Task[Any]] = [
+            *held,
+            *(asyncio.create_task(work) for work in works),
+            asyncio.create_task(stop.wait()),
+        ]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            if done == {tasks[-1]}:
+                done = await self._finish(held)
+            for task in done:
+                task.result()
+        finally:
+            self._lead_is(False)
+            await _end(tasks)
+            await self._memory.inquiries.close()
+
+    def _lead_is(self, leading: bool) -> None:
+        self._role = Role.LEADER if leading else Role.CANDIDATE
+        self._lease_refused = None
+        self.metrics.leading.set(leading)
+
+    async def _finish(self, held: Sequence[asyncio.Task[Any]]) -> set[asyncio.Task[Any]]:
+        """Let the passes in progress end while the lease is held; returns what ended it first."""
+        finishing = asyncio.create_task(self._queue.finish())
+        logger.info("stopping: no new pass begins")
+        done, _ = await asyncio.wait([finishing, *held], timeout=FINISH_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        await _end([finishing])
+        return done
+
+    async def _pass(self, key: Key) -> float | None:
+        started = time.monotonic()
+        result = "failed"
+        self.pulse.beat()
+        try:
+            options = self._options
+            again = await reconcile(self._kube, key, options.settings, options.clock, self._memory)
+            result = "done"
+        finally:
+            self.metrics.passes.labels(result).inc()
+            self.metrics.seconds.observe(time.monotonic() - started)
+            self.pulse.beat()
+        return again.after if again is not None else None
+
+    async def _resync(self) -> None:
+        """Look at every cascade now and then: what no watch told is found late, not never."""
+        spread, said = 0.0, ""
+        while True:
+            await self._survey.usable()
+            try:
+                keys = [key for namespace in self._options.namespaces or (None,) for key in await self._keys(namespace)]
+            except KubeError as error:
+                if said != str(error):
+                    logger.warning("resync: %s", error)
+                said = str(error)
+                await asyncio.sleep(RETRY_SECONDS)
+                continue
+            self._listed, said = True, ""
+            self.pulse.beat()
+            for key in keys:
+                self._queue.add_after(key, spread * random.random())
+            spread = self._options.resync_seconds
+            await asyncio.sleep(self._options.resync_seconds)
+
+    async def _keys(self, namespace: str | None) -> list[Key]:
+        found = await self._kube.list(CASCADES, namespace)
+        return [Key(obj["metadata"]["namespace"], obj["metadata"]["name"]) for obj in found]
+
+
+async def _first(*works: Coroutine[Any, Any, Any]) -> None:
+    """Run all until the first ends. Its failure is raised."""
+    tasks = [asyncio.create_task(work) for work in works]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        await _end(tasks)
+
+
+async def _end(tasks: Sequence[asyncio.Task[Any]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,13 @@
+"""Pure decisions of one reconcile. `cascade_plan` is the whole; each other file decides one thing.
+
+- `cascade_plan`     what is applied, what is deleted, what the status says
+- `context`          what every decision reads
+- `agent_plan`       one agent: workload, route, status
+- `agent_status`     its entry of `status.agents`
+- `rollout`          in place or by surge, and which InferenceService is routed to
+- `workload_health`  how a workload is doing
+- `image_pinning`    which sidecar image a running agent keeps
+- `route_table`      who is routed to, where, and who is next
+- `pruning`          what goes, and when its drain is over
+- `training`         the life of a training run
+"""

@@ -1,0 +1,180 @@
+"""What goes: workloads that nobody is sent to any more, after a drain, and training objects that nobody needs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from disrouter import names
+from disrouter_operator.kube.observed import label
+from disrouter_operator.kube.resources import (
+    CONFIG_MAPS,
+    DEPLOYMENTS,
+    INFERENCE_SERVICES,
+    JOBS,
+    NETWORK_POLICIES,
+    POD_DISRUPTION_BUDGETS,
+    SERVICES,
+    TRAIN_JOBS,
+    Object,
+    Resource,
+    resource_of,
+)
+from disrouter_operator.kube.timestamps import seconds_until
+from disrouter_operator.manifests.cascade import COMPONENT_AGENT, COMPONENT_TRAINING
+from disrouter_operator.plan.agent_plan import AgentPlan
+from disrouter_operator.plan.context import View
+from disrouter_operator.plan.rollout import reference
+from disrouter_operator.plan.training import observed_jobs
+
+
+@dataclass(frozen=True)
+class Deletion:
+    """An object that goes, identified also by uid so that a successor of the same name survives."""
+
+    resource: Resource
+    name: str
+    uid: str
+
+
+@dataclass(frozen=True)
+class Drain:
+    """Workloads that nobody wants any more: who leaves since when, and what may go now."""
+
+    since: dict[str, str]
+    due: tuple[Deletion, ...]
+    next_due: float | None
+
+
+def drain(view: View, plans: Sequence[AgentPlan]) -> Drain:
+    """Workloads that no agent wants: they left the route table, are given time, and then go."""
+    unwanted = _unwanted(view, plans)
+    since = {agent: _left_at(view, agent, objects) for agent, objects in unwanted.items()}
+    due: list[Deletion] = []
+    waits: list[float] = []
+    for agent, objects in unwanted.items():
+        wait = seconds_until(since[agent], view.now, view.cascade.spec.drain_seconds)
+        if wait <= 0:
+            due += [_deletion(obj) for obj in objects]
+        else:
+            waits.append(wait)
+    # `since` stays until they are gone: a pass that may not delete must not start the drain anew.
+    return Drain(since, tuple(due), min(waits, default=None))
+
+
+def _unwanted(view: View, plans: Sequence[AgentPlan]) -> Mapping[str, list[Object]]:
+    wanted = {reference(obj) for plan in plans for obj in plan.workload}
+    wanted |= {f"{INFERENCE_SERVICES.kind}/{name}" for plan in plans for name in plan.kept}
+    found: dict[str, list[Object]] = {}
+    for obj in _workloads(view):
+        agent = label(obj, names.LABEL_AGENT)
+        if agent is not None and reference(obj) not in wanted:
+            found.setdefault(agent, []).append(obj)
+    return found
+
+
+def _left_at(view: View, agent: str, objects: Sequence[Object]) -> str:
+    """When the last of them left the route table: now, if requests went there until now."""
+    before = view.before.get(agent)
+    if before is None or before.draining_since is None or before.workload in {reference(obj) for obj in objects}:
+        return view.stamp
+    return before.draining_since
+
+
+def _workloads(view: View) -> Iterator[Object]:
+    for resource in (INFERENCE_SERVICES, DEPLOYMENTS, SERVICES):
+        for obj in view.observed.owned(resource):
+            if label(obj, names.LABEL_COMPONENT) == COMPONENT_AGENT and not obj["metadata"].get("deletionTimestamp"):
+                yield obj
+
+
+def obsolete(view: View, desired: Sequence[Object], drain: Drain) -> Iterator[Deletion]:
+    """Policies and budgets that are not asked for any more; an agent that drains is still called and keeps its own."""
+    wanted = {reference(obj) for obj in desired}
+    for resource in (NETWORK_POLICIES, POD_DISRUPTION_BUDGETS):
+        for obj in view.observed.owned(resource):
+            kept = reference(obj) in wanted or label(obj, names.LABEL_AGENT) in drain.since
+            if not kept and not obj["metadata"].get("deletionTimestamp"):
+                yield _deletion(obj)
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """What an agent still needs of its training objects."""
+
+    run: str | None = None
+    stage: str | None = None
+    """The stage that a Job should work on."""
+    jobs: frozenset[str] = frozenset()
+    """Runs whose finished Jobs are kept for their logs."""
+    inputs: frozenset[str] = frozenset()
+    """Runs whose `run.json` is kept."""
+    remove: frozenset[str] = field(default_factory=frozenset)
+    """Uids of Jobs that go."""
+
+
+@dataclass(frozen=True)
+class Cleaning:
+    """Training objects that go now, and when to look again."""
+
+    due: tuple[Deletion, ...]
+    again: float | None
+
+
+def clean(view: View, plans: Sequence[AgentPlan]) -> Cleaning:
+    """Jobs and inputs of runs that are neither asked for nor remembered, and Jobs that are to be made anew."""
+    expiries = {plan.status.name: _expiries(view, plan) for plan in plans}
+    wanted = {plan.status.name: _wanted(plan, expiries[plan.status.name]) for plan in plans}
+    due = [
+        _deletion(obj)
+        for obj in _training_objects(view)
+        if not _stays(obj, wanted.get(label(obj, names.LABEL_AGENT) or "", _Wanted()))
+    ]
+    left = [wait for each in expiries.values() for wait in each.values() if wait > 0]
+    return Cleaning(tuple(due), min(left, default=None))
+
+
+def _expiries(view: View, plan: AgentPlan) -> dict[str, float]:
+    """Seconds until the finished Jobs of each promoted run go; none where the history alone decides."""
+    wanted = view.cascade.spec.training
+    ttl = wanted.jobs.ttl_seconds_after_finished if wanted is not None else None
+    history = plan.life.history if plan.life is not None and ttl is not None else ()
+    return {each.run: seconds_until(each.promoted_at, view.now, ttl or 0) for each in history}
+
+
+def _wanted(plan: AgentPlan, expiries: Mapping[str, float]) -> _Wanted:
+    life = plan.life
+    if life is None:
+        return _Wanted()
+    known = {each.run for each in life.history} | {life.config.run}
+    working = life.config.run if life.served != life.config.run else None
+    return _Wanted(
+        run=life.config.run,
+        stage=str(life.progress.stage) if life.progress.start else None,
+        jobs=frozenset(run for run in known if run == working or expiries.get(run, 1.0) > 0),
+        inputs=frozenset(known),
+        remove=frozenset({str(life.progress.remove["metadata"]["uid"])} if life.progress.remove is not None else ()),
+    )
+
+
+def _training_objects(view: View) -> Iterator[Object]:
+    for resource in (JOBS, TRAIN_JOBS, SERVICES, CONFIG_MAPS):
+        for obj in view.observed.owned(resource):
+            ours = label(obj, names.LABEL_COMPONENT) == COMPONENT_TRAINING
+            if ours and not obj["metadata"].get("deletionTimestamp"):
+                yield obj
+
+
+def _stays(obj: Object, wanted: _Wanted) -> bool:
+    run, resource = label(obj, names.LABEL_RUN), resource_of(obj)
+    if resource == CONFIG_MAPS:
+        return run in wanted.inputs
+    if resource == SERVICES:  # where the pods of a stage meet
+        return run == wanted.run and label(obj, names.LABEL_STAGE) == wanted.stage
+    if obj["metadata"]["uid"] in wanted.remove:
+        return False
+    return run in wanted.jobs and (run == wanted.run or observed_jobs.finished(obj))
+
+
+def _deletion(obj: Object) -> Deletion:
+    return Deletion(resource_of(obj), obj["metadata"]["name"], obj["metadata"]["uid"])

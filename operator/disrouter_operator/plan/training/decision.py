@@ -1,0 +1,133 @@
+"""The life of an agent in mode trained: which weights it serves, and what its training does next.
+
+Two questions, answered apart. What is served: the run that a roll-back names, else the run that the gate let through
+last. What is trained: the run that the inputs ask for, unless training is suspended or a roll-back holds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from disrouter import names
+from disrouter.api import Agent, AgentStatus, Backend, Phase, Promotion
+from disrouter.artifacts import RunConfig, served_subpath
+from disrouter_operator.kube.resources import TRAIN_JOBS, Object
+from disrouter_operator.manifests.containers import ENGINE, MODELS_MOUNT
+from disrouter_operator.manifests.serving.inference_service import pod_spec
+from disrouter_operator.manifests.training import runs
+from disrouter_operator.plan import rollout
+from disrouter_operator.plan.context import View
+from disrouter_operator.plan.training import gate, observed_jobs, progress
+from disrouter_operator.plan.training.progress import Asked, Pause, Progress
+
+
+@dataclass(frozen=True)
+class Life:
+    """Decisions on one trained agent before its pods are looked at."""
+
+    config: RunConfig
+    progress: Progress
+    served: str | None
+    """The run whose weights it should serve, None for its base model."""
+    history: tuple[Promotion, ...]
+    jobs: tuple[Object, ...]
+    """Objects that should exist for the stage at hand."""
+    pinned: str | None = None
+    """The roll-back that is in effect."""
+    settled: bool = False
+    """It should serve what its inputs, or a roll-back, ask for; what is left is to roll that out."""
+
+
+def live(view: View, agent: Agent) -> Life:
+    """Decide what the agent serves and trains."""
+    before = view.before.get(agent.name)
+    config = runs.run_config(view.cascade, agent)
+    served = _served(view, agent, before)
+    history = before.history if before is not None else ()
+    pause = _pause(view, agent)
+    state = progress.of_run(_asked(view, config, before, served, pause))
+    if agent.revision is not None:
+        return _pinned(agent, config, state, served, history)
+    if state.passed:
+        limit = runs.wanted(view.cascade).jobs.history_limit
+        history = gate.promoted(history, config.run, state.evaluation, view.stamp, limit)
+        return Life(config, state, config.run, history, (), settled=True)
+    return Life(config, state, served, history, _jobs(view, config, state, served))
+
+
+def mounted_run(view: View, agent: Agent, workload: Object | None) -> str | None:
+    """The run whose weights a live InferenceService mounts, None for its base model."""
+    for container in pod_spec(workload).get("containers") or [] if workload is not None else []:
+        for mount in container.get("volumeMounts") or [] if container.get("name") == ENGINE else []:
+            path = str(mount.get("subPath") or "")
+            run = path.removeprefix(f"{view.cascade.name}/{agent.name}/").partition("/")[0]
+            ours = path == served_subpath(view.cascade.name, agent.name, run)
+            if mount.get("mountPath") == MODELS_MOUNT and ours:
+                return run
+    return None
+
+
+def _served(view: View, agent: Agent, before: AgentStatus | None) -> str | None:
+    """What the last pass decided to serve; what is mounted if the status was lost."""
+    if before is not None:
+        return before.served_run
+    lives = rollout.living(view.observed, agent.name)
+    return mounted_run(view, agent, lives[0] if lives else None)
+
+
+def _pause(view: View, agent: Agent) -> Pause | None:
+    if agent.revision is not None:
+        return Pause("RolledBack", f"agent {agent.name} is held at revision {agent.revision}")
+    if runs.wanted(view.cascade).suspend:
+        return Pause("Suspended", "spec.training.suspend is true; it goes on from its checkpoint when that is false")
+    return None
+
+
+def _asked(view: View, config: RunConfig, before: AgentStatus | None, served: str | None, pause: Pause | None) -> Asked:
+    wanted = runs.wanted(view.cascade)
+    return Asked(
+        config=config,
+        observed=view.observed,
+        before=before if before is not None and before.run == config.run else None,
+        served=served,
+        least_gain=wanted.gate.min_utility_gain,
+        retries=wanted.jobs.retries,
+        pause=pause,
+        now=view.now,
+        forbidden=TRAIN_JOBS.right("list")
+        if wanted.jobs.backend is Backend.TRAIN_JOB and TRAIN_JOBS in view.observed.unreadable
+        else None,
+    )
+
+
+def _pinned(
+    agent: Agent, config: RunConfig, state: Progress, served: str | None, history: tuple[Promotion, ...]
+) -> Life:
+    """A roll-back serves what was served before, and nothing is promoted over it. What nobody knows is not served."""
+    known = [names.BASE, *(each.run for each in history), *([served] if served else [])]
+    held = _held(state)
+    if agent.revision not in known:
+        choice = ", ".join(dict.fromkeys(known))
+        message = f"revision {agent.revision} was never promoted; it serves {gate.served_name(served)} on: use {choice}"
+        failed = replace(held, phase=Phase.PROMOTING_FAILED, reason="UnknownRevision", message=message)
+        return Life(config, failed, served, history, ())
+    target = None if agent.revision == names.BASE else agent.revision
+    message = f"{gate.served_name(target)} is served and training rests while agents[].revision says so"
+    held = replace(held, phase=Phase.READY, reason="RolledBack", message=message)
+    return Life(config, held, target, history, (), agent.revision, settled=True)
+
+
+def _held(state: Progress) -> Progress:
+    """Training as it stands, going nowhere: a Job that runs gives up its pods."""
+    unfinished = state.job is not None and not observed_jobs.finished(state.job)
+    return replace(state, start=False, passed=False, again=None, remove=state.job if unfinished else None)
+
+
+def _jobs(view: View, config: RunConfig, state: Progress, served: str | None) -> tuple[Object, ...]:
+    """What works on the stage. A Job that is there stays as it is, also where it would be made differently now."""
+    if not state.start:
+        return ()
+    image = view.settings.training_image
+    objects = runs.stage_objects(view.cascade, config, state.stage, served, image)
+    kinds = {kind.kind for kind in runs.STAGE_KINDS}
+    return tuple(obj for obj in objects if state.job is None or obj["kind"] not in kinds)

@@ -1,0 +1,71 @@
+"""What a Job or TrainJob says of itself: running, queued, done, failed, and its trainer's last words."""
+
+from __future__ import annotations
+
+from disrouter import names
+from disrouter.artifacts import RunConfig, Stage
+from disrouter_operator.kube.observed import Observed, label
+from disrouter_operator.kube.resources import PODS, Object
+from disrouter_operator.manifests.training import runs
+
+
+def find(config: RunConfig, stage: Stage, observed: Observed) -> Object | None:
+    """What works, or worked, on a stage of a run."""
+    name = runs.job_name(config, stage)
+    found = (observed.find(kind, name) for kind in runs.STAGE_KINDS)
+    return next((job for job in found if job is not None), None)
+
+
+def reference(job: Object) -> str:
+    """`<kind>/<name>`, as kubectl takes it."""
+    return f"{job['kind']}/{job['metadata']['name']}"
+
+
+def complete(job: Object) -> bool:
+    """It succeeded."""
+    return _condition(job, "Complete") is not None
+
+
+def failed(job: Object) -> bool:
+    """It gave up."""
+    return _condition(job, "Failed") is not None
+
+
+def finished(job: Object) -> bool:
+    """It will do nothing more."""
+    return complete(job) or failed(job)
+
+
+def failure(job: Object, observed: Observed) -> tuple[str, str]:
+    """Why it failed: the controller's reason, and the trainer's own words."""
+    condition = _condition(job, "Failed") or {}
+    said = last_words(job, observed, succeeded=False)
+    text = said or str(condition.get("message") or "") or "its pods left no message; see their log"
+    return str(condition.get("reason") or "Failed"), text.strip()
+
+
+def queued(job: Object) -> bool:
+    """It is suspended: a queue (Kueue) has not admitted it yet."""
+    return bool((job.get("spec") or {}).get("suspend")) and not (job.get("status") or {}).get("active")
+
+
+def pods(job: Object, observed: Observed) -> list[Object]:
+    """Its pods, newest last."""
+    wanted = {name: label(job, name) for name in (names.LABEL_RUN, names.LABEL_STAGE, names.LABEL_AGENT)}
+    found = [pod for pod in observed.children[PODS].values() if all(label(pod, k) == v for k, v in wanted.items())]
+    return sorted(found, key=lambda pod: str(pod["metadata"].get("creationTimestamp", "")))
+
+
+def last_words(job: Object, observed: Observed, *, succeeded: bool) -> str | None:
+    """What the trainer of its newest pod with that outcome left in its termination log."""
+    for pod in reversed(pods(job, observed)):
+        for status in (pod.get("status") or {}).get("containerStatuses") or []:
+            ended = (status.get("state") or {}).get("terminated") or {}
+            if ended.get("message") and (ended.get("exitCode") == 0) is succeeded:
+                return str(ended["message"])
+    return None
+
+
+def _condition(job: Object, type_: str) -> Object | None:
+    conditions: list[Object] = (job.get("status") or {}).get("conditions") or []
+    return next((each for each in conditions if each.get("type") == type_ and each.get("status") == "True"), None)

@@ -1,0 +1,192 @@
+"""How an agent's workload is doing, judged from what KServe, the Deployment controller and the kubelet report.
+
+An InferenceService stays Ready on its old pods during a rollout, and its `observedGeneration` is its child's counter,
+so a finished rollout is read from the Deployment's pod template instead (notes in `inference.REVISION`). In Knative
+mode that is the Deployment of the newest revision: KServe calls the old one newest until it has seen the change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from disrouter import names
+from disrouter.api import Agent, DeploymentMode
+from disrouter_operator.kube.observed import Observed, label
+from disrouter_operator.kube.resources import DEPLOYMENTS, INFERENCE_SERVICES, PODS, Object
+from disrouter_operator.manifests.cascade import Cascade
+from disrouter_operator.manifests.serving import scaling
+from disrouter_operator.manifests.serving.inference_service import REVISION, revision
+from disrouter_operator.status.cascade_status import KSERVE_MISSING
+
+KNATIVE_REVISION = "serving.knative.dev/revision"
+"""Label by which Knative marks a revision's Deployment; it has the labels and annotations of our pods besides."""
+_BLOCKED = ("BlockedByFailedLoad", "InvalidSpec")
+_INSTALL_KSERVE = (
+    f"KServe is not installed (the cluster has no {INFERENCE_SERVICES.kind} of {INFERENCE_SERVICES.api_version}), so "
+    "nothing can serve its model; install KServe (docs/install.md), and it is served as soon as that is there"
+)
+_STUCK = (
+    "CrashLoopBackOff",
+    "CreateContainerConfigError",
+    "CreateContainerError",
+    "ErrImagePull",
+    "ImagePullBackOff",
+    "InvalidImageName",
+)
+
+
+@dataclass(frozen=True)
+class Serving:
+    """An agent's workload. `ready`: some pods serve. `replaced`: all pods are what the manifest now asks for."""
+
+    exists: bool = False
+    ready: bool = False
+    replaced: bool = False
+    available: bool = False
+    """Every pod that should serve does."""
+    url: str | None = None
+    failure: tuple[str, str] | None = None
+    """Reason and message of a failure that waiting does not cure."""
+    waiting: str | None = None
+    """What a pod waits for, for people."""
+    cold: bool = False
+    """Scaled to zero, as it may be: nothing answers, and nothing is wrong."""
+
+    @property
+    def rolled_out(self) -> bool:
+        """The wanted pods, and only they, serve."""
+        return self.ready and self.replaced and self.available
+
+
+def of_inference_service(observed: Observed, desired: Object, cascade: Cascade, agent: Agent) -> Serving:
+    """The state of the InferenceService `desired` of an agent."""
+    if INFERENCE_SERVICES in observed.absent:
+        return Serving(failure=(KSERVE_MISSING, _INSTALL_KSERVE))
+    name = desired["metadata"]["name"]
+    live = observed.find(INFERENCE_SERVICES, name)
+    if live is None:
+        return Serving()
+    status = live.get("status") or {}
+    knative = cascade.spec.deployment_mode is DeploymentMode.KNATIVE
+    deployment = observed.find(DEPLOYMENTS, names.predictor(name))
+    cold = scaling.may_be_zero(agent) and _at_zero(deployment)
+    wanted = revision(desired)
+    replaced = _revision_serves(observed, status, wanted) if knative else _replaced(deployment, wanted, cold=cold)
+    return Serving(
+        exists=True,
+        # KServe calls an agent without pods unready now and then; that it has none is what the manifest allows.
+        ready=cold or _condition(status, "Ready").get("status") == "True",
+        replaced=replaced,
+        available=knative or cold or _available(deployment),
+        cold=cold,
+        url=_base((status.get("address") or {}).get("url")),
+        failure=_failure(status),
+        waiting=waiting(_pods(observed, desired)),
+    )
+
+
+def of_external(observed: Observed, deployment: Object, agent: Agent) -> Serving:
+    """The state of an external agent's Deployment."""
+    live = observed.find(DEPLOYMENTS, deployment["metadata"]["name"])
+    if live is None:
+        return Serving()
+    status = live.get("status") or {}
+    current = status.get("observedGeneration", 0) >= live["metadata"].get("generation", 0)
+    cold = scaling.may_be_zero(agent) and _at_zero(live)
+    return Serving(
+        exists=True,
+        ready=cold or (status.get("readyReplicas") or 0) > 0,
+        replaced=current and (cold or _all_updated(status)),
+        available=cold or _available(live),
+        cold=cold,
+        waiting=waiting(_pods(observed, deployment)),
+    )
+
+
+def waiting(pods: Iterable[Object]) -> str | None:
+    """Why a pod does not start, if it says so: image, crash, no node."""
+    for pod in sorted(pods, key=lambda pod: str(pod["metadata"]["name"])):
+        status = pod.get("status") or {}
+        for each in (*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())):
+            state = (each.get("state") or {}).get("waiting") or {}
+            if state.get("reason") in _STUCK:
+                detail = f"container {each.get('name')}: {state['reason']}: {state.get('message') or 'see its log'}"
+                return f"pod {pod['metadata']['name']}, {detail}"
+        scheduled = _condition(status, "PodScheduled")
+        if scheduled.get("status") == "False" and scheduled.get("reason") == "Unschedulable":
+            return f"pod {pod['metadata']['name']}, {scheduled.get('message') or 'no node fits'}"
+    return None
+
+
+def _pods(observed: Observed, workload: Object) -> list[Object]:
+    """Pods that carry a workload's labels; the pods of its training carry others."""
+    wanted = workload["metadata"]["labels"].items()
+    return [pod for pod in observed.children[PODS].values() if wanted <= (pod["metadata"].get("labels") or {}).items()]
+
+
+def _at_zero(deployment: Object | None) -> bool:
+    """Whether somebody scaled it to nothing and its last pod is gone."""
+    if deployment is None or deployment["spec"].get("replicas") != 0:
+        return False
+    return not ((deployment.get("status") or {}).get("replicas") or 0)
+
+
+def _replaced(deployment: Object | None, wanted: str, *, cold: bool) -> bool:
+    if deployment is None:
+        return False
+    status = deployment.get("status") or {}
+    seen = status.get("observedGeneration", 0) >= deployment["metadata"].get("generation", 0)
+    return bool(_described(deployment) == wanted and seen and (cold or _all_updated(status)))
+
+
+def _described(deployment: Object) -> str | None:
+    """The revision, in our words, of the pods that a Deployment makes."""
+    annotations = deployment["spec"]["template"]["metadata"].get("annotations") or {}
+    return annotations.get(REVISION)
+
+
+def _all_updated(status: Object) -> bool:
+    replicas = status.get("replicas") or 0
+    return bool(0 < replicas == (status.get("updatedReplicas") or 0))
+
+
+def _available(deployment: Object | None) -> bool:
+    status = (deployment or {}).get("status") or {}
+    return 0 < (status.get("replicas") or 0) <= (status.get("availableReplicas") or 0)
+
+
+def _revision_serves(observed: Observed, status: Object, wanted: str) -> bool:
+    """Knative's newest revision serves, and it is the wanted one."""
+    predictor = (status.get("components") or {}).get("predictor") or {}
+    latest = predictor.get("latestCreatedRevision")
+    if latest is None or latest != predictor.get("latestReadyRevision"):
+        return False
+    found = (obj for obj in observed.children[DEPLOYMENTS].values() if label(obj, KNATIVE_REVISION) == latest)
+    return any(_described(deployment) == wanted for deployment in found)
+
+
+def _failure(status: Object) -> tuple[str, str] | None:
+    model = status.get("modelStatus") or {}
+    transition = model.get("transitionStatus")
+    if transition in _BLOCKED:
+        info = model.get("lastFailureInfo") or {}
+        message = info.get("message") or "KServe gives no message; see the log of kserve-container"
+        return str(info.get("reason") or transition), str(message)
+    predictor = _condition(status, "PredictorReady")
+    if predictor.get("status") == "False" and predictor.get("reason") == "ReconcileFailed":
+        return "ReconcileFailed", str(predictor.get("message") or "KServe could not create the predictor")
+    return None
+
+
+def _condition(status: Object, type_: str) -> dict[str, Any]:
+    return next((each for each in status.get("conditions") or [] if each.get("type") == type_), {})
+
+
+def _base(url: Any) -> str | None:
+    """The address without a path, as the route table wants it."""
+    if not isinstance(url, str) or "://" not in url:
+        return None
+    scheme, _, rest = url.partition("://")
+    return f"{scheme}://{rest.split('/', 1)[0]}"

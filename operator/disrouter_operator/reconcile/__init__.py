@@ -1,0 +1,10 @@
+"""One reconcile of one cascade: read -> plan -> apply -> one status. The only room that writes to the cluster.
+
+- `reconciler`    the reconcile, top to bottom
+- `observe`       reads the cascade and its children
+- `apply`         applies and deletes, and collects what the API server answered
+- `write_guard`   holds back writes that somebody else undoes each time
+- `orphans`       what a former cascade of the same name left behind
+- `probe_runner`  asks smoke questions beside the reconciles
+- `smoke_http`    one smoke question over HTTP
+"""

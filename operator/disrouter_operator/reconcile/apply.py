@@ -1,0 +1,116 @@
+"""The writes of a pass: what is not as wanted is applied, and what the API server makes of it is told."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from disrouter import names
+from disrouter_operator.errors import Conflict, KubeError
+from disrouter_operator.kube.client import Kube
+from disrouter_operator.kube.observed import Observed, label, owner_uid
+from disrouter_operator.kube.resources import INFERENCE_SERVICES, TRAIN_JOBS, Object, resource_of
+from disrouter_operator.manifests.cascade import COMPONENT_ENDPOINT, COMPONENT_ROUTES
+from disrouter_operator.manifests.training.runs import STAGE_KINDS
+from disrouter_operator.plan.cascade_plan import Write
+from disrouter_operator.reconcile.write_guard import WINDOW, Convergence
+from disrouter_operator.status import events
+
+_FINAL = frozenset({400, 403, 404, 409, 422})
+"""Answers about the object itself; anything else is about the API server and ends the pass."""
+_TRAFFIC = frozenset({COMPONENT_ROUTES, COMPONENT_ENDPOINT})
+
+_INSTALLED_BY = {
+    INFERENCE_SERVICES: " (is KServe installed?)",
+    TRAIN_JOBS: " (is Kubeflow Trainer installed? else use spec.training.jobs.backend Job)",
+}
+
+
+@dataclass
+class Outcome:
+    """What became of the writes of a pass; texts are for people."""
+
+    refused: list[str] = field(default_factory=list)
+    unkept: list[str] = field(default_factory=list)
+    """Written, but changed by somebody else at once."""
+    repaired: list[events.Note] = field(default_factory=list)
+    waits: list[float] = field(default_factory=list)
+    """Seconds after which something should be written again."""
+    traffic_moved: bool = True
+    """Routes and entry are as wanted, so nobody is sent to what the pass deletes."""
+
+
+async def apply_all(
+    kube: Kube, writes: tuple[Write, ...], observed: Observed, convergence: Convergence, now: datetime
+) -> Outcome:
+    """Apply in order. One child that is refused does not keep the others from being written. Raises KubeError."""
+    outcome = Outcome()
+    for write in writes:
+        obj = write.obj
+        try:
+            wait = await _apply(kube, obj, observed, convergence, now)
+        except KubeError as error:
+            if not _about_the_object(error):
+                raise
+            outcome.refused.append(_refusal(obj, error))
+            wait = convergence.refused(obj)
+        else:
+            convergence.accepted(obj)
+            outcome.unkept += [_unkept(obj)] if wait else []
+            outcome.repaired += [write.repair] if write.repair is not None and not wait else []
+        if wait:
+            outcome.waits.append(wait)
+            outcome.traffic_moved &= label(obj, names.LABEL_COMPONENT) not in _TRAFFIC
+    return outcome
+
+
+def _about_the_object(error: KubeError) -> bool:
+    """Whether other objects may fare better. A webhook that is down fails its own kinds alone, with a 500."""
+    return error.status in _FINAL or (error.status == 500 and "webhook" in str(error))
+
+
+async def _apply(kube: Kube, obj: Object, observed: Observed, convergence: Convergence, now: datetime) -> float:
+    """Apply an object unless that is known to be in vain; returns the seconds until it should be applied again."""
+    wait = convergence.wait(observed.find(resource_of(obj), obj["metadata"]["name"]), obj, now)
+    if wait:
+        return wait
+    await _check_owner(kube, obj, observed)
+    if resource_of(obj) in STAGE_KINDS:
+        await _create(kube, obj)
+        return 0.0
+    return convergence.note(await kube.apply(obj), obj, now)
+
+
+async def _create(kube: Kube, obj: Object) -> None:
+    """What is never patched is not applied either: an older API server refuses to apply fields that it does not know,
+    and drops them from what is created."""
+    with contextlib.suppress(Conflict):  # made meanwhile, and named by its content
+        await kube.create(obj)
+
+
+async def _check_owner(kube: Kube, obj: Object, observed: Observed) -> None:
+    """An object of that name that is not this cascade's is never taken over."""
+    resource, name = resource_of(obj), obj["metadata"]["name"]
+    live = observed.find(resource, name) or await kube.get(resource, obj["metadata"]["namespace"], name)
+    if live is None:
+        return
+    if owner_uid(live) != observed.parent["metadata"]["uid"]:
+        raise KubeError("an object of that name exists and is not this cascade's; rename the agent or the object", 409)
+
+
+def _refusal(obj: Object, error: KubeError) -> str:
+    hint = _INSTALLED_BY.get(resource_of(obj), "") if error.status == 404 else ""
+    return f"{_name(obj)}: {error}{hint}"
+
+
+def _unkept(obj: Object) -> str:
+    minutes = WINDOW.total_seconds() / 60
+    return (
+        f"{_name(obj)} does not stay as it is applied: an admission webhook or another controller changes it each "
+        f"time; exempt it there (it is written again every {minutes:g} minutes)"
+    )
+
+
+def _name(obj: Object) -> str:
+    return f"{obj['kind']} {obj['metadata']['name']}"

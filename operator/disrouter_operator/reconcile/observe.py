@@ -1,0 +1,42 @@
+"""Reads the cascade and its children afresh for each reconcile."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+from disrouter import names
+from disrouter_operator.errors import KubeError
+from disrouter_operator.kube.client import Kube
+from disrouter_operator.kube.observed import CHILDREN, DISPENSABLE, OPTIONAL, Observed
+from disrouter_operator.kube.resources import CASCADES, Object, Resource
+
+NOT_FOUND, FORBIDDEN = 404, 403
+
+
+async def observe(kube: Kube, namespace: str, name: str) -> Observed | None:
+    """Read a cascade and its children; None if the cascade is gone or on its way out."""
+    parent = await kube.get(CASCADES, namespace, name)
+    if parent is None or parent["metadata"].get("deletionTimestamp"):
+        return None
+    labels = {names.LABEL_CASCADE: name}
+    lists = await asyncio.gather(*(_list(kube, resource, namespace, labels) for resource in CHILDREN))
+    found = dict(zip(CHILDREN, lists, strict=True))
+    children = {
+        resource: {obj["metadata"]["name"]: obj for obj in (() if isinstance(each, int) else each)}
+        for resource, each in found.items()
+    }
+    absent = frozenset(resource for resource, each in found.items() if each == NOT_FOUND)
+    return Observed(parent, children, absent, frozenset(kind for kind, each in found.items() if each == FORBIDDEN))
+
+
+async def _list(kube: Kube, resource: Resource, namespace: str, labels: Mapping[str, str]) -> list[Object] | int:
+    """Of an optional kind, the status by which the API server says that it does not know it, or may not show it."""
+    try:
+        return await kube.list(resource, namespace, labels)
+    except KubeError as error:
+        if resource in OPTIONAL and error.status == NOT_FOUND:
+            return NOT_FOUND
+        if resource in DISPENSABLE and error.status == FORBIDDEN:
+            return FORBIDDEN
+        raise

@@ -1,0 +1,8 @@
+"""What is said of a cascade. Pure, but for `recorder`, which writes Events.
+
+- `cascade_status`  `status`, from the agents' states
+- `conditions`      metav1.Condition
+- `kstatus`         Reconciling and Stalled, for Flux, Helm and `kubectl wait`
+- `events`          Events, from the difference of two statuses
+- `recorder`        writes them, without spam
+"""

@@ -1,0 +1,102 @@
+"""Probability mode and adapters in front of the real engine."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from disrouter.calibration import Calibration, CalibrationPoint
+from disrouter.refusal import REFUSAL
+from disrouter.routes import AdapterRoute, AgentRoute, Awareness, ProbabilityRoute, RouteTable
+from disrouter_sidecar.app.service import Service
+from support.local import until
+from support.origin import origin, saying
+from support.sidecars import config_of, sidecar
+from support.tiny_model import KNOWN, UNKNOWN, build
+from support.vllm import save_adapter, vllm
+
+pytestmark = [pytest.mark.vllm, pytest.mark.timeout(900)]
+ANSWER = "Four."
+POINTS = (CalibrationPoint(refusal=0.0, competence=1.0), CalibrationPoint(refusal=1.0, competence=0.0))
+PROBABILITY = ProbabilityRoute(calibration=Calibration(token=REFUSAL[0], points=POINTS))
+
+
+@dataclass(frozen=True)
+class Engine:
+    url: str
+    adapters: Path
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    folder = tmp_path_factory.mktemp("vllm")
+    model = build(folder / "model", ANSWER)
+    for name in ("run-1", "run-2"):
+        save_adapter(model, folder / name)
+    with vllm(model, "base", ("--enable-lora", "--max-lora-rank", "8")) as url:
+        yield Engine(url, folder)
+
+
+@dataclass
+class Entry:
+    """The sidecar of `small` in front of vLLM, with a next agent that says "large"."""
+
+    service: Service
+    url: str
+    routes: Path
+    large: str
+    http: aiohttp.ClientSession
+
+    def publish(self, adapter: AdapterRoute | None = None) -> None:
+        small = AgentRoute(
+            url=self.url, cost=0.1, awareness=Awareness.TRAINED, next="large", probability=PROBABILITY, adapter=adapter
+        )
+        large = AgentRoute(url=self.large, cost=0.9, awareness=Awareness.NONE)
+        table = RouteTable(generation=1, cascade="qwen", entry="small", agents={"small": small, "large": large})
+        self.routes.write_text(table.to_json())
+        self.service.holder.poll()
+
+    async def ask(self, question: str, preference: float) -> tuple[str, str]:
+        """Who answered with which model, and what."""
+        fields = {"messages": [{"role": "user", "content": question}], "disrouter": {"preference": preference}}
+        async with self.http.post(f"{self.url}/v1/chat/completions", json={"model": "qwen", **fields}) as response:
+            body = await response.json()
+            assert response.status == 200, body
+            return body["model"], body["choices"][0]["message"]["content"]
+
+
+@pytest.fixture
+async def entry(engine: Engine, tmp_path: Path) -> AsyncIterator[Entry]:
+    routes = tmp_path / "routes.json"
+    config = config_of("small", engine.url, routes, engine_model="base")
+    async with origin(saying("large")) as large, sidecar(config) as (service, url), aiohttp.ClientSession() as http:
+        built = Entry(service, url, routes, large.url, http)
+        built.publish()
+        yield built
+
+
+async def test_the_first_tokens_chance_decides_for_every_preference_and_the_answer_is_uninstructed(
+    entry: Entry,
+) -> None:
+    for preference in (0.01, 0.3, 0.5, 0.77, 0.99):
+        assert await entry.ask(KNOWN, preference) == ("base", ANSWER)
+        assert await entry.ask(UNKNOWN, preference) == ("m", "large")
+    assert (await entry.ask(UNKNOWN, 1.0))[0] == "base", "cost is all that counts: any competence is enough"
+    assert entry.service.metrics.registry.get_sample_value("disrouter_unreadable_probes_total") == 0
+
+
+async def test_an_adapter_is_loaded_into_the_running_engine_and_another_takes_its_place(
+    entry: Entry, engine: Engine
+) -> None:
+    adapters = entry.service.lasting.adapters
+    for name in ("run-1", "run-2", "run-1"):
+        entry.publish(AdapterRoute(name=name, path=str(engine.adapters / name)))
+        await until(lambda name=name: adapters.loaded is not None and adapters.loaded.name == name, 120)  # type: ignore[misc]
+        assert await entry.ask(KNOWN, 0.5) == (name, ANSWER)
+    entry.publish(AdapterRoute(name="run-3", path=str(engine.adapters / "nowhere")))
+    await until(lambda: adapters.problem, 120)
+    assert await entry.ask(KNOWN, 0.5) == ("run-1", ANSWER)

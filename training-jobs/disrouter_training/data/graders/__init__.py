@@ -1,0 +1,79 @@
+"""Whether a final answer is right. A grader is a small object; more come as entry points of `disrouter.graders`.
+
+[project.entry-points."disrouter.graders"]
+chemistry = "my_package.graders:Chemistry"
+
+- `mathematics`  numbers and expressions, by math-verify
+- `text`         equal texts, letters of a multiple choice, spans of a passage
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.metadata import entry_points
+from typing import Protocol, runtime_checkable
+
+from disrouter_training.data.graders.mathematics import Mathematics
+from disrouter_training.data.graders.text import Choice, Exact, Span
+from disrouter_training.data.template import take_apart
+from disrouter_training.errors import DatasetError
+
+GROUP = "disrouter.graders"
+SEPARATOR = "\u001f"
+"""Between answers of which any is right, in a question's `answer` (the unit separator of ASCII)."""
+
+
+@runtime_checkable
+class Grader(Protocol):
+    """Compares a final answer, without the words that lead to it, with what is expected."""
+
+    def problem(self, expected: str) -> str | None:
+        """Why `expected` cannot be graded against, None if it can."""
+        ...
+
+    def correct(self, expected: str, final: str) -> bool:
+        """Whether `final` is right. Never raises, whatever a model wrote."""
+        ...
+
+
+_BUILT_IN: dict[str, type[Grader]] = {
+    "exact": Exact,
+    "number": Mathematics,
+    "math": Mathematics,
+    "choice": Choice,
+    "span": Span,
+}
+
+
+def known() -> list[str]:
+    """Names of all graders, those of other packages included."""
+    return sorted({*_BUILT_IN, *(point.name for point in entry_points(group=GROUP))})
+
+
+@cache
+def grader(name: str) -> Grader:
+    """The grader of that name. Raises DatasetError that lists those that exist, or says why one cannot be loaded."""
+    if name in _BUILT_IN:
+        return _BUILT_IN[name]()
+    for point in entry_points(group=GROUP, name=name):
+        try:
+            made = point.load()()
+        except Exception as error:  # the package is not ours and may raise what it likes
+            raise DatasetError(f"the grader {name!r} of {point.value} cannot be loaded: {error}") from error
+        if not isinstance(made, Grader):
+            raise DatasetError(f"{point.value} is no grader: it needs the methods problem and correct")
+        return made
+    raise DatasetError(f"no grader is named {name!r}; use one of {', '.join(known())}")
+
+
+def problem(name: str, answer: str) -> str | None:
+    """Why a question's answer cannot be graded, None if it can; any of several answers must be fit."""
+    return next((found for each in answer.split(SEPARATOR) if (found := grader(name).problem(each))), None)
+
+
+def is_correct(name: str, answer: str, reply: str) -> bool:
+    """Grade what follows "The final answer is:" (or stands in its place) in a whole reply."""
+    parts = take_apart(reply)
+    if parts is None:
+        return False
+    return any(grader(name).correct(each, parts.final) for each in answer.split(SEPARATOR))

@@ -1,0 +1,141 @@
+"""What a report is made of: questions, who is right on them, and what trained agents decided. Pure data.
+
+Agents are ordered by cost, the cheapest first; the last one always answers. Arrays are `[questions]`,
+`[questions, agents]`, or `[questions, agents - 1]` where the last agent has nothing to decide.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from disrouter.scenario import Scenario, reject_threshold
+from disrouter_training.data.sources import Question
+from disrouter_training.data.split import DEV, HELDOUT, TEST
+from disrouter_training.errors import DatasetError
+
+Bools = NDArray[np.bool_]
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Lineup:
+    """The agents of a pool and what one answer of each costs, in [0, 1]."""
+
+    names: tuple[str, ...]
+    costs: Floats
+
+    def __post_init__(self) -> None:
+        """Raises ValueError where agents and costs do not fit or are not ordered by cost."""
+        if len(self.names) != len(self.costs) or len(self.names) < 2:
+            raise ValueError(f"{len(self.names)} agents with {len(self.costs)} costs; a cascade has two or more")
+        if np.any(np.diff(self.costs) < 0):
+            raise ValueError(f"costs must not fall along the cascade: {self.costs.tolist()}")
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """One set of questions, and whether each base model is right when it must answer."""
+
+    name: str
+    questions: tuple[Question, ...]
+    base: Bools
+
+    def groups(self) -> dict[str, Bools]:
+        """Questions of each kind, then of each family, as masks."""
+        masks: dict[str, Bools] = {}
+        for values in (
+            [question.kind for question in self.questions],
+            [question.family for question in self.questions],
+        ):
+            for value in sorted({value for value in values if value}):
+                masks.setdefault(value, np.array([each == value for each in values]))
+        return masks
+
+
+@dataclass(frozen=True)
+class Decisions:
+    """What the trained agents of one seed did on a sheet; every array has a column for each agent but the last.
+
+    `gamma` has one number for each of these agents.
+    """
+
+    refused: Mapping[Scenario, Bools]
+    correct: Mapping[Scenario, Bools]
+    """Answered, and right."""
+    forced: Bools
+    """Right when it must answer."""
+    chance: Floats
+    """Chance of a refusal at the first token, asked under one scenario's instruction."""
+    gamma: Floats
+    """Reliability factor of each agent's probability decision (eq. 10): that of its own training."""
+
+    def thresholds(self, alpha: float) -> Floats:
+        """The competence from which on each agent answers (eq. 10)."""
+        return np.array([reject_threshold(alpha, gamma) for gamma in self.gamma.tolist()])
+
+    def take(self, agents: Sequence[int]) -> Decisions:
+        """Of these agents alone."""
+        columns = list(agents)
+        return Decisions(
+            {scenario: values[:, columns] for scenario, values in self.refused.items()},
+            {scenario: values[:, columns] for scenario, values in self.correct.items()},
+            self.forced[:, columns],
+            self.chance[:, columns],
+            self.gamma[columns],
+        )
+
+
+Seed = Mapping[str, Decisions]
+"""The decisions of agents trained with one seed, by sheet."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """A pool, its sheets, and one or more trainings of its agents."""
+
+    lineup: Lineup
+    sheets: Mapping[str, Sheet]
+    trainings: Mapping[str, Sequence[Seed]]
+    """By name, for example `SFT` and `SFT + RL`; each has the same number of seeds. The last is the one served."""
+
+    def __post_init__(self) -> None:
+        """Raises DatasetError where the parts are not about the same questions and agents."""
+        agents = len(self.lineup.names)
+        for sheet in self.sheets.values():
+            if sheet.base.shape != (len(sheet.questions), agents) or not sheet.questions:
+                raise DatasetError(f"sheet {sheet.name} has answers of shape {sheet.base.shape} for {agents} agents")
+            for name, seeds in self.trainings.items():
+                for seed in seeds:
+                    if seed[sheet.name].forced.shape != (len(sheet.questions), agents - 1):
+                        raise DatasetError(f"training {name} was not asked the questions of sheet {sheet.name}")
+
+    @property
+    def tuning(self) -> Sheet:
+        """What everything is chosen on: dev where there is one."""
+        return self.sheets.get(DEV, self.sheets[TEST])
+
+    @property
+    def judged(self) -> list[Sheet]:
+        """What everything is judged on."""
+        return [self.sheets[name] for name in (TEST, HELDOUT) if name in self.sheets]
+
+    @property
+    def served(self) -> str:
+        """Name of the training that is served."""
+        return list(self.trainings)[-1]
+
+    def take(self, agents: Sequence[int]) -> Evidence:
+        """A cascade of these agents alone, cheapest first, without training anything again (Table 4)."""
+        columns, deciding = list(agents), list(agents)[:-1]
+        lineup = Lineup(tuple(self.lineup.names[k] for k in columns), self.lineup.costs[columns])
+        sheets = {name: replace(sheet, base=sheet.base[:, columns]) for name, sheet in self.sheets.items()}
+        trainings = {
+            name: [{sheet: seed[sheet].take(deciding) for sheet in seed} for seed in seeds]
+            for name, seeds in self.trainings.items()
+        }
+        return replace(self, lineup=lineup, sheets=sheets, trainings=trainings)

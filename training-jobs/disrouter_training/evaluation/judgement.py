@@ -1,0 +1,113 @@
+"""From replies to the numbers of an evaluation. Pure: no model, no files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from disrouter.artifacts import Evaluation, ScenarioResult
+from disrouter.refusal import is_refusal
+from disrouter.scenario import Scenario
+from disrouter.utility import reward
+from disrouter_training.data.graders import is_correct
+from disrouter_training.data.sources import Question
+
+Replies = Mapping[str, str]
+"""Reply by question id."""
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What was replied: forced by the base model and by the candidate, and in each scenario by both contenders."""
+
+    base: Replies
+    forced: Replies
+    serving: Mapping[Scenario, Replies]
+    candidate: Mapping[Scenario, Replies]
+
+
+def evaluation(run: str, questions: Sequence[Question], answers: Answers, gamma: float) -> Evaluation:
+    """The contract's result."""
+    forced = [is_right(question, answers.forced) for question in questions]
+    return Evaluation(
+        run=run,
+        questions=len(questions),
+        base_accuracy=_mean([is_right(question, answers.base) for question in questions]),
+        forced_accuracy=_mean(forced),
+        scenarios=tuple(_scenario(questions, answers, forced, scenario, gamma) for scenario in Scenario),
+    )
+
+
+def predictions(
+    sheet: str, questions: Sequence[Question], answers: Answers, chances: Mapping[str, float]
+) -> list[dict[str, Any]]:
+    """One row a question and scenario, for `report` and for people. `sheet` is test, dev or heldout."""
+    return [
+        {
+            "sheet": sheet,
+            "id": question.id,
+            "family": question.family,
+            "kind": question.kind,
+            "scenario": str(scenario),
+            "refused": is_refusal(answers.candidate[scenario][question.id]),
+            "correct": is_right(question, answers.candidate[scenario]),
+            "forced_correct": is_right(question, answers.forced),
+            "base_correct": is_right(question, answers.base),
+            "refusal_chance": round(chances[question.id], 6),
+        }
+        for scenario in Scenario
+        for question in questions
+    ]
+
+
+def self_assessment(answered: Sequence[bool], would_be_right: Sequence[bool]) -> tuple[float, float]:
+    """Accuracy and F1 of `it answers` as a prediction of `it would be right` (section 4.3, Table 5)."""
+    pairs = list(zip(answered, would_be_right, strict=True))
+    hits = sum(a and r for a, r in pairs)
+    accuracy = _mean([a == r for a, r in pairs])
+    relevant = sum(answered) + sum(would_be_right)
+    return accuracy, 2 * hits / relevant if relevant else 1.0
+
+
+def _scenario(
+    questions: Sequence[Question], answers: Answers, forced: Sequence[bool], scenario: Scenario, gamma: float
+) -> ScenarioResult:
+    candidate = answers.candidate[scenario]
+    answered = [not is_refusal(candidate[question.id]) for question in questions]
+    right = [is_right(question, candidate) for question in questions]
+    accuracy, f1 = self_assessment(answered, forced)
+    return ScenarioResult(
+        scenario=scenario,
+        answer_rate=_mean(answered),
+        accuracy_when_answering=_mean([r for r, a in zip(right, answered, strict=True) if a]),
+        utility=_mean_reward(questions, candidate, scenario, gamma),
+        serving_utility=_mean_reward(questions, answers.serving[scenario], scenario, gamma),
+        self_assessment_accuracy=accuracy,
+        self_assessment_f1=f1,
+    )
+
+
+def _mean_reward(questions: Sequence[Question], replies: Replies, scenario: Scenario, gamma: float) -> float:
+    """Mean local reward (eq. 7)."""
+    rewards = [
+        reward(
+            refused=is_refusal(replies[question.id]),
+            correct=is_right(question, replies),
+            alpha=scenario.alpha,
+            gamma=gamma,
+        )
+        for question in questions
+    ]
+    return sum(rewards) / len(rewards)
+
+
+def is_right(question: Question, replies: Replies) -> bool:
+    """A refusal is not right, whatever its words would grade as."""
+    reply = replies[question.id]
+    return not is_refusal(reply) and is_correct(question.grader, question.answer, reply)
+
+
+def _mean(values: Sequence[bool]) -> float:
+    """Share of True; 0 of nothing."""
+    return sum(values) / len(values) if values else 0.0

@@ -1,0 +1,120 @@
+"""Many questions asked of several models, in several ways. Replies are kept in shards, so killing loses little.
+
+A pass is all questions asked of one model in one way. Passes that ask the same model should follow each other: one
+model is in memory at a time.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from disrouter.refusal import REFUSAL
+from disrouter_training.data.shards import Row, missing, run_shards, shard
+from disrouter_training.data.sources import Question
+from disrouter_training.data.template import THINK
+from disrouter_training.generation.prompts import Prompt
+from disrouter_training.generation.transformers_generator import Sampling, TransformersGenerator
+from disrouter_training.process.progress import Clock, Progress, Say, say_on_stderr
+from disrouter_training.process.stop import StopSignal
+
+QUESTIONS_AT_ONCE = 8
+"""Parts that questions are cut into at least."""
+
+Phrase = Callable[[Question], Prompt]
+"""How a question is put."""
+Ask = Callable[[TransformersGenerator, Sequence[Question], int], list[Row]]
+"""A row a question, with its `id`, from a model, some questions and the number of their shard."""
+
+
+@dataclass(frozen=True)
+class Pass:
+    """All questions asked of one model in one way. `name` is the folder of its shards."""
+
+    name: str
+    model: str
+    ask: Ask
+
+
+@dataclass(frozen=True)
+class Desk:
+    """Where questions are asked: a folder for the replies, and the world around it."""
+
+    folder: Path
+    """Of the replies; how far they are is written beside it."""
+    label: str
+    """What progress is reported as."""
+    sampling: Sampling
+    stop: StopSignal = field(default_factory=StopSignal)
+    say: Say = say_on_stderr
+    clock: Clock = time.monotonic
+
+    def ask(self, questions: Sequence[Question], passes: Sequence[Pass]) -> dict[str, list[Row]]:
+        """Rows of every pass. A model is loaded once, and only if a reply of it is missing."""
+        batch = min(self.sampling.prompts_at_once, max(1, len(questions) // QUESTIONS_AT_ONCE))
+        shards = shard(questions, batch)
+        progress = Progress(
+            self.label, "replies", len(shards) * len(passes), self.folder.parent, say=self.say, clock=self.clock
+        )
+        progress.resume(len(shards) * len(passes) - sum(len(missing(self.folder / p.name, shards)) for p in passes))
+        models = Models(self.stop)
+        rows: dict[str, list[Row]] = {}
+        for item in passes:
+
+            def work(part: Sequence[Question], number: int, item: Pass = item) -> list[Row]:
+                return item.ask(models.get(item.model), part, number)
+
+            rows[item.name] = run_shards(self.folder / item.name, shards, work, progress, len)
+        return rows
+
+
+class Models:
+    """The model asked last; loading another one lets go of it, so that only one is in memory."""
+
+    def __init__(self, stop: StopSignal) -> None:
+        self._stop = stop
+        self._name = ""
+        self._generator: TransformersGenerator | None = None
+
+    def get(self, name: str) -> TransformersGenerator:
+        """Raises ModelError where it cannot be loaded."""
+        if self._generator is None or self._name != name:
+            self._generator = None
+            self._generator, self._name = TransformersGenerator(name, self._stop), name
+        return self._generator
+
+
+def reply(phrase: Phrase, sampling: Sampling) -> Ask:
+    """The greedy reply, as `reply`."""
+
+    def ask(model: TransformersGenerator, part: Sequence[Question], _number: int) -> list[Row]:
+        texts = model.replies([phrase(question) for question in part], sampling, seed=0)
+        return [{"id": question.id, "reply": text[0]} for question, text in zip(part, texts, strict=True)]
+
+    return ask
+
+
+def replies(phrase: Phrase, sampling: Sampling, seed: Callable[[int], int]) -> Ask:
+    """All samples, as `replies`. `seed` gives each shard its own."""
+
+    def ask(model: TransformersGenerator, part: Sequence[Question], number: int) -> list[Row]:
+        texts = model.replies([phrase(question) for question in part], sampling, seed(number))
+        return [{"id": question.id, "replies": each} for question, each in zip(part, texts, strict=True)]
+
+    return ask
+
+
+def chance(phrase: Phrase, batch: int) -> Ask:
+    """The chance of a refusal at the first token, as `chance`; `token` is its text, None if answers begin with it."""
+
+    def ask(model: TransformersGenerator, part: Sequence[Question], _number: int) -> list[Row]:
+        token = model.first_token(REFUSAL)
+        told = token if token.strip() != model.first_token(THINK).strip() else None
+        chances = model.chances([phrase(question) for question in part], REFUSAL, batch)
+        return [
+            {"id": question.id, "chance": each, "token": told} for question, each in zip(part, chances, strict=True)
+        ]
+
+    return ask

@@ -1,0 +1,63 @@
+"""Chats and replies as tokens: one way for generating and for training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import takewhile
+from typing import Any
+
+from disrouter_training.errors import ModelError
+from disrouter_training.generation.prompts import Prompt
+from disrouter_training.models.loading import load_tokenizer
+
+IGNORED = -100
+"""Label of a token that the loss passes over."""
+
+
+class Encoder:
+    """A model's tokenizer and chat template."""
+
+    def __init__(self, name: str) -> None:
+        self.tokenizer = load_tokenizer(name)
+        self._name = name
+
+    def prompt(self, prompt: Prompt) -> list[int]:
+        """What a reply goes on from: the chat, and the start of the reply that is given."""
+        return self.text(self._render(prompt.messages)) + self.given(prompt.prefix)
+
+    def example(self, prompt: Prompt, reply: str) -> dict[str, list[int]]:
+        """`input_ids` and `labels` of a chat with its reply: only what a model would have generated is learned.
+
+        Where a template renders a finished turn otherwise than an open one (some add an empty thought), what differs is
+        learned too: the model must generate it.
+        """
+        whole = self.text(self._render([*prompt.messages, {"role": "assistant", "content": reply}], closed=True))
+        pairs = zip(whole, self.prompt(prompt), strict=False)
+        start = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+        return {"input_ids": whole, "labels": [IGNORED] * start + whole[start:]}
+
+    def text(self, text: str) -> list[int]:
+        """Tokens of a text, without any that a tokenizer adds of itself: the template has them."""
+        ids: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
+        return ids
+
+    def given(self, prefix: str) -> list[int]:
+        """Tokens of a reply's given start, without a last one that is only white space.
+
+        Byte-pair vocabularies join a blank to the word after it, so a lone blank at the end is text they never saw.
+        """
+        ids = self.text(prefix) if prefix else []
+        if ids and not self.tokenizer.decode(ids[-1:]).strip():
+            ids.pop()
+        return ids
+
+    def decode(self, replies: Sequence[Sequence[int]]) -> list[str]:
+        """Texts of replies, without special tokens and outer white space."""
+        texts = self.tokenizer.batch_decode(replies, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        return [text.strip() for text in texts]
+
+    def _render(self, messages: Sequence[Mapping[str, Any]], *, closed: bool = False) -> str:
+        try:
+            return str(self.tokenizer.apply_chat_template(messages, add_generation_prompt=not closed, tokenize=False))
+        except Exception as error:  # templates are programs of their own and raise what they like
+            raise ModelError(f"the chat template of {self._name} fails: {error}; correct its template") from error

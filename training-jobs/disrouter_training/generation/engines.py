@@ -1,0 +1,66 @@
+"""What generates: vLLM where it serves a GPU, else transformers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.util import find_spec
+from typing import Any, Protocol
+
+import torch
+
+from disrouter.artifacts import Engine
+from disrouter_training.errors import ModelError
+from disrouter_training.generation.prompts import Prompt
+from disrouter_training.generation.transformers_generator import Sample, Sampling, TransformersGenerator
+from disrouter_training.process.stop import StopSignal
+
+ROLLOUT_MEMORY = 0.3
+"""Share of a GPU that vLLM has for rollouts beside the trainer: its copy of the weights and the replies' cache."""
+
+
+class Generator(Protocol):
+    """A model that replies."""
+
+    def replies(self, prompts: Sequence[Prompt], sampling: Sampling, seed: int) -> list[list[str]]:
+        """For each prompt `sampling.samples` replies; the same seed gives the same replies."""
+        ...
+
+    def samples(self, prompts: Sequence[Prompt], sampling: Sampling, seed: int) -> list[list[Sample]]:
+        """The same, and which replies were cut."""
+        ...
+
+
+def chosen(engine: Engine, field: str) -> Engine:
+    """What `auto` means on this machine. Raises ModelError that names the field where vLLM is asked for in vain."""
+    installed = find_spec("vllm") is not None
+    if engine is Engine.VLLM and not installed:
+        raise ModelError(f"{field} is vllm, which is not installed here; add it to the trainer's image, or set auto")
+    if engine is not Engine.AUTO:
+        return engine
+    return Engine.VLLM if installed and torch.cuda.is_available() else Engine.TRANSFORMERS
+
+
+def open_generator(
+    name: str, engine: Engine, prompts: Sequence[Prompt], new_tokens: int, stop: StopSignal
+) -> Generator:
+    """A generator for these prompts, or fewer of them, with at most `new_tokens` of a reply."""
+    if engine is Engine.VLLM:
+        from disrouter_training.generation.vllm_generator import VllmGenerator
+
+        return VllmGenerator(name, prompts, new_tokens, stop)
+    return TransformersGenerator(name, stop)
+
+
+def rollouts(engine: Engine, longest: int) -> dict[str, Any]:
+    """TRL's arguments for who generates in `rl`: vLLM in the trainer's own processes, on the trainer's own GPUs.
+
+    `longest` is the most tokens that a prompt with its reply has.
+    """
+    if engine is not Engine.VLLM:
+        return {"use_vllm": False}
+    return {
+        "use_vllm": True,
+        "vllm_mode": "colocate",
+        "vllm_gpu_memory_utilization": ROLLOUT_MEMORY,
+        "vllm_max_model_length": longest,
+    }

@@ -1,0 +1,115 @@
+"""Replies of a model to many prompts, by transformers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+from transformers import GenerationConfig, StoppingCriteriaList
+
+from disrouter_training.generation.encoding import Encoder
+from disrouter_training.generation.prompts import Prompt
+from disrouter_training.models.loading import load_model
+from disrouter_training.process.stop import StopSignal
+
+
+class Sample(NamedTuple):
+    """A reply, and whether it was cut at the most tokens that it might have."""
+
+    text: str
+    cut: bool
+
+
+class Sampling:
+    """How replies are drawn. Temperature 0 is greedy."""
+
+    def __init__(self, *, samples: int, temperature: float, max_new_tokens: int, batch_size: int) -> None:
+        self.samples, self.temperature = samples, float(temperature)
+        self.max_new_tokens, self.batch_size = max_new_tokens, batch_size
+
+    @property
+    def prompts_at_once(self) -> int:
+        """Prompts of a batch, so that about `batch_size` sequences are generated together."""
+        return max(1, self.batch_size // self.samples)
+
+    def config(self, model: Any, tokenizer: Any) -> Any:
+        """Every knob set, because a hub model's own defaults (Qwen: top_p 0.8) would change the distribution."""
+        stops = model.generation_config.eos_token_id
+        common = {
+            "max_new_tokens": self.max_new_tokens,
+            "num_return_sequences": self.samples,
+            "repetition_penalty": 1.0,
+            "eos_token_id": stops if stops is not None else tokenizer.eos_token_id,
+            "pad_token_id": tokenizer.pad_token_id,
+        }
+        if self.temperature == 0:
+            return GenerationConfig(do_sample=False, **common)
+        return GenerationConfig(do_sample=True, temperature=self.temperature, top_k=0, top_p=1.0, **common)
+
+
+class TransformersGenerator:
+    """A model in this process, on a CPU or one GPU."""
+
+    def __init__(self, name: str, stop: StopSignal) -> None:
+        self._encoder = Encoder(name)
+        self._model = load_model(name, train=False).eval()
+        self._stop = stop
+
+    def replies(self, prompts: Sequence[Prompt], sampling: Sampling, seed: int) -> list[list[str]]:
+        """For each prompt `sampling.samples` replies; the same seed gives the same. Raises as `samples` does."""
+        return [[sample.text for sample in each] for each in self.samples(prompts, sampling, seed)]
+
+    def samples(self, prompts: Sequence[Prompt], sampling: Sampling, seed: int) -> list[list[Sample]]:
+        """The same, and which replies were cut.
+
+        Raises Interrupted between and within batches when asked to stop; half a batch is thrown away.
+        """
+        torch.manual_seed(seed)
+        config = sampling.config(self._model, self._encoder.tokenizer)
+        out: list[list[Sample]] = []
+        step = sampling.prompts_at_once
+        for start in range(0, len(prompts), step):
+            out += self._batch(prompts[start : start + step], sampling, config)
+            self._stop.check("generation")
+        return out
+
+    def first_token(self, text: str) -> str:
+        """How an engine spells the first token of `text`."""
+        return str(self._encoder.tokenizer.decode(self._encoder.text(text)[:1]))
+
+    @torch.inference_mode()
+    def chances(self, prompts: Sequence[Prompt], text: str, batch_size: int) -> list[float]:
+        """For each prompt the probability in [0, 1] that the reply's first token is that of `text`."""
+        token = self._encoder.text(text)[0]
+        out: list[float] = []
+        for start in range(0, len(prompts), batch_size):
+            inputs = self._pad([self._encoder.prompt(each) for each in prompts[start : start + batch_size]])
+            logits = self._model(**inputs, logits_to_keep=1).logits[:, -1].float()
+            out += torch.softmax(logits, dim=-1)[:, token].tolist()
+            self._stop.check("generation")
+        return out
+
+    @torch.inference_mode()
+    def _batch(self, prompts: Sequence[Prompt], sampling: Sampling, config: Any) -> list[list[Sample]]:
+        prefixes = [self._encoder.given(prompt.prefix) for prompt in prompts]
+        inputs = self._pad([self._encoder.prompt(prompt) for prompt in prompts])
+        output = self._model.generate(
+            **inputs, generation_config=config, stopping_criteria=StoppingCriteriaList([self._give_up])
+        )
+        new = output[:, inputs["input_ids"].shape[1] :].tolist()
+        samples = sampling.samples
+        full = [prefixes[index // samples] + ids for index, ids in enumerate(new)]
+        stops = config.eos_token_id
+        ends = set(stops if isinstance(stops, list) else [stops])
+        cut = [ends.isdisjoint(ids) for ids in new]
+        found = [Sample(*each) for each in zip(self._encoder.decode(full), cut, strict=True)]
+        return [found[i : i + samples] for i in range(0, len(found), samples)]
+
+    def _pad(self, ids: Sequence[list[int]]) -> Any:
+        """Token ids as one batch, padded on the left."""
+        encoded = [{"input_ids": each} for each in ids]
+        return self._encoder.tokenizer.pad(encoded, return_tensors="pt").to(self._model.device)
+
+    def _give_up(self, input_ids: torch.Tensor, _scores: object, **_: object) -> torch.Tensor:
+        return torch.full((input_ids.shape[0],), self._stop.requested, device=input_ids.device)

@@ -1,0 +1,6 @@
+"""Weights: loaded, and published whole.
+
+- `loading`     a model and its tokenizer
+- `publishing`  all of the weights or none, with checksums
+- `gpu_memory`  how much a stage will need
+"""

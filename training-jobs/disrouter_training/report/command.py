@@ -1,0 +1,140 @@
+"""Command `report`: agents that were evaluated alone, judged together as a cascade."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from disrouter.artifacts import RunConfig, RunLayout, Stage, write_atomically
+from disrouter.scenario import Scenario
+from disrouter_training.data.graders import is_correct
+from disrouter_training.data.shards import read_rows, shard
+from disrouter_training.data.sources import Question
+from disrouter_training.data.split import split_questions
+from disrouter_training.errors import DatasetError, TrainingError
+from disrouter_training.evaluation.analysis import Analysis, analyse
+from disrouter_training.evaluation.evidence import Bools, Decisions, Evidence, Lineup, Sheet
+from disrouter_training.evaluation.results import PREDICTIONS_FILE, read_evaluation
+from disrouter_training.generation.prompts import forced
+from disrouter_training.generation.transformers_generator import Sampling, TransformersGenerator
+from disrouter_training.process.places import resolve
+from disrouter_training.process.progress import say_on_stderr
+from disrouter_training.process.stop import StopSignal
+from disrouter_training.report.output import write_report
+from disrouter_training.report.tables import as_json, as_text
+
+TRAINING = "trained"
+Prediction = Mapping[str, Any]
+"""A row of `predictions.jsonl`."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to report on: finished runs, every agent's cost, and the terminal agent's model (a URI or a directory)."""
+
+    artifacts: Path
+    runs: Sequence[RunConfig]
+    costs: Mapping[str, float]
+    terminal: str
+    terminal_model: str
+    pvc_root: Path
+
+
+def report(request: Request, stop: StopSignal, json_path: Path | None, folder: Path | None = None) -> str:
+    """The main tables as text; everything as JSON at `json_path`; and with a page and pictures in `folder`."""
+    for name in (*(run.agent for run in request.runs), request.terminal):
+        if name not in request.costs:
+            raise TrainingError(f"no cost for agent {name}; add --cost {name}=VALUE")
+    analysis = _analysis(request, stop)
+    if json_path is not None:
+        write_atomically(json_path, json.dumps(as_json(analysis), indent=2) + "\n")
+    if folder is not None:
+        write_report(analysis, folder, f"Self-routing in the cascade {request.runs[0].cascade}", say_on_stderr)
+    return as_text(analysis, brief=True)
+
+
+def _analysis(request: Request, stop: StopSignal) -> Analysis:
+    runs = sorted(request.runs, key=lambda run: request.costs[run.agent])
+    tables = [_predictions(request, run) for run in runs]
+    sheets = split_questions(runs[0], request.pvc_root).sheets
+    names = (*(run.agent for run in runs), request.terminal)
+    lineup = Lineup(names, np.array([request.costs[name] for name in names]))
+    terminal = _terminal(request, [question for each in sheets.values() for question in each], stop)
+    return analyse(joined(lineup, sheets, tables, terminal, [run.rl.gamma for run in runs]), lambda _: [])
+
+
+def joined(
+    lineup: Lineup,
+    sheets: Mapping[str, Sequence[Question]],
+    tables: Sequence[Sequence[Prediction]],
+    terminal: Mapping[str, bool],
+    gammas: Sequence[float],
+) -> Evidence:
+    """Agents by question, from the predictions of all but the last and `rl.gamma` of each of those.
+
+    Raises DatasetError where questions differ.
+    """
+    for name, rows in zip(lineup.names, tables, strict=False):
+        differing = {str(row["id"]) for row in rows} ^ terminal.keys()
+        if differing:
+            raise DatasetError(
+                f"agent {name} and {lineup.names[-1]} were asked different questions ({len(differing)} differ, for "
+                f"example {min(differing)}); evaluate all agents of a report with the same datasets and seed"
+            )
+    by_key = [{(str(row["id"]), str(row["scenario"])): row for row in table} for table in tables]
+    found = {name: _decided(questions, by_key, gammas) for name, questions in sheets.items()}
+    own = {}
+    for name, questions in sheets.items():
+        last = np.array([[terminal[question.id]] for question in questions])
+        base = _column(questions, by_key, "base_correct", Scenario.BALANCE)
+        own[name] = Sheet(name, tuple(questions), np.hstack([base, last]))
+    return Evidence(lineup, own, {TRAINING: [found]})
+
+
+def _decided(
+    questions: Sequence[Question], by_key: Sequence[Mapping[tuple[str, str], Prediction]], gammas: Sequence[float]
+) -> Decisions:
+    chances = [[float(rows[q.id, Scenario.BALANCE]["refusal_chance"]) for rows in by_key] for q in questions]
+    return Decisions(
+        {scenario: _column(questions, by_key, "refused", scenario) for scenario in Scenario},
+        {scenario: _column(questions, by_key, "correct", scenario) for scenario in Scenario},
+        _column(questions, by_key, "forced_correct", Scenario.BALANCE),
+        np.array(chances),
+        np.array(gammas, float),
+    )
+
+
+def _column(
+    questions: Sequence[Question],
+    by_key: Sequence[Mapping[tuple[str, str], Prediction]],
+    field: str,
+    scenario: Scenario,
+) -> Bools:
+    return np.array([[bool(rows[question.id, scenario][field]) for rows in by_key] for question in questions])
+
+
+def _predictions(request: Request, run: RunConfig) -> Sequence[Prediction]:
+    layout = RunLayout.of(request.artifacts, run)
+    read_evaluation(layout)
+    return read_rows(layout.stage(Stage.EVALUATE) / PREDICTIONS_FILE)
+
+
+def _terminal(request: Request, questions: Sequence[Question], stop: StopSignal) -> dict[str, bool]:
+    """Ask the terminal agent the evaluation questions of the first run; it must answer them all."""
+    run = request.runs[0]
+    model = request.terminal_model
+    name = resolve(model, request.pvc_root) if "://" in model else str(Path(model).absolute())
+    collect = run.collect
+    sampling = Sampling(samples=1, temperature=0, max_new_tokens=collect.max_new_tokens, batch_size=collect.batch_size)
+    generator = TransformersGenerator(name, stop)
+    correct: dict[str, bool] = {}
+    for part in shard(questions, sampling.prompts_at_once):
+        replies = generator.replies([forced(question) for question in part], sampling, seed=0)
+        for question, reply in zip(part, replies, strict=True):
+            correct[question.id] = is_correct(question.grader, question.answer, reply[0])
+    return correct

@@ -1,0 +1,190 @@
+"""Stage `rl`: sharpen the decision with the scenario-conditioned reward (section 3.2.3, eq. 7).
+
+The paper uses Reinforce++ (Hu et al., 2025): REINFORCE with the KL divergence from the SFT model inside the reward,
+advantages normalised over the whole batch, and clipped ratios. TRL's RLOOTrainer with `normalize_advantages` is
+that, with the mean of a prompt's other samples as baseline (the "Reinforce++ baseline" variant). Its loss sums over
+the tokens of a reply; a mean over tokens would weigh the short refusal far more than the long answer.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from datasets import Dataset
+from trl import RLOOConfig, RLOOTrainer
+
+from disrouter.artifacts import Engine, RlConfig, Scenarios, Stage
+from disrouter.refusal import is_refusal
+from disrouter.scenario import PREFERENCE_DECIMALS, Asked, Scenario, alpha_of, nearest
+from disrouter.utility import reward
+from disrouter_training.data.graders import is_correct
+from disrouter_training.data.shards import read_rows
+from disrouter_training.data.sources import Question
+from disrouter_training.generation.encoding import Encoder
+from disrouter_training.generation.engines import ROLLOUT_MEMORY, chosen, rollouts
+from disrouter_training.generation.prompts import Prompt, free
+from disrouter_training.job import Job
+from disrouter_training.models.gpu_memory import Work
+from disrouter_training.models.loading import computes_in_bf16, shape_of
+from disrouter_training.stages.sft import QUESTIONS_FILE
+from disrouter_training.training.collapse_guard import Keeper, refuse_collapsed
+from disrouter_training.training.rl_metrics import Guard, StepMetrics
+from disrouter_training.training.step_log import METRICS_FILE, StepLog
+from disrouter_training.training.trainer import (
+    Watcher,
+    check_memory,
+    checkpoints_activations,
+    common_arguments,
+    drop_checkpoints,
+    last_checkpoint,
+    micro_batch,
+    step_of,
+    train,
+    trainable,
+)
+
+TEMPERATURE = 1.0
+"""Of the replies that are rewarded (section 4.1)."""
+
+
+def rl(job: Job) -> None:
+    """Run or resume the stage."""
+    started = job.clock()
+    job.layout.require(Stage.SFT)
+    config = job.config.rl
+    previous = job.layout.stage(Stage.SFT)
+    questions = [Question.model_validate(row) for row in read_rows(previous / QUESTIONS_FILE)]
+    folder = job.folder(Stage.RL)
+    refuse_collapsed(folder)
+    checkpoint = job.ranks.from_leader(lambda: last_checkpoint(folder, job.say))
+    guard = Guard(0 if _one_sided(job) else config.collapse_window)
+    metrics = StepMetrics(StepLog(folder / METRICS_FILE, job.ranks), job.ranks, guard)
+    metrics.rewind(step_of(checkpoint))
+    progress = job.progress(Stage.RL, "replies", config.steps)
+    replies = config.prompts_per_step * config.generations
+    keeper = Keeper(folder, guard, job)
+
+    def close_step(step: int, logs: dict[str, Any]) -> None:
+        metrics.close_step(step, logs)
+        keeper.check(step)
+
+    watcher = Watcher(progress, replies, job, close_step, keeper.keep)
+    trainer = _trainer(job, folder, questions, metrics, watcher)
+    tokens = train(trainer, job, Stage.RL, checkpoint, progress)
+    job.finish(Stage.RL, {"steps": config.steps, "tokens": tokens, "last": metrics.last_steps()}, started)
+    drop_checkpoints(job, folder)
+    keeper.drop()
+
+
+def _one_sided(job: Job) -> bool:
+    """Whether the examples had one action alone, in every scenario: then it is no collapse to stay with it."""
+    shares = job.layout.require(Stage.SFT)["metrics"]["scenarios"].values()
+    sides = {(bool(share["answers"]), bool(share["refusals"])) for share in shares}
+    if len(sides) > 1 or sides == {(True, True)}:
+        return False
+    job.say("warning: the examples were all answers or all refusals, so the guard against a collapse is off")
+    return True
+
+
+def schedule(
+    questions: Sequence[Question], count: int, rng: random.Random, scenarios: Scenarios = Scenarios.DISCRETE
+) -> Iterator[tuple[int, Asked]]:
+    """`count` prompts (index of the question, what is asked): questions in random rounds, every scenario equally often.
+
+    With continuous preferences every second prompt states an alpha drawn from [0, 1] instead.
+    """
+    named = list(Scenario)
+    order: list[int] = []
+    for number in range(count):
+        if not order:
+            order = rng.sample(range(len(questions)), len(questions))
+        index = order.pop()
+        if scenarios is Scenarios.DISCRETE:
+            yield index, named[number % len(named)]
+        elif number % 2:
+            yield index, round(rng.random(), PREFERENCE_DECIMALS)
+        else:
+            yield index, named[number // 2 % len(named)]
+
+
+def _trainer(job: Job, folder: Path, questions: Sequence[Question], metrics: StepMetrics, watcher: Watcher) -> Any:
+    config = job.config.rl
+    weights = str(job.layout.weights(Stage.SFT))
+    replies = config.prompts_per_step * config.generations
+    batch = job.ranks.share(replies, "rl.promptsPerStep times rl.generations")
+    tokens = job.config.collect.max_new_tokens
+    shape = shape_of(weights, config.lora)
+    size = micro_batch(batch, tokens, shape.vocabulary)
+    encoder = Encoder(weights)
+    rows = _rows(job, questions)
+    longest = max(len(encoder.prompt(Prompt(row["prompt"]))) for row in rows) + tokens
+    engine = chosen(config.rollouts, "rl.rollouts")
+    work = _work(config, size=size, longest=longest, scored=tokens, generated=batch)
+    check_memory(job, Stage.RL, shape, work, 1 - ROLLOUT_MEMORY if engine is Engine.VLLM else 1.0)
+    arguments = RLOOConfig(
+        **common_arguments(folder, config.steps, job.seed("rl-trainer"), config),
+        per_device_train_batch_size=size,
+        gradient_accumulation_steps=batch // size,
+        num_generations=config.generations,
+        max_completion_length=tokens,
+        temperature=TEMPERATURE,
+        learning_rate=config.learning_rate,
+        lr_scheduler_type="constant_with_warmup",
+        warmup_steps=config.steps // 20,
+        beta=config.kl,
+        epsilon=config.clip,
+        normalize_advantages=True,
+        **rollouts(engine, longest),
+        shuffle_dataset=False,
+    )
+    return RLOOTrainer(
+        **trainable(weights, config),
+        args=arguments,
+        reward_funcs=_reward_function(questions, config.gamma, metrics),
+        train_dataset=Dataset.from_list(rows),
+        processing_class=encoder.tokenizer,
+        callbacks=[watcher],
+    )
+
+
+def _work(config: RlConfig, *, size: int, longest: int, scored: int, generated: int) -> Work:
+    return Work(
+        sequences=size,
+        tokens=longest,
+        scored=scored,
+        bf16=computes_in_bf16(config.precision),
+        checkpointing=checkpoints_activations(config),
+        reference=config.kl > 0,
+        generated=generated,
+    )
+
+
+def _rows(job: Job, questions: Sequence[Question]) -> list[dict[str, Any]]:
+    """One a prompt, in the order of training."""
+    count = job.config.rl.steps * job.config.rl.prompts_per_step
+    prompts = schedule(questions, count, random.Random(job.seed("rl")), job.config.scenarios)
+    return [
+        {"prompt": free(questions[index], asked).messages, "index": index, "alpha": alpha_of(asked)}
+        for index, asked in prompts
+    ]
+
+
+def _reward_function(questions: Sequence[Question], gamma: float, metrics: StepMetrics) -> Any:
+    """Equation 7 as TRL wants it: columns of the dataset come as lists, one entry a reply."""
+
+    def local_reward(completions: list[Any], index: list[int], alpha: list[float], **_: Any) -> list[float]:
+        rewards = []
+        for completion, number, asked in zip(completions, index, alpha, strict=True):
+            question = questions[number]
+            text = completion[0]["content"]
+            refused = is_refusal(text)
+            correct = not refused and is_correct(question.grader, question.answer, text)
+            value = reward(refused=refused, correct=correct, alpha=asked, gamma=gamma)
+            metrics.add(nearest(asked), value, refused=refused, correct=correct, text=text)
+            rewards.append(value)
+        return rewards
+
+    return local_reward

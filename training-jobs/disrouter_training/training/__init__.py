@@ -1,0 +1,10 @@
+"""What the training stages are made of, on top of TRL.
+
+- `trainer`         what both stages share: settings, checkpoints, stopping
+- `sft_examples`    the examples of SFT (section 3.2.2), pure
+- `extraction`      replies taken apart by a larger model (Appendix C)
+- `rl_metrics`      what each RL step did, per scenario
+- `collapse_guard`  the last good checkpoint, and the end when the agent has collapsed
+- `step_log`        `metrics.jsonl`
+- `disk_space`      told before it is short, named when it is
+"""
