@@ -39,7 +39,7 @@ from disrouter.recipe import (
     TrainConfig,
 )
 from disrouter.scenario import Scenario
-from disrouter.terms import Scenarios
+from disrouter.terms import PreferenceEncoding
 
 __all__ = [
     "DONE_FILE",
@@ -53,11 +53,11 @@ __all__ = [
     "Extraction",
     "Lora",
     "Precision",
+    "PreferenceEncoding",
     "RlConfig",
     "RunConfig",
     "RunLayout",
     "ScenarioResult",
-    "Scenarios",
     "SftConfig",
     "SftTarget",
     "Stage",
@@ -99,7 +99,7 @@ class RunConfig(Model):
     """Trainer image, where the cascade names one: an operator that brings a newer default trains nobody again."""
     seed: int = 0
     datasets: tuple[DatasetSource, ...] = Field(min_length=1)
-    scenarios: Scenarios = Scenarios.DISCRETE
+    preference_encoding: PreferenceEncoding = PreferenceEncoding.DISCRETE
     collect: CollectConfig = CollectConfig()
     sft: SftConfig = SftConfig()
     rl: RlConfig = RlConfig()
@@ -131,7 +131,7 @@ class RunConfig(Model):
 
 
 _ADDED_LATER: tuple[tuple[type[Model], tuple[str, ...]], ...] = (
-    (RunConfig, ("scenarios",)),
+    (RunConfig, ("preference_encoding",)),
     (TrainConfig, ("precision",)),
     (SftConfig, ("target", "gamma", "replay", "packing")),
     (CollectConfig, ("engine",)),
@@ -157,9 +157,9 @@ class ScenarioResult(Model):
     """An agent alone under one scenario, on the evaluation questions."""
 
     scenario: Scenario
-    answer_rate: float = Field(ge=0, le=1)
+    coverage: float = Field(ge=0, le=1)
     """Share of questions that it answers."""
-    accuracy_when_answering: float = Field(ge=0, le=1)
+    selective_accuracy: float = Field(ge=0, le=1)
     utility: float
     """Mean local reward (eq. 7) of the candidate."""
     serving_utility: float
@@ -176,12 +176,12 @@ class Evaluation(Model):
     questions: int = Field(ge=1)
     base_accuracy: float = Field(ge=0, le=1)
     """Accuracy of the base model when it must answer."""
-    forced_accuracy: float = Field(ge=0, le=1)
+    must_answer_accuracy: float = Field(ge=0, le=1)
     """The same after training: what training forgot is the difference (Appendix J)."""
     scenarios: tuple[ScenarioResult, ...] = Field(min_length=1)
     calibration: Calibration | None = None
     """For the probability mode; absent where the refusal's first token does not tell it from an answer."""
-    taught: Scenarios | None = None
+    preference_encoding: PreferenceEncoding | None = None
     """How the run was taught to be told a preference; absent: by the three scenarios."""
 
     @property

@@ -15,11 +15,22 @@ from disrouter.calibration import Calibration
 from disrouter.errors import InvalidRouteTable
 from disrouter.model import Model
 from disrouter.scenario import Scenario, nearest
-from disrouter.terms import MAX_GAMMA, MAX_GENERATION, Awareness, DecisionMode, FallbackPolicy, Scenarios
+from disrouter.terms import MAX_GAMMA, MAX_GENERATION, Awareness, DecisionMode, FallbackPolicy, PreferenceEncoding
 
 __all__ = [
-    "ROUTES_FILE", "AdapterRoute", "AgentRoute", "Awareness", "Breaker", "DecisionMode", "Fallback", "FallbackPolicy",
-    "ProbabilityRoute", "Retries", "RouteTable", "SkipRoute", "Timeouts",
+    "ROUTES_FILE",
+    "AdapterRoute",
+    "AgentRoute",
+    "Awareness",
+    "Breaker",
+    "DecisionMode",
+    "Fallback",
+    "FallbackPolicy",
+    "JumpRoute",
+    "ProbabilityRoute",
+    "Retries",
+    "RouteTable",
+    "Timeouts",
 ]  # fmt: skip
 
 ROUTES_FILE = "routes.json"
@@ -46,7 +57,7 @@ class Timeouts(_Read):
 
 
 class Retries(_Read):
-    """How much extra load retries and skips may make: `ratio` of the requests, never less than `burst` at once.
+    """How much extra load retries and failovers may make: `ratio` of the requests, never less than `burst` at once.
 
     A request asks each agent once at most, so the burst may be large: an engine that dies fails all that it was at.
     """
@@ -71,7 +82,7 @@ class Fallback(_Read):
     """Seconds that a 503 asks its client to wait."""
 
 
-class SkipRoute(_Read):
+class JumpRoute(_Read):
     """Who gets a query at once whose estimated competence lies under `below`."""
 
     to: str
@@ -84,7 +95,7 @@ class ProbabilityRoute(_Read):
     calibration: Calibration
     gamma: float = Field(default=0.5, ge=0, le=MAX_GAMMA)
     """Exponent of the threshold (1 - alpha) ** gamma."""
-    skip: SkipRoute | None = None
+    jump: JumpRoute | None = None
 
 
 class AdapterRoute(_Read):
@@ -104,7 +115,7 @@ class AgentRoute(_Read):
     probability: ProbabilityRoute | None = None
     """Absent: the decision is read in the text."""
     adapter: AdapterRoute | None = None
-    taught: Scenarios | None = None
+    preference_encoding: PreferenceEncoding | None = None
     """How its weights were taught to be told a preference; absent: by the three scenarios."""
 
 
@@ -114,7 +125,7 @@ class RouteTable(_Read):
     version: Literal[1] = 1
     generation: int = Field(ge=0, le=MAX_GENERATION)
     cascade: str
-    entry: str
+    entrypoint: str
     scenario: Scenario = Scenario.BALANCE
     preference: float | None = Field(default=None, ge=0, le=1)
     max_hops: int = Field(default=16, ge=1, le=64)
@@ -126,14 +137,14 @@ class RouteTable(_Read):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if self.entry not in self.agents:
-            raise ValueError(f"entry {self.entry!r} is not among the agents {sorted(self.agents)}")
+        if self.entrypoint not in self.agents:
+            raise ValueError(f"entrypoint {self.entrypoint!r} is not among the agents {sorted(self.agents)}")
         for name, route in self.agents.items():
             if route.next is not None and route.next not in self.agents:
                 raise ValueError(f"agents.{name}.next {route.next!r} is not among the agents {sorted(self.agents)}")
-            skip = route.probability.skip if route.probability is not None else None
-            if skip is not None and skip.to not in self.agents:
-                raise ValueError(f"agents.{name} skips to {skip.to!r}, not among the agents {sorted(self.agents)}")
+            jump = route.probability.jump if route.probability is not None else None
+            if jump is not None and jump.to not in self.agents:
+                raise ValueError(f"agents.{name} jumps to {jump.to!r}, not among the agents {sorted(self.agents)}")
         for name in self.agents:
             self.path_from(name)
         return self
@@ -150,7 +161,7 @@ class RouteTable(_Read):
 
     def path(self) -> list[str]:
         """Agents from the entry to the one that always answers."""
-        return self.path_from(self.entry)
+        return self.path_from(self.entrypoint)
 
     @property
     def default_scenario(self) -> Scenario:

@@ -29,7 +29,7 @@ class DecisionMode(StrEnum):
     PROBABILITY = "probability"
 
 
-class Scenarios(StrEnum):
+class PreferenceEncoding(StrEnum):
     """How a preference is put to the agent in training."""
 
     DISCRETE = "discrete"

@@ -40,7 +40,7 @@ def _table(ports: list[int], *, last_decides: bool) -> RouteTable:
         )
         for place, url in enumerate(urls)
     }
-    return RouteTable(generation=1, cascade=CASCADE, entry="agent-0", agents=agents)
+    return RouteTable(generation=1, cascade=CASCADE, entrypoint="agent-0", agents=agents)
 
 
 def _environment(name: str, port: int, engine: int, routes: Path) -> dict[str, str]:

@@ -226,7 +226,7 @@ def _teller() -> logs.Tell:
 def _table() -> RouteTable:
     a = AgentRoute(url=f"http://127.0.0.1:{ENGINE}", cost=0.1, awareness=Awareness.TRAINED, next="b")
     b = AgentRoute(url=f"http://127.0.0.1:{NEXT}", cost=0.9, awareness=Awareness.NONE)
-    return RouteTable(generation=1, cascade="pool", entry="a", agents={"a": a, "b": b})
+    return RouteTable(generation=1, cascade="pool", entrypoint="a", agents={"a": a, "b": b})
 
 
 def main() -> int:

@@ -104,13 +104,13 @@ def test_served_weights_are_those_that_rl_left(tmp_path: Path) -> None:
 def test_an_evaluation_fits_a_termination_message_and_knows_its_gain() -> None:
     scenarios = tuple(
         ScenarioResult(
-            scenario=scenario, answer_rate=1 / 3, accuracy_when_answering=2 / 3, utility=0.123456789 + k / 10,
+            scenario=scenario, coverage=1 / 3, selective_accuracy=2 / 3, utility=0.123456789 + k / 10,
             serving_utility=0.1, self_assessment_accuracy=1 / 3, self_assessment_f1=2 / 7,
         )
         for k, scenario in enumerate(Scenario)
     )  # fmt: skip
     evaluation = Evaluation(
-        run="0123456789", questions=600, base_accuracy=1 / 3, forced_accuracy=1 / 3, scenarios=scenarios
+        run="0123456789", questions=600, base_accuracy=1 / 3, must_answer_accuracy=1 / 3, scenarios=scenarios
     )
     assert evaluation.utility_gain == pytest.approx(0.123456789 + 0.1 - 0.1)
     assert len(evaluation.model_dump_json(by_alias=True).encode()) < TERMINATION_MESSAGE_LIMIT / 2

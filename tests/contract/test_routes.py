@@ -19,7 +19,7 @@ def _table(**changes: Any) -> RouteTable:
         "small": AgentRoute(url="http://small", cost=0.1, awareness=Awareness.TRAINED, next="large"),
         "large": AgentRoute(url="http://large:8080", cost=0.9, awareness=Awareness.NONE),
     }
-    return RouteTable(**{"generation": 3, "cascade": "qwen", "entry": "small", "agents": agents} | changes)
+    return RouteTable(**{"generation": 3, "cascade": "qwen", "entrypoint": "small", "agents": agents} | changes)
 
 
 def test_a_table_survives_json_and_equal_tables_are_equal_text() -> None:
@@ -30,13 +30,13 @@ def test_a_table_survives_json_and_equal_tables_are_equal_text() -> None:
 
 def test_the_path_goes_from_the_entry_to_the_one_that_always_answers() -> None:
     assert _table().path() == ["small", "large"]
-    assert _table(entry="large").path() == ["large"]
+    assert _table(entrypoint="large").path() == ["large"]
 
 
 @pytest.mark.parametrize(
     ("broken", "says"),
     [
-        ('"entry": "small"|"entry": "tiny"', "entry 'tiny' is not among the agents"),
+        ('"entrypoint": "small"|"entrypoint": "tiny"', "entrypoint 'tiny' is not among the agents"),
         ('"next": "large"|"next": "huge"', "agents.small.next 'huge' is not among"),
         ('"version": 1|"version": 2', "version"),
         ('"cost": 0.1|"cost": 2', "agents.small.cost"),

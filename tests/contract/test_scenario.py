@@ -1,4 +1,4 @@
-"""Scenarios say what the paper says, and a chat is instructed the same way wherever it is done."""
+"""PreferenceEncoding say what the paper says, and a chat is instructed the same way wherever it is done."""
 
 from __future__ import annotations
 

@@ -200,7 +200,7 @@ def _with_agents(*agents: dict[str, Any]) -> Manifest:
             {"name": "large", "cost": 0.1},
         ),
         _with_agents(
-            {"name": "tiny", "cost": 0, "decision": {"mode": "probability", "skip": {"to": "large"}}},
+            {"name": "tiny", "cost": 0, "decision": {"mode": "probability", "jump": {"to": "large"}}},
             {"name": "small", "cost": 0.1},
             {"name": "large", "cost": 1, "model": {"uri": "s3://b/x"}, "selfAwareness": {"mode": "none"}},
         ),
@@ -210,7 +210,7 @@ def _with_agents(*agents: dict[str, Any]) -> Manifest:
             {"name": "b", "cost": 1},
         ),
     ],
-    ids=["valid", "equal costs and routes that skip", "a skip and a last agent on s3", "sixteen", "arguments"],
+    ids=["valid", "equal costs and routes that jump", "a jump and a last agent on s3", "sixteen", "arguments"],
 )
 def test_what_is_right_breaks_no_rule(cascades: CustomObjectsApi, manifest: Manifest) -> None:
     assert _answers(cascades, manifest) == ("", "")

@@ -60,7 +60,7 @@ def _set(name: str, **fields: Any) -> Callable[[Any], object]:
 
 
 def _entered_at_small(spec: Any) -> None:
-    spec["entry"] = "small"
+    spec["entrypoint"] = "small"
     _agent(spec, "new")["next"] = "medium"
 
 
@@ -108,7 +108,7 @@ STEPS = (
     Step("tree", _set("new", next="hosted"), frozenset(), ("small", "medium", "hosted", "large")),
     Step(
         "entry at the first again",
-        lambda spec: (spec.pop("entry"), _agent(spec, "new").pop("next")),
+        lambda spec: (spec.pop("entrypoint"), _agent(spec, "new").pop("next")),
         frozenset({ENDPOINT}),
         ("new", "small", "medium", "hosted", "large"),
     ),

@@ -116,7 +116,7 @@ async def both(engine: str, tmp_path: Path) -> AsyncIterator[tuple[openai.AsyncO
         ]
         small = AgentRoute(url=found[0][1], cost=0.1, awareness=Awareness.TRAINED, next="large")
         large = AgentRoute(url=found[1][1], cost=0.9, awareness=Awareness.NONE)
-        table = RouteTable(generation=1, cascade="qwen", entry="small", agents={"small": small, "large": large})
+        table = RouteTable(generation=1, cascade="qwen", entrypoint="small", agents={"small": small, "large": large})
         routes.write_text(table.to_json())
         for service, _ in found:
             service.refresh()

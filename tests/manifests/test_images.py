@@ -60,7 +60,7 @@ IMAGES = [
         "disrouter_sidecar",
         frozenset({"orjson", "httptools"}),
         frozenset({"aiohttp", "kopf", "kubernetes", "torch", "transformers", "yaml", "requests"}),
-        module="server",
+        module="app.process",
     ),
     Image(
         "training",

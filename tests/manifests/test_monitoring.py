@@ -20,7 +20,7 @@ from support import helm
 DASHBOARD = helm.OPERATOR / "dashboards/disrouter.json"
 ALERTS = helm.OPERATOR / "alerts/disrouter.yaml"
 SUFFIXES = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count"), "gauge": ("",)}
-DECISIONS = {of_sidecar.ANSWER, of_sidecar.REFUSE, of_sidecar.SKIP, of_sidecar.FORCED}
+DECISIONS = {of_sidecar.ANSWER, of_sidecar.REFUSE, of_sidecar.FAILOVER, of_sidecar.FALLBACK}
 
 
 def names(families: Iterable[Metric]) -> set[str]:

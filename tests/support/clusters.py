@@ -143,12 +143,12 @@ def evaluation(run: str, gain: float) -> str:
         run=run,
         questions=200,
         base_accuracy=0.5,
-        forced_accuracy=0.5,
+        must_answer_accuracy=0.5,
         scenarios=tuple(
             ScenarioResult(
                 scenario=scenario,
-                answer_rate=0.5,
-                accuracy_when_answering=0.8,
+                coverage=0.5,
+                selective_accuracy=0.8,
                 utility=0.6 + gain,
                 serving_utility=0.6,
                 self_assessment_accuracy=0.8,

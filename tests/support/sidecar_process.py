@@ -32,7 +32,7 @@ def line(urls: Mapping[str, str], **changes: object) -> RouteTable:
         )
         for index, name in enumerate(names)
     }
-    fields = {"generation": 1, "cascade": "qwen", "entry": names[0], "agents": agents}
+    fields = {"generation": 1, "cascade": "qwen", "entrypoint": names[0], "agents": agents}
     return RouteTable.model_validate(fields | changes)
 
 

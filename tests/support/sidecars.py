@@ -83,7 +83,7 @@ class Cascade:
             for index, (name, agent) in enumerate(self.agents.items())
         }
         self.generation += 1
-        fields = {"generation": self.generation, "cascade": "qwen", "entry": names[0], "agents": routes}
+        fields = {"generation": self.generation, "cascade": "qwen", "entrypoint": names[0], "agents": routes}
         return RouteTable.model_validate(fields | changes)
 
     def publish(self, table: RouteTable | None = None) -> None:

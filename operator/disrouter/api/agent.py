@@ -93,7 +93,7 @@ class SelfAwareness(Model):
     """While it trains for the first time: serve as `prompted`, or `hold` it out of the route."""
 
 
-class Skip(Model):
+class Jump(Model):
     """Cross-level routing (section 6 of the paper): a query far beyond an agent passes over the next ones."""
 
     to: str = Field(max_length=MAX_AGENT)
@@ -107,14 +107,14 @@ class Decision(Model):
 
     mode: DecisionMode = DecisionMode.TEXT
     """`text`: what the agent says; `probability`: its calibrated chance of refusing, so that any preference is met."""
-    skip: Skip | None = None
+    jump: Jump | None = None
 
 
 class Replicas(Model):
     """Pods of an agent."""
 
     min: StrictInt = Field(default=1, ge=0, le=1000)
-    """0 lets an idle agent go; the agent before it skips it while it starts."""
+    """0 lets an idle agent go; the agent before it passes over it while it starts."""
     max: StrictInt = Field(default=1, ge=1, le=1000)
 
 

@@ -41,7 +41,7 @@ class CascadeSpec(Model):
     """Alpha instead of a scenario: 0 is performance only, 1 weighs cost most; the nearest scenario is used."""
     agents: tuple[Agent, ...] = Field(min_length=1, max_length=MAX_AGENTS)
     """Cheapest first; the last one always answers."""
-    entry: str | None = Field(default=None, max_length=MAX_AGENT)
+    entrypoint: str | None = Field(default=None, max_length=MAX_AGENT)
     """Agent that requests enter at; default the first. Agents before it answer only when they are pinned."""
     deployment_mode: DeploymentMode = DeploymentMode.STANDARD
     rollout: Rollout = Rollout.RECREATE
@@ -61,8 +61,8 @@ class CascadeSpec(Model):
 
     @property
     def first(self) -> int:
-        """Place of the agent that requests enter at; 0 where `entry` names none of the agents."""
-        return next((index for index, agent in enumerate(self.agents) if agent.name == self.entry), 0)
+        """Place of the agent that requests enter at; 0 where `entrypoint` names none of the agents."""
+        return next((index for index, agent in enumerate(self.agents) if agent.name == self.entrypoint), 0)
 
     def successor(self, index: int) -> str | None:
         """Name of the agent that gets what agent `index` refuses; None if it always answers."""

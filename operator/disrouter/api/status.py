@@ -10,7 +10,7 @@ from pydantic import Field
 from disrouter.artifacts import Evaluation, Stage
 from disrouter.calibration import Calibration
 from disrouter.model import Model
-from disrouter.terms import Scenarios
+from disrouter.terms import PreferenceEncoding
 
 
 class ConditionType(StrEnum):
@@ -78,7 +78,7 @@ class Promotion(Model):
     """Over what it replaced; absent where the status was lost meanwhile."""
     calibration: Calibration | None = None
     """For the probability mode, so that a roll-back has it."""
-    taught: Scenarios | None = None
+    preference_encoding: PreferenceEncoding | None = None
     """How the run was taught to be told a preference; absent: by the three scenarios."""
 
 

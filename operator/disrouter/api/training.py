@@ -8,7 +8,7 @@ from pydantic import Field, StrictFloat, StrictInt
 
 from disrouter.api.pod import EnvVar, LabelValue, ObjectName, PodOptions
 from disrouter.api.quantity import ResourceRequirements
-from disrouter.artifacts import CollectConfig, DatasetSource, EvaluateConfig, RlConfig, Scenarios, SftConfig
+from disrouter.artifacts import CollectConfig, DatasetSource, EvaluateConfig, PreferenceEncoding, RlConfig, SftConfig
 from disrouter.model import Model
 from disrouter.uris import FILE_URI, HUB_DATASET
 
@@ -96,7 +96,7 @@ class Training(Model):
     """Stop training: running Jobs give up their pods and go on from their checkpoints when this is false again."""
     jobs: Jobs = Jobs()
     seed: StrictInt = Field(default=0, ge=0, le=2**32 - 1)
-    scenarios: Scenarios = Scenarios.DISCRETE
+    preference_encoding: PreferenceEncoding = PreferenceEncoding.DISCRETE
     """How a preference is put to agents: by the three scenarios, or also by a stated number (`continuous`)."""
     collect: CollectConfig = CollectConfig()
     sft: SftConfig = SftConfig()

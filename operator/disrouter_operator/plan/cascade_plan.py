@@ -79,7 +79,7 @@ def _plan(view: View, before: CascadeStatus) -> Plan:
     return Plan(
         applies=tuple(Write(obj, _repair(obj, view.observed)) for obj in desired if not _as_wanted(obj, view.observed)),
         deletes=(*drain.due, *cleaning.due, *pruning.obsolete(view, desired, drain)),
-        status=cascade_status.of_facts(_facts(view, plans, table.entry, drain, unknown), before, view.now),
+        status=cascade_status.of_facts(_facts(view, plans, table.entrypoint, drain, unknown), before, view.now),
         requeue_after=min((wait for wait in waits if wait is not None), default=None),
         questions=tuple(plan.question for plan in plans if plan.question is not None),
     )
@@ -88,13 +88,13 @@ def _plan(view: View, before: CascadeStatus) -> Plan:
 def _table(view: View, plans: Sequence[AgentPlan]) -> RouteTable:
     stops = {plan.status.name: plan.stop for plan in plans if plan.stop is not None}
     answering = {plan.status.name for plan in plans if plan.status.ready and not plan.cold}
-    return route_table.table(view.cascade, stops, route_table.entry(view.cascade, stops, answering))
+    return route_table.table(view.cascade, stops, route_table.entrypoint(view.cascade, stops, answering))
 
 
 def _desired(view: View, plans: Sequence[AgentPlan], table: RouteTable) -> list[Object]:
     """Every child. Who may call whom is settled before queries enter elsewhere."""
     cascade = view.cascade
-    entry = next(plan for plan in plans if plan.status.name == table.entry)
+    entry = next(plan for plan in plans if plan.status.name == table.entrypoint)
     return [
         route_table.config_map(cascade, table),
         *(obj for plan in plans for obj in (*plan.workload, *_jobs(plan))),
@@ -143,7 +143,7 @@ def _repair(obj: Object, observed: Observed) -> events.Note | None:
 
 
 def _facts(
-    view: View, plans: Sequence[AgentPlan], entry: str, drain: Drain, unknown: frozenset[Resource]
+    view: View, plans: Sequence[AgentPlan], entrypoint: str, drain: Drain, unknown: frozenset[Resource]
 ) -> cascade_status.Facts:
     staying = {plan.status.name for plan in plans}
     gone = [
@@ -155,7 +155,7 @@ def _facts(
     return cascade_status.Facts(
         generation=view.cascade.generation,
         url=service.url(view.cascade, view.settings),
-        entry=entry,
+        entrypoint=entrypoint,
         agents=(*agents, *gone),
         held=frozenset(plan.status.name for plan in plans if plan.stop is None),
         to_train=sum(plan.to_train for plan in plans),

@@ -12,9 +12,9 @@ from disrouter.routes import (
     AgentRoute,
     Awareness,
     DecisionMode,
+    JumpRoute,
     ProbabilityRoute,
     RouteTable,
-    SkipRoute,
 )
 from disrouter.scenario import Scenario
 from disrouter_operator.kube.resources import CONFIG_MAPS, Object
@@ -37,8 +37,8 @@ class Stop:
         return self.promotion if self.awareness is Awareness.TRAINED else None
 
 
-def table(cascade: Cascade, stops: Mapping[str, Stop], entry: str) -> RouteTable:
-    """The table over the agents in `stops`; one that is missing there is skipped by those that point at it."""
+def table(cascade: Cascade, stops: Mapping[str, Stop], entrypoint: str) -> RouteTable:
+    """The table over the agents in `stops`; one that is missing there is passed over by those that point at it."""
     spec = cascade.spec
     routes = {
         agent.name: AgentRoute(
@@ -48,7 +48,9 @@ def table(cascade: Cascade, stops: Mapping[str, Stop], entry: str) -> RouteTable
             next=_next(cascade, cascade.spec.successor(index), stops),
             probability=_probability(cascade, agent, stops),
             adapter=engine_container.adapter_route(agent),
-            taught=trained.taught if (trained := stops[agent.name].trained) is not None else None,
+            preference_encoding=trained.preference_encoding
+            if (trained := stops[agent.name].trained) is not None
+            else None,
         )
         for index, agent in cascade.indexed()
         if agent.name in stops
@@ -56,7 +58,7 @@ def table(cascade: Cascade, stops: Mapping[str, Stop], entry: str) -> RouteTable
     return RouteTable(
         generation=cascade.generation,
         cascade=cascade.name,
-        entry=entry,
+        entrypoint=entrypoint,
         scenario=spec.scenario or Scenario.BALANCE,
         preference=spec.preference,
         timeouts=spec.timeouts,
@@ -67,8 +69,8 @@ def table(cascade: Cascade, stops: Mapping[str, Stop], entry: str) -> RouteTable
     )
 
 
-def entry(cascade: Cascade, stops: Mapping[str, Stop], answering: Collection[str]) -> str:
-    """Where queries enter: the first agent on the route from `spec.entry` that answers; if none does, its first."""
+def entrypoint(cascade: Cascade, stops: Mapping[str, Stop], answering: Collection[str]) -> str:
+    """Where requests enter: the first agent from `spec.entrypoint` on that answers; if none does, its first."""
     spec = cascade.spec
     place = {agent.name: index for index, agent in cascade.indexed()}
     route = []
@@ -104,10 +106,10 @@ def _probability(cascade: Cascade, agent: Agent, stops: Mapping[str, Stop]) -> P
     chosen = agent.decision.mode is DecisionMode.PROBABILITY
     if not chosen or trained is None or trained.calibration is None or training is None:
         return None
-    skip = agent.decision.skip
-    to = _next(cascade, skip.to, stops) if skip is not None else None
+    jump = agent.decision.jump
+    to = _next(cascade, jump.to, stops) if jump is not None else None
     return ProbabilityRoute(
         calibration=trained.calibration,
         gamma=training.rl.gamma,
-        skip=SkipRoute(to=to, below=skip.below) if skip is not None and to is not None else None,
+        jump=JumpRoute(to=to, below=jump.below) if jump is not None and to is not None else None,
     )

@@ -36,7 +36,7 @@ class Facts:
 
     generation: int
     url: str
-    entry: str
+    entrypoint: str
     agents: Sequence[AgentStatus]
     """Agents of the spec in order, then those that are leaving."""
     held: frozenset[str]
@@ -134,8 +134,8 @@ def _agents_ready(facts: Facts, agents: Sequence[AgentStatus]) -> Verdict:
 
 
 def _endpoint_ready(facts: Facts, agents: Sequence[AgentStatus]) -> Verdict:
-    if any(agent.name == facts.entry and agent.ready for agent in agents):
-        return ConditionType.ENDPOINT_READY, "True", "EntryServes", f"queries enter at agent {facts.entry}"
+    if any(agent.name == facts.entrypoint and agent.ready for agent in agents):
+        return ConditionType.ENDPOINT_READY, "True", "EntrypointServes", f"queries enter at agent {facts.entrypoint}"
     return ConditionType.ENDPOINT_READY, "False", "NoAgentServes", "no agent serves yet; see status.agents"
 
 

@@ -30,8 +30,8 @@ class Metrics:
         ProcessCollector(registry=self.registry)
         known = self.registry
         name = "disrouter_operator"
-        self.passes = Counter(f"{name}_passes", "Passes over a cascade", ["result"], registry=known)
-        self.seconds = Histogram(f"{name}_pass_seconds", "Duration of a pass", buckets=_PASS, registry=known)
+        self.passes = Counter(f"{name}_reconciles", "Reconciles of a cascade", ["result"], registry=known)
+        self.seconds = Histogram(f"{name}_reconcile_seconds", "Duration of a reconcile", buckets=_PASS, registry=known)
         self.waited = Histogram(
             f"{name}_queue_wait_seconds", "From a wake-up to the start of its pass", buckets=_WAIT, registry=known
         )

@@ -73,7 +73,7 @@ class Operator(Process):
 
     async def passes(self) -> float:
         """Passes so far."""
-        return sum(v for name, _, v in await self._samples() if name == "disrouter_operator_passes_total")
+        return sum(v for name, _, v in await self._samples() if name == "disrouter_operator_reconciles_total")
 
     async def at_rest(self) -> None:
         """Wait until two looks, one after the other, see the same number of passes and nobody waiting."""

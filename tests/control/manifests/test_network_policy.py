@@ -8,7 +8,7 @@ from typing import Any
 
 from disrouter import names
 from disrouter.calibration import Calibration, CalibrationPoint
-from disrouter.routes import AgentRoute, Awareness, ProbabilityRoute, RouteTable, SkipRoute
+from disrouter.routes import AgentRoute, Awareness, JumpRoute, ProbabilityRoute, RouteTable
 from disrouter_operator.kube.resources import NETWORK_POLICIES, Object
 from disrouter_operator.manifests.serving.network_policy import callers
 from disrouter_operator.reconcile.smoke_http import over_http
@@ -23,21 +23,21 @@ ENABLED: Object = {
 }
 
 
-def _route(next_: str | None, skip: str | None = None) -> AgentRoute:
+def _route(next_: str | None, jump: str | None = None) -> AgentRoute:
     calibration = Calibration(token="I", points=(CalibrationPoint(refusal=0, competence=1),))
-    probability = ProbabilityRoute(calibration=calibration, skip=SkipRoute(to=skip, below=0.1)) if skip else None
+    probability = ProbabilityRoute(calibration=calibration, jump=JumpRoute(to=jump, below=0.1)) if jump else None
     return AgentRoute(url="http://x", cost=0, awareness=Awareness.PROMPTED, next=next_, probability=probability)
 
 
 def test_an_agent_is_called_by_all_before_it_on_a_route_by_those_that_skip_to_it_and_by_the_entry() -> None:
     routes = {
         "tiny": _route("large"),
-        "small": _route("coder", skip="expert"),
+        "small": _route("coder", jump="expert"),
         "coder": _route("large"),
         "expert": _route("large"),
         "large": _route(None),
     }
-    table = RouteTable(generation=1, cascade="qwen", entry="small", agents=routes)
+    table = RouteTable(generation=1, cascade="qwen", entrypoint="small", agents=routes)
     assert {name: callers(table, name) for name in routes} == {
         "tiny": ["small"],
         "small": [],
@@ -103,7 +103,7 @@ async def test_clients_follow_the_entry() -> None:
     await scene.run()
     scene.serve("medium", "large")
     await scene.run()
-    assert scene.table().entry == "medium"
+    assert scene.table().entrypoint == "medium"
     assert len(_sources(scene, "medium")) == 3
     assert [name for _, kind, name in scene.kube.writes if kind in ("NetworkPolicy", "Service")][-1] == "qwen"
 

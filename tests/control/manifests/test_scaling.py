@@ -71,7 +71,7 @@ async def test_queries_do_not_enter_at_an_agent_without_pods() -> None:
     scene.serve("small", "medium", "large")
     _empty(scene, predictor("qwen-small"))
     await scene.run()
-    assert scene.table().entry == "medium"
+    assert scene.table().entrypoint == "medium"
     assert scene.condition("Ready")["status"] == "True"
 
 

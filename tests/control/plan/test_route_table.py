@@ -11,7 +11,7 @@ import pytest
 from disrouter import names
 from disrouter.artifacts import Evaluation, Stage
 from disrouter.calibration import Calibration, CalibrationPoint
-from disrouter.terms import Scenarios
+from disrouter.terms import PreferenceEncoding
 from disrouter_operator.kube.resources import INFERENCE_SERVICES, SERVICES, Object
 from support import clusters
 from support.scenes import Scene
@@ -24,7 +24,7 @@ CALIBRATION = Calibration(
 
 def _tree() -> Object:
     """tiny -> large, small -> coder -> medium -> large, entered at small."""
-    manifest = clusters.example(entry="small")
+    manifest = clusters.example(entrypoint="small")
     manifest["spec"].pop("training")
     small, medium, large = manifest["spec"]["agents"]
     for agent in (small, medium):
@@ -54,17 +54,17 @@ async def test_a_tree_is_entered_where_the_manifest_says() -> None:
 
 async def test_an_entry_that_does_not_serve_hands_over_to_the_next_of_its_route() -> None:
     scene = await _serving(_tree(), "tiny", "medium", "large")
-    assert scene.table().entry == "medium"
+    assert scene.table().entrypoint == "medium"
     assert scene.condition("EndpointReady")["status"] == "True"
     scene.serve("small")
     await scene.run()
-    assert scene.table().entry == "small"
+    assert scene.table().entrypoint == "small"
 
 
 async def test_another_entry_moves_the_endpoint_and_no_pod() -> None:
     scene = await _serving(_tree(), "tiny", "small", "coder", "medium", "large")
     manifest = _tree()
-    manifest["spec"]["entry"] = "tiny"
+    manifest["spec"]["entrypoint"] = "tiny"
     manifest["spec"]["agents"][0]["next"] = "small"
     scene.kube.put(manifest)
     scene.kube.writes.clear()
@@ -80,7 +80,7 @@ def _cheaper(spec: Any) -> None:
 
 def _inserted_route(spec: Any) -> None:
     spec["agents"][0]["next"] = "large"
-    spec["entry"] = "medium"
+    spec["entrypoint"] = "medium"
 
 
 def _swapped(spec: Any) -> None:
@@ -143,8 +143,8 @@ async def test_another_adapter_of_the_same_claim_is_a_route_and_another_claim_is
 
 async def test_the_probability_mode_begins_with_the_run_that_was_calibrated() -> None:
     manifest = clusters.example()
-    skip = {"to": "large", "below": 0.1}
-    manifest["spec"]["agents"][0]["decision"] = {"mode": "probability", "skip": skip}
+    jump = {"to": "large", "below": 0.1}
+    manifest["spec"]["agents"][0]["decision"] = {"mode": "probability", "jump": jump}
     manifest["spec"]["training"]["rl"] = {"gamma": 0.7}
     scene = await _serving(manifest, "small", "medium", "large")
     assert scene.table().agents["small"].probability is None
@@ -155,8 +155,8 @@ async def test_the_probability_mode_begins_with_the_run_that_was_calibrated() ->
     route = scene.table().agents["small"].probability
     assert route is not None
     assert (route.calibration, route.gamma) == (CALIBRATION, 0.7)
-    assert route.skip is not None
-    assert route.skip.model_dump() == skip
+    assert route.jump is not None
+    assert route.jump.model_dump() == jump
     assert scene.kube.one(INFERENCE_SERVICES, "qwen-small")
 
 
@@ -173,20 +173,24 @@ async def test_without_a_calibration_the_text_is_read() -> None:
 
 async def test_only_weights_that_were_taught_numbers_are_told_numbers() -> None:
     scene = await _serving(clusters.example(), "small", "medium", "large")
-    await _train(scene, None, Scenarios.CONTINUOUS)
-    assert scene.table().agents["small"].taught is None, "its pods still serve the base model"
+    await _train(scene, None, PreferenceEncoding.CONTINUOUS)
+    assert scene.table().agents["small"].preference_encoding is None, "its pods still serve the base model"
     scene.serve("small")
     await scene.run()
-    told = {name: route.taught for name, route in scene.table().agents.items()}
-    assert told == {"small": Scenarios.CONTINUOUS, "medium": None, "large": None}
+    told = {name: route.preference_encoding for name, route in scene.table().agents.items()}
+    assert told == {"small": PreferenceEncoding.CONTINUOUS, "medium": None, "large": None}
 
 
-async def _train(scene: Scene, calibration: Calibration | None, taught: Scenarios | None = None) -> None:
+async def _train(
+    scene: Scene, calibration: Calibration | None, preference_encoding: PreferenceEncoding | None = None
+) -> None:
     for stage in Stage:
         await scene.run()
         message = ""
         if stage is Stage.EVALUATE:
             found = Evaluation.model_validate_json(clusters.evaluation(scene.agent("small")["run"], 0.1))
-            message = json.dumps(found.model_copy(update={"calibration": calibration, "taught": taught}).dump())
+            message = json.dumps(
+                found.model_copy(update={"calibration": calibration, "preference_encoding": preference_encoding}).dump()
+            )
         scene.end_job("small", stage, clusters.complete(), message)
     await scene.run()

@@ -29,7 +29,7 @@ async def test_the_entry_is_the_first_agent_that_serves() -> None:
     await scene.run()
     scene.serve("medium", "large")
     await scene.run()
-    assert scene.table().entry == "medium"
+    assert scene.table().entrypoint == "medium"
     assert scene.kube.one(SERVICES, "qwen")["spec"]["selector"][names.LABEL_AGENT] == "medium"
     assert scene.condition("EndpointReady")["status"] == "True"
     assert scene.condition("Ready") | {"lastTransitionTime": ""} == scene.condition("AgentsReady") | {
@@ -38,7 +38,7 @@ async def test_the_entry_is_the_first_agent_that_serves() -> None:
     }
     scene.serve("small")
     await scene.run()
-    assert scene.table().entry == "small"
+    assert scene.table().entrypoint == "small"
     assert scene.condition("Ready")["status"] == "True"
     assert scene.status["agentsReady"] == "3/3"
     assert "Ready" in scene.reasons()

@@ -96,7 +96,7 @@ SCENARIOS: dict[str, list[Step]] = {
         ),
         Step(
             "queries enter at another agent",
-            put("spec.entry", "medium"),
+            put("spec.entrypoint", "medium"),
             children="~ConfigMap/routes ~Service/qwen",
             phases="small=Collecting/Running medium=Ready large=Ready",
             conditions="Ready=Serving TrainingComplete=InProgress Degraded=AsExpected",
@@ -123,7 +123,7 @@ SCENARIOS: dict[str, list[Step]] = {
             together(
                 insert(1, {**TINY, "name": "left", "cost": 0.2, "next": "large"}),
                 put("spec.agents.0.next", "medium"),
-                put("spec.entry", "left"),
+                put("spec.entrypoint", "left"),
             ),
             children="+InferenceService/left ~ConfigMap/routes ~Service/qwen",
             phases="small=Collecting/Running left=Pending/Starting medium=Ready large=Ready",

@@ -30,7 +30,7 @@ class Time:
 def table(url: str = "http://a", failures: int = 3) -> RouteTable:
     route = AgentRoute(url=url, cost=0.1, awareness=Awareness.NONE)
     settings = route_table.Breaker(failures=failures, open_seconds=10.0)
-    return RouteTable(generation=1, cascade="qwen", entry="a", agents={"a": route}, breaker=settings)
+    return RouteTable(generation=1, cascade="qwen", entrypoint="a", agents={"a": route}, breaker=settings)
 
 
 def attempt(
@@ -174,8 +174,8 @@ async def test_an_engine_that_is_down_is_soon_not_asked_any_more_and_comes_back(
     service.means.engine.use(dataclasses.replace(up, engine_url=URL_OF_NOBODY))
     for _ in range(4):
         assert (await three.ask()).headers["x-disrouter-path"] == "small,medium"
-    assert three.entry.metric("disrouter_forward_errors_total", reason="refused") == 2
-    assert three.entry.metric("disrouter_forward_errors_total", reason="breaker") == 2
+    assert three.entry.metric("disrouter_failovers_total", reason="refused") == 2
+    assert three.entry.metric("disrouter_failovers_total", reason="breaker") == 2
     assert three.entry.metric("disrouter_breakers_open") == 1
     service.means.engine.use(up)
     assert (await three.ask()).headers["x-disrouter-path"] == "small,medium"
@@ -192,8 +192,8 @@ async def test_the_next_agent_has_a_breaker_of_its_own(three: Cascade) -> None:
     three.scripts(REFUSAL, "unused", "four")
     for _ in range(3):
         assert await three.said(await three.ask()) == ("small,medium,large", "four")
-    assert three.entry.metric("disrouter_forward_errors_total", reason="refused") == 1
-    assert three.entry.metric("disrouter_forward_errors_total", reason="breaker") == 2
+    assert three.entry.metric("disrouter_failovers_total", reason="refused") == 1
+    assert three.entry.metric("disrouter_failovers_total", reason="breaker") == 2
 
 
 async def test_a_clients_short_deadline_opens_no_breaker(three: Cascade) -> None:

@@ -65,7 +65,7 @@ async def test_a_provider_over_its_quota_is_skipped(three: Cascade, provider: Pr
     provider.limited = 17
     response = await three.ask()
     assert response.headers["x-disrouter-path"] == "small,medium,large"
-    assert three.agents["medium"].metric("disrouter_forward_errors_total", reason="rate_limited") == 1
+    assert three.agents["medium"].metric("disrouter_failovers_total", reason="rate_limited") == 1
 
 
 async def test_where_nobody_else_is_left_its_wait_reaches_the_client_and_its_words_do_not(
@@ -90,7 +90,7 @@ async def test_a_wrong_key_or_name_is_the_agents_own_fault(tmp_path: Path, wrong
             three.scripts(REFUSAL, "unused", "last")
             response = await three.ask()
             assert response.headers["x-disrouter-path"] == "small,medium,large"
-            assert three.agents["medium"].metric("disrouter_forward_errors_total", reason=reason) == 1
+            assert three.agents["medium"].metric("disrouter_failovers_total", reason=reason) == 1
 
 
 async def test_what_the_client_did_wrong_it_sees_as_openais_clients_read_it(three: Cascade, provider: Provider) -> None:

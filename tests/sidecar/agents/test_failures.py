@@ -37,7 +37,7 @@ def without_address(table: RouteTable, name: str) -> RouteTable:
 
 
 def skips(agent: Agent, reason: str) -> float:
-    return agent.metric("disrouter_forward_errors_total", reason=reason)
+    return agent.metric("disrouter_failovers_total", reason=reason)
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -73,7 +73,7 @@ async def test_a_stream_that_fails_before_it_decides_is_mended_by_the_next_agent
     assert await response.read() == b"".join(stream_of("four"))
     assert response.headers["x-disrouter-path"] == "small,medium"
     assert skips(three.entry, reason) == 1
-    decisions = {"cascade": "qwen", "agent": "small", "scenario": "balance", "decision": "skip"}
+    decisions = {"cascade": "qwen", "agent": "small", "scenario": "balance", "decision": "failover"}
     assert three.entry.metric("disrouter_agent_decisions_total", **decisions) == 1
 
 

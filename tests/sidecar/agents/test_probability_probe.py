@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from disrouter.calibration import Calibration, CalibrationPoint
-from disrouter.routes import Fallback, FallbackPolicy, ProbabilityRoute, RouteTable, SkipRoute
+from disrouter.routes import Fallback, FallbackPolicy, JumpRoute, ProbabilityRoute, RouteTable
 from disrouter.scenario import Scenario, reject_threshold
 from disrouter_sidecar.agents.probability_probe import TOP, chance_of, probe_fields
 from support.fake_engine import Script, probe_of, stream_of, whole_of
@@ -23,9 +23,9 @@ LIKELY, UNLIKELY = {" I": 0.7, "I": 0.1, "The": 0.2}, {"The": 0.75, "I": 0.25}
 """Competence 0.2 and 0.75 by the straight line of POINTS."""
 
 
-def by_chance(table: RouteTable, skip: SkipRoute | None = None, **changes: Any) -> RouteTable:
+def by_chance(table: RouteTable, jump: JumpRoute | None = None, **changes: Any) -> RouteTable:
     """The entry decides by probability with gamma 1: it answers where competence >= 1 - alpha."""
-    route = ProbabilityRoute(calibration=TRAINED, gamma=1.0, skip=skip)
+    route = ProbabilityRoute(calibration=TRAINED, gamma=1.0, jump=jump)
     small = table.agents["small"].model_copy(update={"probability": route})
     return table.model_copy(update={"agents": {**table.agents, "small": small}, **changes})
 
@@ -101,7 +101,7 @@ async def test_where_the_logprobs_tell_nothing_the_text_decides(three: Cascade, 
     three.publish(by_chance(three.table()))
     three.scripts(Script(text="I don't know!", probe=reply), "four", "unused")
     assert await three.said(await three.ask()) == ("small,medium", "four")
-    assert three.entry.metric("disrouter_unreadable_probes_total") == 1
+    assert three.entry.metric("disrouter_unreadable_probability_probes_total") == 1
     assert three.entry.engine.bodies[1]["messages"][0]["content"].startswith(Scenario.BALANCE.prompt)
 
 
@@ -109,7 +109,7 @@ async def test_an_engine_that_fails_at_the_probe_is_skipped(three: Cascade) -> N
     three.publish(by_chance(three.table()))
     three.scripts(Script(status=500, body=b"{}"), "four", "unused")
     assert await three.said(await three.ask()) == ("small,medium", "four")
-    assert three.entry.metric("disrouter_forward_errors_total", reason="5xx") == 1
+    assert three.entry.metric("disrouter_failovers_total", reason="5xx") == 1
 
 
 async def test_an_engine_that_gives_no_logprobs_decides_by_its_text(three: Cascade) -> None:
@@ -121,7 +121,7 @@ async def test_an_engine_that_gives_no_logprobs_decides_by_its_text(three: Casca
 
 
 async def test_a_hopeless_query_jumps_to_the_agent_that_the_table_names(three: Cascade) -> None:
-    three.publish(by_chance(three.table(), SkipRoute(to="large", below=0.3)))
+    three.publish(by_chance(three.table(), JumpRoute(to="large", below=0.3)))
     three.scripts(Script(chances=LIKELY), "unused", "four")
     response = await three.ask()
     assert await three.said(response) == ("small,large", "four")
@@ -131,27 +131,27 @@ async def test_a_hopeless_query_jumps_to_the_agent_that_the_table_names(three: C
 
 
 async def test_a_query_that_is_only_doubtful_does_not_jump(three: Cascade) -> None:
-    three.publish(by_chance(three.table(), SkipRoute(to="large", below=0.19)))
+    three.publish(by_chance(three.table(), JumpRoute(to="large", below=0.19)))
     three.scripts(Script(chances=LIKELY), "four", "unused")
     assert await three.said(await three.ask()) == ("small,medium", "four")
     assert three.entry.metric("disrouter_jumps_total") == 0
 
 
 async def test_a_jump_reaches_beyond_the_hop_cap_of_the_long_way(three: Cascade) -> None:
-    three.publish(by_chance(three.table(max_hops=2), SkipRoute(to="large", below=0.3)))
+    three.publish(by_chance(three.table(max_hops=2), JumpRoute(to="large", below=0.3)))
     three.scripts(Script(chances=LIKELY), "unused", "four")
     assert await three.said(await three.ask()) == ("small,large", "four")
 
 
 async def test_who_was_jumped_over_answers_where_nobody_above_can(three: Cascade) -> None:
-    three.publish(by_chance(three.table(), SkipRoute(to="large", below=0.3)))
+    three.publish(by_chance(three.table(), JumpRoute(to="large", below=0.3)))
     three.scripts(Script(chances=LIKELY), Script(text="I don't know!", uninstructed="four"), Script(status=500))
     assert await three.said(await three.ask()) == ("small,large,medium", "four")
 
 
 async def test_who_was_jumped_over_is_left_out_where_the_table_rather_fails(three: Cascade) -> None:
     fallback = Fallback(policy=FallbackPolicy.FAIL)
-    three.publish(by_chance(three.table(), SkipRoute(to="large", below=0.3), fallback=fallback))
+    three.publish(by_chance(three.table(), JumpRoute(to="large", below=0.3), fallback=fallback))
     three.scripts(Script(chances=LIKELY), "unused", Script(status=500))
     response = await three.ask()
     assert (response.status, response.headers["x-disrouter-path"]) == (503, "small,large")

@@ -89,7 +89,7 @@ async def running(tmp_path: Path, **env: str) -> AsyncIterator[tuple[asyncio.sub
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     route = AgentRoute(url=url, cost=0.1, awareness=Awareness.NONE)
-    table = RouteTable(generation=1, cascade="qwen", entry="small", agents={"small": route})
+    table = RouteTable(generation=1, cascade="qwen", entrypoint="small", agents={"small": route})
     path = tmp_path / "routes.json"
     path.write_text(table.to_json())
     own = {"DISROUTER_ROUTES": str(path), "DISROUTER_PORT": str(port), "DISROUTER_HOST": "127.0.0.1"}

@@ -56,7 +56,7 @@ class Entry:
             url=self.url, cost=0.1, awareness=Awareness.TRAINED, next="large", probability=PROBABILITY, adapter=adapter
         )
         large = AgentRoute(url=self.large, cost=0.9, awareness=Awareness.NONE)
-        table = RouteTable(generation=1, cascade="qwen", entry="small", agents={"small": small, "large": large})
+        table = RouteTable(generation=1, cascade="qwen", entrypoint="small", agents={"small": small, "large": large})
         self.routes.write_text(table.to_json())
         self.service.holder.poll()
 
@@ -86,7 +86,7 @@ async def test_the_first_tokens_chance_decides_for_every_preference_and_the_answ
         assert await entry.ask(KNOWN, preference) == ("base", ANSWER)
         assert await entry.ask(UNKNOWN, preference) == ("m", "large")
     assert (await entry.ask(UNKNOWN, 1.0))[0] == "base", "cost is all that counts: any competence is enough"
-    assert entry.service.metrics.registry.get_sample_value("disrouter_unreadable_probes_total") == 0
+    assert entry.service.metrics.registry.get_sample_value("disrouter_unreadable_probability_probes_total") == 0
 
 
 async def test_an_adapter_is_loaded_into_the_running_engine_and_another_takes_its_place(

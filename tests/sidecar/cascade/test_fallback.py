@@ -19,8 +19,8 @@ BUSY = Script(status=429, body=b"{}", headers={"retry-after": "17"})
 FAIL = Fallback(policy=FallbackPolicy.FAIL, retry_after=9)
 
 
-def forced(agent: Agent) -> float:
-    labels = {"cascade": "qwen", "agent": agent.name, "scenario": "balance", "decision": "forced"}
+def fallbacks(agent: Agent) -> float:
+    labels = {"cascade": "qwen", "agent": agent.name, "scenario": "balance", "decision": "fallback"}
     return agent.metric("disrouter_agent_decisions_total", **labels)
 
 
@@ -38,14 +38,14 @@ async def test_the_costliest_agent_that_is_up_must_answer(three: Cascade, stream
     assert response.headers["x-disrouter-path"] == "small,medium,large,medium"
     assert response.headers["x-disrouter-hops"] == "3"
     assert instructed(three.agents["medium"]) == [True, False]
-    assert [forced(agent) for agent in three.agents.values()] == [0, 1, 0]
+    assert [fallbacks(agent) for agent in three.agents.values()] == [0, 1, 0]
     assert len(three.entry.engine.bodies) == 1
 
 
 async def test_where_that_one_is_down_too_the_one_below_answers(three: Cascade) -> None:
     three.scripts(Script(text=REFUSAL, uninstructed="four"), BROKEN, BROKEN)
     assert await three.said(await three.ask()) == ("small,medium,large,small", "four")
-    assert forced(three.entry) == 1
+    assert fallbacks(three.entry) == 1
     assert [len(agent.engine.bodies) for agent in three.agents.values()] == [2, 1, 1]
 
 
@@ -63,7 +63,7 @@ async def test_nobody_is_made_to_answer_where_the_table_rather_fails(three: Casc
     response = await three.ask()
     assert response.status == 503
     assert response.headers["retry-after"] == "9"
-    assert sum(forced(agent) for agent in three.agents.values()) == 0
+    assert sum(fallbacks(agent) for agent in three.agents.values()) == 0
 
 
 async def test_a_providers_own_wait_is_passed_on(three: Cascade) -> None:

@@ -65,7 +65,7 @@ async def test_a_client_that_leaves_while_it_waits_ends_the_generation(
         await engine.asked.wait()
         waiting.cancel()
         await engine.cancelled.wait()
-    labels = {"cascade": "qwen", "scenario": "balance", "decision": "skip"}
+    labels = {"cascade": "qwen", "scenario": "balance", "decision": "failover"}
     skipped = [
         agent.metric("disrouter_agent_decisions_total", agent=name, **labels) for name, agent in three.agents.items()
     ]

@@ -7,7 +7,7 @@ from typing import Any
 
 from disrouter.routes import Awareness
 from disrouter.scenario import PROMPTED_SUFFIX, Scenario, prompt_of
-from disrouter.terms import Scenarios
+from disrouter.terms import PreferenceEncoding
 from support.fake_engine import Script, stream_of, whole_of
 from support.sidecars import REFUSAL, Cascade
 
@@ -130,7 +130,7 @@ async def test_an_agent_that_was_taught_numbers_is_told_the_number_and_the_other
     three: Cascade,
 ) -> None:
     table = three.table()
-    small = table.agents["small"].model_copy(update={"taught": Scenarios.CONTINUOUS})
+    small = table.agents["small"].model_copy(update={"preference_encoding": PreferenceEncoding.CONTINUOUS})
     three.publish(table.model_copy(update={"agents": {**table.agents, "small": small}}))
     three.scripts(REFUSAL, "four", "unused")
     assert (await three.ask(disrouter={"preference": 0.734})).headers["x-disrouter-path"] == "small,medium"

@@ -228,4 +228,4 @@ async def test_an_engine_without_the_api_is_passed_over(three: Cascade) -> None:
     three.agents["medium"].engine.script = Script(body=response(message("4")))
     reply = await three.send("/responses", {"model": "qwen", "input": "x"})
     assert reply.headers["x-disrouter-path"] == "small,medium"
-    assert three.entry.metric("disrouter_forward_errors_total", reason="unsupported") == 1
+    assert three.entry.metric("disrouter_failovers_total", reason="unsupported") == 1

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from disrouter.calibration import Calibration, CalibrationPoint
 from disrouter.errors import InvalidRouteTable
-from disrouter.routes import AdapterRoute, AgentRoute, Awareness, ProbabilityRoute, RouteTable, SkipRoute, Timeouts
-from disrouter.terms import Scenarios
+from disrouter.routes import AdapterRoute, AgentRoute, Awareness, JumpRoute, ProbabilityRoute, RouteTable, Timeouts
+from disrouter.terms import PreferenceEncoding
 from disrouter_sidecar.routes import parser
 
 
@@ -27,16 +27,16 @@ def table() -> dict[str, Any]:
         awareness=Awareness.TRAINED,
         next="large",
         probability=ProbabilityRoute(
-            calibration=Calibration(token="I", points=points), skip=SkipRoute(to="large", below=0.1)
+            calibration=Calibration(token="I", points=points), jump=JumpRoute(to="large", below=0.1)
         ),
         adapter=AdapterRoute(name="run-1", path="/mnt/run-1"),
-        taught=Scenarios.CONTINUOUS,
+        preference_encoding=PreferenceEncoding.CONTINUOUS,
     )
     large = AgentRoute(url="https://large:8443", cost=0.9, awareness=Awareness.NONE)
     full = RouteTable(
         generation=3,
         cascade="qwen",
-        entry="small",
+        entrypoint="small",
         preference=0.3,
         timeouts=Timeouts(whole=9.5),
         agents={"small": small, "large": large},

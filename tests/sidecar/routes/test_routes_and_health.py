@@ -241,9 +241,9 @@ async def test_metrics_tell_what_was_decided(three: Cascade) -> None:
     for line in (
         'disrouter_agent_decisions_total{agent="small",cascade="qwen",decision="refuse",scenario="balance"} 1.0',
         'disrouter_agent_decisions_total{agent="small",cascade="qwen",decision="answer",scenario="pinned"} 1.0',
-        'disrouter_agent_decisions_total{agent="small",cascade="qwen",decision="skip",scenario="balance"} 1.0',
-        'disrouter_forward_errors_total{reason="refused"} 1.0',
-        'disrouter_forward_errors_total{reason="5xx"} 0.0',
+        'disrouter_agent_decisions_total{agent="small",cascade="qwen",decision="failover",scenario="balance"} 1.0',
+        'disrouter_failovers_total{reason="refused"} 1.0',
+        'disrouter_failovers_total{reason="5xx"} 0.0',
         'disrouter_decision_seconds_count{agent="small",cascade="qwen"} 2.0',
         'disrouter_overhead_seconds_count{agent="small",cascade="qwen"} 3.0',
         'disrouter_cost_total{agent="small",cascade="qwen"} 0.1',

@@ -78,7 +78,7 @@ async def test_an_agent_of_another_authority_is_skipped(secured: Cascade, author
     secured.entry.service.refresh()
     path, _ = await ask(secured, trusting(authority))
     assert path == "small,medium,large,small", "nobody else could be asked, so the entry's agent had to answer"
-    assert secured.entry.metric("disrouter_forward_errors_total", reason="connect") == 2
+    assert secured.entry.metric("disrouter_failovers_total", reason="connect") == 2
 
 
 async def test_a_renewed_certificate_and_authority_are_used_without_a_restart(

@@ -53,7 +53,7 @@ async def test_a_trace_goes_from_the_client_through_every_hop(
     asked = [span for span in spans if span.name.startswith("ask")]
     assert set(served) == {"small", "medium", "large"}
     assert sorted(f"{span.name} {(span.attributes or {})['disrouter.decision']!s}" for span in asked) == [
-        "ask large answer", "ask large answer", "ask medium answer", "ask medium skip", "ask small refuse",
+        "ask large answer", "ask large answer", "ask medium answer", "ask medium failover", "ask small refuse",
     ]  # fmt: skip
     entry = served["small"].attributes or {}
     assert entry["gen_ai.operation.name"] == "chat"

@@ -31,9 +31,9 @@ def answers() -> Answers:
 
 def test_an_evaluation_holds_the_papers_measures() -> None:
     result = evaluation("r", QUESTIONS, answers(), gamma=0.5)
-    assert (result.base_accuracy, result.forced_accuracy, result.questions) == (0.5, 0.5, 4)
+    assert (result.base_accuracy, result.must_answer_accuracy, result.questions) == (0.5, 0.5, 4)
     for item in result.scenarios:
-        assert (item.answer_rate, item.accuracy_when_answering) == (0.5, 0.5)
+        assert (item.coverage, item.selective_accuracy) == (0.5, 0.5)
         assert item.utility == pytest.approx((1 + 2 * reject_threshold(item.scenario.alpha)) / 4)
         assert item.serving_utility == 0.25
         assert (item.self_assessment_accuracy, item.self_assessment_f1) == (0.5, 0.5)
@@ -64,7 +64,7 @@ def test_predictions_are_a_row_for_each_question_and_scenario() -> None:
         "scenario": "performance-first",
         "refused": True,
         "correct": False,
-        "forced_correct": True,
+        "must_answer_correct": True,
         "base_correct": True,
         "refusal_chance": 0.6,
     }

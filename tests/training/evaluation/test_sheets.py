@@ -70,6 +70,6 @@ def test_evaluate_judges_every_sheet_and_calibrates_on_dev(finished: Trainer, tm
     assert found.questions == 6
     dev = [row for row in rows if row["sheet"] == "dev" and row["scenario"] == "balance"]
     assert found.calibration is not None
-    chances, right = [row["refusal_chance"] for row in dev], [row["forced_correct"] for row in dev]
+    chances, right = [row["refusal_chance"] for row in dev], [row["must_answer_correct"] for row in dev]
     assert found.calibration == calibrate(chances, right, found.calibration.token, found.calibration.scenario)
     assert layout.require(Stage.EVALUATE)["metrics"]["refusalTimeShare"] is not None

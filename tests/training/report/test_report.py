@@ -34,7 +34,7 @@ def small() -> list[Prediction]:
             "scenario": str(scenario),
             "refused": name in "bd",
             "correct": name == "a",
-            "forced_correct": name in "ab",
+            "must_answer_correct": name in "ab",
             "base_correct": name in "ab",
             "refusal_chance": {"a": 0.1, "b": 0.6, "c": 0.2, "d": 0.9}[name],
         }

@@ -9,7 +9,7 @@ import pytest
 from disrouter.artifacts import TERMINATION_MESSAGE_LIMIT, Evaluation, Stage
 from disrouter.refusal import REFUSAL, is_refusal
 from disrouter.scenario import Scenario
-from disrouter.terms import Scenarios
+from disrouter.terms import PreferenceEncoding
 from disrouter_training.data.shards import read_rows
 from support.trainer import Trainer
 
@@ -54,7 +54,7 @@ def test_a_training_stage_leaves_weights_and_no_checkpoints(finished: Trainer, s
 def test_the_agent_learned_to_answer_what_it_knows_and_to_refuse_the_rest(finished: Trainer) -> None:
     path = finished.layout.stage(Stage.EVALUATE) / "evaluation.json"
     result = Evaluation.model_validate_json(path.read_bytes())
-    assert result.taught is Scenarios.DISCRETE
+    assert result.preference_encoding is PreferenceEncoding.DISCRETE
     assert result.utility_gain > 0.2
     for scenario in result.scenarios:
         assert scenario.self_assessment_accuracy > 0.8
@@ -73,7 +73,7 @@ def test_the_chance_of_a_refusal_is_calibrated(finished: Trainer) -> None:
 def test_the_agent_did_not_forget_what_it_knew(finished: Trainer) -> None:
     rows = read_rows(finished.layout.stage(Stage.EVALUATE) / "predictions.jsonl")
     plain = [row for row in rows if row["family"] == "plain"]
-    assert sum(row["forced_correct"] for row in plain) >= 0.9 * sum(row["base_correct"] for row in plain)
+    assert sum(row["must_answer_correct"] for row in plain) >= 0.9 * sum(row["base_correct"] for row in plain)
 
 
 def test_predictions_hold_every_question_in_every_scenario(finished: Trainer) -> None:

@@ -28,12 +28,12 @@ def test_a_collapse_ends_the_stage_with_its_reason_and_keeps_the_last_good_check
     folder = wild.layout.stage(Stage.RL)
     rows = read_rows(folder / "metrics.jsonl")
     assert len(rows) < 19
-    ends = {row["answerRate"] for row in rows[-WINDOW:]}
+    ends = {row["coverage"] for row in rows[-WINDOW:]}
     assert ends <= {0.0} or ends <= {1.0}
     (good,) = (folder / "good").iterdir()
     assert (good / "model.safetensors").is_file()
     step = int(good.name.rpartition("-")[2])
-    assert 0.02 <= rows[step - 1]["answerRate"] <= 0.98
+    assert 0.02 <= rows[step - 1]["coverage"] <= 0.98
     told = (tmp_path / "log").read_text()
     did = "answered" if ends == {1.0} else "refused"
     assert f"rl has collapsed: up to step {len(rows)} the agent {did} everything in {WINDOW} steps" in told

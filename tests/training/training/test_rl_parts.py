@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from disrouter.artifacts import Scenarios
+from disrouter.artifacts import PreferenceEncoding
 from disrouter.scenario import Scenario
 from disrouter_training.data.sources import Question
 from disrouter_training.process.ranks import Ranks
@@ -27,7 +27,7 @@ def test_the_schedule_gives_every_scenario_and_question_an_equal_share() -> None
 
 
 def test_with_a_continuous_preference_every_second_prompt_states_an_alpha() -> None:
-    asked = [one for _, one in schedule(QUESTIONS, 600, random.Random(0), Scenarios.CONTINUOUS)]
+    asked = [one for _, one in schedule(QUESTIONS, 600, random.Random(0), PreferenceEncoding.CONTINUOUS)]
     assert Counter(asked[0::2]) == dict.fromkeys(Scenario, 100)
     stated = [one for one in asked[1::2] if not isinstance(one, Scenario)]
     assert len(stated) == 300
@@ -45,20 +45,20 @@ def test_metrics_are_written_per_scenario_and_step(tmp_path: Path) -> None:
     assert row == {
         "step": 1,
         "reward": 0.5,
-        "answerRate": 0.6667,
+        "coverage": 0.6667,
         "length": 7.5,
         "kl": 0.25,
         "loss": -0.5,
         "scenarios": {
-            "balance": {"reward": 0.5, "answerRate": 1.0, "precision": 0.5},
-            "cost-first": {"reward": 0.5, "answerRate": 0.0, "precision": None},
+            "balance": {"reward": 0.5, "coverage": 1.0, "precision": 0.5},
+            "cost-first": {"reward": 0.5, "coverage": 0.0, "precision": None},
         },
     }
 
 
 def test_metrics_after_the_checkpoint_are_forgotten_and_a_torn_line_with_them(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
-    lines = ['{"step": 1, "reward": 0.25, "answerRate": 1.0}\n', '{"step": 2, "reward": 0.75, "answerRate": 0.5}\n']
+    lines = ['{"step": 1, "reward": 0.25, "coverage": 1.0}\n', '{"step": 2, "reward": 0.75, "coverage": 0.5}\n']
     path.write_text("".join(lines) + '{"step": 3, "rew')
     metrics = StepMetrics(StepLog(path, Ranks()), Ranks(), Guard(1))
     metrics.rewind(1)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from disrouter.artifacts import Scenarios, SftConfig, SftTarget
+from disrouter.artifacts import PreferenceEncoding, SftConfig, SftTarget
 from disrouter.refusal import REFUSAL
 from disrouter.scenario import Asked, Scenario, alpha_of
 from disrouter_training.data.samples import Collected
@@ -112,7 +112,7 @@ def test_with_the_soft_target_questions_are_answered_as_often_as_their_frequency
 
 def test_a_continuous_preference_is_half_of_the_examples_and_spread_evenly() -> None:
     config = SftConfig(samples=1200)
-    examples, shares = build(broad(), config, random.Random(0), scenarios=Scenarios.CONTINUOUS)
+    examples, shares = build(broad(), config, random.Random(0), encoding=PreferenceEncoding.CONTINUOUS)
     stated = [example for example in examples if isinstance(example.asked, float)]
     assert 596 <= len(stated) <= 600, "at 0 and at 1 a class may have no question"
     assert len(examples) - len(stated) == 600

@@ -34,7 +34,7 @@ def evaluation(run: str, questions: Sequence[Question], answers: Answers, gamma:
         run=run,
         questions=len(questions),
         base_accuracy=_mean([is_right(question, answers.base) for question in questions]),
-        forced_accuracy=_mean(forced),
+        must_answer_accuracy=_mean(forced),
         scenarios=tuple(_scenario(questions, answers, forced, scenario, gamma) for scenario in Scenario),
     )
 
@@ -52,7 +52,7 @@ def predictions(
             "scenario": str(scenario),
             "refused": is_refusal(answers.candidate[scenario][question.id]),
             "correct": is_right(question, answers.candidate[scenario]),
-            "forced_correct": is_right(question, answers.forced),
+            "must_answer_correct": is_right(question, answers.forced),
             "base_correct": is_right(question, answers.base),
             "refusal_chance": round(chances[question.id], 6),
         }
@@ -79,8 +79,8 @@ def _scenario(
     accuracy, f1 = self_assessment(answered, forced)
     return ScenarioResult(
         scenario=scenario,
-        answer_rate=_mean(answered),
-        accuracy_when_answering=_mean([r for r, a in zip(right, answered, strict=True) if a]),
+        coverage=_mean(answered),
+        selective_accuracy=_mean([r for r, a in zip(right, answered, strict=True) if a]),
         utility=_mean_reward(questions, candidate, scenario, gamma),
         serving_utility=_mean_reward(questions, answers.serving[scenario], scenario, gamma),
         self_assessment_accuracy=accuracy,

@@ -25,7 +25,7 @@ class Deciding:
     training: str
     agent: str
     scenario: Scenario
-    answer_rate: float
+    coverage: float
     """Figure 5."""
     accuracy_answered: float
     """Share of its answers that are right (Figure 7)."""
@@ -46,7 +46,7 @@ class Knowing:
     training: str
     agent: str
     base_accuracy: float
-    forced_accuracy: float
+    must_answer_accuracy: float
     delta_performance: float
     """Newly right when forced, relative to what the base model had right (Appendix J, greedy instead of 10 samples)."""
     forgotten: float

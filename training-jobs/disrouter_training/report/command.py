@@ -103,7 +103,7 @@ def _decided(
     return Decisions(
         {scenario: _column(questions, by_key, "refused", scenario) for scenario in Scenario},
         {scenario: _column(questions, by_key, "correct", scenario) for scenario in Scenario},
-        _column(questions, by_key, "forced_correct", Scenario.BALANCE),
+        _column(questions, by_key, "must_answer_correct", Scenario.BALANCE),
         np.array(chances),
         np.array(gammas, float),
     )

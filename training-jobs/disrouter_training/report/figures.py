@@ -135,7 +135,7 @@ def _answer_rate(analysis: Analysis, sheet: str) -> Any:
     for panel, training in zip(panels, trainings, strict=True):
         for number, agent in enumerate(analysis.agents[:-1]):
             rates = {
-                d.scenario: d.answer_rate
+                d.scenario: d.coverage
                 for d in analysis.deciding
                 if (d.sheet, d.training, d.agent) == (sheet, training, agent.name)
             }

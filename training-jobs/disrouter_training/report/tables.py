@@ -145,7 +145,7 @@ def alone(analysis: Analysis) -> Table:
     table = [[*header, "false accept", "self acc", "self F1"]]
     for key in keys:
         each = [chosen[*key, scenario] for scenario in Scenario]
-        cells = [number(v) for d in each for v in (d.answer_rate, d.accuracy_answered, d.accuracy_refused)]
+        cells = [number(v) for d in each for v in (d.coverage, d.accuracy_answered, d.accuracy_refused)]
         balance = chosen[*key, Scenario.BALANCE]
         own = (balance.false_accept, balance.self_assessment_accuracy, balance.self_assessment_f1)
         table.append([*key, *cells, *map(number, own)])
@@ -159,7 +159,7 @@ def trained(analysis: Analysis) -> Table:
             k.agent,
             k.training,
             k.sheet,
-            *map(number, (k.base_accuracy, k.forced_accuracy, k.delta_performance, k.forgotten, k.auc)),
+            *map(number, (k.base_accuracy, k.must_answer_accuracy, k.delta_performance, k.forgotten, k.auc)),
         ]
         for k in analysis.knowing
     ]

@@ -53,7 +53,9 @@ def evaluate(job: Job, serving: str | None = None) -> Evaluation:
     )
     result = evaluation(job.layout.run, questions, answers, job.config.rl.gamma)
     calibration = _calibration(found, split.dev or questions)
-    result = result.model_copy(update={"calibration": calibration, "taught": job.config.scenarios})
+    result = result.model_copy(
+        update={"calibration": calibration, "preference_encoding": job.config.preference_encoding}
+    )
     table = [row for name, each in split.sheets.items() for row in predictions(name, each, answers, found.chance)]
     write_rows(folder / PREDICTIONS_FILE, table)
     write_atomically(folder / EVALUATION_FILE, json.dumps(result.dump(), indent=2) + "\n")

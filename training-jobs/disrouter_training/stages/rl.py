@@ -16,7 +16,7 @@ from typing import Any
 from datasets import Dataset
 from trl import RLOOConfig, RLOOTrainer
 
-from disrouter.artifacts import Engine, RlConfig, Scenarios, Stage
+from disrouter.artifacts import Engine, PreferenceEncoding, RlConfig, Stage
 from disrouter.refusal import is_refusal
 from disrouter.scenario import PREFERENCE_DECIMALS, Asked, Scenario, alpha_of, nearest
 from disrouter.utility import reward
@@ -90,7 +90,10 @@ def _one_sided(job: Job) -> bool:
 
 
 def schedule(
-    questions: Sequence[Question], count: int, rng: random.Random, scenarios: Scenarios = Scenarios.DISCRETE
+    questions: Sequence[Question],
+    count: int,
+    rng: random.Random,
+    encoding: PreferenceEncoding = PreferenceEncoding.DISCRETE,
 ) -> Iterator[tuple[int, Asked]]:
     """`count` prompts (index of the question, what is asked): questions in random rounds, every scenario equally often.
 
@@ -102,7 +105,7 @@ def schedule(
         if not order:
             order = rng.sample(range(len(questions)), len(questions))
         index = order.pop()
-        if scenarios is Scenarios.DISCRETE:
+        if encoding is PreferenceEncoding.DISCRETE:
             yield index, named[number % len(named)]
         elif number % 2:
             yield index, round(rng.random(), PREFERENCE_DECIMALS)
@@ -165,7 +168,7 @@ def _work(config: RlConfig, *, size: int, longest: int, scored: int, generated: 
 def _rows(job: Job, questions: Sequence[Question]) -> list[dict[str, Any]]:
     """One a prompt, in the order of training."""
     count = job.config.rl.steps * job.config.rl.prompts_per_step
-    prompts = schedule(questions, count, random.Random(job.seed("rl")), job.config.scenarios)
+    prompts = schedule(questions, count, random.Random(job.seed("rl")), job.config.preference_encoding)
     return [
         {"prompt": free(questions[index], asked).messages, "index": index, "alpha": alpha_of(asked)}
         for index, asked in prompts

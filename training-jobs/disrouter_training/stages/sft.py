@@ -46,7 +46,7 @@ def sft(job: Job) -> None:
     rng = random.Random(job.seed("sft"))
     extraction = job.config.sft.extraction
     raw = (lambda _, reply: reply) if extraction else None
-    examples, shares = build(collected, job.config.sft, rng, scenarios=job.config.scenarios, standardise=raw)
+    examples, shares = build(collected, job.config.sft, rng, encoding=job.config.preference_encoding, standardise=raw)
     for share in shares:
         if share.note:
             job.say(f"warning: {share.note}")

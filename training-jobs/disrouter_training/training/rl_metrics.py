@@ -44,7 +44,7 @@ class Tally:
         """Mean reward, answer rate, and precision of the answers (None without any)."""
         return {
             "reward": round(self.reward / self.replies, 4),
-            "answerRate": round(self.answers / self.replies, 4),
+            "coverage": round(self.answers / self.replies, 4),
             "precision": round(self.correct / self.answers, 4) if self.answers else None,
         }
 
@@ -87,7 +87,7 @@ class StepMetrics:
     def rewind(self, step: int) -> None:
         """Go on after the checkpoint of this step."""
         for row in self._log.rewind(step):
-            self.guard.see(row["answerRate"])
+            self.guard.see(row["coverage"])
 
     def add(self, scenario: Scenario, reward: float, *, refused: bool, correct: bool, text: str = "") -> None:
         """One reply of the current step."""
@@ -110,7 +110,7 @@ class StepMetrics:
         self.guard.see(rate)
         numbers = {
             "reward": round(sum(tally.reward for tally in tallies.values()) / replies, 4),
-            "answerRate": round(rate, 4),
+            "coverage": round(rate, 4),
             **kept(logs),
             "data": self._digest.take(),
             "scenarios": {scenario: tally.summary() for scenario, tally in sorted(tallies.items())},

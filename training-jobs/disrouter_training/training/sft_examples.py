@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from disrouter.artifacts import Scenarios, SftConfig, SftTarget
+from disrouter.artifacts import PreferenceEncoding, SftConfig, SftTarget
 from disrouter.refusal import REFUSAL
 from disrouter.scenario import PREFERENCE_DECIMALS, Asked, Scenario, alpha_of, reject_threshold
 from disrouter_training.data.samples import Collected
@@ -70,7 +70,7 @@ def build(
     config: SftConfig,
     rng: random.Random,
     *,
-    scenarios: Scenarios = Scenarios.DISCRETE,
+    encoding: PreferenceEncoding = PreferenceEncoding.DISCRETE,
     standardise: Standardise | None = None,
 ) -> tuple[list[Example], list[Share]]:
     """Examples in random order, and each scenario's share.
@@ -81,11 +81,11 @@ def build(
     maker = _Maker(collected, config, rng, standardise or _template)
     replayed = round(config.samples * config.replay)
     quota = (config.samples - replayed) // (2 * len(Scenario))
-    pairs = max(1, quota // 2 if scenarios is Scenarios.CONTINUOUS else quota)
+    pairs = max(1, quota // 2 if encoding is PreferenceEncoding.CONTINUOUS else quota)
     groups: list[tuple[str, list[Asked]]] = [
         (str(scenario), [scenario for _ in range(2 * pairs)]) for scenario in Scenario
     ]
-    if scenarios is Scenarios.CONTINUOUS:
+    if encoding is PreferenceEncoding.CONTINUOUS:
         groups.append((STATED, maker.preferences(2 * pairs * len(Scenario))))
     examples: list[Example] = []
     shares: list[Share] = []

@@ -68,7 +68,9 @@ class Engine:
         """The same by what it says."""
         query, route = errand.asked.query, served.route
         attempt = EngineAttempt(errand, errand.budget, query, decides=True, last=False)
-        self._ask(attempt, errand, engine_fields(query, served.model, wish.told(route.taught), route.awareness))
+        self._ask(
+            attempt, errand, engine_fields(query, served.model, wish.told(route.preference_encoding), route.awareness)
+        )
         return attempt
 
     def probe(self, errand: Errand, tell: Outcome, scenario: Scenario, awareness: Awareness) -> Attempt:
@@ -134,5 +136,5 @@ class Probing:
         if answers(competence, self._wish.alpha, route.gamma):
             self._current = engine.answer(errand, last=False)
             return
-        hopeless = route.skip is not None and competence < route.skip.below
-        raise Refused(route.skip.to if route.skip is not None and hopeless else None, usage_of_whole(told))
+        hopeless = route.jump is not None and competence < route.jump.below
+        raise Refused(route.jump.to if route.jump is not None and hopeless else None, usage_of_whole(told))

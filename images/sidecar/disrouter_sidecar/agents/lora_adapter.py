@@ -80,10 +80,10 @@ class Adapters:
             return self._plain
         if self.loaded is None:
             awareness = Awareness.PROMPTED if route.awareness is Awareness.TRAINED else route.awareness
-            base = replace(route, awareness=awareness, probability=None, taught=None)
+            base = replace(route, awareness=awareness, probability=None, preference_encoding=None)
             return Served(self._config.engine_model, base)
         if self.loaded != route.adapter:
-            return Served(self.loaded.name, replace(route, probability=None, taught=None))
+            return Served(self.loaded.name, replace(route, probability=None, preference_encoding=None))
         return Served(self.loaded.name, route)
 
     async def run(self) -> None:

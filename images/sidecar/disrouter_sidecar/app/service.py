@@ -55,7 +55,7 @@ class Service:
 
     def __post_init__(self) -> None:
         self.lasting = Lasting(self.config, self.upstream, self.clock)
-        self.metrics.follow(self.lasting.breakers.open, lambda: self.lasting.adapters.problem is not None)
+        self.metrics.follow(lambda: float(self.lasting.breakers.open()), lambda: self.lasting.adapters.problem is not None)
         engine = Engine(self.config, self.upstream, self.lasting.adapters, self.metrics)
         hops = Hops(self.neighbours, self.gate.hop_headers)
         self.means = Means(self.config.agent, engine, hops, self.lasting, self.metrics, self.clock)

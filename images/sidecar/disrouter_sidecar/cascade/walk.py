@@ -183,7 +183,7 @@ class Walk:
         if isinstance(error, Refused):
             span.tell(DECISION, names.REFUSE)
         elif isinstance(error, UpstreamFailed):
-            span.tell(DECISION, names.SKIP)
+            span.tell(DECISION, names.FAILOVER)
             span.tell("error.type", error.reason.value)
         elif ours is not None:
             span.tell(DECISION, names.ANSWER)
@@ -262,7 +262,7 @@ class Walk:
         self.skipped[agent] = failure
         metrics.skipped(failure.reason)
         if agent == self._means.own:
-            metrics.decided(names.SKIP, self.asked.scenario, 0)
+            metrics.decided(names.FAILOVER, self.asked.scenario, 0)
             if failure.reason is Reason.NOT_FOUND:
                 self._means.lasting.adapters.lost()
 
@@ -272,7 +272,7 @@ class Walk:
             hops, ours = 0, asked.guide.mine(asked.scenario)
         else:
             hops, ours = len(trail), ours_of(means.own, [*trail, means.own], asked.scenario)
-        decision = names.FORCED if self._forced else names.ANSWER
+        decision = names.FALLBACK if self._forced else names.ANSWER
         means.metrics.decided(decision, asked.scenario, means.clock() - self._started)
         means.metrics.answered(hops, asked.table.agents[means.own].cost)
         return ours

@@ -12,7 +12,7 @@ from typing import Any, Self
 from disrouter.errors import InvalidRequest
 from disrouter.names import HEADER_PREFERENCE, HEADER_SCENARIO
 from disrouter.scenario import Asked, Scenario, nearest, parse_scenario
-from disrouter.terms import Scenarios
+from disrouter.terms import PreferenceEncoding
 from disrouter_sidecar.routes.route_table import RouteTable
 
 EXTENSION = "disrouter"
@@ -37,9 +37,9 @@ class Wish:
         """Any number in [0, 1]. Raises InvalidRequest outside it."""
         return cls(nearest(alpha), alpha)
 
-    def told(self, taught: Scenarios | None) -> Asked:
+    def told(self, encoding: PreferenceEncoding | None) -> Asked:
         """What an agent is told: the number as it is, where the agent was taught numbers and no scenario has it."""
-        exact = taught is Scenarios.CONTINUOUS and self.alpha != self.scenario.alpha
+        exact = encoding is PreferenceEncoding.CONTINUOUS and self.alpha != self.scenario.alpha
         return self.alpha if exact else self.scenario
 
     @classmethod

@@ -16,17 +16,17 @@ import orjson
 
 from disrouter.errors import InvalidRouteTable
 from disrouter.scenario import Scenario
-from disrouter.terms import MAX_GAMMA, MAX_GENERATION, Awareness, FallbackPolicy, Scenarios
+from disrouter.terms import MAX_GAMMA, MAX_GENERATION, Awareness, FallbackPolicy, PreferenceEncoding
 from disrouter_sidecar.routes.route_table import (
     AdapterRoute,
     AgentRoute,
     Breaker,
     Calibration,
     Fallback,
+    JumpRoute,
     ProbabilityRoute,
     Retries,
     RouteTable,
-    SkipRoute,
     Timeouts,
 )
 
@@ -106,7 +106,7 @@ def _table(fields: _Fields) -> RouteTable:
     table = RouteTable(
         generation=fields.whole("generation", _REQUIRED, 0, MAX_GENERATION),
         cascade=fields.text("cascade"),
-        entry=fields.choice("entry", _REQUIRED, names),
+        entrypoint=fields.choice("entrypoint", _REQUIRED, names),
         agents={name: _agent(_Fields(route), names) for name, route in fields.get("agents").items()},
         scenario=Scenario(fields.choice("scenario", Scenario.BALANCE, tuple(Scenario))),
         preference=None if fields.get("preference") is None else fields.number("preference", _REQUIRED, 1),
@@ -134,7 +134,7 @@ def _timeouts(fields: _Fields) -> Timeouts:
 
 
 def _agent(fields: _Fields, known: Collection[str]) -> AgentRoute:
-    url, adapter, taught = fields.text("url"), fields.get("adapter"), fields.get("taught")
+    url, adapter, taught = fields.text("url"), fields.get("adapter"), fields.get("preferenceEncoding")
     return AgentRoute(
         url=_sure(url, _URL.fullmatch(url) is not None),
         cost=fields.number("cost", _REQUIRED, 1),
@@ -142,7 +142,9 @@ def _agent(fields: _Fields, known: Collection[str]) -> AgentRoute:
         next=None if fields.get("next") is None else fields.choice("next", _REQUIRED, known),
         probability=None if fields.get("probability") is None else _probability(fields.part("probability"), known),
         adapter=None if adapter is None else _adapter(_Fields(adapter)),
-        taught=None if taught is None else Scenarios(fields.choice("taught", _REQUIRED, tuple(Scenarios))),
+        preference_encoding=None
+        if taught is None
+        else PreferenceEncoding(fields.choice("preferenceEncoding", _REQUIRED, tuple(PreferenceEncoding))),
     )
 
 
@@ -152,13 +154,13 @@ def _adapter(fields: _Fields) -> AdapterRoute:
 
 
 def _probability(fields: _Fields, known: Collection[str]) -> ProbabilityRoute:
-    skip = None if fields.get("skip") is None else fields.part("skip")
+    jump = None if fields.get("jump") is None else fields.part("jump")
     return ProbabilityRoute(
         calibration=_calibration(_Fields(fields.get("calibration"), only=("token", "scenario", "points"))),
         gamma=fields.number("gamma", 0.5, MAX_GAMMA),
-        skip=None
-        if skip is None
-        else SkipRoute(skip.choice("to", _REQUIRED, known), skip.number("below", _REQUIRED, 1)),
+        jump=None
+        if jump is None
+        else JumpRoute(jump.choice("to", _REQUIRED, known), jump.number("below", _REQUIRED, 1)),
     )
 
 

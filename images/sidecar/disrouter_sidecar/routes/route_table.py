@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from disrouter.scenario import Scenario, nearest
-from disrouter.terms import Awareness, FallbackPolicy, Scenarios, competence
+from disrouter.terms import Awareness, FallbackPolicy, PreferenceEncoding, competence
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +48,8 @@ class Fallback:
 
 
 @dataclass(frozen=True, slots=True)
-class SkipRoute:
-    """`disrouter.routes.SkipRoute`."""
+class JumpRoute:
+    """`disrouter.routes.JumpRoute`."""
 
     to: str
     below: float
@@ -74,7 +74,7 @@ class ProbabilityRoute:
 
     calibration: Calibration
     gamma: float = 0.5
-    skip: SkipRoute | None = None
+    jump: JumpRoute | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,7 @@ class AgentRoute:
     next: str | None = None
     probability: ProbabilityRoute | None = None
     adapter: AdapterRoute | None = None
-    taught: Scenarios | None = None
+    preference_encoding: PreferenceEncoding | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +104,7 @@ class RouteTable:
 
     generation: int
     cascade: str
-    entry: str
+    entrypoint: str
     agents: Mapping[str, AgentRoute]
     scenario: Scenario = Scenario.BALANCE
     preference: float | None = None
@@ -123,7 +123,7 @@ class RouteTable:
 
     def path(self) -> list[str]:
         """Agents from the entry to the one that always answers."""
-        return self.path_from(self.entry)
+        return self.path_from(self.entrypoint)
 
     @property
     def default_scenario(self) -> Scenario:

@@ -12,7 +12,7 @@ from disrouter_sidecar.telemetry.prometheus_text import Buckets, Count, Counter,
 
 PINNED = "pinned"
 """Value of the label `scenario` for a request that named its agent."""
-ANSWER, REFUSE, SKIP, FORCED = "answer", "refuse", "skip", "forced"
+ANSWER, REFUSE, FAILOVER, FALLBACK = "answer", "refuse", "failover", "fallback"
 _OWN = ("cascade", "agent")
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _OVERHEAD = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25)
@@ -27,7 +27,7 @@ class Metrics:
         self._own = (cascade, agent)
         self._decisions = Counter(
             "disrouter_agent_decisions",
-            "What this agent did: answer, refuse, skip as its engine failed, or forced to answer as all after it did.",
+            "What this agent did: answer, refuse, failover (its engine failed), fallback (all agents after it failed).",
             (*_OWN, "scenario", "decision"),
             registry=self.registry,
         )
@@ -40,8 +40,8 @@ class Metrics:
             "overhead_seconds", "The sidecar's own work from the body read until the first agent is asked.", _OVERHEAD
         )
         self._errors = Counter(
-            "disrouter_forward_errors",
-            "Agents skipped before the commit, by reason.",
+            "disrouter_failovers",
+            "Agents that could not be used, so that the next one was asked, by reason.",
             ("reason",),
             registry=self.registry,
         )
@@ -52,7 +52,7 @@ class Metrics:
             "retries_denied", "Failures that ended a request: the retry budget was spent."
         )
         self.unreadable_probes = self._counter(
-            "unreadable_probes", "Probes whose logprobs told no probability: the text decided instead."
+            "unreadable_probability_probes", "Probability probes that told no probability: the text decided instead."
         )
         cost = Counter("disrouter_cost", "Cost of the answers, in the cascade's unit.", _OWN, registry=self.registry)
         self._cost = cost.labels(*self._own)
@@ -91,7 +91,7 @@ class Metrics:
     def _gauge(self, name: str, text: str, read: Callable[[], float]) -> None:
         Gauge(f"disrouter_{name}", text, read, registry=self.registry)
 
-    def follow(self, breakers_open: Callable[[], int], adapter_pending: Callable[[], bool]) -> None:
+    def follow(self, breakers_open: Callable[[], float], adapter_pending: Callable[[], bool]) -> None:
         """Show what the sidecar remembers of its neighbours."""
         self._gauge(
             "breakers_open",
@@ -111,7 +111,7 @@ class Metrics:
             count = self._decisions.labels(*self._own, scenario or PINNED, decision)
             self._children[scenario, decision] = count
         count.value += 1
-        if decision != SKIP:
+        if decision != FAILOVER:
             self._decision_seconds.observe(seconds)
 
     def ended(self, outcome: str) -> None:

@@ -70,7 +70,7 @@ SPEC_RULES: tuple[Rule, ...] = (
     },
     {
         "rule": f"{_PLACES}.all(i, i == 0 || i >= size(self.agents) || !has(self.agents[i - 1].next)"
-        " || (has(self.entry) && self.agents[i].name == self.entry)"
+        " || (has(self.entrypoint) && self.agents[i].name == self.entrypoint)"
         " || self.agents.exists(a, has(a.next) && a.next == self.agents[i].name))",
         "message": "spec.agents: no route reaches one of the agents; name it as an earlier agent's next",
     },
@@ -99,11 +99,11 @@ SPEC_RULES: tuple[Rule, ...] = (
         "prompted or none",
     },
     {
-        "rule": "!has(self.entry) || self.agents.exists(a, a.name == self.entry)",
-        "message": "spec.entry: no agent has that name; use one of spec.agents[].name",
+        "rule": "!has(self.entrypoint) || self.agents.exists(a, a.name == self.entrypoint)",
+        "message": "spec.entrypoint: no agent has that name; use one of spec.agents[].name",
     },
     {
-        "rule": "self.agents.all(a, a.name != (has(self.entry) ? self.entry : self.agents[0].name)"
+        "rule": "self.agents.all(a, a.name != (has(self.entrypoint) ? self.entrypoint : self.agents[0].name)"
         " || !has(a.replicas) || a.replicas.min > 0)",
         "message": "spec.agents[].replicas.min: the agent that requests enter at must stay up; use 1 or more",
     },
@@ -143,13 +143,13 @@ SPEC_RULES: tuple[Rule, ...] = (
         "message": "spec.agents[].decision.mode: only a trained agent's probability is calibrated; use text",
     },
     {
-        "rule": "self.agents.all(a, !has(a.decision) || !has(a.decision.skip) || a.decision.mode == 'probability')",
-        "message": "spec.agents[].decision.skip: needs mode probability",
+        "rule": "self.agents.all(a, !has(a.decision) || !has(a.decision.jump) || a.decision.mode == 'probability')",
+        "message": "spec.agents[].decision.jump: needs mode probability",
     },
     {
         "rule": f"{_PLACES}.all(i, i >= size(self.agents) || !has(self.agents[i].decision)"
-        f" || !has(self.agents[i].decision.skip) || {_later('self.agents[i].decision.skip.to')})",
-        "message": "spec.agents[].decision.skip.to: name a later, costlier agent",
+        f" || !has(self.agents[i].decision.jump) || {_later('self.agents[i].decision.jump.to')})",
+        "message": "spec.agents[].decision.jump.to: name a later, costlier agent",
     },
     {
         "rule": "has(self.training) || self.agents.all(a, !has(a.revision))",

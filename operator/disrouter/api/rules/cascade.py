@@ -191,9 +191,9 @@ def _routes(spec: CascadeSpec) -> Iterator[Violation]:
 
 
 def _entry(spec: CascadeSpec) -> Iterator[Violation]:
-    if spec.entry is not None and all(agent.name != spec.entry for agent in spec.agents):
+    if spec.entrypoint is not None and all(agent.name != spec.entrypoint for agent in spec.agents):
         known = ", ".join(agent.name for agent in spec.agents)
-        yield Violation("spec.entry", f"no agent is named {spec.entry!r}; use one of {known}")
+        yield Violation("spec.entrypoint", f"no agent is named {spec.entrypoint!r}; use one of {known}")
     if spec.agents[spec.first].replicas.min == 0:
         yield Violation(
             f"spec.agents[{spec.first}].replicas.min",
@@ -208,10 +208,10 @@ def _decisions(spec: CascadeSpec) -> Iterator[Violation]:
         probability = decision.mode is DecisionMode.PROBABILITY
         if probability and spec.awareness(index).mode is not Awareness.TRAINED:
             yield Violation(f"{field}.mode", "only a trained agent's probability is calibrated; use text")
-        if decision.skip is not None and not probability:
-            yield Violation(f"{field}.skip", "needs mode probability; set it, or remove skip")
-        if decision.skip is not None and order.get(decision.skip.to, -1) <= index:
-            yield Violation(f"{field}.skip.to", f"{decision.skip.to!r} is no later agent; name a later, costlier one")
+        if decision.jump is not None and not probability:
+            yield Violation(f"{field}.jump", "needs mode probability; set it, or remove jump")
+        if decision.jump is not None and order.get(decision.jump.to, -1) <= index:
+            yield Violation(f"{field}.jump.to", f"{decision.jump.to!r} is no later agent; name a later, costlier one")
 
 
 def _training(spec: CascadeSpec) -> Iterator[Violation]:

@@ -28,20 +28,20 @@ def policies(cascade: Cascade, table: RouteTable, settings: Settings) -> list[Ob
 
 
 def callers(table: RouteTable, agent: str) -> list[str]:
-    """Agents that may send a request to `agent`: all before it on a route, since a request skips those that fail, and
-    the entry, which takes requests that pin an agent."""
+    """Agents that may send a request to `agent`: all before it on a route, since failing agents are passed over, and
+    the entrypoint, which takes requests that pin an agent."""
     before = {name for name in table.agents if agent in _reached(table, name)}
-    return sorted((before | {table.entry}) - {agent})
+    return sorted((before | {table.entrypoint}) - {agent})
 
 
 def _reached(table: RouteTable, start: str) -> set[str]:
-    """Every agent behind `start`, by refusals and by skips."""
+    """Every agent behind `start`, by refusals and by jumps."""
     found: set[str] = set()
     left = [start]
     while left:
         route = table.agents[left.pop()]
-        skip = route.probability.skip if route.probability is not None else None
-        for name in (route.next, skip.to if skip is not None else None):
+        jump = route.probability.jump if route.probability is not None else None
+        for name in (route.next, jump.to if jump is not None else None):
             if name is not None and name not in found:
                 found.add(name)
                 left.append(name)
@@ -62,10 +62,10 @@ def _policy(cascade: Cascade, table: RouteTable, agent: str, asker: OperatorPods
 def _ingress(cascade: Cascade, table: RouteTable, agent: str, asker: OperatorPods | None) -> list[Object]:
     port: Object = {"ports": [{"port": names.SIDECAR_PORT, "protocol": "TCP"}]}
     policy = cascade.spec.network_policy
-    if agent == table.entry and not policy.clients:
+    if agent == table.entrypoint and not policy.clients:
         return [port]
     peers = [*_agents(cascade, callers(table, agent)), *_peers(policy.metrics)]
-    if agent == table.entry:
+    if agent == table.entrypoint:
         peers += _peers(policy.clients)
     if asker is not None:
         peers.append(_operator(asker))

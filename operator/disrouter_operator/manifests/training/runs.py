@@ -24,7 +24,7 @@ def run_config(cascade: Cascade, agent: Agent) -> RunConfig:
         image=training.image,
         seed=training.seed,
         datasets=training.datasets,
-        scenarios=training.scenarios,
+        preference_encoding=training.preference_encoding,
         collect=training.collect,
         sft=training.sft,
         rl=training.rl,

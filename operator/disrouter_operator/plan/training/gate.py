@@ -77,7 +77,7 @@ def promoted(
         promoted_at=now,
         utility_gain=known.utility_gain if known is not None else None,
         calibration=known.calibration if known is not None else None,
-        taught=known.taught if known is not None else None,
+        preference_encoding=known.preference_encoding if known is not None else None,
     )
     return (newest, *(each for each in history if each.run != run))[:limit]
 
