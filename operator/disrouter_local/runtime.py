@@ -19,7 +19,7 @@ from disrouter_local.state import StateFolder
 from disrouter_local.store import deployments, garbage, jobs
 from disrouter_local.store.store import Store
 from disrouter_operator.kube.resources import CASCADES, Key
-from disrouter_operator.reconcile.probe_runner import Inquiries
+from disrouter_operator.reconcile.probe_runner import ProbeRunner
 from disrouter_operator.reconcile.reconciler import Memory, reconcile
 from disrouter_operator.reconcile.smoke_http import over_http
 from disrouter_operator.settings import Settings
@@ -114,7 +114,7 @@ class Runtime:
             await garbage.collect(store)
 
         queue: KeyedQueue[Key] = KeyedQueue(one_pass)
-        memory = Memory(inquiries=Inquiries(queue.add))
+        memory = Memory(probes=ProbeRunner(queue.add))
         tasks = [
             asyncio.create_task(node.run(also=controllers), name="node"),
             asyncio.create_task(queue.run(), name="passes"),
@@ -125,7 +125,7 @@ class Runtime:
         for task in pending:
             task.cancel()
         await asyncio.gather(*pending, return_exceptions=True)
-        await memory.inquiries.close()
+        await memory.probes.close()
         for task in done:
             task.result()
 

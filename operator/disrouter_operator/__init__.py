@@ -15,5 +15,6 @@ writes the status once, only if it changed. Rooms, in the order in which a chang
 - `validate`     a manifest checked as a reconcile would, without a cluster
 - `smoke_probe`  the question that new pods are asked: its types
 - `settings`     what an installation decides once
+- `backoff`      how long to wait after failures
 - `errors`       exceptions
 """

@@ -19,7 +19,7 @@ from disrouter_operator.kube.resources import CASCADES, Key
 from disrouter_operator.readiness.assessment import Facts, Role
 from disrouter_operator.readiness.monitor import Pod, Watchman
 from disrouter_operator.readiness.survey import Probe, Survey
-from disrouter_operator.reconcile.probe_runner import Inquiries
+from disrouter_operator.reconcile.probe_runner import ProbeRunner
 from disrouter_operator.reconcile.reconciler import Memory, reconcile
 from disrouter_operator.settings import Settings
 from disrouter_operator.telemetry.metrics import Metrics
@@ -75,7 +75,7 @@ class Operator:
         self._election = election
         self.metrics = metrics or Metrics()
         self._queue: KeyedQueue[Key] = KeyedQueue(self._pass, waited=self.metrics.waited.observe)
-        self._memory = Memory(inquiries=Inquiries(self._queue.add))
+        self._memory = Memory(probes=ProbeRunner(self._queue.add))
         freshness = freshness or Freshness(options.namespaces)
         self._survey = Survey(probe, options.namespaces)
         self._watches = Watches(self._queue.add, freshness, self._survey, self.metrics, options.namespaces)
@@ -140,7 +140,7 @@ class Operator:
         finally:
             self._lead_is(False)
             await _end(tasks)
-            await self._memory.inquiries.close()
+            await self._memory.probes.close()
 
     def _lead_is(self, leading: bool) -> None:
         self._role = Role.LEADER if leading else Role.CANDIDATE

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Question:
+class SmokeProbe:
     """Whom to ask: the new workload's name, its address, and the model name that pins the agent."""
 
     workload: str
@@ -15,7 +15,7 @@ class Question:
     model: str
 
 
-Answers = Mapping[str, str | None]
-"""By workload: what was wrong with its answer, None if nothing was."""
-Smoke = Callable[[Question], Awaitable[str | None]]
+Answers = Mapping[SmokeProbe, str | None]
+"""What was wrong with the answer, None if nothing was. A probe that is not in it has no answer yet."""
+Smoke = Callable[[SmokeProbe], Awaitable[str | None]]
 """Asks; None if the answer is good, else what was wrong with it. Does not raise."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from disrouter.api import violations
+from disrouter.api import CascadeStatus, violations
 from disrouter.routes import ROUTES_FILE
 from disrouter_local.pods.podspec import expand
 from disrouter_operator.kube.observed import CHILDREN, Observed
@@ -30,7 +30,7 @@ def _children(manifest: Object) -> list[Object]:
     """What a first pass applies."""
     parent = manifest | {"metadata": manifest["metadata"] | {"uid": "uid-of-cascade", "generation": 1}}
     observed = Observed(parent, {kind: {} for kind in CHILDREN})
-    plan = make_plan(observed, SETTINGS, datetime(2026, 1, 1, tzinfo=UTC))
+    plan = make_plan(observed, CascadeStatus(), SETTINGS, datetime(2026, 1, 1, tzinfo=UTC))
     return [write.obj for write in plan.applies]
 
 

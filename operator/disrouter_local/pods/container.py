@@ -14,7 +14,7 @@ from disrouter_local.errors import CannotStart
 from disrouter_local.objects import Clock, stamp
 from disrouter_local.pods.probes import Prober, Probes
 from disrouter_local.pods.process import Command, Process
-from disrouter_operator.watch.work_queue import Backoff
+from disrouter_operator.backoff import Backoff
 
 RESTART = Backoff(first=0.5, longest=60.0)
 HEALTHY_SECONDS = 60.0

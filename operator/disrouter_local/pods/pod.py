@@ -22,8 +22,8 @@ from disrouter_local.pods.engines import Engine
 from disrouter_local.pods.process import Command
 from disrouter_local.pods.volumes import Claims
 from disrouter_local.ports import LOOPBACK, PortPool
+from disrouter_operator.backoff import Backoff
 from disrouter_operator.kube.resources import Object
-from disrouter_operator.watch.work_queue import Backoff
 
 JOB_NICE = 10
 DEFAULT_GRACE = 30.0

@@ -19,9 +19,9 @@ from disrouter_local.objects import (
     stamp,
     with_condition,
 )
+from disrouter_operator.backoff import Backoff
 from disrouter_operator.kube.client import Kube
 from disrouter_operator.kube.resources import JOBS, PODS, Object
-from disrouter_operator.watch.work_queue import Backoff
 
 INTERRUPTED = 75
 """EX_TEMPFAIL: a stage that saved its checkpoint and wants to go on later."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from disrouter_operator.kube.resources import (
+    CASCADES,
     CONFIG_MAPS,
     DEPLOYMENTS,
     INFERENCE_SERVICES,
@@ -18,6 +19,7 @@ from disrouter_operator.kube.resources import (
     Object,
     Resource,
 )
+from disrouter_operator.smoke_probe import Answers
 
 CHILDREN = (
     *(INFERENCE_SERVICES, DEPLOYMENTS, SERVICES, CONFIG_MAPS, JOBS, TRAIN_JOBS, PODS),
@@ -42,6 +44,8 @@ class Observed:
     """Kinds that the API server does not know."""
     unreadable: frozenset[Resource] = frozenset()
     """Optional kinds that this operator may not list: taken for absent, and said."""
+    answers: Answers = field(default_factory=dict)
+    """What new pods have answered so far to the smoke probes of earlier reconciles."""
 
     def find(self, resource: Resource, name: str) -> Object | None:
         """A child by name, None if there is none."""
@@ -51,6 +55,28 @@ class Observed:
         """Children of a kind that this cascade itself created, not what KServe derived from them."""
         uid = self.parent["metadata"]["uid"]
         return [obj for obj in self.children[resource].values() if owner_uid(obj) == uid]
+
+
+def is_terminating(obj: Object | None) -> bool:
+    """Whether an object is there and on its way out."""
+    return obj is not None and bool(obj["metadata"].get("deletionTimestamp"))
+
+
+def is_orphan(obj: Object | None, parent: Object) -> bool:
+    """Whether an object belongs to a former cascade of this one's name.
+
+    The garbage collector knows owners by uid, but hears of them through informers that know objects by name: a cascade
+    that is deleted and made anew while its watch is interrupted (an API server that restarts) looks like one that
+    changed, and what the former one owned stays for ever. The name is live with another uid, so that owner is gone.
+    """
+    owners = obj["metadata"].get("ownerReferences") or [] if obj is not None else []
+    owner = next((each for each in owners if each.get("controller")), None)
+    if owner is None:
+        return False
+    group = str(owner.get("apiVersion", "")).partition("/")[0]
+    name = (group, owner.get("kind"), owner.get("name"))
+    same_name = name == (CASCADES.group, CASCADES.kind, parent["metadata"]["name"])
+    return same_name and owner.get("uid") != parent["metadata"]["uid"]
 
 
 def label(obj: Object, name: str) -> str | None:

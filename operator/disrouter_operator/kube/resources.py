@@ -91,3 +91,8 @@ def resource_of(obj: Object) -> Resource:
     if type_ not in _BY_TYPE:
         raise ValueError(f"{type_[0]} {type_[1]} is not a kind that disrouter handles")
     return _BY_TYPE[type_]
+
+
+def reference(obj: Object) -> str:
+    """`<kind>/<name>`, as a status names it."""
+    return f"{obj['kind']}/{obj['metadata']['name']}"

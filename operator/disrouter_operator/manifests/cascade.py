@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from disrouter import names
-from disrouter.api import Agent, CascadeSpec, parse, violations
+from disrouter.api import Agent, CascadeSpec, Training, parse, violations
 from disrouter.errors import InvalidCascade, Violation
 from disrouter_operator.kube.resources import CASCADES, Object, Resource
 
@@ -48,6 +48,12 @@ class Cascade:
             spec=parse(obj),
             annotations=metadata.get("annotations") or {},
         )
+
+    @property
+    def training(self) -> Training:
+        """`spec.training` of a cascade that has an agent to train."""
+        assert self.spec.training is not None, "the rules demand spec.training where an agent is trained"
+        return self.spec.training
 
     def agent_object(self, agent: str) -> str:
         """Name of the InferenceService (external: of the Deployment and Service) of an agent."""

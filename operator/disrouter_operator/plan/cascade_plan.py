@@ -1,4 +1,4 @@
-"""The decision of a pass: what is wanted and what is, at this moment, become writes, deletions and a status.
+"""The decision of a reconcile: what is wanted and what is, at this moment, become writes, deletions and a status.
 
 Pure. The order of the writes is the order that loses no request: the route table changes first, what it no longer
 names is drained, and only then deleted.
@@ -7,7 +7,7 @@ names is drained, and only then deleted.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from disrouter import names
@@ -15,21 +15,20 @@ from disrouter.api import CascadeStatus
 from disrouter.errors import InvalidCascade
 from disrouter.routes import RouteTable
 from disrouter_operator.kube import diff
-from disrouter_operator.kube.observed import Observed, label
+from disrouter_operator.kube.observed import Observed, is_orphan, is_terminating, label
 from disrouter_operator.kube.resources import INFERENCE_SERVICES, POD_DISRUPTION_BUDGETS, Object, Resource, resource_of
 from disrouter_operator.manifests.cascade import COMPONENT_TRAINING, Cascade
 from disrouter_operator.manifests.serving import disruption_budget, network_policy, service
 from disrouter_operator.plan import agent_status, pruning, route_table
 from disrouter_operator.plan.agent_plan import AgentPlan, plan_agent
-from disrouter_operator.plan.context import View
+from disrouter_operator.plan.context import Context
 from disrouter_operator.plan.pruning import Deletion, Drain
 from disrouter_operator.settings import Settings
-from disrouter_operator.smoke_probe import Answers, Question
+from disrouter_operator.smoke_probe import SmokeProbe
 from disrouter_operator.status import cascade_status, events
 
-TERMINATING_RETRY_SECONDS = 5.0
-"""A wanted object that is being deleted is created again after it is gone; not every kind wakes us then."""
-NO_ANSWERS: Answers = {}
+OCCUPIED_RETRY_SECONDS = 5.0
+"""A name that an object on its way out still has is used after it is gone; not every kind wakes us then."""
 
 
 @dataclass(frozen=True)
@@ -42,64 +41,64 @@ class Write:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a pass does, in this order: applies, deletes, the status, notes.
+    """What a reconcile does, in this order: deletes orphans, applies, deletes, writes the status."""
 
-    Where `questions` are open, the caller plans again with the answers that it knows, before it does anything; one that
-    is not answered yet leaves requests where they are.
-    """
-
-    applies: tuple[Write, ...]
-    deletes: tuple[Deletion, ...]
-    status: CascadeStatus
+    facts: cascade_status.Findings
+    """What the status says."""
+    orphans: tuple[Deletion, ...] = ()
+    applies: tuple[Write, ...] = ()
+    deletes: tuple[Deletion, ...] = ()
     requeue_after: float | None = None
-    questions: tuple[Question, ...] = ()
+    probes: tuple[SmokeProbe, ...] = ()
+    """What new pods are asked; without an answer requests stay where they are."""
 
 
-def make_plan(observed: Observed, settings: Settings, now: datetime, answers: Answers = NO_ANSWERS) -> Plan:
+def make_plan(observed: Observed, before: CascadeStatus, settings: Settings, now: datetime) -> Plan:
     """Decide. An invalid cascade changes nothing but its own status."""
-    before = cascade_status.read(observed.parent)
+    orphans = tuple(pruning.orphans(observed))
     try:
         # A pod's patch shows only when it is merged whether it leaves what the operator relies on.
         cascade = Cascade.of(observed.parent)
-        view = View(cascade, observed, settings, now, {agent.name: agent for agent in before.agents}, answers)
-        return _plan(view, before)
+        context = Context(cascade, observed, settings, now, {agent.name: agent for agent in before.agents})
+        return replace(_plan(context), orphans=orphans)
     except InvalidCascade as error:
-        generation = observed.parent["metadata"].get("generation", 0)
-        return Plan((), (), cascade_status.of_invalid(str(error), before, generation, now))
+        return Plan(cascade_status.Invalid(str(error)), orphans)
 
 
-def _plan(view: View, before: CascadeStatus) -> Plan:
-    plans = [plan_agent(view, index) for index, _ in view.cascade.indexed()]
-    table = _table(view, plans)
-    desired, unknown = _known(_desired(view, plans, table), view.observed)
-    drain, cleaning = pruning.drain(view, plans), pruning.clean(view, plans)
-    terminating = any(_terminating(obj, view.observed) for obj in desired)
-    waits = [drain.next_due, cleaning.again, TERMINATING_RETRY_SECONDS if terminating else None]
+def _plan(context: Context) -> Plan:
+    plans = [plan_agent(context, index) for index, _ in context.cascade.indexed()]
+    table = _table(context, plans)
+    desired, unknown = _known(_desired(context, plans, table), context.observed)
+    drain, cleaning = pruning.drain(context, plans), pruning.clean(context, plans)
+    occupied = any(_occupied(obj, context.observed) for obj in desired)
+    waits = [drain.next_due, cleaning.again, OCCUPIED_RETRY_SECONDS if occupied else None]
     waits += [plan.again for plan in plans]
     return Plan(
-        applies=tuple(Write(obj, _repair(obj, view.observed)) for obj in desired if not _as_wanted(obj, view.observed)),
-        deletes=(*drain.due, *cleaning.due, *pruning.obsolete(view, desired, drain)),
-        status=cascade_status.of_facts(_facts(view, plans, table.entrypoint, drain, unknown), before, view.now),
+        facts=_facts(context, plans, table.entrypoint, drain, unknown),
+        applies=tuple(
+            Write(obj, _repair(obj, context.observed)) for obj in desired if not _as_wanted(obj, context.observed)
+        ),
+        deletes=(*drain.due, *cleaning.due, *pruning.obsolete(context, desired, drain)),
         requeue_after=min((wait for wait in waits if wait is not None), default=None),
-        questions=tuple(plan.question for plan in plans if plan.question is not None),
+        probes=tuple(plan.probe for plan in plans if plan.probe is not None),
     )
 
 
-def _table(view: View, plans: Sequence[AgentPlan]) -> RouteTable:
-    stops = {plan.status.name: plan.stop for plan in plans if plan.stop is not None}
+def _table(context: Context, plans: Sequence[AgentPlan]) -> RouteTable:
+    entries = {plan.status.name: plan.entry for plan in plans if plan.entry is not None}
     answering = {plan.status.name for plan in plans if plan.status.ready and not plan.cold}
-    return route_table.table(view.cascade, stops, route_table.entrypoint(view.cascade, stops, answering))
+    return route_table.table(context.cascade, entries, route_table.entrypoint(context.cascade, entries, answering))
 
 
-def _desired(view: View, plans: Sequence[AgentPlan], table: RouteTable) -> list[Object]:
+def _desired(context: Context, plans: Sequence[AgentPlan], table: RouteTable) -> list[Object]:
     """Every child. Who may call whom is settled before queries enter elsewhere."""
-    cascade = view.cascade
+    cascade = context.cascade
     entry = next(plan for plan in plans if plan.status.name == table.entrypoint)
     return [
         route_table.config_map(cascade, table),
         *(obj for plan in plans for obj in (*plan.workload, *_jobs(plan))),
         *(each for _, agent in cascade.indexed() if (each := disruption_budget.budget(cascade, agent)) is not None),
-        *network_policy.policies(cascade, table, view.settings),
+        *network_policy.policies(cascade, table, context.settings),
         service.service(cascade, dict(entry.selector)),
     ]
 
@@ -115,21 +114,23 @@ def _known(desired: list[Object], observed: Observed) -> tuple[list[Object], fro
 
 
 def _jobs(plan: AgentPlan) -> tuple[Object, ...]:
-    return plan.life.jobs if plan.life is not None else ()
+    return plan.training.jobs if plan.training is not None else ()
 
 
 def _as_wanted(desired: Object, observed: Observed) -> bool:
+    """Whether nothing is to be applied now."""
     live = _live(desired, observed)
     if live is None:
         return False
-    if _terminating(desired, observed) or label(desired, names.LABEL_COMPONENT) == COMPONENT_TRAINING:
+    if _occupied(desired, observed) or label(desired, names.LABEL_COMPONENT) == COMPONENT_TRAINING:
         return True  # Jobs and their inputs are named by their content and never patched
     return diff.satisfies(live, desired)
 
 
-def _terminating(desired: Object, observed: Observed) -> bool:
+def _occupied(desired: Object, observed: Observed) -> bool:
+    """Whether the name still belongs to an object that goes."""
     live = _live(desired, observed)
-    return live is not None and bool(live["metadata"].get("deletionTimestamp"))
+    return is_terminating(live) or is_orphan(live, observed.parent)
 
 
 def _live(desired: Object, observed: Observed) -> Object | None:
@@ -143,23 +144,22 @@ def _repair(obj: Object, observed: Observed) -> events.Note | None:
 
 
 def _facts(
-    view: View, plans: Sequence[AgentPlan], entrypoint: str, drain: Drain, unknown: frozenset[Resource]
+    context: Context, plans: Sequence[AgentPlan], entrypoint: str, drain: Drain, unknown: frozenset[Resource]
 ) -> cascade_status.Facts:
     staying = {plan.status.name for plan in plans}
     gone = [
-        agent_status.leaving(name, since, view.cascade.spec.drain_seconds)
+        agent_status.leaving(name, since, context.cascade.spec.drain_seconds)
         for name, since in drain.since.items()
         if name not in staying
     ]
     agents = [plan.status.model_copy(update={"draining_since": drain.since.get(plan.status.name)}) for plan in plans]
     return cascade_status.Facts(
-        generation=view.cascade.generation,
-        url=service.url(view.cascade, view.settings),
+        url=service.url(context.cascade, context.settings),
         entrypoint=entrypoint,
         agents=(*agents, *gone),
-        held=frozenset(plan.status.name for plan in plans if plan.stop is None),
+        held=frozenset(plan.status.name for plan in plans if plan.entry is None),
         to_train=sum(plan.to_train for plan in plans),
         trained=sum(plan.trained for plan in plans),
         unknown=tuple(f"{each.kind} of {each.api_version}" for each in sorted(unknown)),
-        unreadable=tuple(f"{each.kind} ({each.right('list')})" for each in sorted(view.observed.unreadable)),
+        unreadable=tuple(f"{each.kind} ({each.right('list')})" for each in sorted(context.observed.unreadable)),
     )

@@ -7,7 +7,8 @@ so. The default trainer is no part of a run, so a newer one trains nobody again.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 from disrouter_operator.kube.resources import Object
 from disrouter_operator.manifests.containers import SIDECAR
@@ -15,23 +16,34 @@ from disrouter_operator.manifests.serving import inference_service
 from disrouter_operator.settings import Settings
 
 
-def workload(build: Callable[[str], Object], live: Object | None, settings: Settings) -> Object:
-    """What `build` makes of a sidecar image: the live one if that is the only difference, else the newest.
+@dataclass(frozen=True)
+class Candidates:
+    """An agent's workload as it may look: one manifest per sidecar image, that of the installation first."""
 
-    An image edited by hand is not kept: it does not fit the revision that the operator wrote beside it.
-    """
-    running = _sidecar_image(live) if live is not None else None
-    if live is not None and running is not None and not settings.roll_agents:
-        kept = build(running)
-        if inference_service.revision(kept) == inference_service.revision(live):
-            return kept
-    return build(settings.sidecar_image)
+    by_image: Mapping[str, Object]
+
+    @property
+    def newest(self) -> Object:
+        """With the installation's image."""
+        return next(iter(self.by_image.values()))
+
+    def pinned(self, live: Object | None) -> Object:
+        """What a live workload should be: as it is, if the image is the only difference; else the newest.
+
+        An image edited by hand is not kept: it does not fit the revision that the operator wrote beside it.
+        """
+        kept = self.by_image.get(_sidecar_image(live) or "") if live is not None else None
+        if live is None or kept is None or inference_service.revision(kept) != inference_service.revision(live):
+            return self.newest
+        return kept
+
+
+def images(lives: Iterable[Object], settings: Settings) -> list[str]:
+    """The installation's sidecar image, then those that live workloads may keep."""
+    running = [] if settings.roll_agents else [_sidecar_image(live) for live in lives]
+    return list(dict.fromkeys([settings.sidecar_image, *(image for image in running if image)]))
 
 
 def _sidecar_image(live: Object) -> str | None:
-    images = (
-        each.get("image")
-        for each in inference_service.pod_spec(live).get("containers") or []
-        if each.get("name") == SIDECAR
-    )
-    return next((str(image) for image in images if image), None)
+    containers = inference_service.pod_spec(live).get("containers") or []
+    return next((str(each["image"]) for each in containers if each.get("name") == SIDECAR and each.get("image")), None)

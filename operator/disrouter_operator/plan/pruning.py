@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from disrouter import names
-from disrouter_operator.kube.observed import label
+from disrouter_operator.kube.observed import Observed, is_orphan, is_terminating, label
 from disrouter_operator.kube.resources import (
     CONFIG_MAPS,
     DEPLOYMENTS,
@@ -18,13 +18,13 @@ from disrouter_operator.kube.resources import (
     TRAIN_JOBS,
     Object,
     Resource,
+    reference,
     resource_of,
 )
 from disrouter_operator.kube.timestamps import seconds_until
 from disrouter_operator.manifests.cascade import COMPONENT_AGENT, COMPONENT_TRAINING
 from disrouter_operator.plan.agent_plan import AgentPlan
-from disrouter_operator.plan.context import View
-from disrouter_operator.plan.rollout import reference
+from disrouter_operator.plan.context import Context
 from disrouter_operator.plan.training import observed_jobs
 
 
@@ -46,14 +46,14 @@ class Drain:
     next_due: float | None
 
 
-def drain(view: View, plans: Sequence[AgentPlan]) -> Drain:
+def drain(context: Context, plans: Sequence[AgentPlan]) -> Drain:
     """Workloads that no agent wants: they left the route table, are given time, and then go."""
-    unwanted = _unwanted(view, plans)
-    since = {agent: _left_at(view, agent, objects) for agent, objects in unwanted.items()}
+    unwanted = _unwanted(context, plans)
+    since = {agent: _left_at(context, agent, objects) for agent, objects in unwanted.items()}
     due: list[Deletion] = []
     waits: list[float] = []
     for agent, objects in unwanted.items():
-        wait = seconds_until(since[agent], view.now, view.cascade.spec.drain_seconds)
+        wait = seconds_until(since[agent], context.now, context.cascade.spec.drain_seconds)
         if wait <= 0:
             due += [_deletion(obj) for obj in objects]
         else:
@@ -62,39 +62,39 @@ def drain(view: View, plans: Sequence[AgentPlan]) -> Drain:
     return Drain(since, tuple(due), min(waits, default=None))
 
 
-def _unwanted(view: View, plans: Sequence[AgentPlan]) -> Mapping[str, list[Object]]:
+def _unwanted(context: Context, plans: Sequence[AgentPlan]) -> Mapping[str, list[Object]]:
     wanted = {reference(obj) for plan in plans for obj in plan.workload}
     wanted |= {f"{INFERENCE_SERVICES.kind}/{name}" for plan in plans for name in plan.kept}
     found: dict[str, list[Object]] = {}
-    for obj in _workloads(view):
+    for obj in _workloads(context):
         agent = label(obj, names.LABEL_AGENT)
         if agent is not None and reference(obj) not in wanted:
             found.setdefault(agent, []).append(obj)
     return found
 
 
-def _left_at(view: View, agent: str, objects: Sequence[Object]) -> str:
+def _left_at(context: Context, agent: str, objects: Sequence[Object]) -> str:
     """When the last of them left the route table: now, if requests went there until now."""
-    before = view.before.get(agent)
+    before = context.before.get(agent)
     if before is None or before.draining_since is None or before.workload in {reference(obj) for obj in objects}:
-        return view.stamp
+        return context.stamp
     return before.draining_since
 
 
-def _workloads(view: View) -> Iterator[Object]:
+def _workloads(context: Context) -> Iterator[Object]:
     for resource in (INFERENCE_SERVICES, DEPLOYMENTS, SERVICES):
-        for obj in view.observed.owned(resource):
-            if label(obj, names.LABEL_COMPONENT) == COMPONENT_AGENT and not obj["metadata"].get("deletionTimestamp"):
+        for obj in context.observed.owned(resource):
+            if label(obj, names.LABEL_COMPONENT) == COMPONENT_AGENT and not is_terminating(obj):
                 yield obj
 
 
-def obsolete(view: View, desired: Sequence[Object], drain: Drain) -> Iterator[Deletion]:
+def obsolete(context: Context, desired: Sequence[Object], drain: Drain) -> Iterator[Deletion]:
     """Policies and budgets that are not asked for any more; an agent that drains is still called and keeps its own."""
     wanted = {reference(obj) for obj in desired}
     for resource in (NETWORK_POLICIES, POD_DISRUPTION_BUDGETS):
-        for obj in view.observed.owned(resource):
+        for obj in context.observed.owned(resource):
             kept = reference(obj) in wanted or label(obj, names.LABEL_AGENT) in drain.since
-            if not kept and not obj["metadata"].get("deletionTimestamp"):
+            if not kept and not is_terminating(obj):
                 yield _deletion(obj)
 
 
@@ -121,47 +121,48 @@ class Cleaning:
     again: float | None
 
 
-def clean(view: View, plans: Sequence[AgentPlan]) -> Cleaning:
+def clean(context: Context, plans: Sequence[AgentPlan]) -> Cleaning:
     """Jobs and inputs of runs that are neither asked for nor remembered, and Jobs that are to be made anew."""
-    expiries = {plan.status.name: _expiries(view, plan) for plan in plans}
+    expiries = {plan.status.name: _expiries(context, plan) for plan in plans}
     wanted = {plan.status.name: _wanted(plan, expiries[plan.status.name]) for plan in plans}
     due = [
         _deletion(obj)
-        for obj in _training_objects(view)
+        for obj in _training_objects(context)
         if not _stays(obj, wanted.get(label(obj, names.LABEL_AGENT) or "", _Wanted()))
     ]
     left = [wait for each in expiries.values() for wait in each.values() if wait > 0]
     return Cleaning(tuple(due), min(left, default=None))
 
 
-def _expiries(view: View, plan: AgentPlan) -> dict[str, float]:
+def _expiries(context: Context, plan: AgentPlan) -> dict[str, float]:
     """Seconds until the finished Jobs of each promoted run go; none where the history alone decides."""
-    wanted = view.cascade.spec.training
+    wanted = context.cascade.spec.training
     ttl = wanted.jobs.ttl_seconds_after_finished if wanted is not None else None
-    history = plan.life.history if plan.life is not None and ttl is not None else ()
-    return {each.run: seconds_until(each.promoted_at, view.now, ttl or 0) for each in history}
+    history = plan.training.history if plan.training is not None and ttl is not None else ()
+    return {each.run: seconds_until(each.promoted_at, context.now, ttl or 0) for each in history}
 
 
 def _wanted(plan: AgentPlan, expiries: Mapping[str, float]) -> _Wanted:
-    life = plan.life
-    if life is None:
+    training = plan.training
+    if training is None:
         return _Wanted()
-    known = {each.run for each in life.history} | {life.config.run}
-    working = life.config.run if life.served != life.config.run else None
+    run, progress = training.config.run, training.progress
+    known = {each.run for each in training.history} | {run}
+    working = run if training.served != run else None
     return _Wanted(
-        run=life.config.run,
-        stage=str(life.progress.stage) if life.progress.start else None,
-        jobs=frozenset(run for run in known if run == working or expiries.get(run, 1.0) > 0),
+        run=run,
+        stage=str(progress.stage) if progress.start else None,
+        jobs=frozenset(each for each in known if each == working or expiries.get(each, 1.0) > 0),
         inputs=frozenset(known),
-        remove=frozenset({str(life.progress.remove["metadata"]["uid"])} if life.progress.remove is not None else ()),
+        remove=frozenset({str(progress.remove["metadata"]["uid"])} if progress.remove is not None else ()),
     )
 
 
-def _training_objects(view: View) -> Iterator[Object]:
+def _training_objects(context: Context) -> Iterator[Object]:
     for resource in (JOBS, TRAIN_JOBS, SERVICES, CONFIG_MAPS):
-        for obj in view.observed.owned(resource):
+        for obj in context.observed.owned(resource):
             ours = label(obj, names.LABEL_COMPONENT) == COMPONENT_TRAINING
-            if ours and not obj["metadata"].get("deletionTimestamp"):
+            if ours and not is_terminating(obj):
                 yield obj
 
 
@@ -174,6 +175,14 @@ def _stays(obj: Object, wanted: _Wanted) -> bool:
     if obj["metadata"]["uid"] in wanted.remove:
         return False
     return run in wanted.jobs and (run == wanted.run or observed_jobs.finished(obj))
+
+
+def orphans(observed: Observed) -> Iterator[Deletion]:
+    """What a former cascade of this one's name left behind, under names that this one may need."""
+    for children in observed.children.values():
+        for obj in children.values():
+            if is_orphan(obj, observed.parent) and not is_terminating(obj):
+                yield _deletion(obj)
 
 
 def _deletion(obj: Object) -> Deletion:

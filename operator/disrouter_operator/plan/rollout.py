@@ -9,40 +9,37 @@ pass after a crash finds its place again.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from disrouter import names
 from disrouter.api import Agent, AgentStatus, DeploymentMode, Rollout
 from disrouter_operator.kube.observed import Observed, label
-from disrouter_operator.kube.resources import INFERENCE_SERVICES, Object
+from disrouter_operator.kube.resources import INFERENCE_SERVICES, Object, reference
 from disrouter_operator.manifests.cascade import COMPONENT_AGENT, Cascade
-from disrouter_operator.manifests.serving import inference_service
+from disrouter_operator.manifests.serving import inference_service, service
 from disrouter_operator.plan import workload_health
-from disrouter_operator.plan.context import View
-from disrouter_operator.plan.workload_health import Serving
-from disrouter_operator.smoke_probe import Answers
-
-Build = Callable[[str], Object]
-"""An InferenceService of a name."""
+from disrouter_operator.plan.context import Context
+from disrouter_operator.plan.image_pinning import Candidates
+from disrouter_operator.plan.workload_health import WorkloadHealth
+from disrouter_operator.smoke_probe import SmokeProbe
 
 
 @dataclass(frozen=True)
-class Placed:
+class Placement:
     """Where an agent's InferenceService stands."""
 
     desired: Object
     """To be applied."""
     routed: Object
     """Whom requests go to: `desired`, or the one before it while that comes up."""
-    target: Serving
+    target: WorkloadHealth
     """State of `desired`."""
-    state: Serving
+    state: WorkloadHealth
     """State of `routed`."""
     kept: tuple[str, ...] = ()
     """Names that are served besides `desired`."""
-    ask: bool = False
-    """`desired` serves; it is routed to once it has answered a question."""
+    probe: SmokeProbe | None = None
+    """What `desired` is asked, now that it serves, before it is routed to."""
     complaint: str | None = None
     """What was wrong with its answer."""
 
@@ -52,28 +49,17 @@ class Placed:
         return bool(self.kept)
 
 
-def place(view: View, agent: Agent, build: Build) -> Placed:
+def place(context: Context, agent: Agent, candidates: Candidates) -> Placement:
     """Decide under which name the wanted InferenceService stands, and who is routed to."""
-    cascade, observed = view.cascade, view.observed
+    cascade, observed = context.cascade, context.observed
     lives = living(observed, agent.name)
-    routed = _routed(lives, view.before.get(agent.name))
-    plain = cascade.agent_object(agent.name)
-    name = routed["metadata"]["name"] if routed is not None else plain
-    desired = build(name)
-    if (
-        routed is not None
-        and _surges(cascade)
-        and inference_service.revision(routed) != inference_service.revision(desired)
-    ):
-        wanted = inference_service.revision(desired)
-        same = next((live for live in lives if inference_service.revision(live) == wanted), None)
-        desired = build(same["metadata"]["name"] if same is not None else _beside(cascade, agent, wanted))
+    routed = _routed(lives, context.before.get(agent.name))
+    desired = _desired(context, agent, candidates, lives, routed)
     target = workload_health.of_inference_service(observed, desired, cascade, agent)
     if routed is None or routed["metadata"]["name"] == desired["metadata"]["name"]:
-        return Placed(desired, desired, target, target)
-    return _moved(
-        desired, routed, target, workload_health.of_inference_service(observed, routed, cascade, agent), view.answers
-    )
+        return Placement(desired, desired, target, target)
+    state = workload_health.of_inference_service(observed, routed, cascade, agent)
+    return _beside_routed(context, agent, Placement(desired, routed, target, state, (routed["metadata"]["name"],)))
 
 
 def living(observed: Observed, agent: str) -> list[Object]:
@@ -88,23 +74,46 @@ def living(observed: Observed, agent: str) -> list[Object]:
     return sorted(found, key=lambda obj: (str(obj["metadata"].get("creationTimestamp", "")), obj["metadata"]["name"]))
 
 
-def reference(workload: Object) -> str:
-    """`<kind>/<name>`, as the status has it."""
-    return f"{workload['kind']}/{workload['metadata']['name']}"
+def _desired(
+    context: Context, agent: Agent, candidates: Candidates, lives: list[Object], routed: Object | None
+) -> Object:
+    """The wanted InferenceService under the name of the routed one, or of one beside it where a surge replaces it."""
+    name = context.cascade.agent_object(agent.name) if routed is None else routed["metadata"]["name"]
+    desired = _named(candidates, context.observed, name)
+    revision = inference_service.revision(desired)
+    if routed is None or not _surges(context.cascade) or inference_service.revision(routed) == revision:
+        return desired
+    same = next((live for live in lives if inference_service.revision(live) == revision), None)
+    beside = _beside(context.cascade, agent, revision) if same is None else same["metadata"]["name"]
+    return _named(candidates, context.observed, beside)
 
 
-def _moved(desired: Object, routed: Object, target: Serving, state: Serving, answers: Answers) -> Placed:
-    name = desired["metadata"]["name"]
-    kept = (str(routed["metadata"]["name"]),)
+def _named(candidates: Candidates, observed: Observed, name: str) -> Object:
+    manifest = candidates.pinned(observed.find(INFERENCE_SERVICES, name))
+    metadata = manifest["metadata"]
+    labels = {**metadata["labels"], names.LABEL_WORKLOAD: name}
+    return {**manifest, "metadata": {**metadata, "name": name, "labels": labels}}
+
+
+def _beside_routed(context: Context, agent: Agent, placement: Placement) -> Placement:
+    """Whether requests move to the one that came up beside the routed one."""
+    target, state = placement.target, placement.state
+    moved = replace(placement, routed=placement.desired, state=target, kept=())
     if not target.rolled_out or (target.cold and not state.cold):
-        return Placed(desired, routed, target, state, kept)
-    if target.cold:  # and so is the other: nobody serves, so there is nobody to ask, and nothing to lose
-        return Placed(desired, desired, target, target)
-    if name not in answers:
-        return Placed(desired, routed, target, state, kept, ask=True)
-    if answers[name] is not None:
-        return Placed(desired, routed, target, state, kept, complaint=answers[name])
-    return Placed(desired, desired, target, target)
+        return placement
+    if target.cold or context.settings.smoke is None:  # nobody serves, so there is nobody to ask and nothing to lose
+        return moved
+    probe = _probe(context, agent, placement)
+    if probe not in context.observed.answers:
+        return replace(placement, probe=probe)
+    complaint = context.observed.answers[probe]
+    return replace(placement if complaint else moved, probe=probe, complaint=complaint)
+
+
+def _probe(context: Context, agent: Agent, placement: Placement) -> SmokeProbe:
+    name = placement.desired["metadata"]["name"]
+    url = service.of_agent(context.cascade, agent, name, placement.target.url, context.settings)
+    return SmokeProbe(name, url, f"{context.cascade.name}/{agent.name}")
 
 
 def _routed(lives: list[Object], before: AgentStatus | None) -> Object | None:

@@ -23,7 +23,7 @@ from disrouter_operator.manifests.serving import engine_container
 
 
 @dataclass(frozen=True)
-class Stop:
+class RouteEntry:
     """What the table needs to know of an agent beyond the spec."""
 
     url: str
@@ -37,23 +37,23 @@ class Stop:
         return self.promotion if self.awareness is Awareness.TRAINED else None
 
 
-def table(cascade: Cascade, stops: Mapping[str, Stop], entrypoint: str) -> RouteTable:
+def table(cascade: Cascade, entries: Mapping[str, RouteEntry], entrypoint: str) -> RouteTable:
     """The table over the agents in `stops`; one that is missing there is passed over by those that point at it."""
     spec = cascade.spec
     routes = {
         agent.name: AgentRoute(
-            url=stops[agent.name].url,
+            url=entries[agent.name].url,
             cost=agent.cost,
-            awareness=stops[agent.name].awareness,
-            next=_next(cascade, cascade.spec.successor(index), stops),
-            probability=_probability(cascade, agent, stops),
+            awareness=entries[agent.name].awareness,
+            next=_next(cascade, cascade.spec.successor(index), entries),
+            probability=_probability(cascade, agent, entries),
             adapter=engine_container.adapter_route(agent),
             preference_encoding=trained.preference_encoding
-            if (trained := stops[agent.name].trained) is not None
+            if (trained := entries[agent.name].trained) is not None
             else None,
         )
         for index, agent in cascade.indexed()
-        if agent.name in stops
+        if agent.name in entries
     }
     return RouteTable(
         generation=cascade.generation,
@@ -69,14 +69,14 @@ def table(cascade: Cascade, stops: Mapping[str, Stop], entrypoint: str) -> Route
     )
 
 
-def entrypoint(cascade: Cascade, stops: Mapping[str, Stop], answering: Collection[str]) -> str:
+def entrypoint(cascade: Cascade, entries: Mapping[str, RouteEntry], answering: Collection[str]) -> str:
     """Where requests enter: the first agent from `spec.entrypoint` on that answers; if none does, its first."""
     spec = cascade.spec
     place = {agent.name: index for index, agent in cascade.indexed()}
     route = []
     name: str | None = spec.agents[spec.first].name
     while name is not None:
-        route += [name] if name in stops else []
+        route += [name] if name in entries else []
         name = spec.successor(place[name])
     return next((name for name in route if name in answering), route[0])
 
@@ -89,25 +89,25 @@ def config_map(cascade: Cascade, routes: RouteTable) -> Object:
     return manifest
 
 
-def _next(cascade: Cascade, agent: str | None, stops: Mapping[str, Stop]) -> str | None:
+def _next(cascade: Cascade, agent: str | None, entries: Mapping[str, RouteEntry]) -> str | None:
     """`agent`, or the nearest behind it that is in the table. Routes only lead forward, so this ends."""
     place = {each.name: position for position, each in cascade.indexed()}
-    while agent is not None and agent not in stops:
+    while agent is not None and agent not in entries:
         agent = cascade.spec.successor(place[agent])
     return agent
 
 
-def _probability(cascade: Cascade, agent: Agent, stops: Mapping[str, Stop]) -> ProbabilityRoute | None:
+def _probability(cascade: Cascade, agent: Agent, entries: Mapping[str, RouteEntry]) -> ProbabilityRoute | None:
     """How the decision is read from the refusal's chance; None where it is read in the text.
 
     The calibration belongs to trained weights: until they are served, the agent is asked for its words.
     """
-    trained, training = stops[agent.name].trained, cascade.spec.training
+    trained, training = entries[agent.name].trained, cascade.spec.training
     chosen = agent.decision.mode is DecisionMode.PROBABILITY
     if not chosen or trained is None or trained.calibration is None or training is None:
         return None
     jump = agent.decision.jump
-    to = _next(cascade, jump.to, stops) if jump is not None else None
+    to = _next(cascade, jump.to, entries) if jump is not None else None
     return ProbabilityRoute(
         calibration=trained.calibration,
         gamma=training.rl.gamma,

@@ -18,7 +18,7 @@ from disrouter_operator.kube.resources import DEPLOYMENTS, INFERENCE_SERVICES, P
 from disrouter_operator.manifests.cascade import Cascade
 from disrouter_operator.manifests.serving import scaling
 from disrouter_operator.manifests.serving.inference_service import REVISION, revision
-from disrouter_operator.status.cascade_status import KSERVE_MISSING
+from disrouter_operator.status.conditions import KSERVE_MISSING
 
 KNATIVE_REVISION = "serving.knative.dev/revision"
 """Label by which Knative marks a revision's Deployment; it has the labels and annotations of our pods besides."""
@@ -38,7 +38,7 @@ _STUCK = (
 
 
 @dataclass(frozen=True)
-class Serving:
+class WorkloadHealth:
     """An agent's workload. `ready`: some pods serve. `replaced`: all pods are what the manifest now asks for."""
 
     exists: bool = False
@@ -60,21 +60,21 @@ class Serving:
         return self.ready and self.replaced and self.available
 
 
-def of_inference_service(observed: Observed, desired: Object, cascade: Cascade, agent: Agent) -> Serving:
+def of_inference_service(observed: Observed, desired: Object, cascade: Cascade, agent: Agent) -> WorkloadHealth:
     """The state of the InferenceService `desired` of an agent."""
     if INFERENCE_SERVICES in observed.absent:
-        return Serving(failure=(KSERVE_MISSING, _INSTALL_KSERVE))
+        return WorkloadHealth(failure=(KSERVE_MISSING, _INSTALL_KSERVE))
     name = desired["metadata"]["name"]
     live = observed.find(INFERENCE_SERVICES, name)
     if live is None:
-        return Serving()
+        return WorkloadHealth()
     status = live.get("status") or {}
     knative = cascade.spec.deployment_mode is DeploymentMode.KNATIVE
     deployment = observed.find(DEPLOYMENTS, names.predictor(name))
     cold = scaling.may_be_zero(agent) and _at_zero(deployment)
     wanted = revision(desired)
     replaced = _revision_serves(observed, status, wanted) if knative else _replaced(deployment, wanted, cold=cold)
-    return Serving(
+    return WorkloadHealth(
         exists=True,
         # KServe calls an agent without pods unready now and then; that it has none is what the manifest allows.
         ready=cold or _condition(status, "Ready").get("status") == "True",
@@ -87,15 +87,15 @@ def of_inference_service(observed: Observed, desired: Object, cascade: Cascade, 
     )
 
 
-def of_external(observed: Observed, deployment: Object, agent: Agent) -> Serving:
+def of_external(observed: Observed, deployment: Object, agent: Agent) -> WorkloadHealth:
     """The state of an external agent's Deployment."""
     live = observed.find(DEPLOYMENTS, deployment["metadata"]["name"])
     if live is None:
-        return Serving()
+        return WorkloadHealth()
     status = live.get("status") or {}
     current = status.get("observedGeneration", 0) >= live["metadata"].get("generation", 0)
     cold = scaling.may_be_zero(agent) and _at_zero(live)
-    return Serving(
+    return WorkloadHealth(
         exists=True,
         ready=cold or (status.get("readyReplicas") or 0) > 0,
         replaced=current and (cold or _all_updated(status)),

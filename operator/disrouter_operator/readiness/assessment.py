@@ -15,7 +15,7 @@ from types import MappingProxyType
 from disrouter_operator.kube.observed import DISPENSABLE
 from disrouter_operator.kube.resources import CASCADES, INFERENCE_SERVICES, LEASES, Resource
 from disrouter_operator.readiness.open_watches import Closed
-from disrouter_operator.status import cascade_status
+from disrouter_operator.status import conditions
 from disrouter_operator.status.events import Note
 
 GRACE = 30.0
@@ -46,7 +46,7 @@ class Reason(StrEnum):
     DEFINITION_MISSING = "DefinitionMissing"
     FORBIDDEN = "Forbidden"
     WATCH_CLOSED = "WatchClosed"
-    KSERVE_MISSING = cascade_status.KSERVE_MISSING
+    KSERVE_MISSING = conditions.KSERVE_MISSING
     KIND_FORBIDDEN = "KindForbidden"
 
 

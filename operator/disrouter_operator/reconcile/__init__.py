@@ -4,7 +4,6 @@
 - `observe`       reads the cascade and its children
 - `apply`         applies and deletes, and collects what the API server answered
 - `write_guard`   holds back writes that somebody else undoes each time
-- `orphans`       what a former cascade of the same name left behind
 - `probe_runner`  asks smoke questions beside the reconciles
 - `smoke_http`    one smoke question over HTTP
 """

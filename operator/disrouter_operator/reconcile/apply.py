@@ -1,8 +1,10 @@
-"""The writes of a pass: what is not as wanted is applied, and what the API server makes of it is told."""
+"""A plan carried out: orphans go, what is not as wanted is applied, and what nobody is sent to any more is deleted."""
 
 from __future__ import annotations
 
 import contextlib
+import logging
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -13,9 +15,11 @@ from disrouter_operator.kube.observed import Observed, label, owner_uid
 from disrouter_operator.kube.resources import INFERENCE_SERVICES, TRAIN_JOBS, Object, resource_of
 from disrouter_operator.manifests.cascade import COMPONENT_ENDPOINT, COMPONENT_ROUTES
 from disrouter_operator.manifests.training.runs import STAGE_KINDS
-from disrouter_operator.plan.cascade_plan import Write
-from disrouter_operator.reconcile.write_guard import WINDOW, Convergence
+from disrouter_operator.plan.cascade_plan import Plan
+from disrouter_operator.plan.pruning import Deletion
+from disrouter_operator.reconcile.write_guard import WINDOW, WriteGuard
 from disrouter_operator.status import events
+from disrouter_operator.status.cascade_status import ChildProblems
 
 _FINAL = frozenset({400, 403, 404, 409, 422})
 """Answers about the object itself; anything else is about the API server and ends the pass."""
@@ -27,37 +31,55 @@ _INSTALLED_BY = {
 }
 
 
+logger = logging.getLogger(__name__)
+
+
 @dataclass
 class Outcome:
-    """What became of the writes of a pass; texts are for people."""
+    """What became of a plan."""
 
-    refused: list[str] = field(default_factory=list)
-    unkept: list[str] = field(default_factory=list)
-    """Written, but changed by somebody else at once."""
+    problems: ChildProblems = field(default_factory=ChildProblems)
     repaired: list[events.Note] = field(default_factory=list)
     waits: list[float] = field(default_factory=list)
     """Seconds after which something should be written again."""
     traffic_moved: bool = True
-    """Routes and entry are as wanted, so nobody is sent to what the pass deletes."""
+    """Routes and endpoint are as wanted, so nobody is sent to what the plan deletes."""
 
 
-async def apply_all(
-    kube: Kube, writes: tuple[Write, ...], observed: Observed, convergence: Convergence, now: datetime
-) -> Outcome:
-    """Apply in order. One child that is refused does not keep the others from being written. Raises KubeError."""
+async def carry_out(kube: Kube, plan: Plan, observed: Observed, guard: WriteGuard, now: datetime) -> Outcome:
+    """Do what a plan says, in its order. One child that is refused does not keep the others from being written.
+
+    Raises KubeError.
+    """
+    await _delete(kube, plan.orphans, observed, ", left by a former cascade of that name")
+    outcome = await _apply_all(kube, plan, observed, guard, now)
+    if outcome.traffic_moved:
+        await _delete(kube, plan.deletes, observed)
+    return outcome
+
+
+async def _delete(kube: Kube, deletions: Iterable[Deletion], observed: Observed, why: str = "") -> None:
+    metadata = observed.parent["metadata"]
+    for each in deletions:
+        await kube.delete(each.resource, metadata["namespace"], each.name, uid=each.uid)
+        cascade = f"{metadata['namespace']}/{metadata['name']}"
+        logger.info("%s: deleted %s %s%s", cascade, each.resource.kind, each.name, why)
+
+
+async def _apply_all(kube: Kube, plan: Plan, observed: Observed, guard: WriteGuard, now: datetime) -> Outcome:
     outcome = Outcome()
-    for write in writes:
+    for write in plan.applies:
         obj = write.obj
         try:
-            wait = await _apply(kube, obj, observed, convergence, now)
+            wait = await _apply(kube, obj, observed, guard, now)
         except KubeError as error:
             if not _about_the_object(error):
                 raise
-            outcome.refused.append(_refusal(obj, error))
-            wait = convergence.refused(obj)
+            outcome.problems.refused.append(_refusal(obj, error))
+            wait = guard.refused(obj)
         else:
-            convergence.accepted(obj)
-            outcome.unkept += [_unkept(obj)] if wait else []
+            guard.accepted(obj)
+            outcome.problems.unkept += [_unkept(obj)] if wait else []
             outcome.repaired += [write.repair] if write.repair is not None and not wait else []
         if wait:
             outcome.waits.append(wait)
@@ -70,16 +92,16 @@ def _about_the_object(error: KubeError) -> bool:
     return error.status in _FINAL or (error.status == 500 and "webhook" in str(error))
 
 
-async def _apply(kube: Kube, obj: Object, observed: Observed, convergence: Convergence, now: datetime) -> float:
+async def _apply(kube: Kube, obj: Object, observed: Observed, guard: WriteGuard, now: datetime) -> float:
     """Apply an object unless that is known to be in vain; returns the seconds until it should be applied again."""
-    wait = convergence.wait(observed.find(resource_of(obj), obj["metadata"]["name"]), obj, now)
+    wait = guard.wait(observed.find(resource_of(obj), obj["metadata"]["name"]), obj, now)
     if wait:
         return wait
     await _check_owner(kube, obj, observed)
     if resource_of(obj) in STAGE_KINDS:
         await _create(kube, obj)
         return 0.0
-    return convergence.note(await kube.apply(obj), obj, now)
+    return guard.note(await kube.apply(obj), obj, now)
 
 
 async def _create(kube: Kube, obj: Object) -> None:

@@ -9,13 +9,15 @@ from disrouter import names
 from disrouter_operator.errors import KubeError
 from disrouter_operator.kube.client import Kube
 from disrouter_operator.kube.observed import CHILDREN, DISPENSABLE, OPTIONAL, Observed
-from disrouter_operator.kube.resources import CASCADES, Object, Resource
+from disrouter_operator.kube.resources import CASCADES, Key, Object, Resource
+from disrouter_operator.smoke_probe import Answers
 
 NOT_FOUND, FORBIDDEN = 404, 403
 
 
-async def observe(kube: Kube, namespace: str, name: str) -> Observed | None:
-    """Read a cascade and its children; None if the cascade is gone or on its way out."""
+async def observe(kube: Kube, key: Key, answers: Answers) -> Observed | None:
+    """Read a cascade and its children; None if the cascade is gone or on its way out. `answers` are known already."""
+    namespace, name = key
     parent = await kube.get(CASCADES, namespace, name)
     if parent is None or parent["metadata"].get("deletionTimestamp"):
         return None
@@ -27,7 +29,8 @@ async def observe(kube: Kube, namespace: str, name: str) -> Observed | None:
         for resource, each in found.items()
     }
     absent = frozenset(resource for resource, each in found.items() if each == NOT_FOUND)
-    return Observed(parent, children, absent, frozenset(kind for kind, each in found.items() if each == FORBIDDEN))
+    forbidden = frozenset(kind for kind, each in found.items() if each == FORBIDDEN)
+    return Observed(parent, children, absent, forbidden, answers)
 
 
 async def _list(kube: Kube, resource: Resource, namespace: str, labels: Mapping[str, str]) -> list[Object] | int:

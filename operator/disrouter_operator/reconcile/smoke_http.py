@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import aiohttp
 
-from disrouter_operator.smoke_probe import Question
+from disrouter_operator.smoke_probe import SmokeProbe
 
 TIMEOUT_SECONDS = 30.0
 """A first answer may compile kernels."""
@@ -19,14 +19,14 @@ REMEDY = (
 _ASKS_FOR_A_KEY = (401, 403)
 
 
-async def over_http(question: Question) -> str | None:
+async def over_http(probe: SmokeProbe) -> str | None:
     """A short chat completion through the new sidecar.
 
     The operator holds no client's key: pods that ask for one have shown that they are up, and that is all it can know.
     Nothing secret is sent, so a certificate of the cascade's own authority is not checked.
     """
     body = {
-        "model": question.model,
+        "model": probe.model,
         "messages": [{"role": "user", "content": "Say yes."}],
         "max_tokens": 4,
         "temperature": 0,
@@ -34,7 +34,7 @@ async def over_http(question: Question) -> str | None:
     try:
         async with (
             aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)) as session,
-            session.post(f"{question.url}/v1/chat/completions", json=body, ssl=False) as response,
+            session.post(f"{probe.url}/v1/chat/completions", json=body, ssl=False) as response,
         ):
             if response.status in _ASKS_FOR_A_KEY:
                 return None
@@ -43,4 +43,4 @@ async def over_http(question: Question) -> str | None:
             return None if good else f"HTTP {response.status}: {text[:MAX_ERROR]}"
     except (aiohttp.ClientError, TimeoutError) as error:
         detail = " ".join(f"{type(error).__name__} {error}".split())
-        return f"{question.url} cannot be asked ({detail[:MAX_ERROR]}); {REMEDY}"
+        return f"{probe.url} cannot be asked ({detail[:MAX_ERROR]}); {REMEDY}"

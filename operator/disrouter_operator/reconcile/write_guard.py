@@ -13,14 +13,15 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from disrouter_operator.backoff import Backoff
 from disrouter_operator.kube import diff
 from disrouter_operator.kube.resources import Object
 
 WINDOW = timedelta(minutes=10)
 MOST = 5
 """Applies of the same content to one object within `WINDOW`: more than a person undoes by hand."""
-FIRST_RETRY, LONGEST_RETRY = 10.0, 300.0
-"""Seconds until what was refused is tried again when nothing wakes the cascade before; doubles each time. What refuses
+RETRIES = Backoff(first=10.0)
+"""Seconds until what was refused is tried again when nothing wakes the cascade before. What refuses
 (a webhook, a quota, a name that is taken) may change without telling us."""
 REMEMBERED = 4096
 """Objects; what is forgotten is written once too often."""
@@ -32,7 +33,7 @@ class _Applied:
     times: tuple[datetime, ...]
 
 
-class Convergence:
+class WriteGuard:
     """What was applied lately, by the object's uid. In memory alone: a new process tries again once."""
 
     def __init__(self) -> None:
@@ -68,7 +69,7 @@ class Convergence:
         self._refused[name] = (digest, times)
         while len(self._refused) > REMEMBERED:
             self._refused.popitem(last=False)
-        return float(min(LONGEST_RETRY, FIRST_RETRY * 2.0 ** min(times - 1, 16)))
+        return RETRIES.delay(times)
 
     def accepted(self, desired: Object) -> None:
         """It was refused no longer."""

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from pydantic import ValidationError
 
-from disrouter.api import AgentStatus, CascadeStatus, Condition, ConditionType, Phase
+from disrouter.api import AgentStatus, CascadeStatus, ConditionType, Phase
 from disrouter_operator.kube.resources import Object
-from disrouter_operator.status.conditions import Verdict, conditions, merged
+from disrouter_operator.status import kstatus
+from disrouter_operator.status.conditions import (
+    CHILD_NOT_KEPT,
+    CHILD_REFUSED,
+    KSERVE_MISSING,
+    Verdict,
+    conditions,
+    merged,
+)
 
 FAILED_PHASES = frozenset(
     {
@@ -24,17 +32,10 @@ FAILED_PHASES = frozenset(
 )
 
 
-CHILD_REFUSED, CHILD_NOT_KEPT = "ChildRefused", "ChildNotKept"
-"""Reasons of Degraded: what became of a child that was written."""
-KSERVE_MISSING = "KServeMissing"
-"""Reason of an agent with a model, and of its cascade, on a cluster that does not know InferenceServices."""
-
-
 @dataclass(frozen=True)
 class Facts:
     """What the conditions are judged on."""
 
-    generation: int
     url: str
     entrypoint: str
     agents: Sequence[AgentStatus]
@@ -49,23 +50,69 @@ class Facts:
     """Kinds that the operator's role does not let it list, and the right that is missing."""
 
 
+@dataclass(frozen=True)
+class Invalid:
+    """A cascade that breaks rules."""
+
+    message: str
+
+
+@dataclass(frozen=True)
+class InternalFailure:
+    """A cascade on which the operator itself failed."""
+
+    what: str
+
+
+@dataclass
+class ChildProblems:
+    """What became of children that could not be written as they should be; texts are for people."""
+
+    refused: list[str] = field(default_factory=list)
+    """By the API server."""
+    unkept: list[str] = field(default_factory=list)
+    """Written, but changed by somebody else each time."""
+
+    @property
+    def message(self) -> str:
+        """All of them; empty if there are none."""
+        return "; ".join([*self.refused, *self.unkept])
+
+
+Findings = Facts | Invalid | InternalFailure
+
+
 def read(parent: Object) -> CascadeStatus:
-    """The status that the last pass wrote; empty if there is none or it cannot be read (an older version's)."""
+    """The status that the last reconcile wrote; empty if there is none or it cannot be read (an older version's)."""
     try:
         return CascadeStatus.model_validate(parent.get("status") or {})
     except ValidationError:
         return CascadeStatus()
 
 
-def of_facts(facts: Facts, before: CascadeStatus, now: datetime) -> CascadeStatus:
-    """The status of a cascade whose spec is valid."""
+def build(
+    findings: Findings, problems: ChildProblems, before: CascadeStatus, generation: int, now: datetime
+) -> CascadeStatus:
+    """The whole status that a reconcile writes. `generation` is the manifest's."""
+    if isinstance(findings, Facts):
+        status = _of_facts(findings, problems, before, generation, now)
+    else:
+        found = conditions(_of_failure(findings), before.conditions, generation, now)
+        kept = {"observed_generation": generation, "conditions": merged(before.conditions, found)}
+        status = before.model_copy(update=kept)
+    return kstatus.complete(status, before, now)
+
+
+def _of_facts(
+    facts: Facts, problems: ChildProblems, before: CascadeStatus, generation: int, now: datetime
+) -> CascadeStatus:
     staying = [agent for agent in facts.agents if agent.phase is not Phase.DRAINING]
     ready = sum(agent.ready for agent in staying)
     verdicts = [_spec_valid(), _agents_ready(facts, staying), _endpoint_ready(facts, staying)]
-    verdicts = [_ready(verdicts), *verdicts, _training(facts, staying), _degraded(facts, staying)]
+    verdicts = [_ready(verdicts, problems), *verdicts, _training(facts, staying), _degraded(facts, staying, problems)]
     return CascadeStatus(
-        observed_generation=facts.generation,
-        conditions=conditions(verdicts, before.conditions, facts.generation, now),
+        observed_generation=generation,
+        conditions=conditions(verdicts, before.conditions, generation, now),
         url=facts.url,
         agents_ready=f"{ready}/{len(staying)}",
         training=f"{facts.trained}/{facts.to_train}" if facts.to_train else None,
@@ -73,48 +120,16 @@ def of_facts(facts: Facts, before: CascadeStatus, now: datetime) -> CascadeStatu
     )
 
 
-def of_invalid(message: str, before: CascadeStatus, generation: int, now: datetime) -> CascadeStatus:
-    """The status of a cascade that breaks rules: what ran before runs on and keeps its state."""
-    text = f"{message} (nothing is changed until this is corrected)"
-    verdicts: list[Verdict] = [
-        (ConditionType.READY, "False", "SpecInvalid", text),
-        (ConditionType.SPEC_VALID, "False", "SpecInvalid", text),
-    ]
-    return before.model_copy(
-        update={
-            "observed_generation": generation,
-            "conditions": merged(before.conditions, conditions(verdicts, before.conditions, generation, now)),
-        }
-    )
-
-
-def of_internal_error(what: str, before: CascadeStatus, generation: int, now: datetime) -> CascadeStatus:
-    """The status of a cascade on which the operator itself failed: everything runs on as it is."""
+def _of_failure(findings: Invalid | InternalFailure) -> list[Verdict]:
+    """What ran before runs on and keeps its state."""
+    if isinstance(findings, Invalid):
+        text = f"{findings.message} (nothing is changed until this is corrected)"
+        return [(each, "False", "SpecInvalid", text) for each in (ConditionType.READY, ConditionType.SPEC_VALID)]
     text = (
-        f"the operator failed on this cascade, which is a bug: {what} (nothing is changed and the pass is repeated; "
+        f"the operator failed on this cascade, which is a bug: {findings.what} (nothing is changed and it tries again; "
         "please report it with the traceback in the operator's log)"
     )
-    found = conditions([(ConditionType.READY, "False", "InternalError", text)], before.conditions, generation, now)
-    return before.model_copy(update={"observed_generation": generation, "conditions": merged(before.conditions, found)})
-
-
-def with_writes(
-    status: CascadeStatus, refused: Sequence[str], unkept: Sequence[str], before: CascadeStatus, now: datetime
-) -> CascadeStatus:
-    """The same status where writes failed: a refused child is not ready, one that somebody else changes may serve."""
-    if not refused and not unkept:
-        return status
-    reason, text = CHILD_REFUSED if refused else CHILD_NOT_KEPT, "; ".join([*refused, *unkept])
-    verdicts: list[Verdict] = [(ConditionType.DEGRADED, "True", reason, text)]
-    if refused:
-        verdicts.append((ConditionType.READY, "False", reason, text))
-    found = conditions(verdicts, before.conditions, status.observed_generation or 0, now)
-    return status.model_copy(update={"conditions": merged(status.conditions, found)})
-
-
-def condition(status: CascadeStatus, type_: ConditionType) -> Condition | None:
-    """A condition by type, None if there is none."""
-    return next((each for each in status.conditions if each.type == type_), None)
+    return [(ConditionType.READY, "False", "InternalError", text)]
 
 
 def _spec_valid() -> Verdict:
@@ -139,7 +154,9 @@ def _endpoint_ready(facts: Facts, agents: Sequence[AgentStatus]) -> Verdict:
     return ConditionType.ENDPOINT_READY, "False", "NoAgentServes", "no agent serves yet; see status.agents"
 
 
-def _ready(others: Sequence[Verdict]) -> Verdict:
+def _ready(others: Sequence[Verdict], problems: ChildProblems) -> Verdict:
+    if problems.refused:
+        return ConditionType.READY, "False", CHILD_REFUSED, problems.message
     broken = [(reason, message) for _, status, reason, message in others if status != "True"]
     if broken:
         return ConditionType.READY, "False", broken[0][0], broken[0][1]
@@ -159,7 +176,10 @@ def _training(facts: Facts, agents: Sequence[AgentStatus]) -> Verdict:
     return ConditionType.TRAINING_COMPLETE, "False", "Suspended" if suspended else "InProgress", _say(busy)
 
 
-def _degraded(facts: Facts, agents: Sequence[AgentStatus]) -> Verdict:
+def _degraded(facts: Facts, agents: Sequence[AgentStatus], problems: ChildProblems) -> Verdict:
+    if problems.message:
+        reason = CHILD_REFUSED if problems.refused else CHILD_NOT_KEPT
+        return ConditionType.DEGRADED, "True", reason, problems.message
     failed = [agent for agent in agents if agent.phase in FAILED_PHASES]
     if failed:
         return ConditionType.DEGRADED, "True", str(failed[0].phase), _say(failed)

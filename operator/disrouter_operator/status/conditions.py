@@ -6,12 +6,16 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Literal
 
-from disrouter.api import AgentConditionType, Condition, ConditionType
+from disrouter.api import AgentConditionType, CascadeStatus, Condition, ConditionType
 from disrouter_operator.kube.timestamps import timestamp
 
 Verdict = tuple[ConditionType | AgentConditionType, Literal["True", "False"], str, str]
 """Type, status, reason, message of a condition to be."""
 
+CHILD_REFUSED, CHILD_NOT_KEPT = "ChildRefused", "ChildNotKept"
+"""Reasons of Degraded: what became of a child that was written."""
+KSERVE_MISSING = "KServeMissing"
+"""Reason of an agent with a model, and of its cascade, on a cluster that does not know InferenceServices."""
 MAX_MESSAGE = 4096
 """Of a condition's message; enough for every broken rule and bounded for etcd."""
 
@@ -41,3 +45,8 @@ def merged(old: Sequence[Condition], new: Sequence[Condition]) -> tuple[Conditio
     replaced = {each.type: each for each in new}
     kept = tuple(replaced.pop(each.type, each) for each in old)
     return kept + tuple(replaced.values())
+
+
+def condition(status: CascadeStatus, type_: ConditionType) -> Condition | None:
+    """A condition by type, None if there is none."""
+    return next((each for each in status.conditions if each.type == type_), None)

@@ -10,13 +10,8 @@ from typing import Literal
 from disrouter.api import AgentStatus, CascadeStatus, ConditionType, Phase
 from disrouter_operator.kube.resources import CASCADES, EVENTS, Object
 from disrouter_operator.kube.timestamps import timestamp
-from disrouter_operator.status.cascade_status import (
-    CHILD_NOT_KEPT,
-    CHILD_REFUSED,
-    FAILED_PHASES,
-    KSERVE_MISSING,
-    condition,
-)
+from disrouter_operator.status.cascade_status import FAILED_PHASES
+from disrouter_operator.status.conditions import CHILD_NOT_KEPT, CHILD_REFUSED, KSERVE_MISSING, condition
 
 COMPONENT = "disrouter"
 _UNWRITTEN = (CHILD_REFUSED, CHILD_NOT_KEPT)
@@ -45,7 +40,7 @@ class Series:
 
 
 def transitions(before: CascadeStatus, after: CascadeStatus) -> list[Note]:
-    """What changed between two passes."""
+    """What changed between two reconciles."""
     old = {agent.name: agent for agent in before.agents}
     notes = [*_condition_notes(before, after), *_write_notes(before, after)]
     for agent in after.agents:

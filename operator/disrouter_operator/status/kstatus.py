@@ -9,18 +9,15 @@ from __future__ import annotations
 from datetime import datetime
 
 from disrouter.api import CascadeStatus, ConditionType
-from disrouter_operator.status import cascade_status
-from disrouter_operator.status.conditions import Verdict, conditions
+from disrouter_operator.status.conditions import CHILD_REFUSED, KSERVE_MISSING, Verdict, condition, conditions
 
-NEEDS_A_PERSON = frozenset(
-    {"SpecInvalid", "InternalError", cascade_status.CHILD_REFUSED, cascade_status.KSERVE_MISSING, "AgentFailed"}
-)
+NEEDS_A_PERSON = frozenset({"SpecInvalid", "InternalError", CHILD_REFUSED, KSERVE_MISSING, "AgentFailed"})
 """Reasons of Ready=False that no waiting cures."""
 
 
 def complete(after: CascadeStatus, before: CascadeStatus, now: datetime) -> CascadeStatus:
     """`after` with Reconciling and Stalled as its Ready asks for them."""
-    ready = cascade_status.condition(after, ConditionType.READY)
+    ready = condition(after, ConditionType.READY)
     if ready is None:
         return after
     waits = ready.status != "True"

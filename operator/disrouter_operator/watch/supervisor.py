@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from disrouter import names
+from disrouter_operator.backoff import Backoff
 from disrouter_operator.kube.observed import CHILDREN, label
 from disrouter_operator.kube.resource_versions import Freshness, Scope
 from disrouter_operator.kube.resources import CASCADES, Key, Object, Resource
@@ -29,8 +30,8 @@ STOP_SECONDS = 15.0
 """Time for a watch to end before its thread is left to itself."""
 FAILURES = ("failure", "end", "closed")
 """Reasons that waiting may not cure; the others are the cure of something else."""
-FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
-"""Seconds before watches that died are started again; doubles while they die young."""
+RESTARTS = Backoff(first=2.0, longest=30.0)
+"""Before watches that died are started again; starts anew once they have lived longer than the longest wait."""
 
 logger = logging.getLogger(__name__)
 
@@ -80,7 +81,7 @@ class Watches:
 
     async def run(self) -> None:
         """Watch until cancelled."""
-        pause = FIRST_PAUSE
+        failures = 0
         loop = asyncio.get_running_loop()
         while True:
             self._unwatched = (await self.survey.usable()).unwatched
@@ -89,8 +90,8 @@ class Watches:
             logger.log(self._level(reason), "the watches are started again: %s", reason)
             self.failure = reason if reason.startswith(FAILURES) else None
             self.report.restarted(reason.partition(":")[0])
-            pause = FIRST_PAUSE if loop.time() - started > LONGEST_PAUSE else min(2 * pause, LONGEST_PAUSE)
-            await self.sleep(pause)
+            failures = 1 if loop.time() - started > RESTARTS.longest else failures + 1
+            await self.sleep(RESTARTS.delay(failures))
 
     def _level(self, reason: str) -> int:
         """One line per cause: while the same failure comes back, `readiness` and the metric tell of it."""

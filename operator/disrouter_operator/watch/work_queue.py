@@ -1,4 +1,4 @@
-"""A keyed work queue: many wake-ups, one pass.
+"""A keyed work queue: many wake-ups, one reconcile.
 
 The rules are controller-runtime's. A key that is waiting is not added twice; a key that is being worked on is worked
 on again afterwards, never at the same time; a failing key backs off alone, twice as long each time.
@@ -10,26 +10,14 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Hashable
-from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from disrouter.errors import DisrouterError
+from disrouter_operator.backoff import Backoff
 
 K = TypeVar("K", bound=Hashable)
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Backoff:
-    """Seconds until the n-th retry of a failing key: `first * 2**n`, at most `longest`."""
-
-    first: float = 0.5
-    longest: float = 300.0
-
-    def delay(self, failures: int) -> float:
-        """The wait after `failures` failures in a row, at least one."""
-        return min(self.longest, self.first * 2.0 ** min(failures - 1, 32))
 
 
 class KeyedQueue(Generic[K]):

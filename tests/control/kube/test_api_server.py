@@ -14,7 +14,7 @@ from disrouter_operator.kube.diff import foreign_managers, satisfies
 from disrouter_operator.kube.resource_versions import Freshness
 from disrouter_operator.kube.resources import CASCADES, CONFIG_MAPS, INFERENCE_SERVICES, PODS, Object
 from disrouter_operator.manifests.serving.inference_service import inference_service
-from disrouter_operator.reconcile.write_guard import Convergence
+from disrouter_operator.reconcile.write_guard import WriteGuard
 from support import clusters, operators
 from support.controlplane import ControlPlane
 from support.webhooks import patching_config_maps
@@ -50,7 +50,7 @@ async def test_what_a_webhook_changes_is_seen_in_the_answer_to_the_apply(kube: A
     plane.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace, "labels": labels}})
     desired = _config_map("four", a="1")
     desired["metadata"]["namespace"] = namespace
-    memory, now = Convergence(), datetime.now(UTC)
+    memory, now = WriteGuard(), datetime.now(UTC)
     with patching_config_maps(plane, namespace, [{"op": "add", "path": "/data/a", "value": "2"}]):
         plane.wait("the webhook", lambda: _stamped(plane, namespace))
         live = await kube.apply(desired)

@@ -12,7 +12,7 @@ from disrouter_operator.manifests.cascade import COMPONENT_AGENT
 from disrouter_operator.manifests.serving import inference_service, service
 from disrouter_operator.manifests.training import runs
 from disrouter_operator.plan import route_table
-from disrouter_operator.plan.route_table import Stop
+from disrouter_operator.plan.route_table import RouteEntry
 from support.clusters import cascade, example
 
 SIDECAR = "sidecar:test"
@@ -86,12 +86,12 @@ def test_the_retrain_annotation_asks_for_another_run(annotation: str, touched: l
 
 def test_routes_and_endpoint_are_as_their_golden_file(golden: Any) -> None:
     owner = cascade(example())
-    stops = {
-        "small": Stop("http://qwen-small-predictor.default.svc.cluster.local", Awareness.PROMPTED),
-        "medium": Stop("http://qwen-medium-predictor.default.svc.cluster.local", Awareness.TRAINED),
-        "large": Stop("http://qwen-large.default.svc.cluster.local", Awareness.NONE),
+    entries = {
+        "small": RouteEntry("http://qwen-small-predictor.default.svc.cluster.local", Awareness.PROMPTED),
+        "medium": RouteEntry("http://qwen-medium-predictor.default.svc.cluster.local", Awareness.TRAINED),
+        "large": RouteEntry("http://qwen-large.default.svc.cluster.local", Awareness.NONE),
     }
-    table = route_table.table(owner, stops, "small")
+    table = route_table.table(owner, entries, "small")
     golden(
         "routes_and_endpoint",
         [route_table.config_map(owner, table), service.service(owner, owner.labels(COMPONENT_AGENT, "small"))],
@@ -100,8 +100,8 @@ def test_routes_and_endpoint_are_as_their_golden_file(golden: Any) -> None:
 
 def test_a_held_agent_is_skipped_by_those_that_point_at_it() -> None:
     owner = cascade(example())
-    stops = {"small": Stop("http://s", Awareness.PROMPTED), "large": Stop("http://l", Awareness.NONE)}
-    assert route_table.table(owner, stops, "small").path() == ["small", "large"]
+    entries = {"small": RouteEntry("http://s", Awareness.PROMPTED), "large": RouteEntry("http://l", Awareness.NONE)}
+    assert route_table.table(owner, entries, "small").path() == ["small", "large"]
 
 
 def test_the_entry_selector_does_not_match_training_pods() -> None:

@@ -89,6 +89,8 @@ async def test_what_a_former_cascade_of_the_same_name_left_goes_and_its_successo
     del scene.kube.objects[CASCADES, "default", "qwen"]  # and the garbage collector missed it
     scene.kube.put(_without_medium())
     await scene.run()
+    assert not any(owner_uid(obj) is not None for obj in scene.kube.objects.values()), "their names must be free first"
+    await scene.run()
     uid = _uid(scene.kube.one(CASCADES, "qwen"))
     now = {id_: obj for id_, obj in scene.kube.objects.items() if owner_uid(obj) is not None}
     assert {owner_uid(obj) for obj in now.values()} == {uid}

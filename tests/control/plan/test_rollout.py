@@ -9,9 +9,9 @@ from typing import Any
 
 from disrouter import names
 from disrouter_operator.kube.resources import CASCADES, DEPLOYMENTS, INFERENCE_SERVICES, SERVICES
-from disrouter_operator.reconcile.probe_runner import Inquiries
+from disrouter_operator.reconcile.probe_runner import ProbeRunner
 from disrouter_operator.reconcile.reconciler import Memory
-from disrouter_operator.smoke_probe import Question
+from disrouter_operator.smoke_probe import SmokeProbe
 from support import clusters
 from support.scenes import SETTINGS, Scene
 
@@ -22,11 +22,11 @@ class Asker:
     """Answers smoke questions as the test says, and remembers them."""
 
     def __init__(self) -> None:
-        self.asked: list[Question] = []
+        self.asked: list[SmokeProbe] = []
         self.answer: str | None = None
 
-    async def __call__(self, question: Question) -> str | None:
-        self.asked.append(question)
+    async def __call__(self, probe: SmokeProbe) -> str | None:
+        self.asked.append(probe)
         return self.answer
 
 
@@ -89,7 +89,7 @@ async def test_requests_stay_with_the_old_pods_until_the_new_ones_serve_and_answ
     assert "is asked a question" in serving(scene)["message"]
     assert scene.table().agents["small"].url == OLD, "it has not answered yet"
     await answered(scene)
-    assert asker.asked == [Question(new, f"http://{new}-predictor.default.svc.cluster.local", "qwen/small")]
+    assert asker.asked == [SmokeProbe(new, f"http://{new}-predictor.default.svc.cluster.local", "qwen/small")]
     assert scene.table().agents["small"].url == asker.asked[0].url
     assert scene.kube.one(SERVICES, "qwen")["spec"]["selector"][names.LABEL_WORKLOAD] == new
     assert scene.kube.one(INFERENCE_SERVICES, "qwen-small") == old
@@ -106,7 +106,7 @@ async def test_requests_stay_with_the_old_pods_until_the_new_ones_serve_and_answ
 async def test_pods_that_do_not_answer_well_get_no_request_until_they_do() -> None:
     asker, later = Asker(), asyncio.Event()
     scene, new = await surging(asker)
-    scene.memory = Memory(inquiries=Inquiries(sleep=lambda _: _waited(later)))
+    scene.memory = Memory(probes=ProbeRunner(sleep=lambda _: _waited(later)))
     asker.answer = "HTTP 500: no kernel image is available"
     ready(scene, new)
     await answered(scene)

@@ -12,7 +12,7 @@ from disrouter_operator.errors import InternalError, Rejected
 from disrouter_operator.kube.resources import INFERENCE_SERVICES, Object
 from disrouter_operator.manifests.serving import service
 from disrouter_operator.reconcile.reconciler import Requeue
-from disrouter_operator.reconcile.write_guard import MOST, REMEMBERED, Convergence
+from disrouter_operator.reconcile.write_guard import MOST, REMEMBERED, WriteGuard
 from support import clusters
 from support.scenes import Scene
 
@@ -126,7 +126,7 @@ async def test_edits_are_undone_at_once_until_they_look_like_a_machines() -> Non
 
 
 def test_the_memory_of_writes_is_bounded() -> None:
-    memory, now = Convergence(), datetime(2026, 1, 1, tzinfo=UTC)
+    memory, now = WriteGuard(), datetime(2026, 1, 1, tzinfo=UTC)
     for number in range(REMEMBERED + 1):
         memory.note({"metadata": {"uid": str(number)}}, {"spec": {}}, now)
     assert memory.wait({"metadata": {"uid": "0"}}, {"spec": {}}, now) == 0

@@ -10,12 +10,13 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from disrouter import names
+from disrouter_operator.backoff import Backoff
 from disrouter_operator.errors import KubeError, Rejected
 from disrouter_operator.kube.resources import CASCADES, DEPLOYMENTS, INFERENCE_SERVICES, SERVICES, Key, Object, Resource
-from disrouter_operator.reconcile.probe_runner import Inquiries
+from disrouter_operator.reconcile.probe_runner import ProbeRunner
 from disrouter_operator.reconcile.reconciler import Memory, reconcile
-from disrouter_operator.smoke_probe import Question
-from disrouter_operator.watch.work_queue import Backoff, KeyedQueue
+from disrouter_operator.smoke_probe import SmokeProbe
+from disrouter_operator.watch.work_queue import KeyedQueue
 from support import clusters
 from support.kube_fake import KubeFake
 from support.kubectl import PATIENCE
@@ -93,8 +94,8 @@ async def test_healthy_cascades_converge_while_surges_wait_for_pods_that_never_a
     silent = [f"silent{number}" for number in range(6)]
     done = asyncio.Event()
 
-    async def never(question: Question) -> str | None:
-        asked[question.workload] += 1
+    async def never(probe: SmokeProbe) -> str | None:
+        asked[probe.workload] += 1
         await asyncio.Event().wait()
         return None
 
@@ -106,7 +107,7 @@ async def test_healthy_cascades_converge_while_surges_wait_for_pods_that_never_a
         return again.after if again is not None else None
 
     queue: KeyedQueue[Key] = KeyedQueue(one_pass)
-    memory = Memory(inquiries=Inquiries(queue.add))
+    memory = Memory(probes=ProbeRunner(queue.add))
     for name in silent:
         await _surge(kube, name)
     for name in HEALTHY:
@@ -116,7 +117,7 @@ async def test_healthy_cascades_converge_while_surges_wait_for_pods_that_never_a
     async with _two_workers(queue, done):
         assert sorted(asked.values()) == [1] * len(silent), "every surge did ask, and none has its answer"
         assert {name: passes[name] for name in HEALTHY} == dict.fromkeys(HEALTHY, 1)
-    await memory.inquiries.close()
+    await memory.probes.close()
 
 
 @asynccontextmanager

@@ -1,4 +1,4 @@
-"""Smoke questions beside the passes: asked once, told when the answer changes, and kept from nobody's way."""
+"""Smoke probes beside the reconciles: asked once, told when the answer changes, and in nobody's way."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import asyncio
 from collections import Counter
 
 from disrouter_operator.kube.resources import Key
-from disrouter_operator.reconcile.probe_runner import AGAIN_SECONDS, MOST, Inquiries
+from disrouter_operator.reconcile.probe_runner import AGAIN_SECONDS, MOST, ProbeRunner
 from disrouter_operator.reconcile.reconciler import reconcile
-from disrouter_operator.smoke_probe import Question
+from disrouter_operator.smoke_probe import SmokeProbe
 from support import clusters
 from support.scenes import SETTINGS, Scene
 
-NEW = Question("new", "http://new", "qwen/small")
-OTHER = Question("other", "http://other", "qwen/medium")
+NEW = SmokeProbe("new", "http://new", "qwen/small")
+OTHER = SmokeProbe("other", "http://other", "qwen/medium")
 
 
 class Pods:
@@ -24,12 +24,12 @@ class Pods:
         self.given_up: list[str] = []
         self._replies: asyncio.Queue[str | None] = asyncio.Queue()
 
-    async def __call__(self, question: Question) -> str | None:
-        self.asked[question.workload] += 1
+    async def __call__(self, probe: SmokeProbe) -> str | None:
+        self.asked[probe.workload] += 1
         try:
             return await self._replies.get()
         except asyncio.CancelledError:
-            self.given_up.append(question.workload)
+            self.given_up.append(probe.workload)
             raise
 
     async def reply(self, answer: str | None) -> None:
@@ -62,88 +62,89 @@ async def _turn() -> None:
 
 async def test_nothing_is_known_until_the_answer_wakes_the_cascade() -> None:
     pods, woken = Pods(), list[str]()
-    inquiries = Inquiries(woken.append)
-    assert inquiries.answers("a", [NEW], pods) == {}
+    probes = ProbeRunner(woken.append)
+    probes.ask("a", [NEW], pods)
     await _turn()
-    assert (inquiries.answers("a", [NEW], pods), pods.asked, woken) == ({}, {"new": 1}, []), "it is asked once"
+    probes.ask("a", [NEW], pods)
+    await _turn()
+    assert (probes.answers("a"), pods.asked, woken) == ({}, {"new": 1}, []), "it is asked once"
     await pods.reply(None)
     assert woken == ["a"]
-    assert inquiries.answers("a", [NEW], pods) == {"new": None}
+    assert probes.answers("a") == {NEW: None}
     assert pods.asked == {"new": 1}
 
 
 async def test_a_bad_answer_holds_until_another_one_comes_and_wakes_only_when_it_differs() -> None:
     pods, sleep, woken = Pods(), Sleep(), list[str]()
-    inquiries = Inquiries(woken.append, sleep=sleep)
-    inquiries.answers("a", [NEW], pods)
+    probes = ProbeRunner(woken.append, sleep=sleep)
+    probes.ask("a", [NEW], pods)
     await pods.reply("HTTP 500")
-    assert (inquiries.answers("a", [NEW], pods), woken) == ({"new": "HTTP 500"}, ["a"])
+    assert (probes.answers("a"), woken) == ({NEW: "HTTP 500"}, ["a"])
     await sleep.over()
-    assert inquiries.answers("a", [NEW], pods) == {"new": "HTTP 500"}, "while it is asked again"
+    assert probes.answers("a") == {NEW: "HTTP 500"}, "while it is asked again"
     await pods.reply("HTTP 500")
     assert woken == ["a"], "nothing new"
     await sleep.over()
     await pods.reply(None)
-    assert (inquiries.answers("a", [NEW], pods), woken) == ({"new": None}, ["a", "a"])
+    assert (probes.answers("a"), woken) == ({NEW: None}, ["a", "a"])
     assert (pods.asked, sleep.asked) == ({"new": 3}, [AGAIN_SECONDS, AGAIN_SECONDS])
 
 
-async def test_what_no_pass_asks_any_more_is_given_up_and_asked_anew_later() -> None:
+async def test_what_no_plan_asks_any_more_is_given_up_and_asked_anew_later() -> None:
     pods = Pods()
-    inquiries = Inquiries[str]()
-    inquiries.answers("a", [NEW, OTHER], pods)
+    probes = ProbeRunner[str]()
+    probes.ask("a", [NEW, OTHER], pods)
     await _turn()
-    inquiries.answers("a", [OTHER], pods)
+    probes.ask("a", [OTHER], pods)
     await _turn()
     assert pods.given_up == ["new"]
-    inquiries.answers("a", [NEW, OTHER], pods)
+    probes.ask("a", [NEW, OTHER], pods)
     await _turn()
     assert pods.asked == {"new": 2, "other": 1}
-    inquiries.forget("a")
+    probes.forget("a")
     await _turn()
     assert sorted(pods.given_up) == ["new", "new", "other"]
 
 
 async def test_cascades_do_not_hear_each_others_answers() -> None:
     pods = Pods()
-    inquiries = Inquiries[str]()
-    inquiries.answers("a", [NEW], pods)
+    probes = ProbeRunner[str]()
+    probes.ask("a", [NEW], pods)
     await pods.reply(None)
-    assert inquiries.answers("b", [NEW], pods) == {}
-    assert inquiries.answers("a", [NEW], pods) == {"new": None}
-    await inquiries.close()
+    assert probes.answers("b") == {}
+    assert probes.answers("a") == {NEW: None}
+    await probes.close()
 
 
 async def test_no_more_than_so_many_are_asked_at_once_and_the_others_when_these_have_answered() -> None:
     pods = Pods()
-    inquiries = Inquiries[str]()
-    questions = [Question(f"new{number}", "http://new", "m") for number in range(MOST + 1)]
-    inquiries.answers("a", questions, pods)
+    probes = ProbeRunner[str]()
+    probes.ask("a", [SmokeProbe(f"new{number}", "http://new", "m") for number in range(MOST + 1)], pods)
     await _turn()
     assert pods.asked.total() == MOST
     await pods.reply(None)
     assert pods.asked.total() == MOST + 1
-    await inquiries.close()
+    await probes.close()
     assert len(pods.given_up) == MOST
 
 
 async def test_a_failure_of_the_operator_itself_is_a_bad_answer() -> None:
     woken = list[str]()
-    inquiries = Inquiries(woken.append)
+    probes = ProbeRunner(woken.append)
 
-    async def broken(_: Question) -> str | None:
+    async def broken(_: SmokeProbe) -> str | None:
         raise ValueError("no such thing")
 
-    inquiries.answers("a", [NEW], broken)
+    probes.ask("a", [NEW], broken)
     await _turn()
     assert woken == ["a"]
-    assert "ValueError: no such thing" in str(inquiries.answers("a", [NEW], broken)["new"])
-    await inquiries.close()
+    assert "ValueError: no such thing" in str(probes.answers("a")[NEW])
+    await probes.close()
 
 
 async def test_a_cascade_that_is_gone_is_not_asked_about() -> None:
     scene, pods = Scene(clusters.example()), Pods()
-    scene.memory.inquiries.answers(Key("default", "gone"), [NEW], pods)
+    scene.memory.probes.ask(Key("default", "gone"), [NEW], pods)
     await _turn()
     assert await reconcile(scene.kube, Key("default", "gone"), SETTINGS, lambda: scene.now, scene.memory) is None
     await _turn()

@@ -10,7 +10,7 @@ import pytest
 from aiohttp import web
 
 from disrouter_operator.reconcile.smoke_http import over_http
-from disrouter_operator.smoke_probe import Question
+from disrouter_operator.smoke_probe import SmokeProbe
 
 
 @asynccontextmanager
@@ -47,7 +47,7 @@ async def test_only_a_completion_or_the_wish_for_a_key_is_a_good_answer(
     status: int, body: Any, complaint: str | None
 ) -> None:
     async with sidecar(status, body) as (url, asked):
-        answer = await over_http(Question("new", url, "qwen/small"))
+        answer = await over_http(SmokeProbe("new", url, "qwen/small"))
     assert (answer or "").startswith(complaint or "")
     assert (answer is None) is (complaint is None)
     assert asked[0]["model"] == "qwen/small", "pinned: no other agent may answer"
@@ -57,7 +57,7 @@ async def test_only_a_completion_or_the_wish_for_a_key_is_a_good_answer(
 async def test_pods_out_of_reach_are_a_complaint_with_a_remedy() -> None:
     async with sidecar(200, {}) as (url, _):
         pass
-    answer = await over_http(Question("new", url, "qwen/small"))
+    answer = await over_http(SmokeProbe("new", url, "qwen/small"))
     assert answer is not None
     assert "let the operator's pods reach it" in answer
     assert "--smoke=false" in answer

@@ -8,7 +8,8 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from disrouter_operator.watch.work_queue import Backoff, KeyedQueue
+from disrouter_operator.backoff import Backoff
+from disrouter_operator.watch.work_queue import KeyedQueue
 
 Work = Callable[[str], Awaitable[float | None]]
 

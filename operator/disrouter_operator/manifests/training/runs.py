@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from disrouter import names
-from disrouter.api import Agent, Backend, Training
+from disrouter.api import Agent, Backend
 from disrouter.artifacts import RUN_FILE, RunConfig, Stage
 from disrouter_operator.kube.resources import CONFIG_MAPS, JOBS, TRAIN_JOBS, Object
 from disrouter_operator.manifests.cascade import COMPONENT_TRAINING, Cascade
@@ -15,7 +15,7 @@ from disrouter_operator.manifests.training.trainer_pod import Step
 
 def run_config(cascade: Cascade, agent: Agent) -> RunConfig:
     """Everything that determines the agent's training; its hash is the run. Other agents are no part of it."""
-    training = wanted(cascade)
+    training = cascade.training
     assert agent.model is not None, "an external model is not trained"
     return RunConfig(
         cascade=cascade.name,
@@ -43,11 +43,6 @@ def run_config_map(cascade: Cascade, config: RunConfig) -> Object:
     return manifest
 
 
-def job_name(config: RunConfig, stage: Stage) -> str:
-    """The Job of a stage; named by the run, so it is never patched."""
-    return names.training_job(config.cascade, config.agent, stage, config.run)
-
-
 def stage_objects(
     cascade: Cascade, config: RunConfig, stage: Stage, served: str | None, image: str
 ) -> tuple[Object, ...]:
@@ -58,16 +53,9 @@ def stage_objects(
     """
     step = Step(cascade, config, stage, served, config.image or image)
     inputs = run_config_map(cascade, config)
-    if wanted(cascade).jobs.backend is Backend.TRAIN_JOB:
+    if cascade.training.jobs.backend is Backend.TRAIN_JOB:
         return inputs, train_job.build(step)
     return (inputs, *job.build(step))
-
-
-def wanted(cascade: Cascade) -> Training:
-    """`spec.training` of a cascade that has an agent to train."""
-    training = cascade.spec.training
-    assert training is not None, "the rules demand spec.training where an agent is trained"
-    return training
 
 
 STAGE_KINDS = (JOBS, TRAIN_JOBS)

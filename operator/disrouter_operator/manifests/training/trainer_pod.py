@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from disrouter import names, uris
-from disrouter.api import EnvVar, Training
+from disrouter.api import Training
 from disrouter.api.quantity import ResourceRequirements
 from disrouter.artifacts import RUN_FILE, RunConfig, Stage, served_subpath
 from disrouter_operator.kube.resources import Object
 from disrouter_operator.manifests.cascade import COMPONENT_TRAINING, Cascade
-from disrouter_operator.manifests.containers import GPU, NON_ROOT, complete_resources
+from disrouter_operator.manifests.containers import GPU, NON_ROOT, complete_resources, environment
 
 CONTAINER = "trainer"
 ARTIFACTS_MOUNT = "/mnt/artifacts"
@@ -35,6 +35,11 @@ _PARALLEL = (Stage.SFT, Stage.RL)
 """Stages in which the processes of several nodes train one model; the others generate on one."""
 
 
+def job_name(config: RunConfig, stage: Stage) -> str:
+    """The Job of a stage; named by the run, so it is never patched."""
+    return names.training_job(config.cascade, config.agent, stage, config.run)
+
+
 @dataclass(frozen=True)
 class Step:
     """One stage of a run, and what it compares with: all that its Job is made from."""
@@ -47,9 +52,7 @@ class Step:
 
     @property
     def training(self) -> Training:
-        training = self.cascade.spec.training
-        assert training is not None, "the rules demand spec.training where an agent is trained"
-        return training
+        return self.cascade.training
 
     @property
     def nodes(self) -> int:
@@ -66,7 +69,7 @@ class Step:
 
     @property
     def name(self) -> str:
-        return names.training_job(self.config.cascade, self.config.agent, self.stage, self.config.run)
+        return job_name(self.config, self.stage)
 
     def labels(self) -> dict[str, str]:
         """Labels of its Job and pods."""
@@ -95,7 +98,7 @@ def container(step: Step, command: list[str]) -> Object:
             {"name": "DISROUTER_PVC_ROOT", "value": uris.PVC_ROOT},
             {"name": "DISROUTER_TERMINATION_LOG", "value": TERMINATION_LOG},
             *([_TORCHRUN_WAITS] if step.distributed else []),
-            *(_variable(each) for each in step.training.jobs.env),
+            *environment(step.training.jobs.env),
         ],
         "terminationMessagePath": TERMINATION_LOG,
         "resources": complete_resources(_resources(step), _REQUESTS, _LIMITS),
@@ -132,13 +135,6 @@ def _arguments(step: Step) -> list[str]:
 def _resources(step: Step) -> ResourceRequirements:
     """A GPU for each process, unless the manifest says what a pod needs."""
     return step.training.resources or ResourceRequirements(limits={GPU: str(step.processes)})
-
-
-def _variable(variable: EnvVar) -> Object:
-    if variable.secret_key_ref is None:
-        return {"name": variable.name, "value": variable.value}
-    reference = {"name": variable.secret_key_ref.name, "key": variable.secret_key_ref.key}
-    return {"name": variable.name, "valueFrom": {"secretKeyRef": reference}}
 
 
 def _volumes(step: Step) -> list[Object]:

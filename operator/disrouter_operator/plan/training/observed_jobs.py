@@ -6,19 +6,15 @@ from disrouter import names
 from disrouter.artifacts import RunConfig, Stage
 from disrouter_operator.kube.observed import Observed, label
 from disrouter_operator.kube.resources import PODS, Object
-from disrouter_operator.manifests.training import runs
+from disrouter_operator.manifests.training.runs import STAGE_KINDS
+from disrouter_operator.manifests.training.trainer_pod import job_name
 
 
 def find(config: RunConfig, stage: Stage, observed: Observed) -> Object | None:
     """What works, or worked, on a stage of a run."""
-    name = runs.job_name(config, stage)
-    found = (observed.find(kind, name) for kind in runs.STAGE_KINDS)
+    name = job_name(config, stage)
+    found = (observed.find(kind, name) for kind in STAGE_KINDS)
     return next((job for job in found if job is not None), None)
-
-
-def reference(job: Object) -> str:
-    """`<kind>/<name>`, as kubectl takes it."""
-    return f"{job['kind']}/{job['metadata']['name']}"
 
 
 def complete(job: Object) -> bool:
