@@ -14,6 +14,7 @@ writes the status once, only if it changed. Rooms, in the order in which a chang
 - `operator`     all of it together, from leading to a clean stop
 - `validate`     a manifest checked as a reconcile would, without a cluster
 - `smoke_probe`  the question that new pods are asked: its types
+- `flags`        flags of the process and their variables of the environment
 - `settings`     what an installation decides once
 - `backoff`      how long to wait after failures
 - `errors`       exceptions

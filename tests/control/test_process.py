@@ -20,8 +20,9 @@ from kubernetes.aio.client import ApiClient
 from kubernetes.aio.config import incluster_config
 
 from disrouter_operator import __main__ as process
-from disrouter_operator.__main__ import arguments, options
+from disrouter_operator.__main__ import options
 from disrouter_operator.errors import InvalidSettings, KubeError, LeadershipLost, Unreachable
+from disrouter_operator.flags import read
 from disrouter_operator.kube.api_server import ApiServer
 from disrouter_operator.kube.leader_election import Election
 from disrouter_operator.kube.resources import CASCADES, LEASES, SECRETS, Object, Resource
@@ -34,33 +35,44 @@ from support.controlplane import ControlPlane
 from support.kube_fake import KubeFake
 
 
-def test_flags_outrank_the_environment_which_outranks_defaults() -> None:
-    env = {"DISROUTER_SIDECAR_IMAGE": "from/env:1", "DISROUTER_NAMESPACES": "a, b,"}
-    chosen = options(arguments(["--port=9000", "--training-image=from/flag:1"], env))
+def test_flags_outrank_the_environment_which_outranks_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DISROUTER_SIDECAR_IMAGE", "from/env:1")
+    monkeypatch.setenv("DISROUTER_NAMESPACES", "a, b,")
+    monkeypatch.setenv("DISROUTER_WORKERS", "")
+    chosen = options(read(["--port=9000", "--training-image=from/flag:1"]))
     assert chosen.settings.sidecar_image == "from/env:1"
     assert chosen.settings.training_image == "from/flag:1"
     assert chosen.namespaces == ("a", "b")
-    assert chosen.port == 9000
+    assert (chosen.port, chosen.workers) == (9000, 4), "an empty variable is none"
 
 
 def test_the_operators_own_pods_are_known_by_namespace_and_labels_or_not_at_all() -> None:
-    known = options(arguments(["--operator-labels=app=operator, tier=x"], {"POD_NAMESPACE": "disrouter"})).settings
+    known = options(read(["--operator-labels=app=operator, tier=x", "--operator-namespace=disrouter"])).settings
     assert known.operator_pods == OperatorPods("disrouter", {"app": "operator", "tier": "x"})
-    assert options(arguments(["--operator-labels=app=operator"], {})).settings.operator_pods is None
-    assert options(arguments([], {"POD_NAMESPACE": "disrouter"})).settings.operator_pods is None
-    with pytest.raises(InvalidSettings, match=r"--operator-labels.*'app' must be name=value"):
-        options(arguments(["--operator-labels=app"], {}))
+    assert options(read(["--operator-labels=app=operator"])).settings.operator_pods is None
+    assert options(read(["--operator-namespace=disrouter"])).settings.operator_pods is None
 
 
 def test_the_smoke_question_is_asked_unless_it_is_switched_off() -> None:
-    assert options(arguments([], {})).settings.smoke is over_http
-    assert options(arguments(["--smoke=false"], {})).settings.smoke is None
+    assert options(read([])).settings.smoke is over_http
+    assert options(read(["--smoke=false"])).settings.smoke is None
 
 
-@pytest.mark.parametrize("port", ["http", "-1", "70000"])
-def test_a_wrong_port_is_named(port: str) -> None:
-    with pytest.raises(InvalidSettings, match="--port"):
-        options(arguments([f"--port={port}"], {}))
+@pytest.mark.parametrize(
+    ("flag", "message"),
+    [
+        ("--port=http", "--port 'http': Input should be a valid integer"),
+        ("--port=-1", "--port '-1': Input should be greater than or equal to 0"),
+        ("--port=70000", "--port '70000': Input should be less than or equal to 65535"),
+        ("--smoke=perhaps", "--smoke 'perhaps': Input should be a valid boolean"),
+        ("--operator-labels=app", "--operator-labels 'app': 'app' must be name=value"),
+        ("--lease-seconds=0", "--lease-seconds '0': Input should be greater than or equal to 1"),
+    ],
+)
+def test_a_wrong_flag_is_named_with_its_value(flag: str, message: str) -> None:
+    with pytest.raises(InvalidSettings) as raised:
+        read([flag])
+    assert str(raised.value).startswith(message)
 
 
 async def test_the_probe_fails_when_no_pass_runs_any_more() -> None:
@@ -207,8 +219,8 @@ def test_the_process_leads_reconciles_and_hands_the_lease_back_on_sigterm(plane:
         "KUBECONFIG": str(plane.kubeconfig),
         "DISROUTER_NAMESPACES": namespace,
         "DISROUTER_LEASE_NAMESPACE": namespace,
-        "DISROUTER_OPERATOR_PORT": "0",
-        "DISROUTER_OPERATOR_HOST": "127.0.0.1",
+        "DISROUTER_PORT": "0",
+        "DISROUTER_HOST": "127.0.0.1",
     }
     log = (tmp_path / "operator.log").open("wb")
     operator = subprocess.Popen([sys.executable, "-m", "disrouter_operator"], env=env, stdout=log, stderr=log)

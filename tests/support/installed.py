@@ -40,7 +40,7 @@ def running(plane: ControlPlane, release: str, namespace: str, identity: str, fo
     fields = {"metadata.namespace": namespace, "metadata.name": identity}
     (container,) = pod["containers"]
     env = {each["name"]: each.get("value", "") or fields.get(_field(each), "") for each in container["env"]}
-    env |= {"KUBECONFIG": str(kubeconfig), "DISROUTER_OPERATOR_HOST": "127.0.0.1", "DISROUTER_OPERATOR_PORT": "0"}
+    env |= {"KUBECONFIG": str(kubeconfig), "DISROUTER_HOST": "127.0.0.1", "DISROUTER_PORT": "0"}
     log = folder / f"{identity}.log"
     with log.open("wb") as out:
         process = subprocess.Popen(_entrypoint(), env=os.environ | env, stdout=out, stderr=out)

@@ -20,8 +20,8 @@ class Replica:
         self._env = os.environ | {
             "KUBECONFIG": str(kubeconfig),
             "DISROUTER_IDENTITY": identity,
-            "DISROUTER_OPERATOR_HOST": "127.0.0.1",
-            "DISROUTER_OPERATOR_PORT": "0",
+            "DISROUTER_HOST": "127.0.0.1",
+            "DISROUTER_PORT": "0",
             "DISROUTER_SIDECAR_IMAGE": "sidecar:test",
             "DISROUTER_TRAINING_IMAGE": "trainer:test",
             **{f"DISROUTER_{key.upper()}": value for key, value in settings.items()},
