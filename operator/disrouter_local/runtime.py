@@ -1,4 +1,4 @@
-"""The whole platform in one process: store, operator's pass, controllers, node. `disrouter up` runs it."""
+"""The whole platform in one process: store, operator's reconciles, controllers, node. `disrouter up` runs it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from disrouter_operator.watch.work_queue import KeyedQueue
 POLL_SECONDS = 0.1
 """How often the store's version is looked at: one small file."""
 PASS_SECONDS = 10.0
-"""A pass over every cascade at least this often."""
+"""A reconcile of every cascade at least this often."""
 KEPT_LOGS = 100
 """Pods whose logs are kept over a restart of the runtime."""
 SMALL_MACHINE = 4
@@ -117,7 +117,7 @@ class Runtime:
         memory = Memory(probes=ProbeRunner(queue.add))
         tasks = [
             asyncio.create_task(node.run(also=controllers), name="node"),
-            asyncio.create_task(queue.run(), name="passes"),
+            asyncio.create_task(queue.run(), name="reconciles"),
             asyncio.create_task(self._watch(store, node, queue), name="watch"),
             asyncio.create_task(self._stop.wait(), name="stop"),
         ]

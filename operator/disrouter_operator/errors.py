@@ -10,7 +10,7 @@ DisrouterError
         ├── Conflict      the object changed since it was read: read again
         ├── Rejected      the API server or a webhook refuses the object as it is
         ├── NotLeading    nothing was sent: another replica may lead by now
-        └── Unreachable   no answer; the pass is repeated later
+        └── Unreachable   no answer; the reconcile is repeated later
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ from disrouter_operator.watch.supervisor import Watches
 from disrouter_operator.watch.work_queue import KeyedQueue
 
 FINISH_SECONDS = 20.0
-"""Time for passes to end after SIGTERM; what is left of the pod's 30 s is for handing the lease back."""
+"""Time for reconciles to end after SIGTERM; what is left of the pod's 30 s is for handing the lease back."""
 
 RETRY_SECONDS = 5.0
 """Until a resync is tried again that could not list the cascades."""
@@ -148,9 +148,9 @@ class Operator:
         self.metrics.leading.set(leading)
 
     async def _finish(self, held: Sequence[asyncio.Task[Any]]) -> set[asyncio.Task[Any]]:
-        """Let the passes in progress end while the lease is held; returns what ended it first."""
+        """Let the reconciles in progress end while the lease is held; returns what ended it first."""
         finishing = asyncio.create_task(self._queue.finish())
-        logger.info("stopping: no new pass begins")
+        logger.info("stopping: no new reconcile begins")
         done, _ = await asyncio.wait([finishing, *held], timeout=FINISH_SECONDS, return_when=asyncio.FIRST_COMPLETED)
         await _end([finishing])
         return done
@@ -164,7 +164,7 @@ class Operator:
             again = await reconcile(self._kube, key, options.settings, options.clock, self._memory)
             result = "done"
         finally:
-            self.metrics.passes.labels(result).inc()
+            self.metrics.reconciles.labels(result).inc()
             self.metrics.seconds.observe(time.monotonic() - started)
             self.pulse.beat()
         return again.after if again is not None else None

@@ -22,7 +22,7 @@ class OperatorPods:
 
 @dataclass(frozen=True)
 class Settings:
-    """Inputs of every pass besides the cascade itself."""
+    """Inputs of every reconcile besides the cascade itself."""
 
     sidecar_image: str = SIDECAR_IMAGE
     training_image: str = TRAINING_IMAGE

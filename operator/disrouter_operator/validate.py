@@ -1,4 +1,4 @@
-"""A manifest checked as a pass would, without a cluster: the contract's rules, then the pods that it asks for."""
+"""A manifest checked as a reconcile would, without a cluster: the contract's rules, then the pods that it asks for."""
 
 from __future__ import annotations
 

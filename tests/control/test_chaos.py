@@ -117,7 +117,7 @@ def _observed(parent: Object) -> bool:
 
 
 def _at_rest(proxy: Proxy, ensure: Callable[[], None]) -> int:
-    """Writes during some seconds with a resync in them, after the last pass ended."""
+    """Writes during some seconds with a resync in them, after the last reconcile ended."""
     deadline = time.monotonic() + PATIENCE
     while True:
         before, reads = len(proxy.writes()), len(proxy.requests)
@@ -171,7 +171,7 @@ def test_an_operator_that_lost_its_lease_writes_nothing_more(plane: ControlPlane
             before = len(first_way.writes())
             first.signal(signal.SIGCONT)
             waits("the end of the first", first.ended)
-            # What was between the clock and the wire when it stopped still arrives: one request a worker, no pass more.
+            # What was between the clock and the wire when it stopped still arrives: one request per worker.
             assert len(first_way.writes()) <= before + WORKERS, told()
             assert "lease" in first.text(), told()
             patch = '{"spec": {"holderIdentity": "first"}}'

@@ -114,6 +114,6 @@ def test_the_probe_fails_when_cascades_wait_and_no_pass_ends() -> None:
     time.now = 1005
     assert pulse.trouble() is None
     time.now = 1011
-    assert "no pass ended" in str(pulse.trouble())
+    assert "no reconcile ended" in str(pulse.trouble())
     pulse.beat()
     assert pulse.trouble() is None

@@ -30,7 +30,7 @@ from support.recording import Recording
 pytestmark = pytest.mark.controlplane
 
 PATIENCE = 120.0
-"""Seconds until the rest: a busy machine makes each pass slow, and how fast it comes is not what is asked here."""
+"""Seconds until the rest: a busy machine makes each reconcile slow, and how fast it comes is not what is asked here."""
 KINDS = "inferenceservices,deployments,services,configmaps,networkpolicies,poddisruptionbudgets"
 SELECTOR = f"--selector={names.LABEL_CASCADE}=qwen"
 ROUTES, ENDPOINT = "ConfigMap/qwen-routes", "Service/qwen"
@@ -200,7 +200,7 @@ class Story:
     def rest(self) -> None:
         """Nothing is left to write."""
         key = Key(self.place.namespace, "qwen")
-        passes: list[list[Any]] = []
+        reconciles: list[list[Any]] = []
 
         async def once() -> list[Any]:
             async with await operators.api_client(self.place.plane.kubeconfig) as client:
@@ -210,13 +210,15 @@ class Story:
                 return list(kube.writes)
 
         def resting() -> bool:
-            passes.append(asyncio.run(once()))
-            return not passes[-1]
+            reconciles.append(asyncio.run(once()))
+            return not reconciles[-1]
 
         try:
             self.place.until(resting, "the rest", PATIENCE)
         except AssertionError as error:
-            raise AssertionError(f"{error}: of {len(passes)} passes the last ones wrote {passes[-3:]}") from None
+            raise AssertionError(
+                f"{error}: of {len(reconciles)} reconciles the last ones wrote {reconciles[-3:]}"
+            ) from None
 
 
 @pytest.fixture(scope="module")

@@ -31,7 +31,7 @@ async def test_an_option_is_stored_and_settles(name: str, tmp_path: Path) -> Non
         await deployments.sync(store, NOW)
     version = store.version
     await reconcile(store, Key("default", "qwen"), Settings(), lambda: NOW)
-    assert store.version == version, "a pass at rest writes nothing"
+    assert store.version == version, "a reconcile at rest writes nothing"
     (cascade,) = await store.list(CASCADES, None)
     assert condition_of(cascade, "SpecValid")["status"] == "True"
     assert condition_of(cascade, "Degraded")["status"] == "False"

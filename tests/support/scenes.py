@@ -1,4 +1,4 @@
-"""A cascade in a small world in memory: passes run on it, and the test plays its clock and controllers."""
+"""A cascade in a small world in memory: reconciles run on it, and the test plays its clock and controllers."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ class Scene:
         self.memory = Memory()
         self.kube.put(manifest)
 
-    async def run(self, passes: int = 1) -> Requeue | None:
+    async def run(self, reconciles: int = 1) -> Requeue | None:
         requeue = None
-        for _ in range(passes):
+        for _ in range(reconciles):
             requeue = await reconcile(self.kube, KEY, self.settings, lambda: self.now, self.memory)
         return requeue
 

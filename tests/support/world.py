@@ -2,7 +2,7 @@
 
 Passes are run one by one, as the operator's service account, until one writes nothing. Between them the real Job,
 Deployment and garbage controllers do their part; `quiet` waits until they have nothing left to do, so that what
-changed between two looks was changed by a pass.
+changed between two looks was changed by a reconcile.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from support.recording import Recording
 
 OWNED = (INFERENCE_SERVICES, DEPLOYMENTS, SERVICES, CONFIG_MAPS, JOBS, POD_DISRUPTION_BUDGETS)
 DEADLINE_SECONDS = 90.0
-MOST_PASSES = 12
+MOST_RECONCILES = 12
 CASCADE = "qwen"
 
 
@@ -86,7 +86,7 @@ class World:
         return found
 
     async def status(self) -> CascadeStatus:
-        """What the last pass wrote."""
+        """What the last reconcile wrote."""
         return cascade_status.read(await self.cascade())
 
     async def agent(self, name: str) -> AgentStatus:
@@ -95,14 +95,14 @@ class World:
 
     async def settle(self) -> None:
         """Passes until one writes nothing."""
-        for _ in range(MOST_PASSES):
+        for _ in range(MOST_RECONCILES):
             before = len(self.kube.writes)
             key = Key(self.namespace, CASCADE)
             await reconcile(self.kube, key, self._settings, lambda: self.now, self._memory)
             await self.quiet()
             if len(self.kube.writes) == before:
                 return
-        raise AssertionError(f"{MOST_PASSES} passes and still writing: {self.kube.writes[-5:]}")
+        raise AssertionError(f"{MOST_RECONCILES} reconciles and still writing: {self.kube.writes[-5:]}")
 
     async def children(self) -> dict[str, Object]:
         """The cascade's own children by a title that is the same in every run of the test."""

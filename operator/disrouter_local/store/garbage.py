@@ -10,7 +10,7 @@ MAX_EVENTS = 300
 
 
 async def collect(kube: Kube) -> None:
-    """Delete dependents whose owners are gone; the next pass finds those who depended on them."""
+    """Delete dependents whose owners are gone; the next reconcile finds those who depended on them."""
     kinds = {kind: await kube.list(kind, None) for kind in KNOWN if kind != EVENTS}
     alive = {uid_of(obj) for objects in kinds.values() for obj in objects}
     for kind, objects in kinds.items():

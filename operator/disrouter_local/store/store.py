@@ -1,4 +1,4 @@
-"""The `Kube` protocol over a folder: what the operator's pass, the node and the CLI share on one machine.
+"""The `Kube` protocol over a folder: what the operator's reconciles, the node and the CLI share on one machine.
 
 Follows the API server where somebody relies on it: resourceVersion changes with content only, generation with anything
 outside metadata and status, status is a subresource, a stale resourceVersion is a Conflict, an immutable ConfigMap

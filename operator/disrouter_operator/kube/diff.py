@@ -1,4 +1,4 @@
-"""Does a live object already satisfy what is wanted? If so it is not written, and a pass at rest writes nothing.
+"""Does a live object already satisfy what is wanted? If so it is not written, and a reconcile at rest writes nothing.
 
 Only owned fields count: what is wanted must be in the live object, and what field manager `disrouter` still owns
 there must still be wanted. Everything else (defaults, other managers' fields, status) is not ours to judge.

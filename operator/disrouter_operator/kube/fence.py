@@ -1,7 +1,7 @@
 """Only the leader writes: a Kube that refuses to write once the lease may have passed to another replica.
 
 Losing the lease ends the process, but a process that was held up (stopped, swapped out, starved) may wake in the
-middle of a pass. So every write asks the clock first.
+middle of a reconcile. So every write asks the clock first.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """How far the watches are, measured by the resource versions that the API server stamps on every write.
 
 A watch delivers the versions of a kind in order, so one number a kind says everything: what it delivered last. Two
-uses. A pass may read from the API server's own cache if that is at least as new as what woke it and as what it wrote
-(`floor`): the guarantee of an informer without its memory and without its traps after a relist. And what a pass has
+uses. A reconcile may read from the API server's own cache if that is at least as new as what woke it and as what it
+wrote (`floor`): the guarantee of an informer without its memory and without its traps after a relist. And what a reconcile has
 read but the watch does not deliver shows a watch that died without a word (`lag`; Kopf's issue 1276).
 """
 
@@ -52,7 +52,7 @@ class Freshness:
             self._ahead[scope] = _Ahead(ahead.newest, self.monotonic(), ahead.newest)
 
     def read(self, resource: Resource, obj: Object) -> None:
-        """A pass read an object: its version should be delivered soon if it was not yet."""
+        """A reconcile read an object: its version should be delivered soon if it was not yet."""
         scope, number = self._of(resource, obj)
         if resource not in self._watched or number <= self._delivered.get(scope, 0):
             return

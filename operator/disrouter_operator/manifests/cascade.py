@@ -1,4 +1,4 @@
-"""The parent of a pass: a cascade that keeps every rule, and what its children have in common."""
+"""The parent of a reconcile: a cascade that keeps every rule, and what its children have in common."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class Cascade:
         return text if len(text) <= MAX_NONCE else hashlib.sha256(text.encode()).hexdigest()
 
     def labels(self, component: str, agent: str | None = None) -> dict[str, str]:
-        """Labels by which a pass finds its children and Services find their pods. They never change."""
+        """Labels by which a reconcile finds its children and Services find their pods. They never change."""
         labels = {names.LABEL_CASCADE: self.name, names.LABEL_COMPONENT: component}
         return labels if agent is None else labels | {names.LABEL_AGENT: agent}
 

@@ -1,4 +1,4 @@
-"""One agent in one pass: what it should run, how it may be routed, and what its status says."""
+"""One agent in one reconcile: what it should run, how it may be routed, and what its status says."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ def drain(context: Context, plans: Sequence[AgentPlan]) -> Drain:
             due += [_deletion(obj) for obj in objects]
         else:
             waits.append(wait)
-    # `since` stays until they are gone: a pass that may not delete must not start the drain anew.
+    # `since` stays until they are gone: a reconcile that may not delete must not start the drain anew.
     return Drain(since, tuple(due), min(waits, default=None))
 
 

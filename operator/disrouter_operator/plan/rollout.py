@@ -4,7 +4,7 @@
 one up under a name of its own; the route table moves to it once all its pods serve and it has answered a question, and
 the old one drains as a removed agent does. Where an autoscaler took its pods it is asked nothing, and waits as long as
 the old one has some. Nothing of this is remembered but which one is routed to: names come from the pods' content, so a
-pass after a crash finds its place again.
+reconcile after a crash finds its place again.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ def _probe(context: Context, agent: Agent, placement: Placement) -> SmokeProbe:
 
 
 def _routed(lives: list[Object], before: AgentStatus | None) -> Object | None:
-    """Whom the last pass routed to; the oldest if that is not known any more."""
+    """Whom the last reconcile routed to; the oldest if that is not known any more."""
     known = before.workload if before is not None else None
     return next((live for live in lives if reference(live) == known), lives[0] if lives else None)
 

@@ -51,7 +51,7 @@ class Watchman:
     facts: Callable[[], Facts]
     metrics: Metrics
     lag: Callable[[], float] = lambda: 0.0
-    """Seconds for which a watch owes what a pass has read."""
+    """Seconds for which a watch owes what a reconcile has read."""
     kube: Kube | None = None
     pod: Pod | None = None
     monotonic: Callable[[], float] = time.monotonic

@@ -1,6 +1,6 @@
 """Asks the API server, now and then, whether it has each kind and lets this replica list it.
 
-A list of one object says more than a SelfSubjectAccessReview: it goes the way that passes and watches go, through
+A list of one object says more than a SelfSubjectAccessReview: it goes the way that reconciles and watches go, through
 every authorizer, and finds a conversion webhook or a storage that does not work.
 """
 

@@ -22,7 +22,7 @@ from disrouter_operator.status import events
 from disrouter_operator.status.cascade_status import ChildProblems
 
 _FINAL = frozenset({400, 403, 404, 409, 422})
-"""Answers about the object itself; anything else is about the API server and ends the pass."""
+"""Answers about the object itself; anything else is about the API server and ends the reconcile."""
 _TRAFFIC = frozenset({COMPONENT_ROUTES, COMPONENT_ENDPOINT})
 
 _INSTALLED_BY = {

@@ -53,7 +53,7 @@ class Recorder:
         self._budgets: OrderedDict[str, _Budget] = OrderedDict()
 
     async def record(self, kube: Kube, parent: Object, notes: Sequence[Note], now: datetime) -> None:
-        """Log the notes and write Events of them; failing to write one must not fail the pass."""
+        """Log the notes and write Events of them; failing to write one must not fail the reconcile."""
         metadata = parent["metadata"]
         who = f"{metadata['namespace']}/{metadata['name']}"
         for note in notes:

@@ -30,10 +30,10 @@ class Metrics:
         ProcessCollector(registry=self.registry)
         known = self.registry
         name = "disrouter_operator"
-        self.passes = Counter(f"{name}_reconciles", "Reconciles of a cascade", ["result"], registry=known)
+        self.reconciles = Counter(f"{name}_reconciles", "Reconciles of a cascade", ["result"], registry=known)
         self.seconds = Histogram(f"{name}_reconcile_seconds", "Duration of a reconcile", buckets=_PASS, registry=known)
         self.waited = Histogram(
-            f"{name}_queue_wait_seconds", "From a wake-up to the start of its pass", buckets=_WAIT, registry=known
+            f"{name}_queue_wait_seconds", "From a wake-up to the start of its reconcile", buckets=_WAIT, registry=known
         )
         self.ready = Gauge(f"{name}_ready", "1 while /readyz answers 200", registry=known)
         self.problem = Gauge(
@@ -79,8 +79,9 @@ class Metrics:
         """Measure these whenever somebody asks."""
         name = "disrouter_operator"
         known = self.registry
-        Gauge(f"{name}_queue_depth", "Cascades that wait for a pass", registry=known).set_function(queue.depth)
-        Gauge(f"{name}_queue_failing", "Cascades whose last pass failed", registry=known).set_function(queue.failing)
+        Gauge(f"{name}_queue_depth", "Cascades that wait for a reconcile", registry=known).set_function(queue.depth)
+        failing = Gauge(f"{name}_queue_failing", "Cascades whose last reconcile failed", registry=known)
+        failing.set_function(queue.failing)
         Gauge(
-            f"{name}_watch_lag_seconds", "How long a watch owes something that a pass has read", registry=known
+            f"{name}_watch_lag_seconds", "How long a watch owes something that a reconcile has read", registry=known
         ).set_function(lag)

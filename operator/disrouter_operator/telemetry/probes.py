@@ -15,12 +15,12 @@ from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
 STALE_SECONDS = 180.0
-"""A pass takes at most a few requests of 30 s; a loop with work that did nothing for so long hangs."""
+"""A reconcile takes at most a few requests of 30 s; a loop with work that did nothing for so long hangs."""
 
 
 @dataclass
 class Pulse:
-    """When the loop last turned: a pass ended, a resync looked, or an attempt to lead ended.
+    """When the loop last turned: a reconcile ended, a resync looked, or an attempt to lead ended.
 
     `idle` says that there is nothing to do: then silence is rest. `dead` says that watches stay dead although they
     could live, None if they do not.
@@ -45,7 +45,7 @@ class Pulse:
             self.beat()
         age = self.monotonic() - self._last
         if age > self.stale_after:
-            return f"no pass ended for {age:.0f} s, although cascades wait for one"
+            return f"no reconcile ended for {age:.0f} s, although cascades wait for one"
         return self.dead()
 
 

@@ -119,7 +119,7 @@ class KeyedQueue(Generic[K]):
     async def _attempt(self, key: K) -> None:
         try:
             again = await self._work(key)
-        except Exception as error:  # whatever a pass raises, the other keys go on
+        except Exception as error:  # whatever a reconcile raises, the other keys go on
             failures = self._failures.get(key, 0) + 1
             self._failures[key] = failures
             _log_failure(key, error)

@@ -30,13 +30,13 @@ class Creation:
 
 @dataclass(frozen=True)
 class Result:
-    """Of one size. `requests` and `passes` are a cascade's, until everything is at rest."""
+    """Of one size. `requests` and `reconciles` are a cascade's, until everything is at rest."""
 
     cascades: int
     operator: Creation
     loop: Creation
     requests: float
-    passes: float
+    reconciles: float
     edit: float
     rest_seconds: float
     rest_writes: float
@@ -67,7 +67,7 @@ async def size(cascades: int, folder: Path, rest_seconds: float) -> Result:
         async with processes.operator(cluster.operator_kubeconfig, "ours", log, QPS) as operator:
             ours = await _creation(cluster, operator, "ours", cascades)
             await operator.at_rest()
-            requests, passes = await operator.requests() / cascades, await operator.passes() / cascades
+            requests, reconciles = await operator.requests() / cascades, await operator.reconciles() / cascades
             edit = await _edits(cluster, operator, names)
             await operator.at_rest()
             before = await _rest(operator)
@@ -75,7 +75,7 @@ async def size(cascades: int, folder: Path, rest_seconds: float) -> Result:
             after = await _rest(operator)
             writes, looks, cpu = (late - early for early, late in zip(before, after, strict=True))
             memory = operator.usage().memory
-    return Result(cascades, ours, rival, requests, passes, edit, rest_seconds, writes, looks, cpu, memory)
+    return Result(cascades, ours, rival, requests, reconciles, edit, rest_seconds, writes, looks, cpu, memory)
 
 
 async def poison(cascades: int, folder: Path) -> Poison:
@@ -116,4 +116,4 @@ async def _edits(cluster: World, operator: processes.Operator, names: list[str])
 
 
 async def _rest(operator: processes.Operator) -> tuple[float, float, float]:
-    return await operator.requests(processes.WRITES), await operator.passes(), operator.usage().cpu
+    return await operator.requests(processes.WRITES), await operator.reconciles(), operator.usage().cpu

@@ -71,17 +71,17 @@ class Operator(Process):
                 found += value
         return found
 
-    async def passes(self) -> float:
+    async def reconciles(self) -> float:
         """Passes so far."""
         return sum(v for name, _, v in await self._samples() if name == "disrouter_operator_reconciles_total")
 
     async def at_rest(self) -> None:
-        """Wait until two looks, one after the other, see the same number of passes and nobody waiting."""
+        """Wait until two looks, one after the other, see the same number of reconciles and nobody waiting."""
         last = -1.0
 
         async def still() -> bool:
             nonlocal last
-            before, last = last, await self.passes()
+            before, last = last, await self.reconciles()
             await asyncio.sleep(0.4)
             return before == last
 

@@ -32,7 +32,7 @@ def _head() -> list[str]:
 def _creation(results: Sequence[Result]) -> list[str]:
     rows = [
         "| cascades | all children, s | a cascade, ms | rival, s | ratio | CPU a cascade, ms | rival, ms | ratio "
-        "| requests a cascade | passes a cascade |",
+        "| requests a cascade | reconciles a cascade |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for each in results:
@@ -40,7 +40,7 @@ def _creation(results: Sequence[Result]) -> list[str]:
         rows.append(
             f"| {each.cascades:,} | {ours.seconds:.1f} | {_each(ours.seconds, each)} | {rival.seconds:.1f} "
             f"| {ours.seconds / rival.seconds:.1f} | {_each(ours.cpu, each)} | {_each(rival.cpu, each)} "
-            f"| {ours.cpu / max(rival.cpu, 0.01):.1f} | {each.requests:.1f} | {each.passes:.1f} |"
+            f"| {ours.cpu / max(rival.cpu, 0.01):.1f} | {each.requests:.1f} | {each.reconciles:.1f} |"
         )
     return rows
 
@@ -49,7 +49,7 @@ def _rest(results: Sequence[Result]) -> list[str]:
     rows = [
         "At rest: one edit of one cascade until its route table says so (median), then nothing but the resync.",
         "",
-        "| cascades | edit, ms | writes an hour | passes an hour | CPU, % of a core | peak memory, MiB | rival, MiB |",
+        "| cascades | edit, ms | writes per hour | reconciles per hour | CPU, % of a core | peak, MiB | rival, MiB |",
         "|---|---|---|---|---|---|---|",
     ]
     for each in results:

@@ -64,7 +64,7 @@ class World:
         await until(there, f"{wanted} in {namespace}", 1800)
 
     async def children_of(self, namespace: str, names: Sequence[str]) -> None:
-        """Wait until these cascades have the last child that a pass writes, their Service."""
+        """Wait until these cascades have the last child that a reconcile writes, their Service."""
         missing = set(names)
 
         async def there() -> bool:

@@ -57,7 +57,7 @@ def ready(scene: Scene, name: str) -> None:
 
 
 async def answered(scene: Scene) -> None:
-    """A pass asks, the pods answer, and the answer wakes another pass."""
+    """A reconcile asks, the pods answer, and the answer wakes another reconcile."""
     await scene.run()
     for _ in range(10):
         await asyncio.sleep(0)

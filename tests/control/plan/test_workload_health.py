@@ -1,4 +1,4 @@
-"""How a pass decides on what is served: workloads, routes, entry, conditions."""
+"""How a reconcile decides on what is served: workloads, routes, entry, conditions."""
 
 from __future__ import annotations
 

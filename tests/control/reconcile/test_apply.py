@@ -1,4 +1,4 @@
-"""Writes that the API server refuses, that do not last, and passes that fail."""
+"""Writes that the API server refuses, that do not last, and reconciles that fail."""
 
 from __future__ import annotations
 

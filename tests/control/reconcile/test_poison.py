@@ -56,11 +56,11 @@ def _cascades() -> KubeFake:
 
 
 async def test_healthy_cascades_converge_while_sick_ones_are_still_in_backoff() -> None:
-    kube, memory, passes = _cascades(), Memory(), Counter[str]()
+    kube, memory, reconciles = _cascades(), Memory(), Counter[str]()
     done = asyncio.Event()
 
     async def one_pass(key: Key) -> float | None:
-        passes[key.name] += 1
+        reconciles[key.name] += 1
         again = await reconcile(kube, key, SETTINGS, lambda: datetime.now(UTC), memory)
         if set(HEALTHY) <= set(kube.names(SERVICES)):
             done.set()
@@ -70,9 +70,9 @@ async def test_healthy_cascades_converge_while_sick_ones_are_still_in_backoff() 
     for name in [*SICK, *HEALTHY]:  # the sick ones first in line
         queue.add(Key("default", name))
     async with _two_workers(queue, done):
-        assert all(passes[name] == 1 for name in SICK), "one attempt each, and then they wait by themselves"
+        assert all(reconciles[name] == 1 for name in SICK), "one attempt each, and then they wait by themselves"
         assert queue.failing() == 1
-        assert {name: passes[name] for name in HEALTHY} == dict.fromkeys(HEALTHY, 1)
+        assert {name: reconciles[name] for name in HEALTHY} == dict.fromkeys(HEALTHY, 1)
 
 
 async def test_attempts_at_what_is_refused_get_rarer_and_its_status_is_written_once() -> None:
@@ -89,8 +89,8 @@ async def test_attempts_at_what_is_refused_get_rarer_and_its_status_is_written_o
 
 
 async def test_healthy_cascades_converge_while_surges_wait_for_pods_that_never_answer() -> None:
-    """More surges than workers, and not one answer: every healthy cascade is through in one pass each."""
-    kube, passes, asked = KubeFake(), Counter[str](), Counter[str]()
+    """More surges than workers, and not one answer: every healthy cascade is through in one reconcile each."""
+    kube, reconciles, asked = KubeFake(), Counter[str](), Counter[str]()
     silent = [f"silent{number}" for number in range(6)]
     done = asyncio.Event()
 
@@ -100,7 +100,7 @@ async def test_healthy_cascades_converge_while_surges_wait_for_pods_that_never_a
         return None
 
     async def one_pass(key: Key) -> float | None:
-        passes[key.name] += 1
+        reconciles[key.name] += 1
         again = await reconcile(kube, key, replace(SETTINGS, smoke=never), lambda: datetime.now(UTC), memory)
         if set(HEALTHY) <= set(kube.names(SERVICES)):
             done.set()
@@ -116,7 +116,7 @@ async def test_healthy_cascades_converge_while_surges_wait_for_pods_that_never_a
         queue.add(Key("default", name))
     async with _two_workers(queue, done):
         assert sorted(asked.values()) == [1] * len(silent), "every surge did ask, and none has its answer"
-        assert {name: passes[name] for name in HEALTHY} == dict.fromkeys(HEALTHY, 1)
+        assert {name: reconciles[name] for name in HEALTHY} == dict.fromkeys(HEALTHY, 1)
     await memory.probes.close()
 
 

@@ -1,4 +1,4 @@
-"""A world for each scenario: one control plane, a namespace each, passes with only the rights of the chart's role."""
+"""A world for each scenario: one control plane, a namespace each, and only the rights of the chart's role."""
 
 from __future__ import annotations
 

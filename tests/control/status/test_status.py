@@ -48,7 +48,7 @@ async def test_what_waiting_does_not_cure_is_stalled() -> None:
 
 
 async def test_a_pod_that_is_unready_for_a_moment_moves_the_conditions_no_more_than_the_truth_moves() -> None:
-    """Each turn of an agent turns a condition at most once, and passes that see nothing new write nothing."""
+    """Each turn of an agent turns a condition at most once, and reconciles that see nothing new write nothing."""
     draw, scene = random.Random(7), Scene(clusters.example())
     await scene.run()
     scene.serve("small", "medium", "large")

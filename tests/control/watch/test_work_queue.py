@@ -44,13 +44,13 @@ async def test_many_wake_ups_are_one_pass() -> None:
 
 
 async def test_a_key_that_is_being_worked_on_is_worked_on_again_but_never_twice_at_once() -> None:
-    active, most, passes = 0, 0, 0
+    active, most, reconciles = 0, 0, 0
 
     async def work(key: str) -> None:
-        nonlocal active, most, passes
-        active, passes = active + 1, passes + 1
+        nonlocal active, most, reconciles
+        active, reconciles = active + 1, reconciles + 1
         most = max(most, active)
-        if passes == 1:
+        if reconciles == 1:
             queue.add(key)
             queue.add(key)
         await asyncio.sleep(0.005)
@@ -58,7 +58,7 @@ async def test_a_key_that_is_being_worked_on_is_worked_on_again_but_never_twice_
 
     queue = KeyedQueue(work)
     queue.add("a")
-    await _run(queue, lambda: passes == 2 and queue.idle())
+    await _run(queue, lambda: reconciles == 2 and queue.idle())
     assert most == 1
 
 

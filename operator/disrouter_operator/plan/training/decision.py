@@ -68,7 +68,7 @@ def mounted_run(context: Context, agent: Agent, workload: Object | None) -> str 
 
 
 def _served(context: Context, agent: Agent, before: AgentStatus | None) -> str | None:
-    """What the last pass decided to serve; what is mounted if the status was lost."""
+    """What the last reconcile decided to serve; what is mounted if the status was lost."""
     if before is not None:
         return before.served_run
     lives = rollout.living(context.observed, agent.name)

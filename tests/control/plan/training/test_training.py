@@ -1,4 +1,4 @@
-"""How a pass takes agents through training, the gate and promotion."""
+"""How a reconcile takes agents through training, the gate and promotion."""
 
 from __future__ import annotations
 
