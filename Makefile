@@ -38,6 +38,7 @@ check: $(VENV)/.ready ## Format, lint, types, import contracts, CRD up to date, 
 	@$(BIN)/mypy $(PACKAGES) examples tests tools
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/python tools/structure.py --check
+	@$(BIN)/python tools/terms.py
 	@$(BIN)/python tools/write_crds.py --check
 	@$(BIN)/python tools/write_charts.py --check
 	@$(BIN)/python -m pytest -q tests/manifests

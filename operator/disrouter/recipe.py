@@ -56,7 +56,7 @@ class Engine(StrEnum):
 
 
 class CollectConfig(Model):
-    """How competence is measured (section 3.2.2): N sampled answers a question."""
+    """How competence is measured (section 3.2.2): N sampled answers per question."""
 
     samples: StrictInt = Field(default=10, ge=1, le=256)
     """N: answers drawn for each question."""

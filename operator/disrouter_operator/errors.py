@@ -52,6 +52,11 @@ class KubeError(OperatorError):
         self.status = status
         super().__init__(message)
 
+    @property
+    def answer(self) -> str:
+        """What the API server said, without what it was asked."""
+        return str(self).partition(": ")[2] or str(self)
+
 
 class Conflict(KubeError):
     """409: the object changed since it was read, or exists already."""

@@ -119,8 +119,7 @@ class Operator:
         self.pulse.beat()
         if error is None:
             self._role = Role.STANDBY
-        refused = error is not None and error.status in REFUSED
-        self._lease_refused = str(error).partition(": ")[2] if refused else None
+        self._lease_refused = error.answer if error is not None and error.status in REFUSED else None
 
     async def _lead(self, stop: asyncio.Event, *holding: Coroutine[Any, Any, None]) -> None:
         self._lead_is(True)

@@ -24,7 +24,7 @@ def render(soak: Soak) -> str:
     lines += ["", *(f"- {fault}" for fault in faults)] if faults else []
     lines += [
         "",
-        "| sidecar | memory, MiB | growth | KiB a minute | most files open | connections left | CPU, s |",
+        "| sidecar | memory, MiB | growth | KiB per minute | most files open | connections left | CPU, s |",
         "|---|---|---|---|---|---|---|",
     ]
     for one in soak.sidecars:

@@ -36,7 +36,7 @@ def test_helms_own_test_passes(place: Team) -> None:
     assert "Succeeded" in place.cluster.releases()("test", "disrouter")
 
 
-def test_the_first_agent_answers_what_it_knows_and_hands_on_the_rest(place: Team) -> None:
+def test_the_first_agent_answers_what_it_knows_and_forwards_the_rest(place: Team) -> None:
     assert place.ask(NAME, "an easy one") == [["small answers by weights none", "small"]] * 2
     assert place.ask(NAME, "a hard one", "cost-first") == [["large answers by weights none", "small,large"]] * 2
 
@@ -46,6 +46,19 @@ def test_the_table_of_kubectl_says_how_it_is(place: Team) -> None:
     assert head.split() == ["NAME", "READY", "REASON", "AGENTS", "TRAINING", "URL", "AGE"]
     assert row.split()[:4] == [NAME, "True", "Serving", "2/2"]
     assert f"http://{NAME}.{place.namespace}.svc" in row
+
+
+def test_a_cascade_at_rest_is_left_alone(place: Team) -> None:
+    """No part writes for ever: nothing has another version after a while, whatever made it."""
+    kinds = ("src", "inferenceservices", "deployments", "services", "configmaps", "pods")
+
+    def versions() -> dict[str, str]:
+        items = [item for kind in kinds for item in place.get(kind)["items"]]
+        return {f"{each['kind']}/{each['metadata']['name']}": each["metadata"]["resourceVersion"] for each in items}
+
+    before = versions()
+    time.sleep(10)
+    assert versions() == before
 
 
 def test_an_agent_comes_and_goes_by_an_edit_and_touches_nobody_else(place: Team) -> None:
@@ -62,8 +75,8 @@ def test_an_agent_comes_and_goes_by_an_edit_and_touches_nobody_else(place: Team)
     assert place.agents(NAME, "small", "large") == before
 
 
-def test_a_deleted_pod_of_the_entry_loses_no_request_that_is_not_on_it(place: Team) -> None:
-    """A graceful end: the pod drains while the entry moves on, and comes back."""
+def test_a_deleted_pod_of_the_entrypoint_loses_no_request_that_is_not_on_it(place: Team) -> None:
+    """A graceful end: the pod drains while the entrypoint moves on, and comes back."""
     (pod,) = place.agents(NAME, "small")
     with place.traffic(NAME, "an easy one") as traffic:
         place.kubectl("delete", "pod", pod, "--wait=false")

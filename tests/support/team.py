@@ -61,11 +61,11 @@ class Team:
         """Whether the cascade is Ready for the manifest as it is now."""
         whole = self.get(names.PLURAL, name)
         seen = (whole.get("status") or {}).get("observedGeneration") == whole["metadata"]["generation"]
-        return bool(seen and self.condition(name, "Ready")["status"] == "True")
+        return bool(seen and _holds(whole, "Ready"))
 
     def all_ready(self, name: str) -> bool:
         """Ready, and so is every agent."""
-        return self.ready(name) and self.condition(name, "AgentsReady")["status"] == "True"
+        return self.ready(name) and _holds(self.get(names.PLURAL, name), "AgentsReady")
 
     def pods(self, selector: str) -> dict[str, str]:
         """Running pods by name: their uid and how often their containers started."""
@@ -190,6 +190,11 @@ def team(cluster: Cluster, name: str) -> Iterator[Team]:
         cluster.kubectl_process(
             "delete", "persistentvolumes", f"--selector=disrouter-test={namespace}", "--timeout=30s"
         )
+
+
+def _holds(cascade: Any, type_: str) -> bool:
+    conditions = (cascade.get("status") or {}).get("conditions") or []
+    return any(each["type"] == type_ and each["status"] == "True" for each in conditions)
 
 
 def _pod(name: str, *, volumes: Any = (), **container: Any) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""`status` of a SelfRoutingCascade: written once a reconcile, by the operator alone."""
+"""`status` of a SelfRoutingCascade: written once per reconcile, by the operator alone."""
 
 from __future__ import annotations
 

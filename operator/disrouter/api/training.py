@@ -62,7 +62,7 @@ class Jobs(Model):
 
     backend: Backend = Backend.JOB
     nodes: StrictInt = Field(default=1, ge=1, le=64)
-    """Pods of the `sft` and `rl` stages, one a node, that train together (torchrun)."""
+    """Pods of the `sft` and `rl` stages, one per node, that train together (torchrun)."""
     processes_per_node: StrictInt = Field(default=1, ge=1, le=16)
     """GPUs, and so processes, in each of them."""
     backoff_limit: StrictInt = Field(default=3, ge=0, le=20)

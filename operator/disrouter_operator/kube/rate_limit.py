@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 @dataclass
 class TokenBucket:
-    """`rate` requests a second after `burst` at once, as client-go's QPS and burst."""
+    """`rate` requests per second after `burst` at once, as client-go's QPS and burst."""
 
     rate: float
     burst: float

@@ -1,9 +1,9 @@
 """How far the watches are, measured by the resource versions that the API server stamps on every write.
 
-A watch delivers the versions of a kind in order, so one number a kind says everything: what it delivered last. Two
+A watch delivers the versions of a kind in order, so one number per kind says everything: what it delivered last. Two
 uses. A reconcile may read from the API server's own cache if that is at least as new as what woke it and as what it
-wrote (`floor`): the guarantee of an informer without its memory and without its traps after a relist. And what a reconcile has
-read but the watch does not deliver shows a watch that died without a word (`lag`; Kopf's issue 1276).
+wrote (`floor`): the guarantee of an informer without its memory and without its traps after a relist. And what a
+reconcile has read but the watch does not deliver shows a watch that died without a word (`lag`; Kopf's issue 1276).
 """
 
 from __future__ import annotations

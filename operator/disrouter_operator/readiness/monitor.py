@@ -1,4 +1,4 @@
-"""Judges this replica once a second, and tells what changes: in the log, in metrics, in Events of its own pod."""
+"""Judges this replica once per second and reports what changes: in the log, in metrics, in Events of its own pod."""
 
 from __future__ import annotations
 

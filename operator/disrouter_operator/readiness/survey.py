@@ -62,7 +62,7 @@ class Survey:
         try:
             found = await self._ask(known)
         except KubeError as error:
-            found = replace(known, away=_words(error))
+            found = replace(known, away=error.answer)
         if not found.usable or found.forbidden:
             self._good_for = 0.0
         self.findings = found
@@ -96,10 +96,5 @@ class Survey:
             except KubeError as error:
                 if error.status not in REFUSED:
                     raise
-                return _words(error)
+                return error.answer
         return None
-
-
-def _words(error: KubeError) -> str:
-    """What the API server said, without what it was asked."""
-    return str(error).partition(": ")[2] or str(error)

@@ -25,7 +25,7 @@ Deliver = Callable[[Resource, Object], None]
 """Told of every object that a watch brings, in the watch's own thread."""
 
 INACTIVITY_SECONDS = 150.0
-"""A stream without even a bookmark (one a minute) for so long is opened again."""
+"""A stream without even a bookmark (one per minute) for so long is opened again."""
 
 IDENTITY = "disrouter"
 """What Kopf calls itself to its peers. There are none, but it would ask for the user's name, which a pod's may lack."""

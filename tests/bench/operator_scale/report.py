@@ -31,8 +31,8 @@ def _head() -> list[str]:
 
 def _creation(results: Sequence[Result]) -> list[str]:
     rows = [
-        "| cascades | all children, s | a cascade, ms | rival, s | ratio | CPU a cascade, ms | rival, ms | ratio "
-        "| requests a cascade | reconciles a cascade |",
+        "| cascades | all children, s | per cascade, ms | rival, s | ratio | CPU per cascade, ms | rival, ms | ratio "
+        "| requests per cascade | reconciles per cascade |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for each in results:

@@ -1,4 +1,4 @@
-"""A stage as a Kubernetes Job: one pod, or one a node that find each other by a headless Service (torchrun)."""
+"""A stage as a Kubernetes Job: one pod, or one per node that find each other by a headless Service (torchrun)."""
 
 from __future__ import annotations
 
