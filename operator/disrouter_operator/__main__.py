@@ -17,7 +17,7 @@ from disrouter_operator.kube.api_server import ApiServer
 from disrouter_operator.kube.fence import Fenced
 from disrouter_operator.kube.leader_election import Election
 from disrouter_operator.kube.rate_limit import TokenBucket
-from disrouter_operator.kube.resource_versions import Freshness
+from disrouter_operator.kube.resource_versions import ResourceVersions
 from disrouter_operator.operator import Operator, Options
 from disrouter_operator.readiness.monitor import Pod
 from disrouter_operator.reconcile.smoke_http import over_http
@@ -57,7 +57,7 @@ async def run(flags: Flags) -> None:
 
 def operator(client: ApiClient, chosen: Options, flags: Flags) -> Operator:
     """Everything put together: one limited and fenced way to the API server, and one for the lease alone."""
-    metrics, freshness = Metrics(), Freshness(chosen.namespaces)
+    metrics, versions = Metrics(), ResourceVersions(chosen.namespaces)
     election = None
     if flags.lease_namespace:
         lease = ApiServer(client, record=metrics.call)
@@ -65,11 +65,11 @@ def operator(client: ApiClient, chosen: Options, flags: Flags) -> Operator:
         election = Election(
             lease, flags.lease_namespace, flags.identity, flags.lease_name, duration=seconds, renew=seconds / 4
         )
-    server = ApiServer(client, TokenBucket(flags.qps, flags.burst), freshness, metrics.call)
+    server = ApiServer(client, TokenBucket(flags.qps, flags.burst), versions, metrics.call)
     kube = Fenced(server, election.leads) if election is not None else server
     pod = Pod(flags.operator_namespace, flags.identity, flags.pod_uid) if flags.operator_namespace else None
     events = ApiServer(client, record=metrics.call)
-    return Operator(kube, chosen, election, freshness=freshness, metrics=metrics, probe=server, events=events, pod=pod)
+    return Operator(kube, chosen, election, versions=versions, metrics=metrics, probe=server, events=events, pod=pod)
 
 
 async def _configuration() -> Configuration:

@@ -14,10 +14,10 @@ from typing import Any
 from disrouter_operator.errors import REFUSED, KubeError
 from disrouter_operator.kube.client import Kube
 from disrouter_operator.kube.leader_election import Election
-from disrouter_operator.kube.resource_versions import Freshness
+from disrouter_operator.kube.resource_versions import ResourceVersions
 from disrouter_operator.kube.resources import CASCADES, Key
 from disrouter_operator.readiness.assessment import Facts, Role
-from disrouter_operator.readiness.monitor import Pod, Watchman
+from disrouter_operator.readiness.monitor import Pod, ReadinessMonitor
 from disrouter_operator.readiness.survey import Probe, Survey
 from disrouter_operator.reconcile.probe_runner import ProbeRunner
 from disrouter_operator.reconcile.reconciler import Memory, reconcile
@@ -54,7 +54,7 @@ class Options:
 class Operator:
     """Runs passes over the cascades of a cluster.
 
-    `kube` writes only while this replica leads (`fence.py`); `freshness` is the one that `kube` tells of versions.
+    `kube` writes only while this replica leads (`fence.py`); `versions` is told by `kube` of every version.
     `probe` asks what there is; `events` writes Events of the operator's own `pod`, who leads or not.
     """
 
@@ -64,7 +64,7 @@ class Operator:
         options: Options,
         election: Election | None = None,
         *,
-        freshness: Freshness | None = None,
+        versions: ResourceVersions | None = None,
         metrics: Metrics | None = None,
         probe: Probe,
         events: Kube | None = None,
@@ -76,14 +76,14 @@ class Operator:
         self.metrics = metrics or Metrics()
         self._queue: KeyedQueue[Key] = KeyedQueue(self._pass, waited=self.metrics.waited.observe)
         self._memory = Memory(probes=ProbeRunner(self._queue.add))
-        freshness = freshness or Freshness(options.namespaces)
+        versions = versions or ResourceVersions(options.namespaces)
         self._survey = Survey(probe, options.namespaces)
-        self._watches = Watches(self._queue.add, freshness, self._survey, self.metrics, options.namespaces)
+        self._watches = Watches(self._queue.add, versions, self._survey, self.metrics, options.namespaces)
         self._role, self._listed = Role.CANDIDATE, False
         self._lease_refused: str | None = None
-        self.watchman = Watchman(self._facts, self.metrics, freshness.lag, events, pod)
-        self.pulse = Pulse(idle=self._idle, dead=self.watchman.dead)
-        self.metrics.watch_queue(self._queue, freshness.lag)
+        self.monitor = ReadinessMonitor(self._facts, self.metrics, versions.lag, events, pod)
+        self.pulse = Pulse(idle=self._idle, dead=self.monitor.dead)
+        self.metrics.watch_queue(self._queue, versions.lag)
 
     def _idle(self) -> bool:
         return self._role is Role.LEADER and self._queue.idle()
@@ -100,9 +100,9 @@ class Operator:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set. Raises LeadershipLost when another replica took over."""
-        app = application(self.pulse, self.metrics.registry, self.watchman.unready)
+        app = application(self.pulse, self.metrics.registry, self.monitor.unready)
         async with serve(app, self._options.host, self._options.port):
-            await _first(self._work(stop), self._survey.run(), self.watchman.run())
+            await _first(self._work(stop), self._survey.run(), self.monitor.run())
 
     async def _work(self, stop: asyncio.Event) -> None:
         if self._election is None:

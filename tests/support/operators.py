@@ -14,7 +14,7 @@ from kubernetes.aio import config
 from kubernetes.aio.client import ApiClient, Configuration
 
 from disrouter_operator.kube.api_server import ApiServer
-from disrouter_operator.kube.resource_versions import Freshness
+from disrouter_operator.kube.resource_versions import ResourceVersions
 from disrouter_operator.operator import Operator, Options
 from disrouter_operator.settings import Settings
 from support.controlplane import ControlPlane
@@ -108,9 +108,9 @@ def running(kubeconfig: Path, options: Options) -> Iterator[Operator]:
     async def main() -> None:
         stop = asyncio.Event()
         async with await api_client(kubeconfig) as client:
-            freshness = Freshness(options.namespaces)
-            server = ApiServer(client, freshness=freshness)
-            operator = Operator(server, options, freshness=freshness, probe=server)
+            versions = ResourceVersions(options.namespaces)
+            server = ApiServer(client, versions=versions)
+            operator = Operator(server, options, versions=versions, probe=server)
             box.extend([operator, asyncio.get_running_loop(), stop])
             started.set()
             await operator.run(stop)

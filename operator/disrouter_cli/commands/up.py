@@ -100,12 +100,12 @@ def _narrate(state: StateFolder, runtime: subprocess.Popen[bytes]) -> int:
 
     narrator = progress.Narrator(artifacts(state))
     store = state.store()
-    told: set[str] = set()
+    reported: set[str] = set()
     for _ in progress.watch(store, narrator, _say, lambda _: runtime.poll() is not None):
         for cascade in cluster.cascades(store):
             name = cascade["metadata"]["name"]
-            if cluster.holds(cascade, "Ready") and name not in told:
-                told.add(name)
+            if cluster.holds(cascade, "Ready") and name not in reported:
+                reported.add(name)
                 _say(progress.hint(cascade))
         time.sleep(progress.POLL_SECONDS)
     raise CliError(f"the runtime ended with code {runtime.returncode}; its log is {state.runtime_log}")

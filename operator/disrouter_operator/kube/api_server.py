@@ -20,7 +20,7 @@ from disrouter.names import FIELD_MANAGER
 from disrouter_operator.errors import Conflict, KubeError, Rejected, Unreachable
 from disrouter_operator.kube.client import NO_LABELS
 from disrouter_operator.kube.rate_limit import TokenBucket
-from disrouter_operator.kube.resource_versions import Freshness
+from disrouter_operator.kube.resource_versions import ResourceVersions
 from disrouter_operator.kube.resources import Object, Resource, resource_of
 
 APPLY = "application/apply-patch+yaml"
@@ -41,7 +41,7 @@ Record = Callable[[str, str, int, float, float], None]
 class ApiServer:
     """A cluster's API server, spoken to through a configured `ApiClient` that the caller closes.
 
-    `limit` holds requests back; without one they go out at once. `freshness` is told of every version that is read or
+    `limit` holds requests back; without one they go out at once. `versions` is told of every version that is read or
     written, and lets lists by label come from the API server's cache, which costs it no read of every object in etcd.
     """
 
@@ -49,12 +49,12 @@ class ApiServer:
         self,
         client: ApiClient,
         limit: TokenBucket | None = None,
-        freshness: Freshness | None = None,
+        versions: ResourceVersions | None = None,
         record: Record = lambda *_: None,
     ) -> None:
         self._client = client
         self._limit = limit
-        self._freshness = freshness or Freshness()
+        self._freshness = versions or ResourceVersions()
         self._record = record
 
     async def get(self, resource: Resource, namespace: str, name: str) -> Object | None:

@@ -28,7 +28,7 @@ class _Ahead:
 
 
 @dataclass
-class Freshness:
+class ResourceVersions:
     """`namespaces`: those that are watched one by one; empty: every watch spans the cluster."""
 
     namespaces: Collection[str] = ()

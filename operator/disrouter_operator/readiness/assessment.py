@@ -116,9 +116,9 @@ class Problem:
         """Whether the operator cannot work with it."""
         return self.reason not in _DISPENSABLE
 
-    def new(self, told: Iterable[Problem]) -> bool:
+    def new(self, reported: Iterable[Problem]) -> bool:
         """Whether it says more than what was told. Watches and rights come and go one by one: fewer are no news."""
-        known = [each for each in told if each.reason is self.reason]
+        known = [each for each in reported if each.reason is self.reason]
         kinds = {kind for each in known for kind in each.kinds}
         return not known or (self.reason not in _PASSING and not kinds >= set(self.kinds))
 
@@ -193,7 +193,7 @@ class State:
     role: Role = Role.CANDIDATE
     problems: tuple[Problem, ...] = ()
     since: Mapping[Reason, float] = field(default_factory=lambda: MappingProxyType({}))
-    told: tuple[Problem, ...] = ()
+    reported: tuple[Problem, ...] = ()
 
     @property
     def trouble(self) -> str | None:
@@ -209,8 +209,8 @@ def step(state: State, facts: Facts, now: float) -> tuple[State, list[Note]]:
     patient = {each.reason: now - since[each.reason] < _patience(each, ready=was) for each in problems}
     blocking = [each for each in problems if each.blocks]
     ready = not blocking or (was and all(patient[each.reason] for each in blocking))
-    told = tuple(each for each in problems if not each.new(state.told) or not patient[each.reason])
-    after = State(ready, facts.role, problems, since, told)
+    reported = tuple(each for each in problems if not each.new(state.reported) or not patient[each.reason])
+    after = State(ready, facts.role, problems, since, reported)
     return after, _changes(state, after)
 
 
@@ -219,13 +219,13 @@ def _patience(problem: Problem, *, ready: bool) -> float:
 
 
 def _changes(before: State, after: State) -> list[Note]:
-    news = [each for each in after.told if each.new(before.told)]
+    news = [each for each in after.reported if each.new(before.reported)]
     notes = [Note("Warning", each.reason, each.message) for each in news if not each.blocks]
     blocking = [each for each in news if each.blocks]
     if blocking and not after.ready:
-        message = "; ".join(each.message for each in after.told if each.blocks)
+        message = "; ".join(each.message for each in after.reported if each.blocks)
         notes.append(Note("Warning", blocking[0].reason, f"not ready: {message}"))
-    gone = {each.reason for each in before.told} - {each.reason for each in after.told}
+    gone = {each.reason for each in before.reported} - {each.reason for each in after.reported}
     notes += [Note("Normal", reason, _OVER[reason]) for reason in sorted(gone & _DISPENSABLE)]
     if after.ready and (not before.ready or before.role is not after.role):
         leads = after.role is Role.LEADER

@@ -45,7 +45,7 @@ class Pod:
 
 
 @dataclass
-class Watchman:
+class ReadinessMonitor:
     """`facts` are asked anew with every tick. `kube` writes Events of `pod` whether this replica leads or not."""
 
     facts: Callable[[], Facts]
@@ -63,7 +63,7 @@ class Watchman:
     async def run(self) -> None:
         """Look and tell until cancelled."""
         while True:
-            await self._tell(self.look())
+            await self._report(self.look())
             await self.sleep(TICK_SECONDS)
 
     def look(self) -> Sequence[Note]:
@@ -74,7 +74,7 @@ class Watchman:
         for note in notes:
             logger.log(logging.INFO if note.type == "Normal" else logging.WARNING, note.message)
         problems = {(each.reason.value, kind) for each in self.state.problems for kind in each.kinds or ("",)}
-        self.metrics.tell(ready=self.state.ready, problems=problems)
+        self.metrics.set_readiness(ready=self.state.ready, problems=problems)
         return notes
 
     def unready(self) -> str | None:
@@ -97,7 +97,7 @@ class Watchman:
         elif self._dead_since is None:
             self._dead_since = now
 
-    async def _tell(self, notes: Sequence[Note]) -> None:
+    async def _report(self, notes: Sequence[Note]) -> None:
         """An Event that cannot be written is in the log already; often it is the same right that is missing."""
         if self.kube is None or self.pod is None:
             return

@@ -17,11 +17,11 @@ class Closed:
     refused: bool = False
 
 
-class Streams:
+class OpenWatches:
     """The watches of one start; all of them are closed at first, for the reasons of the `last` start."""
 
     def __init__(
-        self, kinds: Collection[Resource] = (), namespaces: Sequence[str] = (), last: Streams | None = None
+        self, kinds: Collection[Resource] = (), namespaces: Sequence[str] = (), last: OpenWatches | None = None
     ) -> None:
         known = last._closed if last is not None else {}
         scopes = [(kind, place) for kind in kinds for place in namespaces or (None,)]

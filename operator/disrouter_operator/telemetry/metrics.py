@@ -68,7 +68,7 @@ class Metrics:
         """The watches are started again."""
         self.watch_restarts.labels(reason).inc()
 
-    def tell(self, *, ready: bool, problems: Iterable[tuple[str, str]]) -> None:
+    def set_readiness(self, *, ready: bool, problems: Iterable[tuple[str, str]]) -> None:
         """Whether this replica can work, and what is missing: reason and kind (empty: of no kind)."""
         self.ready.set(ready)
         self.problem.clear()

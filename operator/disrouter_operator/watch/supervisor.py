@@ -15,10 +15,10 @@ from typing import Protocol
 from disrouter import names
 from disrouter_operator.backoff import Backoff
 from disrouter_operator.kube.observed import CHILDREN, label
-from disrouter_operator.kube.resource_versions import Freshness, Scope
+from disrouter_operator.kube.resource_versions import ResourceVersions, Scope
 from disrouter_operator.kube.resources import CASCADES, Key, Object, Resource
 from disrouter_operator.readiness.assessment import Findings
-from disrouter_operator.readiness.open_watches import Closed, Streams
+from disrouter_operator.readiness.open_watches import Closed, OpenWatches
 from disrouter_operator.watch import kopf_watch
 from disrouter_operator.watch.sessions import Observe
 
@@ -64,7 +64,7 @@ class Watches:
     """`enqueue` is told of cascades to look at. Nothing is watched while the survey finds that it would be in vain."""
 
     enqueue: Callable[[Key], None]
-    freshness: Freshness
+    versions: ResourceVersions
     survey: Surveyed
     report: Report
     namespaces: Sequence[str] = ()
@@ -72,7 +72,7 @@ class Watches:
     late_seconds: float = LATE_SECONDS
     watch: Watch = kopf_watch.watch
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
-    streams: Streams = field(default_factory=Streams, init=False)
+    streams: OpenWatches = field(default_factory=OpenWatches, init=False)
     """Of the last start."""
     failure: str | None = field(default=None, init=False)
     """What ended the watches last; None once they are open again, or where that was on purpose."""
@@ -102,8 +102,8 @@ class Watches:
     async def _once(self) -> str:
         """Watch until something is wrong; returns what."""
         kinds = [kind for kind in (CASCADES, *CHILDREN) if kind not in self._unwatched]
-        self.freshness.restarted(kinds)
-        self.streams, self._closed_since = Streams(kinds, self.namespaces, self.streams), None
+        self.versions.restarted(kinds)
+        self.streams, self._closed_since = OpenWatches(kinds, self.namespaces, self.streams), None
         stop = threading.Event()
         watching = asyncio.create_task(self._in_thread(kinds, self.streams, stop))
         try:
@@ -117,7 +117,7 @@ class Watches:
             await asyncio.wait([watching], timeout=STOP_SECONDS)
             watching.cancel()
             await asyncio.gather(watching, return_exceptions=True)
-            self.streams = Streams(kinds, self.namespaces, self.streams)
+            self.streams = OpenWatches(kinds, self.namespaces, self.streams)
 
     def _trouble(self) -> str | None:
         findings = self.survey.findings or Findings()
@@ -128,7 +128,7 @@ class Watches:
             came = sorted(kind.plural for kind in self._unwatched - findings.unwatched)
             went = sorted(kind.plural for kind in findings.unwatched - self._unwatched)
             return f"kinds: installed: {', '.join(came) or 'none'}; removed: {', '.join(went) or 'none'}"
-        late = self.freshness.late(self.late_seconds)
+        late = self.versions.late(self.late_seconds)
         if late:
             return f"silence: the watch of {', '.join(late)} delivers nothing any more"
         return self._closed()
@@ -146,19 +146,19 @@ class Watches:
         why = next((each.why for each in closed.values() if each.why), "no answer")
         return f"closed: the watch of {', '.join(sorted(kind.plural for kind in closed))} is not open: {why}"
 
-    async def _in_thread(self, kinds: Collection[Resource], streams: Streams, stop: threading.Event) -> None:
+    async def _in_thread(self, kinds: Collection[Resource], streams: OpenWatches, stop: threading.Event) -> None:
         loop, ended = asyncio.get_running_loop(), asyncio.Event()
         failure: list[BaseException] = []
 
-        def tell(call: Callable[..., None], *arguments: object) -> None:
+        def in_loop(call: Callable[..., None], *arguments: object) -> None:
             if not loop.is_closed():
                 loop.call_soon_threadsafe(call, *arguments)
 
         def deliver(kind: Resource, obj: Object) -> None:
-            tell(self._deliver, kind, _head(obj))
+            in_loop(self._deliver, kind, _head(obj))
 
         def observe(scope: Scope, closed: Closed | None) -> None:
-            tell(streams.note, scope, closed)
+            in_loop(streams.note, scope, closed)
 
         def main() -> None:
             try:
@@ -166,7 +166,7 @@ class Watches:
             except BaseException as error:
                 failure.append(error)
             finally:
-                tell(ended.set)
+                in_loop(ended.set)
 
         threading.Thread(target=main, name="watches", daemon=True).start()
         await ended.wait()
@@ -176,7 +176,7 @@ class Watches:
     def _deliver(self, kind: Resource, obj: Object) -> None:
         metadata = obj["metadata"]
         namespace = str(metadata.get("namespace"))
-        self.freshness.delivered(kind, namespace, str(metadata.get("resourceVersion")))
+        self.versions.delivered(kind, namespace, str(metadata.get("resourceVersion")))
         self.report.delivered(kind.plural)
         cascade = metadata.get("name") if kind == CASCADES else label(obj, names.LABEL_CASCADE)
         if cascade:

@@ -11,7 +11,7 @@ import pytest
 from disrouter_operator.errors import Conflict, Rejected, Unreachable
 from disrouter_operator.kube.api_server import ApiServer
 from disrouter_operator.kube.diff import foreign_managers, satisfies
-from disrouter_operator.kube.resource_versions import Freshness
+from disrouter_operator.kube.resource_versions import ResourceVersions
 from disrouter_operator.kube.resources import CASCADES, CONFIG_MAPS, INFERENCE_SERVICES, PODS, Object
 from disrouter_operator.manifests.serving.inference_service import inference_service
 from disrouter_operator.reconcile.write_guard import WriteGuard
@@ -128,9 +128,9 @@ async def test_no_answer_is_unreachable(kube: ApiServer) -> None:
 
 async def test_a_list_by_label_shows_our_own_writes_also_from_the_api_servers_cache(kube: ApiServer) -> None:
     asked: list[tuple[str, int]] = []
-    fresh = Freshness()
+    fresh = ResourceVersions()
     fresh.restarted([CONFIG_MAPS])
-    cached = ApiServer(kube._client, freshness=fresh, record=lambda verb, _, code, *__: asked.append((verb, code)))
+    cached = ApiServer(kube._client, versions=fresh, record=lambda verb, _, code, *__: asked.append((verb, code)))
     first = await cached.apply(_config_map("cached"))
     fresh.delivered(CONFIG_MAPS, "default", first["metadata"]["resourceVersion"])
     for number in range(10):
@@ -143,10 +143,10 @@ async def test_a_list_by_label_shows_our_own_writes_also_from_the_api_servers_ca
 
 async def test_a_version_that_the_api_server_does_not_know_is_given_up(kube: ApiServer) -> None:
     """As after the restore of a backup: its versions begin anew, below what was seen before."""
-    fresh = Freshness()
+    fresh = ResourceVersions()
     fresh.restarted([CONFIG_MAPS])
     fresh.delivered(CONFIG_MAPS, "default", "999999999")
-    found = await ApiServer(kube._client, freshness=fresh).list(CONFIG_MAPS, "default", {"test": "none"})
+    found = await ApiServer(kube._client, versions=fresh).list(CONFIG_MAPS, "default", {"test": "none"})
     assert found == []
     assert fresh.floor(CONFIG_MAPS, "default") is None
 

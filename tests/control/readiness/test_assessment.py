@@ -22,8 +22,8 @@ from disrouter_operator.kube.resources import (
     Resource,
 )
 from disrouter_operator.readiness.assessment import GRACE, SETTLING, Facts, Findings, Role, State, step
-from disrouter_operator.readiness.monitor import DEAD_SECONDS, Pod, Watchman
-from disrouter_operator.readiness.open_watches import Closed, Streams
+from disrouter_operator.readiness.monitor import DEAD_SECONDS, Pod, ReadinessMonitor
+from disrouter_operator.readiness.open_watches import Closed, OpenWatches
 from disrouter_operator.readiness.survey import HURRY_SECONDS, LOOK_SECONDS, RIGHTS_SECONDS, Survey
 from disrouter_operator.status.events import Note
 from disrouter_operator.telemetry.metrics import Metrics
@@ -175,14 +175,14 @@ def test_what_a_start_goes_through_is_worth_a_line_only_when_it_lasts() -> None:
 
 
 def test_a_watch_without_objects_is_open_when_the_api_server_answers_it() -> None:
-    streams = Streams([CASCADES, PODS], ["a", "b"])
+    streams = OpenWatches([CASCADES, PODS], ["a", "b"])
     streams.note((PODS, "a"), None)
     streams.note((CASCADES, "a"), None)
     streams.note((CASCADES, "b"), None)
     streams.note((PODS, "b"), Closed("list: HTTP 500"))
     streams.note((PODS, "b"), Closed())
     assert streams.missing() == {PODS: Closed("list: HTTP 500")}, "why stays known while it is asked again"
-    assert Streams([PODS], ["a", "b"], streams).missing() == {PODS: Closed("list: HTTP 500")}
+    assert OpenWatches([PODS], ["a", "b"], streams).missing() == {PODS: Closed("list: HTTP 500")}
     streams.note((PODS, "b"), None)
     assert streams.missing() == {}
     streams.note((PODS, "b"), Closed())
@@ -261,14 +261,14 @@ class _Life:
         self.now, self.facts, self.lag, self.kube = 0.0, LEADS, 0.0, KubeFake()
         self.metrics = Metrics()
         pod = Pod("disrouter", "disrouter-6f-abc", "uid-1")
-        self.watchman = Watchman(
+        self.monitor = ReadinessMonitor(
             lambda: self.facts, self.metrics, lambda: self.lag, self.kube, pod, monotonic=lambda: self.now
         )
 
     def at(self, seconds: float, facts: Facts) -> str | None:
         self.now, self.facts = self.now + seconds, facts
-        self.watchman.look()
-        return self.watchman.dead()
+        self.monitor.look()
+        return self.monitor.dead()
 
 
 def test_watches_that_stay_dead_for_a_minute_although_the_api_server_answers_need_a_new_process() -> None:
@@ -313,7 +313,7 @@ async def test_each_change_is_a_line_a_metric_and_an_event_of_the_operators_pod(
     with caplog.at_level(logging.INFO, "disrouter_operator"):
         for facts in (missing, missing, missing, LEADS, LEADS):
             life.facts, life.now = facts, life.now + SETTLING
-            await life.watchman._tell(life.watchman.look())
+            await life.monitor._report(life.monitor.look())
             value = life.metrics.registry.get_sample_value
             labels = {"reason": "DefinitionMissing", "kind": "selfroutingcascades.disrouter.io"}
             assert value("disrouter_operator_ready") == (facts is LEADS)
@@ -331,7 +331,7 @@ async def test_each_change_is_a_line_a_metric_and_an_event_of_the_operators_pod(
 
 def test_an_event_fits_the_api_servers_limit_and_says_when() -> None:
     life = _Life()
-    assert life.watchman.pod is not None
-    event = life.watchman.pod.event(Note("Warning", "Forbidden", "x" * 5000), life.watchman.clock())
+    assert life.monitor.pod is not None
+    event = life.monitor.pod.event(Note("Warning", "Forbidden", "x" * 5000), life.monitor.clock())
     assert len(event["message"]) == 1024
     assert event["count"] == 1

@@ -15,7 +15,7 @@ from aiohttp.test_utils import TestServer
 
 from disrouter_operator.kube.resource_versions import Scope
 from disrouter_operator.kube.resources import CASCADES, Resource
-from disrouter_operator.readiness.open_watches import Closed, Streams
+from disrouter_operator.readiness.open_watches import Closed, OpenWatches
 from disrouter_operator.watch import kopf_watch
 
 
@@ -64,9 +64,9 @@ def _answer(body: object) -> Callable[[web.Request], Awaitable[web.StreamRespons
 
 
 @asynccontextmanager
-async def _watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: _Server) -> AsyncIterator[Streams]:
+async def _watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: _Server) -> AsyncIterator[OpenWatches]:
     """The real watch in a thread of its own, as the operator has it."""
-    loop, stop, streams = asyncio.get_running_loop(), threading.Event(), Streams([CASCADES], ["team"])
+    loop, stop, streams = asyncio.get_running_loop(), threading.Event(), OpenWatches([CASCADES], ["team"])
 
     def observe(scope: Scope, closed: Closed | None) -> None:
         loop.call_soon_threadsafe(streams.note, scope, closed)

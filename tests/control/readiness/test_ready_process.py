@@ -212,8 +212,8 @@ def test_watches_that_stay_dead_although_the_api_server_answers_ask_for_a_new_pr
         try:
             with operators.running(kubeconfig, Options(host="127.0.0.1", port=0)) as operator:
                 empty.wait("the probe", lambda: "although the API server answers" in str(operator.pulse.trouble()))
-                assert "the watch of" in str(operator.watchman.unready())
+                assert "the watch of" in str(operator.monitor.unready())
                 proxy.mute = False
-                empty.wait("its end", lambda: operator.pulse.trouble() is operator.watchman.unready() is None)
+                empty.wait("its end", lambda: operator.pulse.trouble() is operator.monitor.unready() is None)
         finally:
             proxy.mute = False

@@ -11,7 +11,7 @@ import yaml
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from disrouter_operator.kube.resource_versions import Freshness
+from disrouter_operator.kube.resource_versions import ResourceVersions
 from disrouter_operator.kube.resources import CASCADES
 from disrouter_operator.readiness.assessment import Findings
 from disrouter_operator.telemetry.metrics import Metrics
@@ -58,7 +58,7 @@ async def test_a_failure_that_ends_the_watches_is_heard_of_and_they_are_started_
     async with TestServer(app) as server:
         (tmp_path / "config").write_text(_kubeconfig(str(server.make_url("/"))))
         monkeypatch.setenv("KUBECONFIG", str(tmp_path / "config"))
-        watches = Watches(lambda _: None, Freshness(), _Fine(), metrics, look_seconds=0.1, sleep=pause)
+        watches = Watches(lambda _: None, ResourceVersions(), _Fine(), metrics, look_seconds=0.1, sleep=pause)
         running = asyncio.create_task(watches.run())
         try:
             async with asyncio.timeout(60):

@@ -11,7 +11,7 @@ import pytest
 
 from disrouter import names
 from disrouter_operator.kube.observed import OPTIONAL
-from disrouter_operator.kube.resource_versions import Freshness
+from disrouter_operator.kube.resource_versions import ResourceVersions
 from disrouter_operator.kube.resources import (
     CASCADES,
     CONFIG_MAPS,
@@ -39,7 +39,7 @@ class _Stage:
         self.kinds: list[frozenset[Resource]] = []
         self.keys: list[Key] = []
         self.findings = Findings(OPTIONAL)
-        self.freshness = Freshness()
+        self.versions = ResourceVersions()
         self.metrics = Metrics()
         self.pauses: list[float] = []
         self.opens = True
@@ -68,7 +68,7 @@ class _Stage:
 
     def watches(self) -> Watches:
         enqueue, report = self.keys.append, self.metrics
-        watches = Watches(enqueue, self.freshness, self, report, watch=self.watch, sleep=self.pause)
+        watches = Watches(enqueue, self.versions, self, report, watch=self.watch, sleep=self.pause)
         watches.look_seconds, watches.late_seconds = 0.01, 0.02
         return watches
 
@@ -112,7 +112,7 @@ async def test_what_a_watch_brings_wakes_the_cascade_in_question() -> None:
     stage = _Stage(bring)
     await stage.until(lambda: len(stage.keys) == 2)
     assert stage.keys == [Key("n", "own"), Key("n", "qwen")]
-    assert stage.freshness.floor(CONFIG_MAPS, "n") == "2"
+    assert stage.versions.floor(CONFIG_MAPS, "n") == "2"
 
 
 async def test_watches_that_end_or_fail_are_started_again_after_growing_pauses() -> None:
@@ -127,7 +127,7 @@ async def test_a_zombie_that_lives_and_delivers_nothing_is_replaced() -> None:
 
     def read_on() -> bool:
         if len(stage.kinds) == 1:
-            stage.freshness.read(CONFIG_MAPS, _config_map(7))
+            stage.versions.read(CONFIG_MAPS, _config_map(7))
         return len(stage.kinds) == 2
 
     await stage.until(read_on)
