@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from disrouter.api import Phase
-from disrouter.artifacts import Stage
 from disrouter_cli import cluster
 from disrouter_operator.kube.resources import Object
 
@@ -20,12 +19,6 @@ if TYPE_CHECKING:
 POLL_SECONDS = 0.5
 STEP_SECONDS = 5.0
 """A training step is told at most this often for each agent."""
-STAGES = {
-    Phase.COLLECTING: Stage.COLLECT,
-    Phase.SFT: Stage.SFT,
-    Phase.RL: Stage.RL,
-    Phase.EVALUATING: Stage.EVALUATE,
-}
 
 Artifacts = Callable[[str], Path]
 """Folder of a claim by its name."""
@@ -68,7 +61,7 @@ class Narrator:
 
 def training_step(artifacts: Artifacts, cascade: Object, agent: dict[str, Any]) -> str | None:
     """`SFT step 120 of 300, 45 s left`, from the stage's progress file; None where nothing trains."""
-    stage = STAGES.get(agent.get("phase", ""))
+    stage = Phase(agent["phase"]).stage if agent.get("phase") else None
     training = cascade["spec"].get("training") or {}
     claim = (training.get("artifacts") or {}).get("persistentVolumeClaim")
     if stage is None or claim is None or not agent.get("run"):

@@ -53,6 +53,33 @@ class Phase(StrEnum):
     PROMOTING_FAILED = "PromotingFailed"
     SERVING_FAILED = "ServingFailed"
 
+    @property
+    def stage(self) -> Stage | None:
+        """The training stage that works in this phase."""
+        return next((stage for stage, phase in RUNNING_PHASES.items() if phase is self), None)
+
+    @property
+    def failed(self) -> bool:
+        """Whether somebody should look at it."""
+        return self in FAILED_PHASES
+
+
+RUNNING_PHASES = {
+    Stage.COLLECT: Phase.COLLECTING,
+    Stage.SFT: Phase.SFT,
+    Stage.RL: Phase.RL,
+    Stage.EVALUATE: Phase.EVALUATING,
+}
+"""The phase of an agent while a stage of its training works."""
+STAGE_FAILED_PHASES = {
+    Stage.COLLECT: Phase.COLLECTING_FAILED,
+    Stage.SFT: Phase.SFT_FAILED,
+    Stage.RL: Phase.RL_FAILED,
+    Stage.EVALUATE: Phase.EVALUATING_FAILED,
+}
+"""The phase of an agent once a stage of its training has failed for good."""
+FAILED_PHASES = frozenset({*STAGE_FAILED_PHASES.values(), Phase.PROMOTING_FAILED, Phase.SERVING_FAILED})
+
 
 class Condition(Model):
     """metav1.Condition."""

@@ -20,17 +20,6 @@ from disrouter_operator.status.conditions import (
     merged,
 )
 
-FAILED_PHASES = frozenset(
-    {
-        Phase.COLLECTING_FAILED,
-        Phase.SFT_FAILED,
-        Phase.RL_FAILED,
-        Phase.EVALUATING_FAILED,
-        Phase.PROMOTING_FAILED,
-        Phase.SERVING_FAILED,
-    }
-)
-
 
 @dataclass(frozen=True)
 class Facts:
@@ -166,7 +155,7 @@ def _ready(others: Sequence[Verdict], problems: ChildProblems) -> Verdict:
 def _training(facts: Facts, agents: Sequence[AgentStatus]) -> Verdict:
     if not facts.to_train:
         return ConditionType.TRAINING_COMPLETE, "True", "NothingToTrain", "no agent is to be trained now"
-    failed = [agent for agent in agents if agent.phase in FAILED_PHASES and agent.phase is not Phase.SERVING_FAILED]
+    failed = [agent for agent in agents if agent.phase.failed and agent.phase is not Phase.SERVING_FAILED]
     if failed:
         return ConditionType.TRAINING_COMPLETE, "False", "TrainingFailed", _say(failed)
     if facts.trained == facts.to_train:
@@ -180,7 +169,7 @@ def _degraded(facts: Facts, agents: Sequence[AgentStatus], problems: ChildProble
     if problems.message:
         reason = CHILD_REFUSED if problems.refused else CHILD_NOT_KEPT
         return ConditionType.DEGRADED, "True", reason, problems.message
-    failed = [agent for agent in agents if agent.phase in FAILED_PHASES]
+    failed = [agent for agent in agents if agent.phase.failed]
     if failed:
         return ConditionType.DEGRADED, "True", str(failed[0].phase), _say(failed)
     if facts.unknown:

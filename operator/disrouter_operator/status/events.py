@@ -10,7 +10,6 @@ from typing import Literal
 from disrouter.api import AgentStatus, CascadeStatus, ConditionType, Phase
 from disrouter_operator.kube.resources import CASCADES, EVENTS, Object
 from disrouter_operator.kube.timestamps import timestamp
-from disrouter_operator.status.cascade_status import FAILED_PHASES
 from disrouter_operator.status.conditions import CHILD_NOT_KEPT, CHILD_REFUSED, KSERVE_MISSING, condition
 
 COMPONENT = "disrouter"
@@ -110,10 +109,10 @@ def _agent_notes(old: AgentStatus | None, new: AgentStatus) -> Iterator[Note]:
         yield from _moves(old, new)
     if old is None and new.phase is Phase.PENDING:
         return  # every agent begins so
-    if old is None or old.phase is not new.phase or (new.phase in FAILED_PHASES and old.reason != new.reason):
+    if old is None or old.phase is not new.phase or (new.phase.failed and old.reason != new.reason):
         text = f"agent {new.name} is {new.phase}: {new.message or new.reason or 'as wanted'}"
         reason = KSERVE_MISSING if new.reason == KSERVE_MISSING else str(new.phase)
-        yield Note("Warning" if new.phase in FAILED_PHASES else "Normal", reason, text)
+        yield Note("Warning" if new.phase.failed else "Normal", reason, text)
     elif new.reason != old.reason and "Suspended" in (old.reason, new.reason):
         what = "is suspended" if new.reason == "Suspended" else "goes on"
         yield Note("Normal", "Suspended" if new.reason == "Suspended" else "Resumed", f"training of {new.name} {what}")
@@ -127,5 +126,5 @@ def _moves(old: AgentStatus, new: AgentStatus) -> Iterator[Note]:
         yield Note("Normal", "Promoted", f"agent {new.name} moves to the weights of run {new.served_run}")
     if old.workload is not None and new.workload is not None and old.workload != new.workload:
         yield Note("Normal", "Switched", f"requests to agent {new.name} go to {new.workload}")
-    if new.failed_job is not None and new.failed_job != old.failed_job and new.phase not in FAILED_PHASES:
+    if new.failed_job is not None and new.failed_job != old.failed_job and not new.phase.failed:
         yield Note("Warning", "AttemptFailed", f"agent {new.name}: {new.message}")

@@ -14,6 +14,7 @@ from enum import StrEnum
 
 from disrouter import names
 from disrouter.api import AgentStatus, Phase
+from disrouter.api.status import RUNNING_PHASES, STAGE_FAILED_PHASES
 from disrouter.artifacts import Evaluation, RunConfig, Stage
 from disrouter_operator.backoff import Backoff
 from disrouter_operator.kube.observed import Observed, label
@@ -22,18 +23,6 @@ from disrouter_operator.kube.timestamps import seconds_until, timestamp
 from disrouter_operator.plan import workload_health
 from disrouter_operator.plan.training import gate, observed_jobs
 
-RUNNING: dict[Stage, Phase] = {
-    Stage.COLLECT: Phase.COLLECTING,
-    Stage.SFT: Phase.SFT,
-    Stage.RL: Phase.RL,
-    Stage.EVALUATE: Phase.EVALUATING,
-}
-FAILED: dict[Stage, Phase] = {
-    Stage.COLLECT: Phase.COLLECTING_FAILED,
-    Stage.SFT: Phase.SFT_FAILED,
-    Stage.RL: Phase.RL_FAILED,
-    Stage.EVALUATE: Phase.EVALUATING_FAILED,
-}
 RETRIES = Backoff(first=60.0, longest=3600.0)
 """Seconds between attempts of a stage."""
 
@@ -215,7 +204,7 @@ def _paused(inputs: RunInputs, at: Position) -> Progress:
 def _forbidden(inputs: RunInputs, at: Position) -> Progress:
     right = f"the operator may not {inputs.forbidden}; let its role, or use backend Job"
     message = f"{_step(inputs, at)} cannot run: {right}"
-    return replace(_at(inputs, at), phase=FAILED[at.stage], reason="Forbidden", message=message)
+    return replace(_at(inputs, at), phase=STAGE_FAILED_PHASES[at.stage], reason="Forbidden", message=message)
 
 
 def _outdated(inputs: RunInputs, at: Position) -> Progress:
@@ -268,7 +257,7 @@ def _step(inputs: RunInputs, at: Position) -> str:
 
 def _at(inputs: RunInputs, at: Position) -> Progress:
     """The stage with what is remembered of its failures; they are forgotten once a Job that gave up is deleted."""
-    progress = Progress(RUNNING[at.stage], "Running", _step(inputs, at), at.stage, job=at.job)
+    progress = Progress(RUNNING_PHASES[at.stage], "Running", _step(inputs, at), at.stage, job=at.job)
     before = inputs.before
     if before is None or (before.stage or Stage.COLLECT) is not at.stage:
         return progress
@@ -287,7 +276,9 @@ def _retried(inputs: RunInputs, progress: Progress, job: Object, reason: str, wo
     what = f"{progress.stage} of run {inputs.config.run} failed: {words}"
     if attempts > inputs.retries:
         message = f"{what} (attempt {attempts}, the last; remove the cause, then delete {name} to try again)"
-        return replace(progress, phase=FAILED[progress.stage], reason=reason, message=message, retry_at=None)
+        return replace(
+            progress, phase=STAGE_FAILED_PHASES[progress.stage], reason=reason, message=message, retry_at=None
+        )
     wait = RETRIES.delay(attempts)
     retry_at = (progress.retry_at if counted else None) or timestamp(inputs.now + timedelta(seconds=wait))
     message = f"{what} (attempt {attempts} of {inputs.retries + 1}; again at {retry_at}, or once {name} is deleted)"
