@@ -31,6 +31,10 @@ RETIRED = {
     r"\bInquiries\b|\binquir(y|ies)\b": "smoke probe",
     r"\bleftovers\b": "orphans",
     r"\bPlaced\b": "Placement",
+    r"\bFreshness\b": "ResourceVersions",
+    r"\bWatchman\b|\bwatchman\b": "ReadinessMonitor",
+    r"\bclass (View|Stop|Life|Streams)\b": "Context, RouteEntry, TrainingDecision, OpenWatches",
+    r"\b(a|the last|the next|each|every) pass (over|reads|writes|asks|is|ends|has|may|that)\b": "reconcile",
 }
 """Patterns of whole words; a word that is right elsewhere is matched in its old place only."""
 

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.controlplane
 
 CRDS = Path(__file__).parents[2] / "crds"
 FIRST = Path(__file__).parents[1] / "support/definitions/v1alpha1_first.yaml.gz"
-"""The definition as API servers first accepted it; never regenerated."""
+"""The definition as API servers first accepted it, by the field names of today; never generated again."""
 DEFINITION = f"crd/{PLURAL}.{GROUP}"
 BOUNDS = ("maxItems", "maxLength", "maxProperties")
 
