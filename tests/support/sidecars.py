@@ -83,8 +83,13 @@ class Cascade:
             for index, (name, agent) in enumerate(self.agents.items())
         }
         self.generation += 1
-        fields = {"generation": self.generation, "cascade": "qwen", "entrypoint": names[0], "agents": routes}
-        return RouteTable.model_validate(fields | changes)
+        fields: dict[str, Any] = {
+            "generation": self.generation,
+            "cascade": "qwen",
+            "entrypoint": names[0],
+            "agents": routes,
+        }
+        return RouteTable(**(fields | changes))
 
     def publish(self, table: RouteTable | None = None) -> None:
         """Write the table as the kubelet does - at once - and let every sidecar look."""

@@ -5,14 +5,14 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
+from msgspec.structs import replace
 
+from disrouter.routes import AgentRoute, RouteTable
 from disrouter.routes import Breaker as Settings
 from disrouter.terms import Awareness
 from disrouter_sidecar.agents.circuit_breaker import Breakers
 from disrouter_sidecar.agents.outcomes import ChainEnded, Refused
 from disrouter_sidecar.errors import Reason, Rejected, UpstreamFailed
-from disrouter_sidecar.routes import route_table
-from disrouter_sidecar.routes.route_table import AgentRoute, RouteTable
 from support.fake_engine import Script
 from support.sidecars import REFUSAL, URL_OF_NOBODY, Cascade
 
@@ -29,7 +29,7 @@ class Time:
 
 def table(url: str = "http://a", failures: int = 3) -> RouteTable:
     route = AgentRoute(url=url, cost=0.1, awareness=Awareness.NONE)
-    settings = route_table.Breaker(failures=failures, open_seconds=10.0)
+    settings = Settings(failures=failures, open_seconds=10.0)
     return RouteTable(generation=1, cascade="qwen", entrypoint="a", agents={"a": route}, breaker=settings)
 
 
@@ -187,8 +187,8 @@ async def test_an_engine_that_is_down_is_soon_not_asked_any_more_and_comes_back(
 
 async def test_the_next_agent_has_a_breaker_of_its_own(three: Cascade) -> None:
     table = three.table(breaker=Settings(failures=1, open_seconds=60.0))
-    lost = table.agents["medium"].model_copy(update={"url": URL_OF_NOBODY})
-    three.publish(table.model_copy(update={"agents": {**table.agents, "medium": lost}}))
+    lost = replace(table.agents["medium"], url=URL_OF_NOBODY)
+    three.publish(replace(table, agents={**table.agents, "medium": lost}))
     three.scripts(REFUSAL, "unused", "four")
     for _ in range(3):
         assert await three.said(await three.ask()) == ("small,medium,large", "four")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from disrouter.routes import Awareness
 from disrouter.scenario import PROMPTED_SUFFIX
@@ -32,8 +33,8 @@ async def three(tmp_path: Path, provider: Provider) -> AsyncIterator[Cascade]:
     async with cascade(tmp_path, only={"medium": {**medium, **headers}}) as made:
         table = made.table()
         agents = dict(table.agents)
-        agents["medium"] = agents["medium"].model_copy(update={"awareness": Awareness.PROMPTED})
-        made.publish(table.model_copy(update={"agents": agents}))
+        agents["medium"] = replace(agents["medium"], awareness=Awareness.PROMPTED)
+        made.publish(replace(table, agents=agents))
         made.scripts(REFUSAL, "unused", "last")
         yield made
 

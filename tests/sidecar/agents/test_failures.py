@@ -8,6 +8,7 @@ import json
 
 import openai
 import pytest
+from msgspec.structs import replace
 
 from disrouter.routes import Fallback, FallbackPolicy, RouteTable, Timeouts
 from support.fake_engine import CONTEXT_LENGTH, Script, delta, event, stream_of
@@ -23,17 +24,17 @@ def lose_engine(agent: Agent) -> None:
 
 
 def with_timeouts(table: RouteTable, **seconds: float) -> RouteTable:
-    return table.model_copy(update={"timeouts": Timeouts(**seconds)})
+    return replace(table, timeouts=Timeouts(**seconds))
 
 
 def failing(table: RouteTable) -> RouteTable:
     """Where everybody after it has failed, an agent that refused is not made to answer."""
-    return table.model_copy(update={"fallback": Fallback(policy=FallbackPolicy.FAIL, retry_after=7)})
+    return replace(table, fallback=Fallback(policy=FallbackPolicy.FAIL, retry_after=7))
 
 
 def without_address(table: RouteTable, name: str) -> RouteTable:
-    lost = table.agents[name].model_copy(update={"url": URL_OF_NOBODY})
-    return table.model_copy(update={"agents": {**table.agents, name: lost}})
+    lost = replace(table.agents[name], url=URL_OF_NOBODY)
+    return replace(table, agents={**table.agents, name: lost})
 
 
 def skips(agent: Agent, reason: str) -> float:
@@ -255,10 +256,9 @@ async def test_a_loop_is_refused(three: Cascade) -> None:
 async def test_an_address_that_leads_back_ends_in_an_error_not_in_circles(three: Cascade) -> None:
     table = three.table()
     agents = {
-        name: route.model_copy(update={"url": three.entry.url}) if name != "small" else route
-        for name, route in table.agents.items()
+        name: replace(route, url=three.entry.url) if name != "small" else route for name, route in table.agents.items()
     }
-    three.publish(table.model_copy(update={"agents": agents}))
+    three.publish(replace(table, agents=agents))
     three.entry.engine.script = Script(text=REFUSAL)
     assert (await three.ask()).status == 508
     assert (await three.ask("qwen/medium")).status == 508

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from disrouter.routes import AdapterRoute, RouteTable
-from disrouter_sidecar.routes import route_table
 from support.fake_engine import Script
 from support.local import until
 from support.sidecars import REFUSAL, Cascade
@@ -19,19 +19,14 @@ NOWHERE = AdapterRoute(name="run-9", path="/nowhere")
 
 
 def with_adapter(table: RouteTable, adapter: AdapterRoute) -> RouteTable:
-    small = table.agents["small"].model_copy(update={"adapter": adapter})
-    return table.model_copy(update={"agents": {**table.agents, "small": small}})
-
-
-def named(adapter: AdapterRoute) -> route_table.AdapterRoute:
-    """As a sidecar has it."""
-    return route_table.AdapterRoute(adapter.name, adapter.path)
+    small = replace(table.agents["small"], adapter=adapter)
+    return replace(table, agents={**table.agents, "small": small})
 
 
 async def serve(three: Cascade, adapter: AdapterRoute) -> None:
     """Publish and wait until it is loaded."""
     three.publish(with_adapter(three.table(), adapter))
-    await until(lambda: three.entry.service.lasting.adapters.loaded == named(adapter), 60)
+    await until(lambda: three.entry.service.lasting.adapters.loaded == adapter, 60)
 
 
 @pytest.fixture

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from disrouter.routes import Breaker as Settings
+from disrouter.routes import RouteTable
 from disrouter_sidecar.agents.outcomes import ChainEnded, Refused
 from disrouter_sidecar.errors import Reason, UpstreamFailed
-from disrouter_sidecar.routes.route_table import Breaker as Settings
-from disrouter_sidecar.routes.route_table import RouteTable
 
 _FAILURES = frozenset({Reason.REFUSED, Reason.COLD, Reason.CONNECT, Reason.TIMEOUT, Reason.SERVER_ERROR})
 _ALIVE = frozenset(Reason) - _FAILURES

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from disrouter.names import HEADER_REQUEST_ID
+from disrouter.routes import ProbabilityRoute
 from disrouter.scenario import Scenario
 from disrouter.terms import Awareness, answers
 from disrouter_sidecar.agents.attempt import Attempt, EngineAttempt, Errand
@@ -21,7 +22,6 @@ from disrouter_sidecar.openai.errors import JSON
 from disrouter_sidecar.openai.preference import Wish
 from disrouter_sidecar.openai.query import dumps, engine_fields
 from disrouter_sidecar.request.context import Asked
-from disrouter_sidecar.routes.route_table import ProbabilityRoute
 from disrouter_sidecar.telemetry.metrics import Metrics
 
 

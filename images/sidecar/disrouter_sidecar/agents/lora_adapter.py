@@ -9,16 +9,17 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import orjson
+from msgspec.structs import replace
 
+from disrouter.routes import AdapterRoute, AgentRoute
 from disrouter.terms import Awareness
 from disrouter_sidecar.config import Config
 from disrouter_sidecar.errors import UpstreamFailed
 from disrouter_sidecar.headers import Headers
 from disrouter_sidecar.http.ports import Upstream
-from disrouter_sidecar.routes.route_table import AdapterRoute, AgentRoute
 
 LOAD_PATH, UNLOAD_PATH = "/v1/load_lora_adapter", "/v1/unload_lora_adapter"
 CONNECT_SECONDS = 2.0
@@ -54,7 +55,7 @@ class Adapters:
         self._wanted: AdapterRoute | None = None
         self._before: AdapterRoute | None = None
         self._changed = asyncio.Event()
-        self._plain = Served("", AgentRoute("", 0.0, Awareness.NONE))
+        self._plain = Served("", AgentRoute(url="", cost=0.0, awareness=Awareness.NONE))
         """What was served last without any adapter."""
 
     def want(self, adapter: AdapterRoute | None) -> None:

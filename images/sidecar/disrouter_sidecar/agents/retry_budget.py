@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from disrouter.routes import Retries
 from disrouter_sidecar.errors import Reason
-from disrouter_sidecar.routes.route_table import Retries
 
 _COSTLY = frozenset({Reason.TIMEOUT, Reason.SERVER_ERROR})
 """What an agent that has too much to do looks like. Who is not there, not ready or left alone leaves its requests to

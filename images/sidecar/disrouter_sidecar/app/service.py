@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from disrouter.names import HEADER_DEADLINE, HEADER_PATH
+from disrouter.routes import AdapterRoute, RouteTable
 from disrouter_sidecar.agents.engine import Engine
 from disrouter_sidecar.agents.next_hop import Hops
 from disrouter_sidecar.cascade.neighbours import Lasting
@@ -21,7 +22,6 @@ from disrouter_sidecar.request.context import Asked
 from disrouter_sidecar.request.deadline import parse_deadline
 from disrouter_sidecar.request.itinerary import Guide, parse_path
 from disrouter_sidecar.routes.reload import RouteHolder
-from disrouter_sidecar.routes.route_table import AdapterRoute, RouteTable
 from disrouter_sidecar.security.auth import Gate
 from disrouter_sidecar.telemetry.logs import Tell, tell
 from disrouter_sidecar.telemetry.metrics import Metrics
@@ -55,7 +55,9 @@ class Service:
 
     def __post_init__(self) -> None:
         self.lasting = Lasting(self.config, self.upstream, self.clock)
-        self.metrics.follow(lambda: float(self.lasting.breakers.open()), lambda: self.lasting.adapters.problem is not None)
+        self.metrics.follow(
+            lambda: float(self.lasting.breakers.open()), lambda: self.lasting.adapters.problem is not None
+        )
         engine = Engine(self.config, self.upstream, self.lasting.adapters, self.metrics)
         hops = Hops(self.neighbours, self.gate.hop_headers)
         self.means = Means(self.config.agent, engine, hops, self.lasting, self.metrics, self.clock)

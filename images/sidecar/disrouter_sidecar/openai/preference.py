@@ -11,9 +11,9 @@ from typing import Any, Self
 
 from disrouter.errors import InvalidRequest
 from disrouter.names import HEADER_PREFERENCE, HEADER_SCENARIO
+from disrouter.routes import RouteTable
 from disrouter.scenario import Asked, Scenario, nearest, parse_scenario
 from disrouter.terms import PreferenceEncoding
-from disrouter_sidecar.routes.route_table import RouteTable
 
 EXTENSION = "disrouter"
 """Field of the body (OpenAI clients: `extra_body`) that holds `scenario` and `preference`; engines never see it."""

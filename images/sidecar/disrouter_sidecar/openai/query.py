@@ -9,12 +9,13 @@ from typing import Any, NamedTuple
 import orjson
 
 from disrouter.errors import InvalidRequest
+from disrouter.routes import RouteTable
 from disrouter.scenario import Asked
 from disrouter.terms import Awareness
 from disrouter_sidecar.errors import Rejected
 from disrouter_sidecar.openai.dialect import Dialect, Fields
+from disrouter_sidecar.openai.errors import model_names
 from disrouter_sidecar.openai.preference import EXTENSION, Wish, wish_of_body
-from disrouter_sidecar.routes.route_table import RouteTable
 
 _ROUNDED = 2.0**63
 """A number from which on orjson may have made a float of an integer."""
@@ -65,8 +66,7 @@ def target(model: str, table: RouteTable) -> str | None:
             return None
         if agent in table.agents:
             return agent
-    known = ", ".join([table.cascade, *(f"{table.cascade}/{name}" for name in table.agents)])
-    message = f"the model {model[:128]!r} does not exist; known: {known}"
+    message = f"the model {model[:128]!r} does not exist; known: {', '.join(model_names(table))}"
     raise Rejected(404, "model_not_found", message, param="model")
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from disrouter.routes import RouteTable
 from disrouter.scenario import Scenario
 from disrouter_sidecar.headers import Headers
 from disrouter_sidecar.openai.preference import Wish
 from disrouter_sidecar.openai.query import Query
 from disrouter_sidecar.request.itinerary import Guide, Itinerary
-from disrouter_sidecar.routes.route_table import RouteTable
 
 
 class Asked(NamedTuple):

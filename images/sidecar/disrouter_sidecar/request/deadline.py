@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 from disrouter.errors import InvalidRequest
 from disrouter.names import HEADER_DEADLINE
+from disrouter.routes import Timeouts
 from disrouter_sidecar.errors import Reason, UpstreamFailed
 from disrouter_sidecar.http.memory_limits import Take
-from disrouter_sidecar.routes.route_table import Timeouts
 
 _MAX_DIGITS = 9
 

@@ -11,12 +11,12 @@ from typing import NamedTuple
 
 from disrouter.errors import InvalidRequest
 from disrouter.names import HEADER_AGENT, HEADER_HOPS, HEADER_PATH, HEADER_SCENARIO, is_dns_label
+from disrouter.routes import RouteTable
 from disrouter.scenario import Scenario
 from disrouter.terms import Awareness
 from disrouter_sidecar.errors import Rejected
 from disrouter_sidecar.headers import Headers, Lines, lines
 from disrouter_sidecar.openai.preference import Wish
-from disrouter_sidecar.routes.route_table import RouteTable
 
 MAX_PATH = 64
 """Agents that a path may name: the largest hop cap of a route table."""

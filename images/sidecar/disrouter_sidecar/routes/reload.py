@@ -7,8 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from disrouter.errors import InvalidRouteTable
-from disrouter_sidecar.routes.parser import read_table
-from disrouter_sidecar.routes.route_table import RouteTable
+from disrouter.routes import RouteTable
 
 POLL_SECONDS = 0.5
 MAX_TABLE_BYTES = 1024 * 1024
@@ -62,7 +61,7 @@ class RouteHolder:
             text = file.read(MAX_TABLE_BYTES + 1)
         if len(text) > MAX_TABLE_BYTES:
             raise InvalidRouteTable(f"larger than {MAX_TABLE_BYTES} bytes")
-        table = read_table(text)
+        table = RouteTable.from_json(text)
         if table.cascade != self._cascade:
             raise InvalidRouteTable(f"it belongs to cascade {table.cascade!r}, this sidecar to {self._cascade!r}")
         return table
