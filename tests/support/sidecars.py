@@ -14,6 +14,7 @@ from typing import Any
 
 import aiohttp
 import openai
+from prometheus_client.parser import text_string_to_metric_families
 
 from disrouter.routes import AgentRoute, Awareness, RouteTable
 from disrouter_sidecar.app.process import running
@@ -38,6 +39,13 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
+def sample(service: Service, name: str, **labels: str) -> float:
+    """One of a sidecar's numbers as Prometheus reads it, 0 where there is none."""
+    families = text_string_to_metric_families(service.metrics.render().decode())
+    samples = (sample for family in families for sample in family.samples)
+    return next((sample.value for sample in samples if (sample.name, sample.labels) == (name, labels)), 0.0)
+
+
 @dataclass
 class Agent:
     """One agent: its scripted engine, its sidecar, and where the sidecar listens."""
@@ -48,7 +56,7 @@ class Agent:
     url: str
 
     def metric(self, name: str, **labels: str) -> float:
-        return self.service.metrics.registry.get_sample_value(name, labels) or 0.0
+        return sample(self.service, name, **labels)
 
 
 @dataclass

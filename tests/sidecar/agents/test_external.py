@@ -43,8 +43,8 @@ async def three(tmp_path: Path, provider: Provider) -> AsyncIterator[Cascade]:
 async def test_a_provider_in_the_middle_answers_under_its_own_name_and_key(
     three: Cascade, provider: Provider, stream: bool
 ) -> None:
-    wish = {"scenario": "cost-first"}
-    response = await three.ask(headers={"authorization": "Bearer client-key"}, stream=stream, disrouter=wish)
+    preference = {"scenario": "cost-first"}
+    response = await three.ask(headers={"authorization": "Bearer client-key"}, stream=stream, disrouter=preference)
     assert b"four" in await response.read()
     assert response.headers["x-disrouter-path"] == "small,medium"
     assert provider.bodies[0]["model"] == MODEL
@@ -62,7 +62,7 @@ async def test_a_provider_in_the_middle_refuses(three: Cascade, provider: Provid
     assert response.headers["x-disrouter-path"] == "small,medium,large"
 
 
-async def test_a_provider_over_its_quota_is_skipped(three: Cascade, provider: Provider) -> None:
+async def test_a_provider_over_its_quota_is_failed_over(three: Cascade, provider: Provider) -> None:
     provider.limited = 17
     response = await three.ask()
     assert response.headers["x-disrouter-path"] == "small,medium,large"

@@ -1,4 +1,4 @@
-"""An agent that fails before the commit is skipped and counted; after it the client sees how the stream broke."""
+"""An agent that fails before the commit leads to a failover; after it the client sees how the stream broke."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TOO_LONG = Script(status=400, body=json.dumps({"error": {"message": CONTEXT_LENG
 
 def lose_engine(agent: Agent) -> None:
     """From now on nothing listens where the sidecar expects its engine."""
-    agent.service.means.engine.use(dataclasses.replace(agent.service.config, engine_url=URL_OF_NOBODY))
+    agent.service.dependencies.engine.use(dataclasses.replace(agent.service.config, engine_url=URL_OF_NOBODY))
 
 
 def with_timeouts(table: RouteTable, **seconds: float) -> RouteTable:
@@ -42,7 +42,7 @@ def skips(agent: Agent, reason: str) -> float:
 
 
 @pytest.mark.parametrize("stream", [False, True])
-async def test_an_engine_that_refuses_the_connection_is_skipped(three: Cascade, stream: bool) -> None:
+async def test_an_engine_that_refuses_the_connection_is_failed_over(three: Cascade, stream: bool) -> None:
     lose_engine(three.entry)
     response = await three.ask(stream=stream)
     assert response.headers["x-disrouter-path"] == "small,medium"
@@ -169,7 +169,7 @@ async def test_an_agent_that_cannot_be_reached_is_passed_over(three: Cascade, st
 
 async def test_an_agent_whose_sidecar_cannot_route_yet_is_passed_over(three: Cascade) -> None:
     three.scripts(REFUSAL, "unused", "four")
-    three.agents["medium"].service.holder.table = None
+    three.agents["medium"].service.holder.current = None
     assert await three.said(await three.ask()) == ("small,medium,large", "four")
     assert skips(three.entry, "cold") == 1
 

@@ -106,7 +106,7 @@ async def test_where_the_logprobs_tell_nothing_the_text_decides(three: Cascade, 
     assert three.entry.engine.bodies[1]["messages"][0]["content"].startswith(Scenario.BALANCE.prompt)
 
 
-async def test_an_engine_that_fails_at_the_probe_is_skipped(three: Cascade) -> None:
+async def test_an_engine_that_fails_at_the_probe_is_failed_over(three: Cascade) -> None:
     three.publish(by_chance(three.table()))
     three.scripts(Script(status=500, body=b"{}"), "four", "unused")
     assert await three.said(await three.ask()) == ("small,medium", "four")

@@ -66,10 +66,10 @@ async def test_a_client_that_leaves_while_it_waits_ends_the_generation(
         waiting.cancel()
         await engine.cancelled.wait()
     labels = {"cascade": "qwen", "scenario": "balance", "decision": "failover"}
-    skipped = [
+    failovers = [
         agent.metric("disrouter_agent_decisions_total", agent=name, **labels) for name, agent in three.agents.items()
     ]
-    assert skipped == [0, 0, 0], "a client that leaves is no failure of an agent"
+    assert failovers == [0, 0, 0], "a client that leaves is no failure of an agent"
 
 
 async def test_a_client_that_reads_slowly_slows_the_engine_down(three: Cascade) -> None:

@@ -157,13 +157,13 @@ async def test_a_config_maps_symlink_switch_is_noticed(three: Cascade, tmp_path:
     data.symlink_to("one")
     watched = holder(data / "routes.json")
     assert watched.poll() is True
-    assert watched.table == first
+    assert watched.current == first
     assert watched.poll() is False
     fresh = tmp_path / "..new"
     fresh.symlink_to("two")
     fresh.replace(data)
     assert watched.poll() is True
-    assert watched.table == second
+    assert watched.current == second
     assert watched.loaded_at == 12.0
 
 
@@ -186,7 +186,7 @@ async def test_every_way_a_table_can_be_wrong_keeps_the_old_one(
         assert watched.poll() is False
         assert watched.problem is not None
         assert words in watched.problem
-        assert watched.table == good
+        assert watched.current == good
     path.unlink()
     watched.poll()
     assert len([record for record in caplog.records if record.levelname == "ERROR"]) == 5
@@ -228,7 +228,9 @@ async def test_metrics_tell_what_was_decided(three: Cascade) -> None:
     three.scripts(REFUSAL, "four", "unused")
     await three.ask()
     await three.ask("qwen/small")
-    three.entry.service.means.engine.use(dataclasses.replace(three.entry.service.config, engine_url=URL_OF_NOBODY))
+    three.entry.service.dependencies.engine.use(
+        dataclasses.replace(three.entry.service.config, engine_url=URL_OF_NOBODY)
+    )
     await three.ask()
     status, text = await get(three, "/metrics")
     assert status == 200

@@ -1,4 +1,4 @@
-"""Every bound of a client's connection. Beyond any of them the client is told so and its connection is closed."""
+"""Every bound of a client's connection. Beyond any of them the client gets an error and its connection is closed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One request, understood: what every step of its way through the cascade reads."""
+"""One request, parsed and checked: what every step of its run reads."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import NamedTuple
 from disrouter.routes import RouteTable
 from disrouter.scenario import Scenario
 from disrouter_sidecar.headers import Headers
-from disrouter_sidecar.openai.preference import Wish
+from disrouter_sidecar.openai.preference import Preference
 from disrouter_sidecar.openai.query import Query
 from disrouter_sidecar.request.itinerary import Guide, Itinerary
 
 
-class Asked(NamedTuple):
-    """A request and the route table that it is served by, to its end, whatever is loaded meanwhile."""
+class RequestContext(NamedTuple):
+    """A request, and the route table that serves it to its end even if another is loaded meanwhile."""
 
     query: Query
     guide: Guide
@@ -22,8 +22,8 @@ class Asked(NamedTuple):
     itinerary: Itinerary
     visited: tuple[str, ...]
     scenario: Scenario | None
-    """The trained scenario nearest to the wish."""
-    wish: Wish | None
+    """The trained scenario nearest to the preference."""
+    preference: Preference | None
     """None for a request that nobody is instructed with: it is pinned, or cannot be instructed."""
     headers: Mapping[str, str]
     request_id: str
