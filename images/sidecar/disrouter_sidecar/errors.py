@@ -16,7 +16,7 @@ from enum import StrEnum
 from disrouter.errors import DisrouterError
 
 RETRY_AFTER_SECONDS = 2
-"""What a client is told to wait when no agent can answer: about the time a pod needs to be taken out of a Service."""
+"""Wait that a client is asked for when no agent can answer: about as long as a pod takes to leave a Service."""
 
 
 class Reason(StrEnum):

@@ -48,7 +48,7 @@ class Engine:
         self._urls = {dialect.path: config.engine_base + dialect.path for dialect in DIALECTS}
         self._head = lines({"content-type": JSON, **config.engine_bearer})
         self._overridden = frozenset(config.engine_headers)
-        """Headers that the manifest sets: ours of these names are not sent."""
+        """Headers that the manifest sets; they replace those of the same name that the sidecar would send."""
 
     def answer(self, parent: AttemptContext, *, last: bool) -> Attempt:
         """Must-answer: asked without an instruction, so that it does not refuse. Raises UpstreamFailed."""

@@ -306,7 +306,7 @@ class ChainRun:
         reasons = "; ".join(
             f"{agent}: {failure.reason} ({failure.detail})" for agent, failure in self.failed_agents.items()
         )
-        late = "its deadline has passed" if self.budget.over else "nobody is left to ask"
+        late = "its deadline has passed" if self.budget.over else "no agent is left to ask"
         message = f"no agent can answer now (path: {' -> '.join(self.path)}; {reasons or late}); try again shortly"
         if self.failed_agents and all(failure.reason is Reason.UNSUPPORTED for failure in self.failed_agents.values()):
             path = self.context.query.dialect.path

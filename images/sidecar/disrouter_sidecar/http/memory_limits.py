@@ -28,7 +28,7 @@ _SAMPLE = 4096
 
 
 class MemoryLimit:
-    """A sum of bytes with a limit. Requests never wait for it: the client is told to come back."""
+    """A sum of bytes with a limit. Requests never wait for it: the client gets 503 with Retry-After."""
 
     def __init__(self, limit: int, what: str) -> None:
         self.used = 0

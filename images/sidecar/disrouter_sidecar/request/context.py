@@ -24,7 +24,7 @@ class RequestContext(NamedTuple):
     scenario: Scenario | None
     """The trained scenario nearest to the preference."""
     preference: Preference | None
-    """None for a request that nobody is instructed with: it is pinned, or cannot be instructed."""
+    """None for a request without an instruction: it is pinned, or none can be put into it."""
     headers: Mapping[str, str]
     request_id: str
     deadline: float | None = None

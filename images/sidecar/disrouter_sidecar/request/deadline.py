@@ -26,7 +26,7 @@ class Budget:
     """What a request may still use before its commit: seconds, and through `claim` bytes of replies that are held.
 
     A whole reply's first byte is also its last, so `whole`, where it is set, bounds it; `first_byte` bounds streams.
-    `limit` is the deadline that came with the request, in seconds: anybody can send it, so it only ever shortens.
+    `limit` is the deadline that came with the request, in seconds: any client can send it, so it only shortens.
     """
 
     __slots__ = ("_clock", "_deadline", "_seconds", "_stream", "claim", "timeouts")

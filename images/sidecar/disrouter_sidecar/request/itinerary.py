@@ -1,6 +1,6 @@
 """Which agents a request may still visit: pure policy over the route table and the path so far.
 
-The path comes in the header `x-disrouter-path`. Anybody can send it, so it is believed for one thing only: what is on
+The path comes in the header `x-disrouter-path`. Any client can send it, so it has one effect only: what is on
 it is not visited again. It never grants anything.
 """
 

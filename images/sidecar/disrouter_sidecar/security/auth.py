@@ -79,7 +79,7 @@ class Authenticator:
 
 
 def read_keys(folder: Path) -> Keys:
-    """Every file of a mounted Secret is one key. None at all admits nobody, which is the safe reading."""
+    """Every file of a mounted Secret is one key. Without any file no client is admitted: the safe reading."""
     if not folder.is_dir():
         raise InvalidConfig(f"{folder} is not a folder of API keys; mount the Secret there")
     files = files_of(folder)

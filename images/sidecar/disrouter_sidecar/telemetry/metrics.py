@@ -138,7 +138,7 @@ class Metrics:
             self._refused_tokens.labels(*self._own, kind).inc(tokens or 0)
 
     def overhead(self, seconds: float) -> None:
-        """Time that the sidecar itself added before asking anybody."""
+        """Seconds of the sidecar's own work before it asked the first agent."""
         self._overhead.observe(seconds)
 
     def render(self) -> bytes:

@@ -47,7 +47,7 @@ class _State(Enum):
 
 
 class OutboundConnection(asyncio.Protocol):
-    """Sends a request, reads its reply, and goes back to whoever keeps it."""
+    """Sends a request, reads its reply, and goes back to its pool."""
 
     __slots__ = (
         "_drained", "_forget", "_keep", "_listener", "_reply", "_seconds", "_silent", "_state", "_used",

@@ -29,7 +29,7 @@ class OutboundReply:
         self._listener: BodyListener | None = None
         self._idle = 0.0
         self._unread = 0
-        """Bytes that came since anybody took some, framing included."""
+        """Bytes that came since the last were taken, framing included."""
         self._waiter: asyncio.Future[None] | None = None
         self._paused = False
 

@@ -78,7 +78,7 @@ class Exchange:
         self._chunked = not self.head.old
         framing = _CHUNKED if self._chunked else ""
         start = f"{status_line(status)}{head}{framing}{wire.lines(self.head)}\r\n".encode("latin-1")
-        self.head = self.head._replace(headers={})  # nobody needs them while the stream takes its time
+        self.head = self.head._replace(headers={})  # not needed while the stream lasts
         self.last = first
         wire.write(start + self._framed(first))
         self._rest = rest
