@@ -40,8 +40,9 @@ def free_port() -> int:
 
 
 def sample(service: Service, name: str, **labels: str) -> float:
-    """One of a sidecar's numbers as Prometheus reads it, 0 where there is none."""
-    families = text_string_to_metric_families(service.metrics.render().decode())
+    """One of a sidecar's numbers as Prometheus reads it, 0 where a known metric has no such labels yet."""
+    families = list(text_string_to_metric_families(service.metrics.render().decode()))
+    assert any(name.startswith(family.name) for family in families), f"no metric is named {name}"
     samples = (sample for family in families for sample in family.samples)
     return next((sample.value for sample in samples if (sample.name, sample.labels) == (name, labels)), 0.0)
 

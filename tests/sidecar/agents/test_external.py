@@ -27,7 +27,7 @@ async def provider(request: pytest.FixtureRequest) -> AsyncIterator[Provider]:
 
 @pytest.fixture
 async def three(tmp_path: Path, provider: Provider) -> AsyncIterator[Cascade]:
-    """The middle agent is the provider's, told in words how to refuse; the first one refuses."""
+    """The middle agent is an external provider's, prompted to refuse; the first one refuses."""
     medium = {"engine_url": provider.url, "engine_model": MODEL, "engine_key": KEY, "external": True}
     headers = {"engine_headers": {"x-organisation": "ours"}}
     async with cascade(tmp_path, only={"medium": {**medium, **headers}}) as made:

@@ -1,4 +1,4 @@
-"""Who answers, in whose words, and what each engine is asked."""
+"""Which agent answers, and what each engine is asked."""
 
 from __future__ import annotations
 

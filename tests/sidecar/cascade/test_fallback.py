@@ -1,4 +1,4 @@
-"""When everybody above fails, the costliest agent below that is up answers after all, or the client is told to wait."""
+"""When every agent above fails, the costliest below that is up answers after all, or the client is asked to wait."""
 
 from __future__ import annotations
 

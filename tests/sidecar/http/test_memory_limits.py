@@ -1,4 +1,4 @@
-"""What all requests hold together is bounded: whoever is too much is told to come back, and the rest is served."""
+"""What all requests hold together is bounded: a request beyond it gets 503, and the others are served."""
 
 from __future__ import annotations
 

@@ -194,7 +194,7 @@ async def test_every_way_a_table_can_be_wrong_keeps_the_old_one(
     watched.poll()
     assert watched.problem is not None
     assert "No such file" in watched.problem
-    assert caplog.records == [], "the same problem is told once"
+    assert caplog.records == [], "the same problem is logged once"
     path.write_text(good.to_json())
     assert watched.poll() is True
     assert watched.problem is None
