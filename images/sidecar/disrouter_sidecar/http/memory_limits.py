@@ -40,7 +40,7 @@ class MemoryLimit:
         return MemoryClaim(self)
 
     def rejection(self, claimed: int, size: int) -> Rejected:
-        """Why a claim that has `taken` some already does not get `size` bytes more."""
+        """Why a request that has claimed `claimed` bytes does not get `size` more."""
         if claimed + size > self.limit:
             return Rejected(413, "request_too_large", f"the {self._what} needs more memory than there is; send less")
         message = f"the memory for every {self._what} is in use by other requests; try again shortly"
