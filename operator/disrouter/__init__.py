@@ -1,10 +1,10 @@
 """The shared contract of disrouter: what the operator, the sidecar and the trainer agree on.
 
-Pure: pydantic and the standard library only, no I/O beyond reading and writing artifact files.
+Pure: pydantic, msgspec and the standard library only, no I/O beyond reading and writing artifact files.
 
 - `api`          the `SelfRoutingCascade` resource: models, rules, generated definition
 - `routes`       the route table that the operator writes and sidecars read
-- `terms`        its words, for readers without pydantic
+- `terms`        words that the route table, the manifest and training share
 - `scenario`     the paper's scenarios, and how they instruct a chat
 - `refusal`      the canonical refusal and its incremental matcher
 - `utility`      the local reward (equation 7)

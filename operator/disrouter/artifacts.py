@@ -18,13 +18,13 @@ import os
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field, ValidationError
 
 from disrouter.calibration import Calibration
 from disrouter.errors import ArtifactError
-from disrouter.model import Model
+from disrouter.model import Model, StructField
 from disrouter.recipe import (
     CollectConfig,
     DatasetSource,
@@ -45,6 +45,7 @@ __all__ = [
     "DONE_FILE",
     "RUN_FILE",
     "TERMINATION_MESSAGE_LIMIT",
+    "CalibrationField",
     "CollectConfig",
     "DatasetSource",
     "Engine",
@@ -153,6 +154,9 @@ def _as_first_written(config: Model) -> dict[str, Any]:
     return content
 
 
+CalibrationField = Annotated[Calibration, StructField(Calibration)]
+
+
 class ScenarioResult(Model):
     """An agent alone under one scenario, on the evaluation questions."""
 
@@ -179,7 +183,7 @@ class Evaluation(Model):
     must_answer_accuracy: float = Field(ge=0, le=1)
     """The same after training: what training forgot is the difference (Appendix J)."""
     scenarios: tuple[ScenarioResult, ...] = Field(min_length=1)
-    calibration: Calibration | None = None
+    calibration: CalibrationField | None = None
     """For the probability mode; absent where the refusal's first token does not tell it from an answer."""
     preference_encoding: PreferenceEncoding | None = None
     """How the run was taught to be told a preference; absent: by the three scenarios."""

@@ -2,19 +2,24 @@
 
 It travels as `routes.json` in the ConfigMap `<cascade>-routes`. `version` is the format's; `generation` is the
 cascade's, so that a sidecar can say which manifest it serves. Routing is data: changing it restarts no pod, so a
-sidecar may be older than the operator whose table it reads.
+sidecar may be older than the operator whose table it reads. It ignores fields that it does not know, and `version`
+guards the rest.
+
+The structs are msgspec's, whose types are checked when a table is read and when one is written, not when one is made.
 """
 
 from __future__ import annotations
 
-from typing import Literal, Self
+import json
+import re
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import ConfigDict, Field, StrictFloat, StrictInt, ValidationError, model_validator
+import msgspec
+from msgspec import Meta
 
 from disrouter.calibration import Calibration
 from disrouter.errors import InvalidRouteTable
-from disrouter.model import Model
-from disrouter.scenario import Scenario, nearest
+from disrouter.scenario import Scenario
 from disrouter.terms import MAX_GAMMA, MAX_GENERATION, Awareness, DecisionMode, FallbackPolicy, PreferenceEncoding
 
 __all__ = [
@@ -35,81 +40,80 @@ __all__ = [
 
 ROUTES_FILE = "routes.json"
 
-
-_MAX_SECONDS = 86400
-
-
-class _Read(Model):
-    """Read by sidecars older than its writer: they ignore fields they do not know, `version` guards the rest."""
-
-    model_config = ConfigDict(extra="ignore")
+Seconds = Annotated[float, Meta(gt=0, le=86400)]
+Share = Annotated[float, Meta(ge=0, le=1)]
 
 
-class Timeouts(_Read):
+class _Part(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """A JSON object of the table."""
+
+
+class Timeouts(_Part, frozen=True, kw_only=True):
     """Seconds. `first_byte` bounds the wait for a stream's first byte, `idle` the gap between later ones."""
 
-    connect: StrictFloat = Field(default=2.0, gt=0, le=_MAX_SECONDS)
-    first_byte: StrictFloat = Field(default=60.0, gt=0, le=_MAX_SECONDS)
-    idle: StrictFloat = Field(default=60.0, gt=0, le=_MAX_SECONDS)
-    chain: StrictFloat = Field(default=600.0, gt=0, le=_MAX_SECONDS)
-    whole: StrictFloat | None = Field(default=None, gt=0, le=_MAX_SECONDS)
+    connect: Seconds = 2.0
+    first_byte: Seconds = 60.0
+    idle: Seconds = 60.0
+    chain: Seconds = 600.0
+    whole: Seconds | None = None
     """Wait for one agent's answer that is no stream and so comes all at once; absent: what `chain` leaves."""
 
 
-class Retries(_Read):
+class Retries(_Part, frozen=True, kw_only=True):
     """How much extra load retries and failovers may make: `ratio` of the requests, never less than `burst` at once.
 
     A request asks each agent once at most, so the burst may be large: an engine that dies fails all that it was at.
     """
 
-    ratio: StrictFloat = Field(default=0.2, ge=0, le=10)
-    burst: StrictInt = Field(default=100, ge=0, le=10000)
+    ratio: Annotated[float, Meta(ge=0, le=10)] = 0.2
+    burst: Annotated[int, Meta(ge=0, le=10000)] = 100
 
 
-class Breaker(_Read):
+class Breaker(_Part, frozen=True, kw_only=True):
     """When a failing agent is left alone: after `failures` in a row, for `open_seconds`, then one probe decides."""
 
-    failures: StrictInt = Field(default=5, ge=1, le=1000)
-    open_seconds: StrictFloat = Field(default=10.0, gt=0, le=_MAX_SECONDS)
+    failures: Annotated[int, Meta(ge=1, le=1000)] = 5
+    open_seconds: Seconds = 10.0
 
 
-class Fallback(_Read):
+class Fallback(_Part, frozen=True, kw_only=True):
     """What a request gets when every agent that could still answer has failed."""
 
     policy: FallbackPolicy = FallbackPolicy.BEST_EFFORT
     """`best-effort`: the costliest agent before them that is up must answer; `fail`: 503 with Retry-After."""
-    retry_after: StrictInt = Field(default=5, ge=1, le=3600)
+    retry_after: Annotated[int, Meta(ge=1, le=3600)] = 5
     """Seconds that a 503 asks its client to wait."""
 
 
-class JumpRoute(_Read):
+class JumpRoute(_Part, frozen=True, kw_only=True):
     """Who gets a query at once whose estimated competence lies under `below`."""
 
     to: str
-    below: float = Field(ge=0, le=1)
+    below: Share
 
 
-class ProbabilityRoute(_Read):
+class ProbabilityRoute(_Part, frozen=True, kw_only=True):
     """Decide by the refusal's chance at the first token."""
 
     calibration: Calibration
-    gamma: float = Field(default=0.5, ge=0, le=MAX_GAMMA)
+    gamma: Annotated[float, Meta(ge=0, le=MAX_GAMMA)] = 0.5
     """Exponent of the threshold (1 - alpha) ** gamma."""
     jump: JumpRoute | None = None
 
 
-class AdapterRoute(_Read):
+class AdapterRoute(_Part, frozen=True, kw_only=True):
     """A LoRA adapter that the agent's own sidecar loads into its engine before it asks for it."""
 
-    name: str = Field(min_length=1, max_length=128)
-    path: str = Field(min_length=1, max_length=1024)
+    name: Annotated[str, Meta(min_length=1, max_length=128)]
+    path: Annotated[str, Meta(min_length=1, max_length=1024)]
 
 
-class AgentRoute(_Read):
+class AgentRoute(_Part, frozen=True, kw_only=True):
     """One agent as the others see it: an address, a price, a successor."""
 
-    url: str = Field(pattern=r"^https?://[^\s/]+$", description="Base address without a path.")
-    cost: float = Field(ge=0, le=1)
+    url: Annotated[str, Meta(pattern=r"^https?://[^\s/]+\Z")]
+    """Base address without a path."""
+    cost: Share
     awareness: Awareness
     next: str | None = None
     probability: ProbabilityRoute | None = None
@@ -119,35 +123,36 @@ class AgentRoute(_Read):
     """How its weights were taught to be told a preference; absent: by the three scenarios."""
 
 
-class RouteTable(_Read):
+class RouteTable(_Part, frozen=True, kw_only=True):
     """The whole cascade as data."""
 
     version: Literal[1] = 1
-    generation: int = Field(ge=0, le=MAX_GENERATION)
+    generation: Annotated[int, Meta(ge=0, le=MAX_GENERATION)]
     cascade: str
     entrypoint: str
     scenario: Scenario = Scenario.BALANCE
-    preference: float | None = Field(default=None, ge=0, le=1)
-    max_hops: int = Field(default=16, ge=1, le=64)
+    preference: Share | None = None
+    """Alpha; outranks the scenario."""
+    max_hops: Annotated[int, Meta(ge=1, le=64)] = 16
     timeouts: Timeouts = Timeouts()
     retries: Retries = Retries()
     breaker: Breaker = Breaker()
     fallback: Fallback = Fallback()
-    agents: dict[str, AgentRoute] = Field(min_length=1)
+    agents: Annotated[dict[str, AgentRoute], Meta(min_length=1)]
 
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        if self.entrypoint not in self.agents:
-            raise ValueError(f"entrypoint {self.entrypoint!r} is not among the agents {sorted(self.agents)}")
-        for name, route in self.agents.items():
-            if route.next is not None and route.next not in self.agents:
-                raise ValueError(f"agents.{name}.next {route.next!r} is not among the agents {sorted(self.agents)}")
+    def __post_init__(self) -> None:
+        """Raises ValueError where a name leads nowhere, or agents lead round in circles."""
+        agents = self.agents
+        if self.entrypoint not in agents:
+            raise ValueError(f"entrypoint {self.entrypoint!r} is not among the agents {sorted(agents)}")
+        for name, route in agents.items():
+            if route.next is not None and route.next not in agents:
+                raise ValueError(f"agents.{name}.next {route.next!r} is not among the agents {sorted(agents)}")
             jump = route.probability.jump if route.probability is not None else None
-            if jump is not None and jump.to not in self.agents:
-                raise ValueError(f"agents.{name} jumps to {jump.to!r}, not among the agents {sorted(self.agents)}")
-        for name in self.agents:
+            if jump is not None and jump.to not in agents:
+                raise ValueError(f"agents.{name} jumps to {jump.to!r}, not among the agents {sorted(agents)}")
+        for name in agents:
             self.path_from(name)
-        return self
 
     def path_from(self, start: str) -> list[str]:
         """Agents from `start`, which the table must have, to the one that always answers."""
@@ -160,23 +165,60 @@ class RouteTable(_Read):
         return path
 
     def path(self) -> list[str]:
-        """Agents from the entry to the one that always answers."""
+        """Agents from the entrypoint to the one that always answers."""
         return self.path_from(self.entrypoint)
 
-    @property
-    def default_scenario(self) -> Scenario:
-        """What a request without a wish gets; a preference outranks the scenario."""
-        return self.scenario if self.preference is None else nearest(self.preference)
-
     def to_json(self) -> str:
-        """Stable text: equal tables are equal strings, so an unchanged ConfigMap is not written again."""
-        return self.model_dump_json(indent=2, by_alias=True, exclude_none=True) + "\n"
+        """Stable text: equal tables are equal strings, so an unchanged ConfigMap is not written again.
+
+        Raises InvalidRouteTable: what no sidecar would read is not written.
+        """
+        plain = _without_none(msgspec.to_builtins(self))
+        text = json.dumps(plain, ensure_ascii=False, indent=2, sort_keys=True) + "\n"
+        self.from_json(text)
+        return text
 
     @classmethod
-    def from_json(cls, text: str | bytes) -> RouteTable:
-        """Parse and check. Raises InvalidRouteTable with every reason on one line."""
+    def from_json(cls, text: str | bytes) -> Self:
+        """Parse and check. Raises InvalidRouteTable with the first field that is wrong and why, on one line."""
         try:
-            return cls.model_validate_json(text)
-        except ValidationError as error:
-            reasons = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
-            raise InvalidRouteTable(reasons) from None
+            decoded = text if isinstance(text, str) else text.decode()
+            return msgspec.json.decode(decoded, type=cls)
+        except msgspec.ValidationError as error:
+            raise InvalidRouteTable(" ".join(_reason(decoded, str(error)).split())) from None
+        except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+            raise InvalidRouteTable(f"Invalid JSON: {error}") from None
+
+
+_MISSING = re.compile(r"Object missing required field `(\w+)`")
+_ANY_KEY = "[...]"
+"""What msgspec says instead of a key, which here is an agent's name."""
+
+
+def _reason(text: str, message: str) -> str:
+    """msgspec's message with the field in front, as `agents.small.cost: Expected ...`."""
+    what, _, field = message.rpartition(" - at `$") if " - at `$" in message else (message, "", "")
+    field = field.rstrip("`")
+    if _ANY_KEY in field:
+        field = field.replace(_ANY_KEY, f".{_invalid_agent(text)}", 1)
+    if missing := _MISSING.match(what):
+        field, what = f"{field}.{missing[1]}", "Field required"
+    return f"{field.removeprefix('.')}: {what}" if field else what
+
+
+def _invalid_agent(text: str) -> str:
+    """The first agent that cannot be read, by its name."""
+    for name, route in msgspec.json.decode(text)["agents"].items():
+        try:
+            msgspec.convert(route, AgentRoute)
+        except msgspec.ValidationError:
+            return str(name)
+    return "?"
+
+
+def _without_none(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_none(inner) for key, inner in value.items() if inner is not None}
+    if isinstance(value, list | tuple):
+        return [_without_none(inner) for inner in value]
+    return value

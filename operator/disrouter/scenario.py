@@ -56,7 +56,7 @@ _PROMPT = {
 }
 
 
-Asked = Scenario | float
+StatedPreference = Scenario | float
 """What an agent is told of a preference: a scenario of the paper, or alpha in [0, 1] itself, stated as a number."""
 PREFERENCE_HEAD, PREFERENCE_TAIL = (
     "Scenario: Preference ",
@@ -69,20 +69,20 @@ PREFERENCE_DECIMALS = 2
 """Of a stated alpha. Finer ones are rounded, so that what is asked was seen in training."""
 
 
-def alpha_of(asked: Asked) -> float:
+def alpha_of(preference: StatedPreference) -> float:
     """The preference factor that an agent is told, as it is told: a stated one is rounded."""
-    if isinstance(asked, Scenario):
-        return asked.alpha
-    if not 0.0 <= asked <= 1.0:
-        raise InvalidRequest(f"preference must lie in [0, 1], got {asked}", "preference")
-    return round(asked, PREFERENCE_DECIMALS)
+    if isinstance(preference, Scenario):
+        return preference.alpha
+    if not 0.0 <= preference <= 1.0:
+        raise InvalidRequest(f"preference must lie in [0, 1], got {preference}", "preference")
+    return round(preference, PREFERENCE_DECIMALS)
 
 
-def prompt_of(asked: Asked) -> str:
+def prompt_of(preference: StatedPreference) -> str:
     """The instruction: a text of Table 7, or the sentence that states alpha."""
-    if isinstance(asked, Scenario):
-        return asked.prompt
-    return f"{PREFERENCE_HEAD}{alpha_of(asked):.{PREFERENCE_DECIMALS}f}{PREFERENCE_TAIL}"
+    if isinstance(preference, Scenario):
+        return preference.prompt
+    return f"{PREFERENCE_HEAD}{alpha_of(preference):.{PREFERENCE_DECIMALS}f}{PREFERENCE_TAIL}"
 
 
 def nearest(preference: float) -> Scenario:
@@ -112,7 +112,7 @@ def reject_threshold(alpha: float, gamma: float = 0.5) -> float:
 
 
 def instruct(
-    messages: Sequence[Message], scenario: Asked, *, prompted: bool = False, part: str = "text"
+    messages: Sequence[Message], preference: StatedPreference, *, prompted: bool = False, part: str = "text"
 ) -> list[dict[str, Any]]:
     """A copy of a chat whose first user message starts with the instruction of a scenario or of a stated alpha.
 
@@ -121,7 +121,7 @@ def instruct(
     `part`. A chat without a user message gets the instruction as a leading system message. `prompted` adds the words of
     the refusal for an agent that was not trained.
     """
-    text = _instruction(scenario, prompted=prompted)
+    text = _instruction(preference, prompted=prompted)
     out = [dict(message) for message in messages]
     for message in out:
         if message.get("role") == "user":
@@ -130,17 +130,19 @@ def instruct(
     return [{"role": "system", "content": text}, *out]
 
 
-def instruct_prompt(prompt: str | Sequence[str], scenario: Asked, *, prompted: bool = False) -> str | list[str]:
+def instruct_prompt(
+    prompt: str | Sequence[str], preference: StatedPreference, *, prompted: bool = False
+) -> str | list[str]:
     """The same for text that is no chat: the instruction, a line break, the prompt; for several, each."""
-    text = _instruction(scenario, prompted=prompted)
+    text = _instruction(preference, prompted=prompted)
     if isinstance(prompt, str):
         return f"{text}\n{prompt}"
     return [f"{text}\n{each}" for each in prompt]
 
 
 @lru_cache(maxsize=64)
-def _instruction(scenario: Asked, *, prompted: bool) -> str:
-    return prompt_of(scenario) + (PROMPTED_SUFFIX if prompted else "")
+def _instruction(preference: StatedPreference, *, prompted: bool) -> str:
+    return prompt_of(preference) + (PROMPTED_SUFFIX if prompted else "")
 
 
 def _prepend(text: str, content: Any, part: str) -> Any:

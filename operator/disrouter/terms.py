@@ -1,9 +1,7 @@
-"""Words of the route table, and what its calibration means: without pydantic, which a sidecar does not load."""
+"""Words that the route table, the manifest and training share, and when answering pays."""
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Sequence
 from enum import StrEnum
 
 from disrouter.scenario import reject_threshold
@@ -43,20 +41,6 @@ class FallbackPolicy(StrEnum):
 
     BEST_EFFORT = "best-effort"
     FAIL = "fail"
-
-
-def competence(points: Sequence[tuple[float, float]], refusal: float) -> float:
-    """Estimated chance in [0, 1] that an answer is right, for a chance of refusal in [0, 1].
-
-    `points` are (refusal, competence), strictly rising in refusal: linear between them, constant outside.
-    """
-    place = bisect_left(points, (refusal,))
-    if place == 0:
-        return points[0][1]
-    if place == len(points):
-        return points[-1][1]
-    (low, below), (high, above) = points[place - 1], points[place]
-    return below + (refusal - low) / (high - low) * (above - below)
 
 
 def answers(competence: float, alpha: float, gamma: float) -> bool:

@@ -127,7 +127,7 @@ class Loop(uvloop.Loop):
         return transport, protocol
 
 
-class Asked:
+class BenchClient:
     """One client that asks again and again."""
 
     def __init__(self, connection: ClientConnection, ends: Callable[[bytes], bool]) -> None:
@@ -181,7 +181,7 @@ def workloads() -> dict[str, Workload]:
 
 
 def measured(
-    workload: Workload, work: Callable[[Asked, bytes], Coroutine[Any, Any, None]], tracing: Tracing = OFF
+    workload: Workload, work: Callable[[BenchClient, bytes], Coroutine[Any, Any, None]], tracing: Tracing = OFF
 ) -> None:
     """Run `work` on one sidecar and one client of it."""
     request, replies, ends = workload
@@ -193,7 +193,7 @@ def measured(
             config = Config("pool", "a", f"http://127.0.0.1:{ENGINE}", "engine", routes, host="127.0.0.1")
             async with running(config, tracing, _teller()) as (_, listener):
                 connection = ClientConnection(listener.site, asyncio.get_running_loop())
-                client = Asked(connection, ends)
+                client = BenchClient(connection, ends)
                 connection.connection_made(Wire(client.take, connection))
                 await work(client, request)
                 connection.connection_lost(None)
@@ -218,9 +218,9 @@ def _spans() -> Tracing:
     return OpenTelemetry(provider)
 
 
-def _teller() -> logs.Tell:
+def _teller() -> logs.RequestLog:
     """Lines are made and written as in a pod, to nowhere."""
-    return logs.Lines(Path("/dev/null").open("w")).tell
+    return logs.LogWriter(Path("/dev/null").open("w")).log_request
 
 
 def _table() -> RouteTable:
@@ -241,7 +241,7 @@ def main() -> int:
     if arguments.profile:
         profiler = cProfile.Profile()
 
-        async def profiled(client: Asked, request: bytes) -> None:
+        async def profiled(client: BenchClient, request: bytes) -> None:
             await client.ask(request, 1000)
             profiler.enable()
             await client.ask(request, 20_000)
@@ -257,7 +257,7 @@ def main() -> int:
     for name, workload in workloads().items():
         found: list[float] = []
 
-        async def timed(client: Asked, request: bytes, found: list[float] = found) -> None:
+        async def timed(client: BenchClient, request: bytes, found: list[float] = found) -> None:
             once = await client.ask(request, 200)
             times = max(200, int(arguments.seconds * 1e6 / once))
             for _ in range(arguments.rounds):

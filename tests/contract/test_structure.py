@@ -18,7 +18,7 @@ UPWARD = {
     "operator/disrouter_operator/plan/rollout.py": ("disrouter_operator.reconcile.apply", "Rooms of the operator"),
     "operator/disrouter_local/pods/pod.py": ("disrouter_local.node.kubelet", "Rooms of the local runtime"),
     "operator/disrouter_cli/output.py": ("disrouter_cli.commands.get", "Rooms of the CLI"),
-    "images/sidecar/disrouter_sidecar/openai/query.py": ("disrouter_sidecar.cascade.walk", "Rooms of the sidecar"),
+    "images/sidecar/disrouter_sidecar/openai/query.py": ("disrouter_sidecar.cascade.chain_run", "Rooms of the sidecar"),
     "training-jobs/disrouter_training/data/split.py": ("disrouter_training.stages.sft", "Rooms of the trainer"),
 }
 """A module, what it must not import, and the contract that says so."""

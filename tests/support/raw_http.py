@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from disrouter_sidecar.http.limits import Limits
-from disrouter_sidecar.http.memory_limits import Memory
+from disrouter_sidecar.http.memory_limits import MemoryLimit
 from disrouter_sidecar.http.ports import Client, Request
 from disrouter_sidecar.http.server.listener import Listener
 from disrouter_sidecar.http.server.router import Methods, Routes
@@ -38,11 +38,13 @@ async def echo(request: Request, client: Client) -> None:
 
 @asynccontextmanager
 async def listening(
-    table: dict[str, Methods] | None = None, limits: Limits | None = None, memory: Memory | None = None
+    table: dict[str, Methods] | None = None, limits: Limits | None = None, memory: MemoryLimit | None = None
 ) -> AsyncIterator[tuple[Listener, int]]:
     """A listener that echoes at /echo, on a free port."""
     routes = Routes({"/echo": {"POST": echo, "GET": echo}, **(table or {})})
-    listener = Listener(routes, limits or Limits(body=1 << 20), memory or Memory(1 << 30, "request"), lambda: False)
+    listener = Listener(
+        routes, limits or Limits(body=1 << 20), memory or MemoryLimit(1 << 30, "request"), lambda: False
+    )
     async with listener:
         yield listener, await listener.start("127.0.0.1", 0)
 

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from disrouter.routes import AgentRoute, Awareness, RouteTable
 from support.sidecars import free_port
@@ -32,8 +33,8 @@ def line(urls: Mapping[str, str], **changes: object) -> RouteTable:
         )
         for index, name in enumerate(names)
     }
-    fields = {"generation": 1, "cascade": "qwen", "entrypoint": names[0], "agents": agents}
-    return RouteTable.model_validate(fields | changes)
+    fields: dict[str, Any] = {"generation": 1, "cascade": "qwen", "entrypoint": names[0], "agents": agents}
+    return RouteTable(**(fields | changes))
 
 
 @dataclass

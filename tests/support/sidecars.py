@@ -14,6 +14,7 @@ from typing import Any
 
 import aiohttp
 import openai
+from prometheus_client.parser import text_string_to_metric_families
 
 from disrouter.routes import AgentRoute, Awareness, RouteTable
 from disrouter_sidecar.app.process import running
@@ -38,6 +39,14 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
+def sample(service: Service, name: str, **labels: str) -> float:
+    """One of a sidecar's numbers as Prometheus reads it, 0 where a known metric has no such labels yet."""
+    families = list(text_string_to_metric_families(service.metrics.render().decode()))
+    assert any(name.startswith(family.name) for family in families), f"no metric is named {name}"
+    samples = (sample for family in families for sample in family.samples)
+    return next((sample.value for sample in samples if (sample.name, sample.labels) == (name, labels)), 0.0)
+
+
 @dataclass
 class Agent:
     """One agent: its scripted engine, its sidecar, and where the sidecar listens."""
@@ -48,7 +57,7 @@ class Agent:
     url: str
 
     def metric(self, name: str, **labels: str) -> float:
-        return self.service.metrics.registry.get_sample_value(name, labels) or 0.0
+        return sample(self.service, name, **labels)
 
 
 @dataclass
@@ -83,8 +92,13 @@ class Cascade:
             for index, (name, agent) in enumerate(self.agents.items())
         }
         self.generation += 1
-        fields = {"generation": self.generation, "cascade": "qwen", "entrypoint": names[0], "agents": routes}
-        return RouteTable.model_validate(fields | changes)
+        fields: dict[str, Any] = {
+            "generation": self.generation,
+            "cascade": "qwen",
+            "entrypoint": names[0],
+            "agents": routes,
+        }
+        return RouteTable(**(fields | changes))
 
     def publish(self, table: RouteTable | None = None) -> None:
         """Write the table as the kubelet does - at once - and let every sidecar look."""

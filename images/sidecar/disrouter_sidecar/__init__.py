@@ -6,7 +6,7 @@ Rooms, in the order in which a request travels:
 - `http`           HTTP/1.1 on raw sockets, behind the protocols of `http.ports`
 - `openai`         the three APIs: a request parsed, checked, and rewritten for the engine
 - `request`        one request's context: its itinerary through the agents, its deadline
-- `cascade`        one request's way through the agents; start at `cascade.walk`
+- `cascade`        one request's run along its chain; start at `cascade.chain_run`
 - `agents`         asking one agent, and what its reply is worth
 - `routes`         the route table and the file that is reloaded
 - `security`       who may ask, and TLS

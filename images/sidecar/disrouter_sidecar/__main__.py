@@ -25,19 +25,19 @@ _M_TRIM_THRESHOLD = -1
 
 
 def main() -> int:
-    """Run until told to stop."""
+    """Run until SIGTERM or SIGINT."""
     try:
         config = Config.from_env(os.environ)
         tracing = tracing_of(os.environ, config.cascade, config.agent)
     except InvalidConfig as error:
         print(f"disrouter-sidecar: {error}", file=sys.stderr)
         return 2
-    tell = logs.configure(config.log_level)
+    log_request = logs.configure(config.log_level)
     _spare_the_collector()
     _keep_freed_memory()
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(serve(config, tracing, tell))
+            runner.run(serve(config, tracing, log_request))
     except InvalidConfig as error:
         print(f"disrouter-sidecar: {error}", file=sys.stderr)
         return 2
@@ -50,13 +50,13 @@ def main() -> int:
 
 
 def _spare_the_collector() -> None:
-    """What is loaded stays, and neither requests nor connections leave cycles: look for them less often."""
+    """Collect cycles less often: what is loaded stays, and neither requests nor connections leave cycles."""
     gc.freeze()
     gc.set_threshold(5_000, 10, 10)
 
 
 def _keep_freed_memory() -> None:
-    """Give glibc's freed memory back to the system only beyond some bytes: the next prompt needs the same again.
+    """Let glibc keep some freed memory: the next prompt needs it again.
 
     By default each prompt of 100 KB costs about eighty page faults, half of its CPU time.
     """

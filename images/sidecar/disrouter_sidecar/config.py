@@ -34,11 +34,11 @@ class Config:
     engine_headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Headers of every request to the engine; `authorization` replaces the key."""
     external: bool = False
-    """The engine is a provider outside the cluster: its health is not probed."""
+    """The engine is an external provider: its health is not probed."""
     api_keys: Path | None = None
     """Folder with a file per API key that clients may present; None: no key is asked for."""
     hop_token: Path | None = None
-    """File with the bearer that sidecars show each other."""
+    """File with the bearer by which sidecars identify each other."""
     tls: Path | None = None
     """Folder with `tls.crt`, `tls.key` and `ca.crt`."""
     host: str = "0.0.0.0"  # noqa: S104  a pod's port must be reachable from its Service
@@ -82,7 +82,7 @@ class Config:
 
     @property
     def engine_bearer(self) -> Mapping[str, str]:
-        """What the engine is shown, beside what every request carries."""
+        """Headers that authenticate this sidecar to the engine."""
         key = {} if self.engine_key is None else {"authorization": f"Bearer {self.engine_key}"}
         return {**key, **self.engine_headers}
 

@@ -3,9 +3,9 @@
 SidecarError
 ├── InvalidConfig        the environment is wrong; the process exits with code 2
 ├── Rejected             the sidecar itself answers the client with an OpenAI-shaped error
-├── UpstreamFailed       an agent could not be used; the walk goes on to the next
-├── outcomes.Refused     the agent said "I don't know!"; the walk goes on to the next
-├── outcomes.ChainEnded  another agent's sidecar reports that nobody from it on can answer
+├── UpstreamFailed       an agent could not be used; the next is asked
+├── outcomes.Refused     the agent said "I don't know!"; the next is asked
+├── outcomes.ChainEnded  another agent's sidecar reports that no agent of its chain can answer
 └── ClientGone           the client closed its connection; everything upstream is cancelled
 """
 
@@ -16,16 +16,16 @@ from enum import StrEnum
 from disrouter.errors import DisrouterError
 
 RETRY_AFTER_SECONDS = 2
-"""What a client is told to wait when no agent can answer: about the time a pod needs to be taken out of a Service."""
+"""Wait that a client is asked for when no agent can answer: about as long as a pod takes to leave a Service."""
 
 
 class Reason(StrEnum):
-    """Why an agent was skipped; the values of the metric's label `reason`."""
+    """Why an agent failed; the values of the metric's label `reason`."""
 
     REFUSED = "refused"
     """The connection was refused: nothing listens."""
     COLD = "cold"
-    """It says itself that it is not ready (503): starting, draining or full."""
+    """It replies that it is not ready (503): starting, draining or full."""
     CONNECT = "connect"
     """Any other failure of the connection: no such host, reset, closed half-way."""
     TIMEOUT = "timeout"
@@ -72,7 +72,7 @@ class Rejected(SidecarError):
         self.allow = allow
         """Methods that the path knows, where the request's is none of them."""
         self.retry_after = retry_after
-        """Seconds that the client should wait, told with 429 and 503."""
+        """Seconds that the client should wait, sent with 429 and 503."""
         super().__init__(message)
 
 
@@ -88,4 +88,4 @@ class UpstreamFailed(SidecarError):
 
 
 class ClientGone(SidecarError):
-    """The client's connection is closed; nobody reads what an agent would still say."""
+    """The client has closed its connection: nothing can be sent any more."""

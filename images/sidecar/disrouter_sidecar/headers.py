@@ -1,4 +1,4 @@
-"""Header lines: what policy and HTTP hand each other, so that lines which many requests share are made once."""
+"""Header lines: the form in which policy and HTTP exchange headers, so that shared lines are made once."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Lines = str
 
 
 def lines(headers: Headers) -> Lines:
-    """Raises ValueError where a line break inside a value would start a header of somebody else's making."""
+    """Raises ValueError where a line break inside a value would start another header."""
     text = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
     if text.count("\n") != len(headers) or text.count("\r") != len(headers):
         raise ValueError("a header holds a line break")

@@ -7,8 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from disrouter.artifacts import Evaluation, Stage
-from disrouter.calibration import Calibration
+from disrouter.artifacts import CalibrationField, Evaluation, Stage
 from disrouter.model import Model
 from disrouter.terms import PreferenceEncoding
 
@@ -103,7 +102,7 @@ class Promotion(Model):
     """RFC 3339."""
     utility_gain: float | None = None
     """Over what it replaced; absent where the status was lost meanwhile."""
-    calibration: Calibration | None = None
+    calibration: CalibrationField | None = None
     """For the probability mode, so that a roll-back has it."""
     preference_encoding: PreferenceEncoding | None = None
     """How the run was taught to be told a preference; absent: by the three scenarios."""

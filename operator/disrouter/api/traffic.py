@@ -1,39 +1,49 @@
-"""How requests travel: timeouts, retries, what happens when nobody answers, and who may talk to whom."""
+"""How requests travel: timeouts, retries, what happens when nobody answers, and who may talk to whom.
+
+Timeouts, retries, breaker and fallback travel in the route table, which says their defaults and bounds.
+"""
 
 from __future__ import annotations
 
-from pydantic import ConfigDict, Field
+from pydantic import Field, StrictFloat, StrictInt
 
 from disrouter import routes
 from disrouter.api.pod import Labels, ObjectName, SecretKey
-from disrouter.model import Model
-
-_WRITTEN = ConfigDict(extra="forbid")
-"""Manifests are checked strictly; only sidecars ignore what they do not know."""
+from disrouter.model import Model, mirrored
 
 
-class Timeouts(routes.Timeouts):
+class Timeouts(Model):
     """Seconds. `firstByte` bounds the wait for an agent's first byte, `idle` the gap between later ones."""
 
-    model_config = _WRITTEN
+    connect: StrictFloat = mirrored(routes.Timeouts, "connect")
+    first_byte: StrictFloat = mirrored(routes.Timeouts, "first_byte")
+    idle: StrictFloat = mirrored(routes.Timeouts, "idle")
+    chain: StrictFloat = mirrored(routes.Timeouts, "chain")
+    whole: StrictFloat | None = mirrored(routes.Timeouts, "whole")
+    """Wait for one agent's answer that is no stream and so comes all at once; absent: what `chain` leaves."""
 
 
-class Retries(routes.Retries):
-    """How much extra load retries and skips may make. `ratio` of the requests, never less than `burst` at once."""
+class Retries(Model):
+    """How much extra load retries and failovers may make: `ratio` of the requests, never less than `burst` at once."""
 
-    model_config = _WRITTEN
+    ratio: StrictFloat = mirrored(routes.Retries, "ratio")
+    burst: StrictInt = mirrored(routes.Retries, "burst")
 
 
-class Breaker(routes.Breaker):
+class Breaker(Model):
     """When a failing agent is left alone: after `failures` in a row, for `openSeconds`, then one probe decides."""
 
-    model_config = _WRITTEN
+    failures: StrictInt = mirrored(routes.Breaker, "failures")
+    open_seconds: StrictFloat = mirrored(routes.Breaker, "open_seconds")
 
 
-class Fallback(routes.Fallback):
+class Fallback(Model):
     """What a request gets when every agent that could still answer has failed."""
 
-    model_config = _WRITTEN
+    policy: routes.FallbackPolicy = mirrored(routes.Fallback, "policy")
+    """`best-effort`: the costliest agent before them that is up must answer; `fail`: 503 with Retry-After."""
+    retry_after: StrictInt = mirrored(routes.Fallback, "retry_after")
+    """Seconds that a 503 asks its client to wait."""
 
 
 class Auth(Model):

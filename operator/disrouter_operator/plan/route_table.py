@@ -11,10 +11,14 @@ from disrouter.routes import (
     ROUTES_FILE,
     AgentRoute,
     Awareness,
+    Breaker,
     DecisionMode,
+    Fallback,
     JumpRoute,
     ProbabilityRoute,
+    Retries,
     RouteTable,
+    Timeouts,
 )
 from disrouter.scenario import Scenario
 from disrouter_operator.kube.resources import CONFIG_MAPS, Object
@@ -61,10 +65,10 @@ def table(cascade: Cascade, entries: Mapping[str, RouteEntry], entrypoint: str) 
         entrypoint=entrypoint,
         scenario=spec.scenario or Scenario.BALANCE,
         preference=spec.preference,
-        timeouts=spec.timeouts,
-        retries=spec.retries,
-        breaker=spec.breaker,
-        fallback=spec.fallback,
+        timeouts=Timeouts(**dict(spec.timeouts)),
+        retries=Retries(**dict(spec.retries)),
+        breaker=Breaker(**dict(spec.breaker)),
+        fallback=Fallback(**dict(spec.fallback)),
         agents=routes,
     )
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
+from msgspec.structs import replace
 
+from disrouter.routes import AgentRoute, RouteTable
 from disrouter.routes import Breaker as Settings
 from disrouter.terms import Awareness
 from disrouter_sidecar.agents.circuit_breaker import Breakers
 from disrouter_sidecar.agents.outcomes import ChainEnded, Refused
 from disrouter_sidecar.errors import Reason, Rejected, UpstreamFailed
-from disrouter_sidecar.routes import route_table
-from disrouter_sidecar.routes.route_table import AgentRoute, RouteTable
 from support.fake_engine import Script
 from support.sidecars import REFUSAL, URL_OF_NOBODY, Cascade
 
@@ -29,7 +29,7 @@ class Time:
 
 def table(url: str = "http://a", failures: int = 3) -> RouteTable:
     route = AgentRoute(url=url, cost=0.1, awareness=Awareness.NONE)
-    settings = route_table.Breaker(failures=failures, open_seconds=10.0)
+    settings = Settings(failures=failures, open_seconds=10.0)
     return RouteTable(generation=1, cascade="qwen", entrypoint="a", agents={"a": route}, breaker=settings)
 
 
@@ -37,7 +37,7 @@ def attempt(
     breakers: Breakers, error: BaseException | None = None, *, excused: bool = False, url: str = "http://a"
 ) -> None:
     """One attempt that ends like this."""
-    watch = breakers.watch("a", table(url), lambda: excused)
+    watch = breakers.guard("a", table(url), lambda: excused)
     watch.begin()
     watch.end(error)
 
@@ -88,10 +88,10 @@ def test_only_one_request_probes_and_one_that_tells_nothing_leaves_the_place_to_
     for _ in range(3):
         attempt(breakers, DOWN)
     time.now += 10
-    watch = breakers.watch("a", table(), lambda: False)
+    watch = breakers.guard("a", table(), lambda: False)
     watch.begin()
     assert is_left_alone(breakers)
-    watch.leave()
+    watch.release()
     assert not is_left_alone(breakers)
 
 
@@ -135,7 +135,7 @@ def test_a_probe_that_takes_long_does_not_keep_the_others_out_for_ever() -> None
     for _ in range(3):
         attempt(breakers, DOWN)
     time.now += 10
-    watch = breakers.watch("a", table(), lambda: False)
+    watch = breakers.guard("a", table(), lambda: False)
     watch.begin()
     assert is_left_alone(breakers)
     time.now += 10
@@ -147,7 +147,7 @@ def test_a_probe_that_takes_long_does_not_keep_the_others_out_for_ever() -> None
 def test_an_attempt_from_before_neither_closes_nor_prolongs_it() -> None:
     time = Time()
     breakers = Breakers(time)
-    watch = breakers.watch("a", table(), lambda: False)
+    watch = breakers.guard("a", table(), lambda: False)
     watch.begin()
     for _ in range(3):
         attempt(breakers, DOWN)
@@ -169,15 +169,15 @@ def test_an_agent_that_moved_starts_afresh() -> None:
 async def test_an_engine_that_is_down_is_soon_not_asked_any_more_and_comes_back(three: Cascade) -> None:
     three.publish(three.table(breaker=Settings(failures=2, open_seconds=10.0)))
     service, time = three.entry.service, Time()
-    service.lasting.breakers = Breakers(time)
+    service.neighbours.breakers = Breakers(time)
     up = service.config
-    service.means.engine.use(dataclasses.replace(up, engine_url=URL_OF_NOBODY))
+    service.dependencies.engine.use(dataclasses.replace(up, engine_url=URL_OF_NOBODY))
     for _ in range(4):
         assert (await three.ask()).headers["x-disrouter-path"] == "small,medium"
     assert three.entry.metric("disrouter_failovers_total", reason="refused") == 2
     assert three.entry.metric("disrouter_failovers_total", reason="breaker") == 2
     assert three.entry.metric("disrouter_breakers_open") == 1
-    service.means.engine.use(up)
+    service.dependencies.engine.use(up)
     assert (await three.ask()).headers["x-disrouter-path"] == "small,medium"
     time.now += 10
     for _ in range(2):
@@ -187,8 +187,8 @@ async def test_an_engine_that_is_down_is_soon_not_asked_any_more_and_comes_back(
 
 async def test_the_next_agent_has_a_breaker_of_its_own(three: Cascade) -> None:
     table = three.table(breaker=Settings(failures=1, open_seconds=60.0))
-    lost = table.agents["medium"].model_copy(update={"url": URL_OF_NOBODY})
-    three.publish(table.model_copy(update={"agents": {**table.agents, "medium": lost}}))
+    lost = replace(table.agents["medium"], url=URL_OF_NOBODY)
+    three.publish(replace(table, agents={**table.agents, "medium": lost}))
     three.scripts(REFUSAL, "unused", "four")
     for _ in range(3):
         assert await three.said(await three.ask()) == ("small,medium,large", "four")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from disrouter.routes import Awareness
 from disrouter.scenario import PROMPTED_SUFFIX
@@ -26,14 +27,14 @@ async def provider(request: pytest.FixtureRequest) -> AsyncIterator[Provider]:
 
 @pytest.fixture
 async def three(tmp_path: Path, provider: Provider) -> AsyncIterator[Cascade]:
-    """The middle agent is the provider's, told in words how to refuse; the first one refuses."""
+    """The middle agent is an external provider's, prompted to refuse; the first one refuses."""
     medium = {"engine_url": provider.url, "engine_model": MODEL, "engine_key": KEY, "external": True}
     headers = {"engine_headers": {"x-organisation": "ours"}}
     async with cascade(tmp_path, only={"medium": {**medium, **headers}}) as made:
         table = made.table()
         agents = dict(table.agents)
-        agents["medium"] = agents["medium"].model_copy(update={"awareness": Awareness.PROMPTED})
-        made.publish(table.model_copy(update={"agents": agents}))
+        agents["medium"] = replace(agents["medium"], awareness=Awareness.PROMPTED)
+        made.publish(replace(table, agents=agents))
         made.scripts(REFUSAL, "unused", "last")
         yield made
 
@@ -42,8 +43,8 @@ async def three(tmp_path: Path, provider: Provider) -> AsyncIterator[Cascade]:
 async def test_a_provider_in_the_middle_answers_under_its_own_name_and_key(
     three: Cascade, provider: Provider, stream: bool
 ) -> None:
-    wish = {"scenario": "cost-first"}
-    response = await three.ask(headers={"authorization": "Bearer client-key"}, stream=stream, disrouter=wish)
+    preference = {"scenario": "cost-first"}
+    response = await three.ask(headers={"authorization": "Bearer client-key"}, stream=stream, disrouter=preference)
     assert b"four" in await response.read()
     assert response.headers["x-disrouter-path"] == "small,medium"
     assert provider.bodies[0]["model"] == MODEL
@@ -61,7 +62,7 @@ async def test_a_provider_in_the_middle_refuses(three: Cascade, provider: Provid
     assert response.headers["x-disrouter-path"] == "small,medium,large"
 
 
-async def test_a_provider_over_its_quota_is_skipped(three: Cascade, provider: Provider) -> None:
+async def test_a_provider_over_its_quota_is_failed_over(three: Cascade, provider: Provider) -> None:
     provider.limited = 17
     response = await three.ask()
     assert response.headers["x-disrouter-path"] == "small,medium,large"

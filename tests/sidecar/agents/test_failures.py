@@ -1,4 +1,4 @@
-"""An agent that fails before the commit is skipped and counted; after it the client sees how the stream broke."""
+"""An agent that fails before the commit leads to a failover; after it the client sees how the stream broke."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import json
 
 import openai
 import pytest
+from msgspec.structs import replace
 
 from disrouter.routes import Fallback, FallbackPolicy, RouteTable, Timeouts
 from support.fake_engine import CONTEXT_LENGTH, Script, delta, event, stream_of
@@ -19,21 +20,21 @@ TOO_LONG = Script(status=400, body=json.dumps({"error": {"message": CONTEXT_LENG
 
 def lose_engine(agent: Agent) -> None:
     """From now on nothing listens where the sidecar expects its engine."""
-    agent.service.means.engine.use(dataclasses.replace(agent.service.config, engine_url=URL_OF_NOBODY))
+    agent.service.dependencies.engine.use(dataclasses.replace(agent.service.config, engine_url=URL_OF_NOBODY))
 
 
 def with_timeouts(table: RouteTable, **seconds: float) -> RouteTable:
-    return table.model_copy(update={"timeouts": Timeouts(**seconds)})
+    return replace(table, timeouts=Timeouts(**seconds))
 
 
 def failing(table: RouteTable) -> RouteTable:
     """Where everybody after it has failed, an agent that refused is not made to answer."""
-    return table.model_copy(update={"fallback": Fallback(policy=FallbackPolicy.FAIL, retry_after=7)})
+    return replace(table, fallback=Fallback(policy=FallbackPolicy.FAIL, retry_after=7))
 
 
 def without_address(table: RouteTable, name: str) -> RouteTable:
-    lost = table.agents[name].model_copy(update={"url": URL_OF_NOBODY})
-    return table.model_copy(update={"agents": {**table.agents, name: lost}})
+    lost = replace(table.agents[name], url=URL_OF_NOBODY)
+    return replace(table, agents={**table.agents, name: lost})
 
 
 def skips(agent: Agent, reason: str) -> float:
@@ -41,7 +42,7 @@ def skips(agent: Agent, reason: str) -> float:
 
 
 @pytest.mark.parametrize("stream", [False, True])
-async def test_an_engine_that_refuses_the_connection_is_skipped(three: Cascade, stream: bool) -> None:
+async def test_an_engine_that_refuses_the_connection_is_failed_over(three: Cascade, stream: bool) -> None:
     lose_engine(three.entry)
     response = await three.ask(stream=stream)
     assert response.headers["x-disrouter-path"] == "small,medium"
@@ -168,7 +169,7 @@ async def test_an_agent_that_cannot_be_reached_is_passed_over(three: Cascade, st
 
 async def test_an_agent_whose_sidecar_cannot_route_yet_is_passed_over(three: Cascade) -> None:
     three.scripts(REFUSAL, "unused", "four")
-    three.agents["medium"].service.holder.table = None
+    three.agents["medium"].service.holder.current = None
     assert await three.said(await three.ask()) == ("small,medium,large", "four")
     assert skips(three.entry, "cold") == 1
 
@@ -255,10 +256,9 @@ async def test_a_loop_is_refused(three: Cascade) -> None:
 async def test_an_address_that_leads_back_ends_in_an_error_not_in_circles(three: Cascade) -> None:
     table = three.table()
     agents = {
-        name: route.model_copy(update={"url": three.entry.url}) if name != "small" else route
-        for name, route in table.agents.items()
+        name: replace(route, url=three.entry.url) if name != "small" else route for name, route in table.agents.items()
     }
-    three.publish(table.model_copy(update={"agents": agents}))
+    three.publish(replace(table, agents=agents))
     three.entry.engine.script = Script(text=REFUSAL)
     assert (await three.ask()).status == 508
     assert (await three.ask("qwen/medium")).status == 508

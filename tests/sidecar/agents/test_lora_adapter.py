@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from disrouter.routes import AdapterRoute, RouteTable
-from disrouter_sidecar.routes import route_table
 from support.fake_engine import Script
 from support.local import until
 from support.sidecars import REFUSAL, Cascade
@@ -19,19 +19,14 @@ NOWHERE = AdapterRoute(name="run-9", path="/nowhere")
 
 
 def with_adapter(table: RouteTable, adapter: AdapterRoute) -> RouteTable:
-    small = table.agents["small"].model_copy(update={"adapter": adapter})
-    return table.model_copy(update={"agents": {**table.agents, "small": small}})
-
-
-def named(adapter: AdapterRoute) -> route_table.AdapterRoute:
-    """As a sidecar has it."""
-    return route_table.AdapterRoute(adapter.name, adapter.path)
+    small = replace(table.agents["small"], adapter=adapter)
+    return replace(table, agents={**table.agents, "small": small})
 
 
 async def serve(three: Cascade, adapter: AdapterRoute) -> None:
     """Publish and wait until it is loaded."""
     three.publish(with_adapter(three.table(), adapter))
-    await until(lambda: three.entry.service.lasting.adapters.loaded == named(adapter), 60)
+    await until(lambda: three.entry.service.neighbours.adapters.loaded == adapter, 60)
 
 
 @pytest.fixture
@@ -50,7 +45,7 @@ async def test_a_new_adapter_is_loaded_and_then_asked_for(lora: Cascade) -> None
 
 async def test_until_it_is_loaded_the_base_model_is_asked_as_one_that_was_not_trained(lora: Cascade) -> None:
     lora.publish(with_adapter(lora.table(), NOWHERE))
-    await until(lambda: lora.entry.service.lasting.adapters.problem, 60)
+    await until(lambda: lora.entry.service.neighbours.adapters.problem, 60)
     lora.scripts(REFUSAL, "four", "unused")
     assert await lora.said(await lora.ask()) == ("small,medium", "four")
     asked = lora.entry.engine.bodies[-1]
@@ -63,7 +58,7 @@ async def test_one_that_cannot_be_loaded_keeps_the_old_one_and_says_so(
 ) -> None:
     await serve(lora, FIRST)
     lora.publish(with_adapter(lora.table(), NOWHERE))
-    await until(lambda: lora.entry.service.lasting.adapters.failures > 1, 60)
+    await until(lambda: lora.entry.service.neighbours.adapters.failures > 1, 60)
     assert (await lora.ask()).status == 200
     assert lora.entry.engine.bodies[-1]["model"] == "run-1"
     assert lora.entry.metric("disrouter_adapter_pending") == 1
@@ -94,7 +89,7 @@ async def test_an_engine_that_was_restarted_gets_its_adapter_again(lora: Cascade
     lora.entry.engine.adapters = {}
     assert await lora.said(await lora.ask()) == ("small,medium", "next")
     await until(lambda: lora.entry.engine.adapters, 60)
-    await until(lambda: lora.entry.service.lasting.adapters.loaded, 60)
+    await until(lambda: lora.entry.service.neighbours.adapters.loaded, 60)
     assert await lora.said(await lora.ask()) == ("small", "mine")
 
 

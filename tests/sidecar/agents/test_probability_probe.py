@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from disrouter.calibration import Calibration, CalibrationPoint
 from disrouter.routes import Fallback, FallbackPolicy, JumpRoute, ProbabilityRoute, RouteTable
@@ -26,8 +27,8 @@ LIKELY, UNLIKELY = {" I": 0.7, "I": 0.1, "The": 0.2}, {"The": 0.75, "I": 0.25}
 def by_chance(table: RouteTable, jump: JumpRoute | None = None, **changes: Any) -> RouteTable:
     """The entry decides by probability with gamma 1: it answers where competence >= 1 - alpha."""
     route = ProbabilityRoute(calibration=TRAINED, gamma=1.0, jump=jump)
-    small = table.agents["small"].model_copy(update={"probability": route})
-    return table.model_copy(update={"agents": {**table.agents, "small": small}, **changes})
+    small = replace(table.agents["small"], probability=route)
+    return replace(table, agents={**table.agents, "small": small}, **changes)
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -67,8 +68,8 @@ async def test_any_preference_is_served_exactly_along_the_whole_chain(
     """Small refuses by its text; medium, behind a hop, decides by the very number that the client sent."""
     table = three.table()
     route = ProbabilityRoute(calibration=TRAINED, gamma=1.0)
-    medium = table.agents["medium"].model_copy(update={"probability": route})
-    three.publish(table.model_copy(update={"agents": {**table.agents, "medium": medium}}))
+    medium = replace(table.agents["medium"], probability=route)
+    three.publish(replace(table, agents={**table.agents, "medium": medium}))
     three.scripts("I don't know!", Script(text="mid", chances=chances), "big")
     competence = 0.2 if chances is LIKELY else 0.75
     expected = "mid" if competence >= reject_threshold(alpha, 1.0) else "big"
@@ -105,7 +106,7 @@ async def test_where_the_logprobs_tell_nothing_the_text_decides(three: Cascade, 
     assert three.entry.engine.bodies[1]["messages"][0]["content"].startswith(Scenario.BALANCE.prompt)
 
 
-async def test_an_engine_that_fails_at_the_probe_is_skipped(three: Cascade) -> None:
+async def test_an_engine_that_fails_at_the_probe_is_failed_over(three: Cascade) -> None:
     three.publish(by_chance(three.table()))
     three.scripts(Script(status=500, body=b"{}"), "four", "unused")
     assert await three.said(await three.ask()) == ("small,medium", "four")

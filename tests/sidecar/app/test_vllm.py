@@ -15,7 +15,7 @@ from disrouter.routes import AdapterRoute, AgentRoute, Awareness, ProbabilityRou
 from disrouter_sidecar.app.service import Service
 from support.local import until
 from support.origin import origin, saying
-from support.sidecars import config_of, sidecar
+from support.sidecars import config_of, sample, sidecar
 from support.tiny_model import KNOWN, UNKNOWN, build
 from support.vllm import save_adapter, vllm
 
@@ -86,13 +86,13 @@ async def test_the_first_tokens_chance_decides_for_every_preference_and_the_answ
         assert await entry.ask(KNOWN, preference) == ("base", ANSWER)
         assert await entry.ask(UNKNOWN, preference) == ("m", "large")
     assert (await entry.ask(UNKNOWN, 1.0))[0] == "base", "cost is all that counts: any competence is enough"
-    assert entry.service.metrics.registry.get_sample_value("disrouter_unreadable_probability_probes_total") == 0
+    assert sample(entry.service, "disrouter_unreadable_probability_probes_total") == 0
 
 
 async def test_an_adapter_is_loaded_into_the_running_engine_and_another_takes_its_place(
     entry: Entry, engine: Engine
 ) -> None:
-    adapters = entry.service.lasting.adapters
+    adapters = entry.service.neighbours.adapters
     for name in ("run-1", "run-2", "run-1"):
         entry.publish(AdapterRoute(name=name, path=str(engine.adapters / name)))
         await until(lambda name=name: adapters.loaded is not None and adapters.loaded.name == name, 120)  # type: ignore[misc]

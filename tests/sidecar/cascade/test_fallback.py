@@ -1,4 +1,4 @@
-"""When everybody above fails, the costliest agent below that is up answers after all, or the client is told to wait."""
+"""When every agent above fails, the costliest below that is up answers after all, or the client is asked to wait."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from disrouter.routes import Fallback, FallbackPolicy, Retries
 from disrouter_sidecar.agents.retry_budget import RetryBudget
 from disrouter_sidecar.errors import Reason
-from disrouter_sidecar.routes import route_table
 from support.fake_engine import Script
 from support.sidecars import REFUSAL, URL_OF_NOBODY, Agent, Cascade, cascade
 
@@ -51,8 +51,8 @@ async def test_where_that_one_is_down_too_the_one_below_answers(three: Cascade) 
 
 async def test_where_every_sidecar_above_is_gone_the_entry_answers(three: Cascade) -> None:
     table = three.table()
-    gone = {name: table.agents[name].model_copy(update={"url": URL_OF_NOBODY}) for name in ("medium", "large")}
-    three.publish(table.model_copy(update={"agents": {**table.agents, **gone}}))
+    gone = {name: replace(table.agents[name], url=URL_OF_NOBODY) for name in ("medium", "large")}
+    three.publish(replace(table, agents={**table.agents, **gone}))
     three.scripts(Script(text=REFUSAL, uninstructed="four"), "unused", "unused")
     assert await three.said(await three.ask()) == ("small,medium,large,small", "four")
 
@@ -89,7 +89,7 @@ async def test_when_all_are_down_the_client_is_told_to_wait(three: Cascade) -> N
 
 
 def test_retries_are_a_share_of_the_requests_and_never_less_than_the_burst() -> None:
-    settings, budget = route_table.Retries(ratio=0.5, burst=2), RetryBudget()
+    settings, budget = Retries(ratio=0.5, burst=2), RetryBudget()
     assert [budget.allows(Reason.TIMEOUT, settings) for _ in range(3)] == [True, True, False]
     assert budget.allows(Reason.CONNECT, settings), "who is not there costs nothing"
     budget.request(settings)
@@ -123,8 +123,8 @@ async def test_the_next_hop_learns_what_is_left(tmp_path: Path) -> None:
     async with cascade(tmp_path, ("small", "large")) as two:
         table = two.table()
         engine = two.agents["large"].engine.url
-        spied = table.agents["large"].model_copy(update={"url": engine})
-        two.publish(table.model_copy(update={"agents": {**table.agents, "large": spied}}))
+        spied = replace(table.agents["large"], url=engine)
+        two.publish(replace(table, agents={**table.agents, "large": spied}))
         two.entry.engine.script = Script(text=REFUSAL)
         await two.ask(headers={"x-disrouter-deadline": "900000"})
         await two.ask(headers={"x-disrouter-deadline": "20000"})

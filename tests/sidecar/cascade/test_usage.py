@@ -58,12 +58,22 @@ async def test_a_stream_that_refuses_after_an_empty_delta_counts_its_text_alone(
     assert json.loads(response.headers["x-disrouter-refused-usage"])[0]["completion_tokens"] == 1
 
 
+EXTENSION = b',"disrouter":{"path":["small"],"refused":[]}}'
+
+
 @given(st.binary(max_size=200), st.text(max_size=50))
 def test_no_body_and_no_header_breaks_it(body: bytes, header: str) -> None:
     refusals_of(header)
     assert header_of("small", Usage(), header).startswith('[{"agent":"small"}')
     changed = itemised(body, "small", "[]")
-    assert changed == body or changed.endswith(b"}")
+    assert changed == body or changed == body.rstrip()[:-1] + EXTENSION
+
+
+@given(st.dictionaries(st.text(max_size=5), st.integers() | st.text(max_size=5), min_size=1, max_size=4))
+def test_an_object_keeps_its_fields_and_gets_one_more(fields: dict[str, object]) -> None:
+    body = json.dumps(fields).encode()
+    assert itemised(body, "small", "[]") == body[:-1] + EXTENSION
+    assert json.loads(itemised(body, "small", "[]")) == fields | {"disrouter": {"path": ["small"], "refused": []}}
 
 
 def test_what_is_no_object_is_left_alone() -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from support.fake_engine import stream_of
 from support.load import Load
 from support.origin import Exchange, origin, saying
@@ -19,8 +21,8 @@ async def test_a_table_that_is_swapped_a_thousand_times_costs_no_request(three: 
     three.scripts(REFUSAL, REFUSAL, "four")
     long = three.table()
     agents = {name: route for name, route in long.agents.items() if name != "medium"}
-    agents["small"] = agents["small"].model_copy(update={"next": "large"})
-    tables = [long, long.model_copy(update={"agents": agents})]
+    agents["small"] = replace(agents["small"], next="large")
+    tables = [long, replace(long, agents=agents)]
     load = Load(three.entry.url)
 
     async def swap() -> None:
@@ -29,7 +31,7 @@ async def test_a_table_that_is_swapped_a_thousand_times_costs_no_request(three: 
                 three.path.write_text("{" * number)
                 assert not three.entry.service.holder.poll()
             else:
-                three.publish(tables[number % 2].model_copy(update={"generation": number}))
+                three.publish(replace(tables[number % 2], generation=number))
             await asyncio.sleep(0)
 
     await load.during(8, swap)

@@ -1,4 +1,4 @@
-"""What all requests hold together is bounded: whoever is too much is told to come back, and the rest is served."""
+"""What all requests hold together is bounded: a request beyond it gets 503, and the others are served."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ import pytest
 
 from disrouter_sidecar.agents.attempt import MAX_REPLY_BYTES, AgentAttempt, Attempt, EngineAttempt
 from disrouter_sidecar.agents.decision import StreamDecider
-from disrouter_sidecar.cascade.request import Visit
-from disrouter_sidecar.cascade.walk import Walk
+from disrouter_sidecar.cascade.chain_run import ChainRun
+from disrouter_sidecar.cascade.inbound_request import InboundRequest
 from disrouter_sidecar.config import MAX_BODY_BYTES
 from disrouter_sidecar.errors import Rejected
 from disrouter_sidecar.http.client.reply import OutboundReply
-from disrouter_sidecar.http.client.request import Question
-from disrouter_sidecar.http.memory_limits import REQUEST_BYTES, Memory, parsed_size
+from disrouter_sidecar.http.client.request import OutboundRequest
+from disrouter_sidecar.http.memory_limits import REQUEST_BYTES, MemoryLimit, parsed_size
 from disrouter_sidecar.http.server.exchange import Exchange
 from support.fake_engine import Script
 from support.local import until
@@ -50,10 +50,10 @@ def test_the_largest_body_of_small_objects_that_is_let_in_fits_the_containers_me
 
 
 def test_a_share_is_given_back_whatever_happens() -> None:
-    memory = Memory(10, "request")
-    with memory.share() as first:
+    memory = MemoryLimit(10, "request")
+    with memory.claim() as first:
         first(6)
-        with memory.share() as second:
+        with memory.claim() as second:
             second(4)
             with pytest.raises(Rejected) as full:
                 second(1)
@@ -76,15 +76,15 @@ async def test_large_bodies_at_once_are_told_to_come_back_and_then_served(three:
     held.cancel()
     await asyncio.wait_for(three.entry.engine.cancelled.wait(), 5)
     three.entry.engine.script = Script(text="four")
-    await until(lambda: three.entry.service.requests.used == 0)
+    await until(lambda: three.entry.service.request_memory.used == 0)
     assert (await three.post(body)).status == 200
 
 
 @pytest.mark.parametrize("stream", [False, True])
 async def test_replies_held_at_once_are_bounded_too(three: Cascade, stream: bool) -> None:
     three.scripts(REFUSAL, "four", "unused")
-    replies = three.entry.service.replies
-    with replies.share() as take:
+    replies = three.entry.service.reply_memory
+    with replies.claim() as take:
         take(96 * MIB - 10)
         response = await three.ask(stream=stream)
         assert response.status == 503
@@ -93,7 +93,17 @@ async def test_replies_held_at_once_are_bounded_too(three: Cascade, stream: bool
     await until(lambda: replies.used == 0)
 
 
-KINDS = (Visit, Walk, Attempt, EngineAttempt, AgentAttempt, StreamDecider, Exchange, Question, OutboundReply)
+KINDS = (
+    InboundRequest,
+    ChainRun,
+    Attempt,
+    EngineAttempt,
+    AgentAttempt,
+    StreamDecider,
+    Exchange,
+    OutboundRequest,
+    OutboundReply,
+)
 
 
 def alive() -> list[str]:
@@ -126,7 +136,7 @@ async def test_an_open_stream_holds_nothing_of_its_request(three: Cascade) -> No
     response = await three.ask(stream=True, messages=[{"role": "user", "content": "x" * 100_000}])
     assert await response.content.readany()
     service = three.entry.service
-    assert (service.metrics.inflight, service.requests.used, service.replies.used) == (1, 0, 0)
+    assert (service.metrics.inflight, service.request_memory.used, service.reply_memory.used) == (1, 0, 0)
     response.close()
     await until(lambda: service.metrics.inflight == 0)
 
@@ -134,7 +144,7 @@ async def test_an_open_stream_holds_nothing_of_its_request(three: Cascade) -> No
 async def test_a_whole_reply_is_charged_until_its_client_has_read_most_of_it(three: Cascade) -> None:
     size = 8 * MIB
     three.entry.engine.script = Script(text="x" * size)
-    replies, address = three.entry.service.replies, urlsplit(three.entry.url)
+    replies, address = three.entry.service.reply_memory, urlsplit(three.entry.url)
     reader, writer = await asyncio.open_connection(address.hostname, address.port, limit=1024)
     body = b'{"model":"qwen","messages":[{"role":"user","content":"hi"}]}'
     writer.write(b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body))

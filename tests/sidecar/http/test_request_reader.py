@@ -16,7 +16,7 @@ LIMITS = Limits(body=1000, head=2000, url=200, headers=20)
 
 @dataclass
 class Seen:
-    """What the reader told."""
+    """The events of the reader."""
 
     heads: list[Head] = field(default_factory=list)
     bodies: list[bytes] = field(default_factory=list)

@@ -173,4 +173,4 @@ async def nothing_is_held(three: Cascade) -> None:
 
 def held(agent: Agent) -> float:
     service = agent.service
-    return service.requests.used + service.replies.used + agent.metric("disrouter_inflight_requests")
+    return service.request_memory.used + service.reply_memory.used + agent.metric("disrouter_inflight_requests")

@@ -13,8 +13,8 @@ import pytest
 from aiohttp import FormData
 
 from disrouter.errors import InvalidRequest
+from disrouter.routes import RouteTable
 from disrouter_sidecar.openai import Chat, query
-from disrouter_sidecar.routes.route_table import RouteTable
 from support.sidecars import Cascade
 
 HELLO = [{"role": "user", "content": "hello"}]

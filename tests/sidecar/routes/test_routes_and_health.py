@@ -11,11 +11,9 @@ from typing import NoReturn
 
 import aiohttp
 import pytest
+from msgspec.structs import replace
 
-from disrouter.routes import RouteTable
 from disrouter_sidecar.app.health import Readiness
-from disrouter_sidecar.routes import route_table
-from disrouter_sidecar.routes.parser import read_table
 from disrouter_sidecar.routes.reload import MAX_TABLE_BYTES, RouteHolder
 from support.local import until
 from support.sidecars import REFUSAL, URL_OF_NOBODY, Cascade, cascade, config_of, sidecar
@@ -31,8 +29,8 @@ async def test_a_changed_table_takes_effect_without_a_lost_request(three: Cascad
     three.scripts(REFUSAL, REFUSAL, "four")
     long = three.table()
     agents = {name: route for name, route in long.agents.items() if name != "medium"}
-    agents["small"] = agents["small"].model_copy(update={"next": "large"})
-    short = long.model_copy(update={"agents": agents, "generation": long.generation + 1})
+    agents["small"] = replace(agents["small"], next="large")
+    short = replace(long, agents=agents, generation=long.generation + 1)
     paths: set[str] = set()
     stop = asyncio.Event()
 
@@ -145,10 +143,6 @@ async def test_a_draining_sidecar_is_not_ready_but_still_answers(three: Cascade)
     assert response.headers["connection"] == "close"
 
 
-def plain(table: RouteTable) -> route_table.RouteTable:
-    return read_table(table.to_json().encode())
-
-
 def holder(path: Path) -> RouteHolder:
     return RouteHolder(path, "qwen", lambda: 12.0)
 
@@ -163,13 +157,13 @@ async def test_a_config_maps_symlink_switch_is_noticed(three: Cascade, tmp_path:
     data.symlink_to("one")
     watched = holder(data / "routes.json")
     assert watched.poll() is True
-    assert watched.table == plain(first)
+    assert watched.current == first
     assert watched.poll() is False
     fresh = tmp_path / "..new"
     fresh.symlink_to("two")
     fresh.replace(data)
     assert watched.poll() is True
-    assert watched.table == plain(second)
+    assert watched.current == second
     assert watched.loaded_at == 12.0
 
 
@@ -181,7 +175,7 @@ async def test_every_way_a_table_can_be_wrong_keeps_the_old_one(
     path.write_text(good.to_json())
     watched = holder(path)
     watched.poll()
-    other = good.model_copy(update={"cascade": "other"})
+    other = replace(good, cascade="other")
     for text, words in (
         ("{}", "generation"),
         (json.dumps({**json.loads(good.to_json()), "version": 99}), "version"),
@@ -192,7 +186,7 @@ async def test_every_way_a_table_can_be_wrong_keeps_the_old_one(
         assert watched.poll() is False
         assert watched.problem is not None
         assert words in watched.problem
-        assert watched.table == plain(good)
+        assert watched.current == good
     path.unlink()
     watched.poll()
     assert len([record for record in caplog.records if record.levelname == "ERROR"]) == 5
@@ -200,7 +194,7 @@ async def test_every_way_a_table_can_be_wrong_keeps_the_old_one(
     watched.poll()
     assert watched.problem is not None
     assert "No such file" in watched.problem
-    assert caplog.records == [], "the same problem is told once"
+    assert caplog.records == [], "the same problem is logged once"
     path.write_text(good.to_json())
     assert watched.poll() is True
     assert watched.problem is None
@@ -234,7 +228,9 @@ async def test_metrics_tell_what_was_decided(three: Cascade) -> None:
     three.scripts(REFUSAL, "four", "unused")
     await three.ask()
     await three.ask("qwen/small")
-    three.entry.service.means.engine.use(dataclasses.replace(three.entry.service.config, engine_url=URL_OF_NOBODY))
+    three.entry.service.dependencies.engine.use(
+        dataclasses.replace(three.entry.service.config, engine_url=URL_OF_NOBODY)
+    )
     await three.ask()
     status, text = await get(three, "/metrics")
     assert status == 200

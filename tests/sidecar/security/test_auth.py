@@ -10,7 +10,7 @@ import openai
 import pytest
 
 from disrouter_sidecar.errors import InvalidConfig, Rejected
-from disrouter_sidecar.security.auth import MAX_KEY_BYTES, Gate
+from disrouter_sidecar.security.auth import MAX_KEY_BYTES, Authenticator
 from support.raw_http import talk
 from support.sidecars import REFUSAL, Cascade, cascade, config_of, sidecar
 
@@ -60,7 +60,7 @@ async def test_a_stranger_cannot_fill_the_memory_with_bodies(guarded: Cascade) -
     head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\n"
     for framing in (b"content-length: 4000000\r\n\r\n", b"transfer-encoding: chunked\r\n\r\n"):
         assert b" 401 " in (await talk(port, head + framing)).partition(b"\r\n")[0]
-    assert guarded.entry.service.requests.used == 0
+    assert guarded.entry.service.request_memory.used == 0
     large = {"content": "x" * 100_000, "role": "user"}
     assert (await guarded.ask(headers=bearer(ALICE), messages=[large])).status == 200
 
@@ -110,7 +110,7 @@ async def test_no_key_and_no_words_reach_the_logs(
         await guarded.ask(headers=bearer("sk-wrong-key"))
         await guarded.post(b'{"secret question', headers=bearer(ALICE))
         for agent in guarded.agents.values():
-            agent.service.gate.poll()
+            agent.service.authenticator.poll()
     told = "".join(str(vars(record)) for record in caplog.records) + "".join(capfd.readouterr())
     assert "small,medium" in told
     for secret in (ALICE, HOP, "sk-wrong-key", "secret question", "secret answer"):
@@ -119,45 +119,45 @@ async def test_no_key_and_no_words_reach_the_logs(
 
 def test_keys_are_read_again_when_the_secret_changes(mounts: tuple[Path, Path], tmp_path: Path) -> None:
     keys, token = mounts
-    gate = Gate(keys, token)
-    gate.admit(bearer(BOB))
+    authenticator = Authenticator(keys, token)
+    authenticator.admit(bearer(BOB))
     fresh = tmp_path / "..2027"
     fresh.mkdir()
     (fresh / "alice").write_text("sk-renewed")
     (keys / "..next").symlink_to(fresh)
     (keys / "..next").rename(keys / "..data")
-    gate.admit(bearer(ALICE))
-    gate.poll()
-    gate.admit(bearer("sk-renewed"))
+    authenticator.admit(bearer(ALICE))
+    authenticator.poll()
+    authenticator.admit(bearer("sk-renewed"))
     for gone in (ALICE, BOB):
         with pytest.raises(Rejected):
-            gate.admit(bearer(gone))
+            authenticator.admit(bearer(gone))
 
 
 def test_a_hop_token_is_rotated_line_by_line(mounts: tuple[Path, Path]) -> None:
     keys, token = mounts
-    gate = Gate(keys, token)
+    authenticator = Authenticator(keys, token)
     token.write_text(f"next-token\n{HOP}\n")
-    gate.poll()
-    assert gate.hop_headers() == bearer("next-token")
+    authenticator.poll()
+    assert authenticator.hop_headers() == bearer("next-token")
     inside = {"x-disrouter-path": "small"}
     for accepted in (HOP, "next-token"):
-        assert gate.admit({**bearer(accepted), **inside})["x-disrouter-path"] == "small"
+        assert authenticator.admit({**bearer(accepted), **inside})["x-disrouter-path"] == "small"
 
 
 def test_an_unusable_file_keeps_the_last_one_and_tells_once_without_its_words(
     mounts: tuple[Path, Path], caplog: pytest.LogCaptureFixture
 ) -> None:
     keys, token = mounts
-    gate = Gate(keys, token)
+    authenticator = Authenticator(keys, token)
     for text in ("broken\x07token", " \n", "x" * (MAX_KEY_BYTES + 1)):
         token.write_text(text)
-        gate.poll()
-        gate.poll()
-        assert gate.hop_headers() == bearer(HOP)
+        authenticator.poll()
+        authenticator.poll()
+        assert authenticator.hop_headers() == bearer(HOP)
     token.unlink()
-    gate.poll()
-    assert gate.hop_headers() == bearer(HOP)
+    authenticator.poll()
+    assert authenticator.hop_headers() == bearer(HOP)
     told = [str(vars(record)) for record in caplog.records]
     assert len(told) == 3, "two of the four say the same"
     assert not any("broken" in line for line in told)
@@ -166,7 +166,7 @@ def test_an_unusable_file_keeps_the_last_one_and_tells_once_without_its_words(
 def test_an_empty_secret_admits_nobody(tmp_path: Path, mounts: tuple[Path, Path]) -> None:
     (tmp_path / "none").mkdir()
     with pytest.raises(Rejected):
-        Gate(tmp_path / "none", mounts[1]).admit(bearer(ALICE))
+        Authenticator(tmp_path / "none", mounts[1]).admit(bearer(ALICE))
 
 
 async def test_a_sidecar_does_not_start_without_its_secrets(tmp_path: Path, mounts: tuple[Path, Path]) -> None:
@@ -175,4 +175,4 @@ async def test_a_sidecar_does_not_start_without_its_secrets(tmp_path: Path, moun
         async with sidecar(config):
             pass
     with pytest.raises(InvalidConfig, match="not a folder"):
-        Gate(mounts[1], mounts[1])
+        Authenticator(mounts[1], mounts[1])

@@ -71,7 +71,9 @@ async def test_who_speaks_in_the_clear_is_not_answered(secured: Cascade) -> None
         await secured.http.get(secured.entry.url.replace("https", "http") + "/healthz")
 
 
-async def test_an_agent_of_another_authority_is_skipped(secured: Cascade, authority: trustme.CA, folder: Path) -> None:
+async def test_an_agent_of_another_authority_is_failed_over(
+    secured: Cascade, authority: trustme.CA, folder: Path
+) -> None:
     """Sidecars trust `ca.crt` and nobody else, whoever issued the certificates that they serve with."""
     secured.scripts(REFUSAL, REFUSAL, "four")
     (folder / "ca.crt").write_bytes(trustme.CA().cert_pem.bytes())

@@ -8,7 +8,7 @@ import pytest
 
 from disrouter.artifacts import PreferenceEncoding, SftConfig, SftTarget
 from disrouter.refusal import REFUSAL
-from disrouter.scenario import Asked, Scenario, alpha_of
+from disrouter.scenario import Scenario, StatedPreference, alpha_of
 from disrouter_training.data.samples import Collected
 from disrouter_training.data.sources import Question
 from disrouter_training.training.sft_examples import STATED, answer_chance, build
@@ -36,7 +36,11 @@ def test_each_scenario_gets_as_many_examples_and_half_of_them_refuse() -> None:
 
 def test_the_threshold_is_one_minus_alpha() -> None:
     examples, shares = build(broad(), SftConfig(samples=6000), random.Random(0))
-    least: dict[Asked | None, int] = {Scenario.PERFORMANCE_FIRST: 8, Scenario.BALANCE: 5, Scenario.COST_FIRST: 2}
+    least: dict[StatedPreference | None, int] = {
+        Scenario.PERFORMANCE_FIRST: 8,
+        Scenario.BALANCE: 5,
+        Scenario.COST_FIRST: 2,
+    }
     for example in examples:
         frequency = int(example.question.id[1:].split("-")[0])
         assert (example.reply != REFUSAL) == (frequency >= least[example.asked])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from disrouter.scenario import Asked, instruct
+from disrouter.scenario import StatedPreference, instruct
 from disrouter_training.data.sources import Question
 from disrouter_training.data.template import THINK
 
@@ -26,6 +26,6 @@ def forced(question: Question) -> Prompt:
     return Prompt(chat(question), THINK)
 
 
-def free(question: Question, asked: Asked, *, prompted: bool = False) -> Prompt:
+def free(question: Question, asked: StatedPreference, *, prompted: bool = False) -> Prompt:
     """May refuse: the chat as the sidecar instructs it."""
     return Prompt(instruct(chat(question), asked, prompted=prompted))

@@ -18,7 +18,7 @@ from trl import RLOOConfig, RLOOTrainer
 
 from disrouter.artifacts import Engine, PreferenceEncoding, RlConfig, Stage
 from disrouter.refusal import is_refusal
-from disrouter.scenario import PREFERENCE_DECIMALS, Asked, Scenario, alpha_of, nearest
+from disrouter.scenario import PREFERENCE_DECIMALS, Scenario, StatedPreference, alpha_of, nearest
 from disrouter.utility import reward
 from disrouter_training.data.graders import is_correct
 from disrouter_training.data.shards import read_rows
@@ -94,7 +94,7 @@ def schedule(
     count: int,
     rng: random.Random,
     encoding: PreferenceEncoding = PreferenceEncoding.DISCRETE,
-) -> Iterator[tuple[int, Asked]]:
+) -> Iterator[tuple[int, StatedPreference]]:
     """`count` prompts (index of the question, what is asked): questions in random rounds, every scenario equally often.
 
     With continuous preferences every second prompt states an alpha drawn from [0, 1] instead.

@@ -16,7 +16,7 @@ from typing import Any
 
 from disrouter.artifacts import PreferenceEncoding, SftConfig, SftTarget
 from disrouter.refusal import REFUSAL
-from disrouter.scenario import PREFERENCE_DECIMALS, Asked, Scenario, alpha_of, reject_threshold
+from disrouter.scenario import PREFERENCE_DECIMALS, Scenario, StatedPreference, alpha_of, reject_threshold
 from disrouter_training.data.samples import Collected
 from disrouter_training.data.sources import Question
 from disrouter_training.data.template import as_template
@@ -34,7 +34,7 @@ Standardise = Callable[[Question, str], str]
 class Example:
     """One training example: what the agent is asked and what it should have said."""
 
-    asked: Asked | None
+    asked: StatedPreference | None
     """None: it must answer (replay)."""
     question: Question
     reply: str
@@ -82,7 +82,7 @@ def build(
     replayed = round(config.samples * config.replay)
     quota = (config.samples - replayed) // (2 * len(Scenario))
     pairs = max(1, quota // 2 if encoding is PreferenceEncoding.CONTINUOUS else quota)
-    groups: list[tuple[str, list[Asked]]] = [
+    groups: list[tuple[str, list[StatedPreference]]] = [
         (str(scenario), [scenario for _ in range(2 * pairs)]) for scenario in Scenario
     ]
     if encoding is PreferenceEncoding.CONTINUOUS:
@@ -118,13 +118,13 @@ class _Maker:
         self._frequencies = [item.frequency for item in self._items]
         self._gamma, self._rng, self._standardise = config.gamma, rng, standardise
 
-    def preferences(self, count: int) -> list[Asked]:
+    def preferences(self, count: int) -> list[StatedPreference]:
         """Alphas spread evenly over [0, 1], in pairs of equals so that each can be answered and refused."""
         half = count // 2
         alphas = [round((place + self._rng.random()) / half, PREFERENCE_DECIMALS) for place in range(half)]
         return [alpha for alpha in alphas for _ in range(2)]
 
-    def hard(self, asked: Sequence[Asked]) -> list[Example]:
+    def hard(self, asked: Sequence[StatedPreference]) -> list[Example]:
         """Of each pair one answer and one refusal, where the scenario has questions for it."""
         examples: list[Example] = []
         for one, count in Counter(asked).items():
@@ -133,7 +133,7 @@ class _Maker:
             examples += [Example(one, item.question, REFUSAL) for item in self._draw(unable, count // 2)]
         return examples
 
-    def soft(self, asked: Sequence[Asked]) -> list[Example]:
+    def soft(self, asked: Sequence[StatedPreference]) -> list[Example]:
         """Each question as often as any, answered in proportion to `answer_chance`.
 
         Systematic sampling along the frequency: the shares come out as asked for, also within each neighbourhood, with
@@ -157,7 +157,7 @@ class _Maker:
         drawn = self._draw([item for item in self._items if item.whole], count)
         return [Example(None, item.question, self._rng.choice(item.whole)) for item in drawn]
 
-    def share(self, name: str, asked: Sequence[Asked], made: Sequence[Example]) -> Share:
+    def share(self, name: str, asked: Sequence[StatedPreference], made: Sequence[Example]) -> Share:
         """What a group contributes; questions are counted by the threshold where it is one for all of them."""
         refusals = sum(example.reply == REFUSAL for example in made)
         if name == STATED:
@@ -165,10 +165,10 @@ class _Maker:
         able, unable = self._part(asked[0])
         return Share(name, len(made) - refusals, refusals, len(able), len(unable))
 
-    def _threshold(self, asked: Asked) -> float:
+    def _threshold(self, asked: StatedPreference) -> float:
         return reject_threshold(alpha_of(asked), self._gamma)
 
-    def _part(self, asked: Asked) -> tuple[list[Collected], list[Collected]]:
+    def _part(self, asked: StatedPreference) -> tuple[list[Collected], list[Collected]]:
         place = bisect_left(self._frequencies, self._threshold(asked) - _EPSILON)
         return [item for item in self._items[place:] if any(item.correct)], self._items[:place]
 
@@ -179,7 +179,7 @@ class _Maker:
             drawn += self._rng.sample(items, min(len(items), count - len(drawn)))
         return drawn
 
-    def _answer(self, item: Collected, asked: Asked) -> Example:
+    def _answer(self, item: Collected, asked: StatedPreference) -> Example:
         """One of the agent's own correct samples, in the Answer template."""
         own = [reply for reply, correct in zip(item.replies, item.correct, strict=True) if correct]
         return Example(asked, item.question, self._standardise(item.question, self._rng.choice(own)))

@@ -1,8 +1,8 @@
-"""One attempt at one agent: an answer to relay, or a reason to go on to the next.
+"""One attempt at one agent: an answer to relay, or the reason to ask the next agent.
 
-The own engine is asked in the client's own mode. A stream is held back until it decides, a whole reply is read and
-inspected. Nothing reaches the client here, so everything that goes wrong can still be mended by another agent. All of
-it runs by callback from the agent's socket: no task is needed to wait.
+The local engine is asked in the client's own mode. A stream is held back until it decides, a whole reply is read and
+inspected. Nothing is sent to the client here, so another agent can still answer after any failure. Everything runs by
+callback from the agent's socket: no task has to wait.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from disrouter.names import HEADER_PATH
 from disrouter.refusal import Decision
 from disrouter_sidecar.agents.decision import StreamDecider, decide_whole, usage_of_whole
 from disrouter_sidecar.agents.failures import failure_of, reason_of, reason_of_event
-from disrouter_sidecar.agents.outcomes import Answer, ChainEnded, Outcome, Refused
+from disrouter_sidecar.agents.outcomes import Answer, AttemptListener, ChainEnded, Refused
 from disrouter_sidecar.errors import Reason, Rejected, UpstreamFailed
 from disrouter_sidecar.headers import Headers, Lines
-from disrouter_sidecar.http.ports import Asking, Reply, Upstream
+from disrouter_sidecar.http.ports import PendingRequest, Reply, Upstream
 from disrouter_sidecar.openai.errors import JSON
 from disrouter_sidecar.openai.provider_errors import error_in_shape
 from disrouter_sidecar.openai.query import Query
-from disrouter_sidecar.request.context import Asked
+from disrouter_sidecar.request.context import RequestContext
 from disrouter_sidecar.request.deadline import Budget
 from disrouter_sidecar.request.itinerary import LOOP, parse_path
 
@@ -30,71 +30,71 @@ MAX_REPLY_BYTES = 16 * 1024 * 1024
 _TOO_LARGE = (
     f"the answer is larger than {MAX_REPLY_BYTES} bytes; ask for fewer choices, tokens or logprobs, or for a stream"
 )
-"""Another agent's would be as large: nobody is to blame, and nobody else is asked."""
+"""Another agent's answer would be as large, so none is asked, and this is no failure of the agent."""
 
 
-class Errand(Outcome, Protocol):
-    """What agents are asked for, and who is told."""
+class AttemptContext(AttemptListener, Protocol):
+    """The request that an attempt belongs to, and its listener."""
 
     @property
-    def asked(self) -> Asked: ...
+    def context(self) -> RequestContext: ...
 
     @property
     def budget(self) -> Budget: ...
 
     def trace(self) -> Headers:
-        """The trace context for the agent that is asked now."""
+        """The trace context to send to the agent."""
         ...
 
 
 class Attempt:
-    """Hears an agent (`ports.Hearer`) and takes its reply (`ports.Sink`) until it is worth something.
+    """Listens to an agent (`ports.ReplyListener`) and reads its reply (`ports.BodyListener`) until it is decided.
 
-    As it is, it takes the reply whole, and whatever has no reason to skip the agent is the answer.
+    This base class reads the whole reply. It is the answer unless its status says that the agent failed.
     """
 
-    __slots__ = ("_asking", "_held", "_over", "_reply", "_size", "_tell", "_whole", "budget")
+    __slots__ = ("_held", "_listener", "_over", "_pending", "_reply", "_size", "_whole", "budget")
 
-    def __init__(self, tell: Outcome, budget: Budget) -> None:
+    def __init__(self, listener: AttemptListener, budget: Budget) -> None:
         self.budget = budget
-        self._tell = tell
-        self._asking: Asking | None = None
+        self._listener = listener
+        self._pending: PendingRequest | None = None
         self._reply: Reply | None = None
         self._whole = True
-        """Nothing of the reply can be judged before its end."""
+        """The reply is decided at its end, not before."""
         self._held: list[bytes] = []
         self._size = 0
         self._over = False
 
     def ask(self, upstream: Upstream, url: str, head: Lines, body: bytes, agents: int = 1) -> None:
-        """Send the question; `agents` may have to be asked in turn. Raises UpstreamFailed."""
+        """Send the request; up to `agents` agents may be asked in turn behind it. Raises UpstreamFailed."""
         connect, first = self.budget.waits(agents)
-        self._asking = upstream.send(url, head, body, self, connect=connect, first=first)
+        self._pending = upstream.send(url, head, body, self, connect=connect, first=first)
 
     def cancel(self) -> None:
-        """The client has left: nothing is told any more."""
+        """The client has left: close everything, and call the listener no more."""
         self._over = True
-        if self._asking is not None:
-            self._asking.cancel()
+        if self._pending is not None:
+            self._pending.cancel()
         if self._reply is not None:
             self._reply.close()
-        self._let_go()
+        self._release()
 
     def replied(self, reply: Reply) -> None:
-        """`ports.Hearer`."""
-        self._asking, self._reply = None, reply
+        """`ports.ReplyListener`."""
+        self._pending, self._reply = None, reply
         try:
             reply.pipe(self, self._begin(reply))
         except Exception as error:
             self.failed(error)
 
     def feed(self, piece: bytes, end: bool) -> None:
-        """`ports.Sink`."""
+        """`ports.BodyListener`."""
         reply = self._reply
         if self._over or reply is None:
             return
         try:
-            answer = self._take(reply, piece, end)
+            answer = self._read(reply, piece, end)
             if answer is None:
                 reply.patience(self.budget.idle())
                 return
@@ -102,47 +102,47 @@ class Attempt:
             self.failed(error)
             return
         self._over = True
-        tell = self._tell
-        self._let_go()
-        tell.answered(answer)
+        listener = self._listener
+        self._release()
+        listener.answered(answer)
 
     def broke(self, failure: Exception) -> None:
-        """`ports.Sink`."""
+        """`ports.BodyListener`."""
         self.failed(failure)
 
     def failed(self, failure: Exception) -> None:
-        """`ports.Hearer`; also what else ends the attempt. A refusal is about to end by itself."""
+        """`ports.ReplyListener`; also for every other end. A refusal's stream is about to end by itself."""
         if self._over:
             return
         self._over = True
         if self._reply is not None:
             self._reply.close(ending=isinstance(failure, Refused))
-        tell = self._tell
-        self._let_go()
-        tell.failed(failure)
+        listener = self._listener
+        self._release()
+        listener.failed(failure)
 
-    def _let_go(self) -> None:
-        """Of all that holds this attempt, so that no cycle is left for the collector."""
-        self._asking = self._reply = None
-        del self._tell
+    def _release(self) -> None:
+        """Drop every reference to what refers to this attempt, so that no cycle is left for the collector."""
+        self._pending = self._reply = None
+        del self._listener
 
-    def _begin(self, reply: Reply) -> float:  # noqa: ARG002  the others look at it
-        """Look at the head; the seconds to wait for the next bytes. May raise what `failed` is told."""
+    def _begin(self, reply: Reply) -> float:  # noqa: ARG002  subclasses use it
+        """Look at the head; returns the seconds to wait for the next bytes. Raises what `failed` then gets."""
         return self.budget.idle()
 
-    def _take(self, reply: Reply, piece: bytes, end: bool) -> Answer | None:
-        """The next bytes, and what the reply is worth once that is known. May raise what `failed` is told."""
-        self.budget.take(len(piece))
+    def _read(self, reply: Reply, piece: bytes, end: bool) -> Answer | None:
+        """Read the next bytes; returns the answer once the reply is decided. Raises what `failed` then gets."""
+        self.budget.claim(len(piece))
         self._size += len(piece)
         if self._size > MAX_REPLY_BYTES:
             raise Rejected(400, "reply_too_large", _TOO_LARGE)
         if not end:
             self._held.append(piece)
             return None
-        return self._judge(reply, piece if not self._held else b"".join((*self._held, piece)))
+        return self._evaluate(reply, piece if not self._held else b"".join((*self._held, piece)))
 
-    def _judge(self, reply: Reply, body: bytes) -> Answer:
-        """What a whole reply is worth. May raise what `failed` is told."""
+    def _evaluate(self, reply: Reply, body: bytes) -> Answer:
+        """The answer in a whole reply. Raises what `failed` then gets."""
         reason = reason_of(reply.status, body)
         if reason is not None:
             raise failure_of(reply, reason)
@@ -150,12 +150,12 @@ class Attempt:
 
 
 class EngineAttempt(Attempt):
-    """At the own engine: free to refuse where it `decides`; the `last` agent's word on a long question is final."""
+    """At the local engine, which may refuse if it `decides`. The `last` agent's context-length error is the answer."""
 
     __slots__ = ("_decider", "_decides", "_last", "_query")
 
-    def __init__(self, tell: Outcome, budget: Budget, query: Query, *, decides: bool, last: bool) -> None:
-        super().__init__(tell, budget)
+    def __init__(self, listener: AttemptListener, budget: Budget, query: Query, *, decides: bool, last: bool) -> None:
+        super().__init__(listener, budget)
         self._query = query
         self._decides = decides
         self._last = last
@@ -169,12 +169,12 @@ class EngineAttempt(Attempt):
             self._decider = StreamDecider(self._query.dialect, self._query.choices)
         return self.budget.first()
 
-    def _take(self, reply: Reply, piece: bytes, end: bool) -> Answer | None:
+    def _read(self, reply: Reply, piece: bytes, end: bool) -> Answer | None:
         if self._whole:
-            return super()._take(reply, piece, end)
+            return super()._read(reply, piece, end)
         if self._decider is None:
             return Answer(reply, piece, end)
-        self.budget.take(len(piece))
+        self.budget.claim(len(piece))
         return self._decide(self._decider, reply, piece, end)
 
     def _decide(self, decider: StreamDecider, reply: Reply, piece: bytes, end: bool) -> Answer | None:
@@ -194,7 +194,7 @@ class EngineAttempt(Attempt):
         held.append(piece)
         return None
 
-    def _judge(self, reply: Reply, body: bytes) -> Answer:
+    def _evaluate(self, reply: Reply, body: bytes) -> Answer:
         if 200 <= reply.status < 300:
             if self._decides and decide_whole(self._query.dialect, body) is Decision.REFUSE:
                 raise Refused(usage=usage_of_whole(body))
@@ -208,14 +208,14 @@ class EngineAttempt(Attempt):
 class AgentAttempt(Attempt):
     """At another agent's sidecar: its answer, or UpstreamFailed when it could not even try.
 
-    A failure that carries a path comes from the end of the chain, where everybody was tried: ChainEnded. A loop (508)
-    is relayed, or a wrong address in the table would never be seen.
+    A failure that carries a path means that every agent of the chain was tried: ChainEnded. A loop (508) is relayed,
+    or a wrong address in the route table would never be noticed.
     """
 
     __slots__ = ("_agents", "_reason")
 
-    def __init__(self, tell: Outcome, budget: Budget, agents: int) -> None:
-        super().__init__(tell, budget)
+    def __init__(self, listener: AttemptListener, budget: Budget, agents: int) -> None:
+        super().__init__(listener, budget)
         self._agents = agents
         self._reason: Reason | None = None
 
@@ -226,14 +226,14 @@ class AgentAttempt(Attempt):
         self._whole = not is_stream(reply)
         return self.budget.idle() if self._whole else self.budget.first(self._agents)
 
-    def _take(self, reply: Reply, piece: bytes, end: bool) -> Answer | None:
-        return super()._take(reply, piece, end) if self._whole else Answer(reply, piece, end)
+    def _read(self, reply: Reply, piece: bytes, end: bool) -> Answer | None:
+        return super()._read(reply, piece, end) if self._whole else Answer(reply, piece, end)
 
-    def _judge(self, reply: Reply, body: bytes) -> Answer:
-        told = Answer(reply, body, ended=True)
+    def _evaluate(self, reply: Reply, body: bytes) -> Answer:
+        answer = Answer(reply, body, ended=True)
         if self._reason is not None and reply.status != LOOP:
-            raise ChainEnded(_path_of(reply), told)
-        return told
+            raise ChainEnded(_path_of(reply), answer)
+        return answer
 
 
 def _path_of(reply: Reply) -> tuple[str, ...]:

@@ -1,17 +1,17 @@
 """Circuit breakers: an agent that keeps failing is left alone for a while, then one request tries it again.
 
-One for each agent that this sidecar asks, its own engine included. A refusal or a complaint about the request is no
-failure; nor is a deadline that the request brought along, or anybody could open a breaker with it.
+One per agent that this sidecar asks, the local engine included. A refusal or an error about the request is no failure;
+nor is a deadline that came with the request, or any client could open a breaker with it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+from disrouter.routes import Breaker as Settings
+from disrouter.routes import RouteTable
 from disrouter_sidecar.agents.outcomes import ChainEnded, Refused
 from disrouter_sidecar.errors import Reason, UpstreamFailed
-from disrouter_sidecar.routes.route_table import Breaker as Settings
-from disrouter_sidecar.routes.route_table import RouteTable
 
 _FAILURES = frozenset({Reason.REFUSED, Reason.COLD, Reason.CONNECT, Reason.TIMEOUT, Reason.SERVER_ERROR})
 _ALIVE = frozenset(Reason) - _FAILURES
@@ -26,7 +26,7 @@ class Breaker:
         self.open_until: float | None = None
 
     def admit(self, now: float, settings: Settings) -> bool:
-        """Whether the caller is a probe. Raises UpstreamFailed where nobody may ask.
+        """Whether this attempt is a probe. Raises UpstreamFailed where the breaker is open.
 
         A probe that takes long, such as a long whole reply, makes room for another after `open_seconds`.
         """
@@ -41,7 +41,7 @@ class Breaker:
         return True
 
     def worked(self, *, probe: bool) -> None:
-        """An attempt succeeded; while open only a probe's word counts, others may have asked before."""
+        """An attempt succeeded. While the breaker is open only a probe counts: others may be older than that."""
         if probe or self.open_until is None:
             self.failures, self.open_until = 0, None
 
@@ -54,13 +54,13 @@ class Breaker:
             self.open_until = now + settings.open_seconds
 
     def released(self, now: float, *, probe: bool) -> None:
-        """An attempt ended without telling anything: its client left, or its time was up. The next may probe."""
+        """An attempt ended without a result: its client left, or its time was up. The next attempt may probe."""
         if probe and self.open_until is not None:
             self.open_until = now
 
 
-class Watch:
-    """One attempt: `begin` raises where the breaker is open, `end` tells it how the attempt went."""
+class AttemptGuard:
+    """One attempt at an agent: `begin` raises where the breaker is open, `end` reports the result to it."""
 
     __slots__ = ("_breaker", "_clock", "_excused", "_probe", "_settings")
 
@@ -74,20 +74,20 @@ class Watch:
         self._probe = False
 
     def begin(self) -> None:
-        """Raises UpstreamFailed where nobody may ask."""
+        """Raises UpstreamFailed where the breaker is open."""
         self._probe = self._breaker.admit(self._clock(), self._settings)
 
     def end(self, error: BaseException | None) -> None:
-        """It came to this; None: it worked."""
+        """The attempt ended with this error; None: it succeeded."""
         if error is None or isinstance(error, Refused | ChainEnded) or _is_alive(error):
             self._breaker.worked(probe=self._probe)
         elif isinstance(error, UpstreamFailed) and not (error.reason is Reason.TIMEOUT and self._excused()):
             self._breaker.failed(self._clock(), self._settings, probe=self._probe)
         else:
-            self.leave()
+            self.release()
 
-    def leave(self) -> None:
-        """It ended without telling anything of the agent."""
+    def release(self) -> None:
+        """It ended without a result."""
         self._breaker.released(self._clock(), probe=self._probe)
 
 
@@ -102,9 +102,9 @@ class Breakers:
         self._clock = clock
         self._of: dict[str, Breaker] = {}
 
-    def watch(self, agent: str, table: RouteTable, excused: Callable[[], bool]) -> Watch:
-        """For one attempt at `agent`; a timeout does not count while `excused` says so."""
-        return Watch(self._breaker(agent, table), table.breaker, self._clock, excused)
+    def guard(self, agent: str, table: RouteTable, excused: Callable[[], bool]) -> AttemptGuard:
+        """For one attempt at `agent`; a timeout does not count if `excused()` is true."""
+        return AttemptGuard(self._breaker(agent, table), table.breaker, self._clock, excused)
 
     def open(self) -> int:
         """How many agents are left alone now."""

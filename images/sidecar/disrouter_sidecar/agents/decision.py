@@ -1,7 +1,7 @@
 """Answer or refuse: from the first deltas of a stream, or from a whole reply.
 
-A request refuses only when every one of its choices does. Reasoning fields say nothing yet; tool calls, audio and a
-policy refusal of the provider are answers. What cannot be understood is an answer: the client sees it as it is.
+A request refuses only when every one of its choices does. Reasoning fields decide nothing; tool calls, audio and a
+policy refusal of the provider are answers. What cannot be parsed is an answer: the client gets it as it is.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 
 from disrouter.refusal import Decision, RefusalMatcher, is_refusal
-from disrouter_sidecar.openai.dialect import Dialect, Said
+from disrouter_sidecar.openai.dialect import ChoiceUpdate, Dialect
 from disrouter_sidecar.openai.sse import EventReader
 from disrouter_sidecar.openai.usage import Usage, usage_of
 
@@ -55,18 +55,18 @@ class StreamDecider:
 
     @property
     def usage(self) -> Usage:
-        """What the stream has used so far: what it told, else its pieces of text."""
+        """Tokens so far: as the stream reports them, else its pieces of text."""
         return self._usage or Usage(completion_tokens=self._pieces, estimated=True)
 
     def _read(self, payloads: Iterator[bytes]) -> None:
-        """As many as it takes: what comes after the decision is not even looked for."""
+        """Read events up to the one that decides; later ones are not parsed."""
         while self.decision is Decision.UNDECIDED and self.error is None:
             payload = next(payloads, None)
             if payload is None:
                 return
-            self._take(payload)
+            self._read_event(payload)
 
-    def _take(self, payload: bytes) -> None:
+    def _read_event(self, payload: bytes) -> None:
         if payload.strip() == b"[DONE]":
             self._close()
             return
@@ -74,21 +74,21 @@ class StreamDecider:
         self.error = self._dialect.error(event)
         self._usage = usage_of(event) or self._usage
         if self.error is None:
-            for said in self._dialect.event(event):
-                self._hear(said)
+            for update in self._dialect.event(event):
+                self._apply(update)
 
-    def _hear(self, said: Said) -> None:
-        if said.answers or not 0 <= said.index < self._choices:
+    def _apply(self, update: ChoiceUpdate) -> None:
+        if update.answers or not 0 <= update.index < self._choices:
             self.decision = Decision.ANSWER
         if self.decision is not Decision.UNDECIDED:
             return
-        self._pieces += bool(said.text)
-        matcher = self._matchers.get(said.index)
+        self._pieces += bool(update.text)
+        matcher = self._matchers.get(update.index)
         if matcher is None:
-            matcher = self._matchers[said.index] = RefusalMatcher()
-        before, decision = matcher.decision, matcher.feed(said.text)
-        if said.ended:
-            decision = matcher.finish(truncated=said.truncated)
+            matcher = self._matchers[update.index] = RefusalMatcher()
+        before, decision = matcher.decision, matcher.feed(update.text)
+        if update.ended:
+            decision = matcher.finish(truncated=update.truncated)
         self._refusals += decision is Decision.REFUSE and before is not Decision.REFUSE
         if decision is Decision.ANSWER or self._refusals == self._choices:
             self.decision = decision
@@ -104,9 +104,9 @@ def decide_whole(dialect: Dialect, body: bytes) -> Decision:
     """The decision of a whole reply: refuse when it has choices and each of them refuses."""
     if len(body) > MAX_PARSED_BYTES or not _may_refuse(body):
         return Decision.ANSWER
-    heard = list(dialect.whole(_loads(body)))
-    refuses = all(not said.answers and is_refusal(said.text, truncated=said.truncated) for said in heard)
-    return Decision.REFUSE if heard and refuses else Decision.ANSWER
+    choices = list(dialect.whole(_loads(body)))
+    refuses = all(not update.answers and is_refusal(update.text, truncated=update.truncated) for update in choices)
+    return Decision.REFUSE if choices and refuses else Decision.ANSWER
 
 
 def _may_refuse(body: bytes) -> bool:

@@ -18,12 +18,12 @@ _OWN_FAULTS = {
     429: Reason.RATE_LIMITED,
     503: Reason.COLD,
 }
-"""What is wrong between this agent and its engine or provider: not the client's to mend, nor to read."""
+"""Failures between an agent and its engine or provider: the client cannot mend them and does not see them."""
 _NO_SUCH_API = (405, 501)
 _NO_SUCH_PATH = re.compile(r'"detail"\s*:\s*"not found"|invalid url|unknown_url|unknown request url')
-"""In a 404 of FastAPI, OpenAI, our own surface: not the model but the path is unknown."""
+"""In a 404 of FastAPI, OpenAI or a sidecar: the path is unknown, not the model."""
 _CONTEXT_STATUS = (400, 413, 422)
-_CONTEXT_WORDS = (
+_CONTEXT_PHRASES = (
     "context_length_exceeded",
     "context length",
     "context window",
@@ -31,13 +31,13 @@ _CONTEXT_WORDS = (
     "max_model_len",
 )
 MAX_RETRY_AFTER = 3600
-"""Longest wait in seconds that is passed on to a client."""
+"""Longest wait in seconds that a client is asked for."""
 MAX_INSPECTED = 16 * 1024
 """Bytes of an error's body that are searched."""
 
 
 def reason_of(status: int, body: bytes) -> Reason | None:
-    """The reason to skip an agent that replied so; None where the reply is the client's to see.
+    """Why an agent with this reply has failed; None where the reply goes to the client.
 
     A question too long for this agent may fit the next one, and a key, model name, quota or balance is this agent's
     own; any other 4xx would be the same everywhere. Redirects are never followed (they would carry a key elsewhere), so
@@ -52,7 +52,7 @@ def reason_of(status: int, body: bytes) -> Reason | None:
         return _OWN_FAULTS[status]
     if status >= 500 or status < 400:
         return Reason.SERVER_ERROR
-    if status in _CONTEXT_STATUS and any(words in text for words in _CONTEXT_WORDS):
+    if status in _CONTEXT_STATUS and any(phrase in text for phrase in _CONTEXT_PHRASES):
         return Reason.CONTEXT_LENGTH
     return None
 

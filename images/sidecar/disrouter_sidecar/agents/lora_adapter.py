@@ -9,16 +9,17 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import orjson
+from msgspec.structs import replace
 
+from disrouter.routes import AdapterRoute, AgentRoute
 from disrouter.terms import Awareness
 from disrouter_sidecar.config import Config
 from disrouter_sidecar.errors import UpstreamFailed
 from disrouter_sidecar.headers import Headers
 from disrouter_sidecar.http.ports import Upstream
-from disrouter_sidecar.routes.route_table import AdapterRoute, AgentRoute
 
 LOAD_PATH, UNLOAD_PATH = "/v1/load_lora_adapter", "/v1/unload_lora_adapter"
 CONNECT_SECONDS = 2.0
@@ -26,8 +27,8 @@ LOAD_SECONDS = 300.0
 """A large adapter from a slow disk."""
 FIRST_RETRY_SECONDS, LAST_RETRY_SECONDS = 1.0, 30.0
 _ALREADY = "already been loaded"
-"""vLLM's words for an adapter of this name that it has: loaded before this sidecar was restarted."""
-MAX_TOLD = 512
+"""vLLM's message for an adapter of this name that it has: loaded before this sidecar was restarted."""
+MAX_COMPLAINT = 512
 """Characters of an engine's complaint that reach the log."""
 _log = logging.getLogger(__name__)
 
@@ -54,8 +55,8 @@ class Adapters:
         self._wanted: AdapterRoute | None = None
         self._before: AdapterRoute | None = None
         self._changed = asyncio.Event()
-        self._plain = Served("", AgentRoute("", 0.0, Awareness.NONE))
-        """What was served last without any adapter."""
+        self._plain = Served("", AgentRoute(url="", cost=0.0, awareness=Awareness.NONE))
+        """What was served last without an adapter."""
 
     def want(self, adapter: AdapterRoute | None) -> None:
         """What the current route table names."""
@@ -132,7 +133,7 @@ class Adapters:
             )
             text = b""
             try:
-                while len(text) < MAX_TOLD and (piece := await reply.chunk(LOAD_SECONDS)):
+                while len(text) < MAX_COMPLAINT and (piece := await reply.chunk(LOAD_SECONDS)):
                     text += piece
             finally:
                 reply.close()
@@ -140,4 +141,4 @@ class Adapters:
             return str(failure)
         if 200 <= reply.status < 300:
             return None
-        return f"status {reply.status}: {text[:MAX_TOLD].decode(errors='replace')}"
+        return f"status {reply.status}: {text[:MAX_COMPLAINT].decode(errors='replace')}"

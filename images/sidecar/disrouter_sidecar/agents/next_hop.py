@@ -1,4 +1,4 @@
-"""The next hop: the client's original bytes for another agent's sidecar, which decides for itself and all behind it."""
+"""The next hop: forwards the client's original bytes to another agent's sidecar, which runs the rest of the chain."""
 
 from __future__ import annotations
 
@@ -12,41 +12,41 @@ from disrouter.names import (
     HEADER_REQUEST_ID,
     HEADER_SCENARIO,
 )
-from disrouter_sidecar.agents.attempt import AgentAttempt, Errand
+from disrouter_sidecar.agents.attempt import AgentAttempt, AttemptContext
 from disrouter_sidecar.headers import Headers, lines
 from disrouter_sidecar.http.ports import Reply, Upstream
 from disrouter_sidecar.openai.errors import JSON
 
 _HOP_HEADERS = (HEADER_SCENARIO, HEADER_PREFERENCE)
-"""Headers of the client that travel on; its Authorization never does, neither to an engine nor to another agent."""
+"""Headers of the client that are forwarded. Its Authorization never is, to no engine and no agent."""
 
 
 class Hops:
     """The sidecars of other agents."""
 
     def __init__(self, upstream: Upstream, bearer: Callable[[], Headers]) -> None:
-        """`bearer` is what shows the others that a sidecar asks."""
+        """`bearer` gives the headers that identify a sidecar."""
         self._upstream = upstream
         self._bearer = bearer
 
-    def ask(self, errand: Errand, agent: str, path: Sequence[str], ahead: int) -> AgentAttempt:
+    def ask(self, parent: AttemptContext, agent: str, path: Sequence[str], ahead: int) -> AgentAttempt:
         """Ask one, behind which `ahead` agents may be asked in turn. Raises UpstreamFailed."""
-        asked, budget = errand.asked, errand.budget
+        context, budget = parent.context, parent.budget
         headers = {
-            "content-type": asked.headers.get("content-type", JSON),
-            HEADER_REQUEST_ID: asked.request_id,
+            "content-type": context.headers.get("content-type", JSON),
+            HEADER_REQUEST_ID: context.request_id,
             HEADER_PATH: ",".join(path),
             HEADER_DEADLINE: budget.header(),
-            **errand.trace(),
-            **asked.headers_of(_HOP_HEADERS),
+            **parent.trace(),
+            **context.headers_of(_HOP_HEADERS),
             **self._bearer(),
         }
-        attempt = AgentAttempt(errand, budget, ahead)
-        url = f"{asked.table.agents[agent].url}/v1{asked.query.dialect.path}"
-        attempt.ask(self._upstream, url, lines(headers), asked.query.raw, ahead)
+        attempt = AgentAttempt(parent, budget, ahead)
+        url = f"{context.table.agents[agent].url}/v1{context.query.dialect.path}"
+        attempt.ask(self._upstream, url, lines(headers), context.query.raw, ahead)
         return attempt
 
 
-def told(reply: Reply) -> Headers:
-    """What the hops behind tell of themselves."""
+def headers_of_hops(reply: Reply) -> Headers:
+    """The `x-disrouter-*` headers that the sidecars behind have set."""
     return {key: value for key, value in reply.headers.items() if key.startswith(HEADER_PREFIX)}

@@ -1,4 +1,4 @@
-"""What comes of asking an agent: an answer to relay, a refusal, or word that nobody from it on can answer."""
+"""Results of an attempt: an answer to relay, a refusal, or the report that no agent of the chain can answer."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ class Answer(NamedTuple):
     """Instead of the reply's own, where what is held is not what came."""
 
 
-class Outcome(Protocol):
-    """Is told, once, what came of an attempt."""
+class AttemptListener(Protocol):
+    """Is called once, at the end of an attempt."""
 
     def answered(self, answer: Answer) -> None: ...
 
     def failed(self, error: Exception) -> None:
-        """Refused, UpstreamFailed, ChainEnded or Rejected; anything else is a fault of ours."""
+        """Refused, UpstreamFailed, ChainEnded or Rejected; anything else is a bug."""
         ...
 
 
@@ -34,18 +34,18 @@ class Refused(SidecarError):
 
     def __init__(self, to: str | None = None, usage: Usage | None = None) -> None:
         self.usage = usage
-        """Tokens that the refusal took, None where the engine did not tell."""
+        """Tokens that the refusal took, None where the engine did not report them."""
         self.to = to
         """The agent to jump to, None for the next one."""
         super().__init__("refused" if to is None else f"refused, for {to}")
 
 
 class ChainEnded(SidecarError):
-    """Nobody from another agent on can answer; its sidecar has tried them all."""
+    """Another agent's sidecar has tried every agent of its chain, and none can answer."""
 
-    def __init__(self, path: tuple[str, ...], told: Answer) -> None:
+    def __init__(self, path: tuple[str, ...], reply: Answer) -> None:
         self.path = path
         """All agents that were tried, those before it included."""
-        self.told = told
-        """The error that it sent, for a client whom nobody else can answer."""
-        super().__init__(f"nobody could answer on {' -> '.join(path)}")
+        self.reply = reply
+        """Its error, to relay if no other agent can answer."""
+        super().__init__(f"no agent could answer on {' -> '.join(path)}")

@@ -1,7 +1,7 @@
-"""The probability mode's question to the engine: how likely is a refusal, judged by the first token alone?
+"""The probability probe: asks the engine how likely a refusal is, by the first token alone.
 
-One token with its twenty likeliest rivals is asked for, whole, without anything that would bend the first token: no
-grammar, no forced tool, no bias. Both shapes of logprobs are read, the chat's and the completion's.
+One token with its twenty likeliest alternatives is asked for, whole, without anything that would change the first
+token: no grammar, no tool choice, no bias. Both shapes of logprobs are read, the chat's and the completion's.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def probe_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def chance_of(body: bytes, token: str) -> float | None:
-    """P(the first token is `token`) by a probe's reply, white space aside; None where the reply does not tell."""
+    """P(the first token is `token`) by a probe's reply, white space aside; None where it cannot be read."""
     try:
         likely = list(_first_token(orjson.loads(body)["choices"][0]["logprobs"]))
         chance = math.fsum(math.exp(logprob) for text, logprob in likely if text.strip() == token.strip())

@@ -1,13 +1,13 @@
-"""The retry budget: what failed once may be tried elsewhere, but not so often that trying brings everybody down."""
+"""The retry budget: a failed request may be tried elsewhere, but not so often that retries overload other agents."""
 
 from __future__ import annotations
 
+from disrouter.routes import Retries
 from disrouter_sidecar.errors import Reason
-from disrouter_sidecar.routes.route_table import Retries
 
 _COSTLY = frozenset({Reason.TIMEOUT, Reason.SERVER_ERROR})
-"""What an agent that has too much to do looks like. Who is not there, not ready or left alone leaves its requests to
-the next one as a matter of course: an agent that is down for an hour must not take the cascade with it."""
+"""Signs of an overloaded agent. Other failures cost no token: an agent that is down, not ready or left alone for an
+hour must not bring the cascade down with it."""
 
 
 class RetryBudget:

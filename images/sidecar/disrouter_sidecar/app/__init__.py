@@ -1,7 +1,7 @@
-"""The process, what outlives its requests, and what it serves.
+"""The process, what its requests share, and what it serves.
 
-- `process`    wires the parts, serves, ends politely on SIGTERM
-- `endpoints`  paths, and the few lines between each of them and the policy
+- `process`    wires the parts, serves, drains on SIGTERM
+- `endpoints`  each path, and the few lines between it and the policy
 - `service`    the sidecar without HTTP
 - `health`     whether this agent can take requests
 """

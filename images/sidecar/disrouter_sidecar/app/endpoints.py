@@ -1,4 +1,4 @@
-"""What is served: paths, and the few lines between each of them and the policy."""
+"""The endpoints: each path, and the few lines between it and the policy."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from disrouter import __version__
 from disrouter.names import HEADER_REQUEST_ID
 from disrouter_sidecar.app.health import Readiness
 from disrouter_sidecar.app.service import Service
-from disrouter_sidecar.cascade.request import Call
+from disrouter_sidecar.cascade.inbound_request import Call
 from disrouter_sidecar.errors import Rejected
 from disrouter_sidecar.headers import lines
 from disrouter_sidecar.http.memory_limits import parsed_size
@@ -32,7 +32,7 @@ def _openapi() -> bytes:
     return orjson.dumps(document(DIALECTS, __version__))
 
 
-class Surface:
+class Endpoints:
     """The handlers; each does HTTP and nothing else."""
 
     def __init__(self, service: Service, readiness: Readiness) -> None:
@@ -51,32 +51,32 @@ class Surface:
                 "/readyz": {"GET": self.readyz},
                 "/metrics": {"GET": self.metrics},
             },
-            self._service.gate.admit,
+            self._service.authenticator.admit,
         )
 
     def answer(self, dialect: Dialect, request: Request, client: Client) -> None:
         """POST to one of the APIs."""
         request_id = logs.request_id(request.headers.get(HEADER_REQUEST_ID))
         try:
-            headers = self._service.gate.admit(request.headers)
-            request.take(parsed_size(request.body) - len(request.body))
+            headers = self._service.authenticator.admit(request.headers)
+            request.claim(parsed_size(request.body) - len(request.body))
         except Rejected as error:
-            status, told, body = rejection(error)
-            client.put(status, lines({**told, HEADER_REQUEST_ID: request_id}), body)
+            status, error_headers, body = rejection(error)
+            client.put(status, lines({**error_headers, HEADER_REQUEST_ID: request_id}), body)
             client.done()
-            self._service.turned_away(dialect.name, request_id, error)
+            self._service.rejected(dialect.name, request_id, error)
             return
         self._service.answer(Call(dialect, request.body, headers, request_id), client)
 
     async def models(self, request: Request, client: Client) -> None:
         """GET /v1/models."""
-        self._service.gate.admit(request.headers)
+        self._service.authenticator.admit(request.headers)
         data = model_list(self._service.table(), int(self._service.holder.loaded_at))
         await client.reply(200, _JSON, orjson.dumps({"object": "list", "data": data}))
 
     async def model(self, request: Request, client: Client) -> None:
         """GET /v1/models/{model}."""
-        self._service.gate.admit(request.headers)
+        self._service.authenticator.admit(request.headers)
         name = request.path.removeprefix(f"{_MODELS}/")
         for model in model_list(self._service.table(), int(self._service.holder.loaded_at)):
             if model["id"] == name:
@@ -89,7 +89,7 @@ class Surface:
         await client.reply(200, _JSON, _openapi())
 
     async def healthz(self, _: Request, client: Client) -> None:
-        """GET /healthz: the process turns its loop."""
+        """GET /healthz: the event loop runs."""
         await client.reply(200, _TEXT, b"ok\n")
 
     async def readyz(self, _: Request, client: Client) -> None:

@@ -1,4 +1,4 @@
-"""Whether this agent can take requests: a route table, a healthy engine, and not on its way out."""
+"""Whether this agent can take requests: it has a route table and a healthy engine, and is not draining."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from disrouter_sidecar.app.service import Service
 from disrouter_sidecar.http.ports import Upstream
 
 CACHE_SECONDS = 1.0
-"""An engine's state is asked at most this often, whoever asks us."""
+"""The engine is probed at most this often, however often readiness is."""
 PROBE_SECONDS = 2.0
 
 
 class Readiness:
-    """Says what is missing; the engine's own `/health` is cached, a provider outside the cluster is not probed."""
+    """Reports what is missing. The engine's `/health` is cached; an external provider is not probed."""
 
     def __init__(self, service: Service, upstream: Upstream, clock: Callable[[], float]) -> None:
         self._service = service
@@ -25,10 +25,10 @@ class Readiness:
         self._asking: asyncio.Task[None] | None = None
 
     async def problem(self) -> str | None:
-        """Why no request should come here now, None when it may."""
+        """Why no request should come here now; None when ready."""
         if self._service.draining:
             return "shutting down"
-        if self._service.holder.table is None:
+        if self._service.holder.current is None:
             return self._service.holder.problem
         if not self._service.config.external and not await self._engine():
             return f"the engine at {self._service.config.engine_url} is not healthy"
@@ -36,12 +36,12 @@ class Readiness:
 
     def remarks(self) -> list[str]:
         """What is wrong though requests are served: a table that cannot be used, an adapter that cannot be loaded."""
-        table, adapter = self._service.holder.problem, self._service.lasting.adapters.problem
+        table, adapter = self._service.holder.problem, self._service.neighbours.adapters.problem
         kept = [] if table is None else [f"{table}; the table before it is kept"]
         return kept if adapter is None else [*kept, f"{adapter}; what was served before it is kept"]
 
     async def _engine(self) -> bool:
-        """Whether it is healthy. All who ask meanwhile wait for one answer; one of them who leaves does not end it."""
+        """Whether it is healthy. Concurrent callers share one probe; a caller that is cancelled does not cancel it."""
         if self._asking is None and self._clock() >= self._until:
             self._asking = asyncio.create_task(self._ask())
         if self._asking is not None:

@@ -1,4 +1,4 @@
-"""The process: wires the parts, serves, and ends politely on SIGTERM."""
+"""The process: wires the parts, serves, and drains on SIGTERM."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 
-from disrouter_sidecar.app.endpoints import Surface
+from disrouter_sidecar.app.endpoints import Endpoints
 from disrouter_sidecar.app.health import Readiness
 from disrouter_sidecar.app.service import Service
 from disrouter_sidecar.config import Config
@@ -18,23 +18,24 @@ from disrouter_sidecar.http.client.upstream import HttpUpstream
 from disrouter_sidecar.http.limits import Limits
 from disrouter_sidecar.http.ports import Upstream
 from disrouter_sidecar.http.server.listener import Listener
-from disrouter_sidecar.routes.reload import POLL_SECONDS, RouteHolder
-from disrouter_sidecar.security.auth import Gate
+from disrouter_sidecar.mounted_files import POLL_SECONDS
+from disrouter_sidecar.routes.reload import RouteHolder
+from disrouter_sidecar.security.auth import Authenticator
 from disrouter_sidecar.security.tls import Tls
-from disrouter_sidecar.telemetry.logs import Tell, tell
+from disrouter_sidecar.telemetry.logs import RequestLog, log_request
 from disrouter_sidecar.telemetry.metrics import Metrics
 from disrouter_sidecar.telemetry.tracing import OFF, Tracing
 
 _log = logging.getLogger(__name__)
 
 
-async def serve(config: Config, tracing: Tracing = OFF, tell: Tell = tell) -> None:
+async def serve(config: Config, tracing: Tracing = OFF, log_request: RequestLog = log_request) -> None:
     """Serve until SIGTERM or SIGINT, then finish what is in flight. Raises OSError when the port cannot be bound."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    async with running(config, tracing, tell) as (service, listener):
+    async with running(config, tracing, log_request) as (service, listener):
         await listener.start(config.host, config.port)
         _log.info("serving", extra={"cascade": config.cascade, "agent": config.agent, "port": config.port})
         await stop.wait()
@@ -46,23 +47,25 @@ async def serve(config: Config, tracing: Tracing = OFF, tell: Tell = tell) -> No
 
 
 @asynccontextmanager
-async def running(config: Config, tracing: Tracing = OFF, tell: Tell = tell) -> AsyncIterator[tuple[Service, Listener]]:
+async def running(
+    config: Config, tracing: Tracing = OFF, log_request: RequestLog = log_request
+) -> AsyncIterator[tuple[Service, Listener]]:
     """One sidecar with its table watched and its port still to be bound; at the end every connection is closed."""
     tls = None if config.tls is None else Tls(config.tls)
-    async with HttpUpstream() as upstream, HttpUpstream(None if tls is None else tls.client) as neighbours:
-        service = build_service(config, upstream, neighbours)
-        service.tracing, service.tell = tracing, tell
+    async with HttpUpstream() as upstream, HttpUpstream(None if tls is None else tls.client) as hop_upstream:
+        service = build_service(config, upstream, hop_upstream)
+        service.tracing, service.log_request = tracing, log_request
         if tls is not None:
-            service.watched.append(lambda: neighbours.pool.trust(tls.client) if tls.poll() else None)
-        surface = Surface(service, Readiness(service, upstream, time.monotonic))
+            service.watched.append(lambda: hop_upstream.pool.trust(tls.client) if tls.poll() else None)
+        endpoints = Endpoints(service, Readiness(service, upstream, time.monotonic))
         limits = Limits(body=config.max_body_bytes)
         service.refresh()
         watch = asyncio.create_task(_watch(service))
         try:
             async with Listener(
-                surface.routes(),
+                endpoints.routes(),
                 limits,
-                service.requests,
+                service.request_memory,
                 lambda: service.draining,
                 None if tls is None else tls.server,
             ) as listener:
@@ -71,30 +74,30 @@ async def running(config: Config, tracing: Tracing = OFF, tell: Tell = tell) -> 
             watch.cancel()
 
 
-def build_service(config: Config, upstream: Upstream, neighbours: Upstream) -> Service:
+def build_service(config: Config, upstream: Upstream, hop_upstream: Upstream) -> Service:
     """One sidecar on the real clocks. Raises InvalidConfig where its secrets cannot be read."""
-    gate = Gate(config.api_keys, config.hop_token)
+    authenticator = Authenticator(config.api_keys, config.hop_token)
     holder = RouteHolder(config.routes, config.cascade, time.time)
     metrics = Metrics(config.cascade, config.agent, holder)
-    return Service(config, holder, metrics, upstream, neighbours, gate, time.monotonic)
+    return Service(config, holder, metrics, upstream, hop_upstream, authenticator, time.monotonic)
 
 
 async def _watch(service: Service) -> None:
-    """Look at the route table and the mounted secrets, and see to it that the engine has the adapter that it names."""
+    """Poll the route table and the mounted secrets, and keep the engine's adapter the one that the table names."""
     async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(_again_and_again(service.lasting.adapters.run))
-        tasks.create_task(_again_and_again(partial(_look, service)))
+        tasks.create_task(_forever(service.neighbours.adapters.run))
+        tasks.create_task(_forever(partial(_look, service)))
 
 
 async def _look(service: Service) -> None:
     while True:
-        service.lasting.adapters.want(service.wanted_adapter())
+        service.neighbours.adapters.want(service.wanted_adapter())
         await asyncio.sleep(POLL_SECONDS)
         service.refresh()
 
 
-async def _again_and_again(work: Callable[[], Awaitable[None]]) -> None:
-    """Work that never ends. What nobody foresaw is told and does not end it: requests would go on as if it ran."""
+async def _forever(work: Callable[[], Awaitable[None]]) -> None:
+    """Run work that never ends. An unexpected error is logged and does not end it."""
     while True:
         try:
             await work()

@@ -1,4 +1,4 @@
-"""What outlives one request: which agents are left alone, how many retries are left, which adapter is loaded."""
+"""What is remembered of agents between requests: open circuit breakers, retries left, the adapter loaded."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from disrouter_sidecar.config import Config
 from disrouter_sidecar.http.ports import Upstream
 
 
-class Lasting:
-    """One sidecar's memory of its neighbours."""
+class Neighbours:
+    """One sidecar's circuit breakers, retry budget and adapters."""
 
     def __init__(self, config: Config, upstream: Upstream, clock: Callable[[], float]) -> None:
         self.breakers = Breakers(clock)

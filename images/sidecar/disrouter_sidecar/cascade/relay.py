@@ -12,17 +12,17 @@ from disrouter_sidecar.http.ports import Client
 from disrouter_sidecar.openai.errors import error_event
 
 
-def relay(answer: Answer, client: Client, ours: Lines, idle: float) -> bool:
-    """Send the answer; from the first line on no other agent can be asked. True where that was all of it.
+def relay(answer: Answer, client: Client, response_headers: Lines, idle: float) -> bool:
+    """Send the answer: this commits the request. True where all of it is sent.
 
-    `idle` bounds the gap between pieces of a stream, in seconds; its end is told to the client's `caller`. Raises
+    `idle` bounds the gap between pieces of a stream, in seconds; the client's listener hears of its end. Raises
     ClientGone.
     """
     reply = answer.reply
     headers = reply.headers
     kind = answer.content_type or headers.get("content-type")
     streamed = is_stream(reply)
-    head = _head(kind, headers.get("content-encoding"), headers.get("retry-after"), streamed) + ours
+    head = _head(kind, headers.get("content-encoding"), headers.get("retry-after"), streamed) + response_headers
     if answer.ended:
         client.put(reply.status, head, answer.held, streamed=streamed)
     else:
@@ -31,14 +31,14 @@ def relay(answer: Answer, client: Client, ours: Lines, idle: float) -> bool:
 
 
 def break_off(client: Client, failure: UpstreamFailed) -> None:
-    """A stream that broke gets a last event that says so."""
+    """End a stream that broke with an event that says so."""
     event = error_event("upstream_failed", f"the answer broke off: {failure.reason} ({failure.detail})")
     client.finish(event if client.last.endswith(b"\n\n") else b"\n\n" + event)
 
 
 @lru_cache(maxsize=256)
 def _head(kind: str | None, encoding: str | None, retry_after: str | None, streamed: bool) -> Lines:
-    """The headers of an agent's reply that reach the client beside ours; framing is the connection's own."""
+    """The headers of an agent's reply that reach the client; framing is the connection's own."""
     passed = {"content-type": kind, "content-encoding": encoding, "retry-after": retry_after}
     if streamed:
         passed |= {"cache-control": "no-cache", "x-accel-buffering": "no"}

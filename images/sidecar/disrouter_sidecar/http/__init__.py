@@ -1,4 +1,4 @@
-"""HTTP/1.1 on raw sockets: `asyncio.Protocol` and llhttp. The policy knows `ports` and nothing else of it.
+"""HTTP/1.1 on raw sockets: `asyncio.Protocol` and llhttp. The policy imports `ports` and nothing else of it.
 
 - `ports`          what the policy needs of HTTP, as protocols
 - `server`         connections of clients

@@ -43,7 +43,7 @@ class Deadline:
             self._timer = None
 
     def close(self) -> None:
-        """Free the timer, and whoever was to be called: it need not wait for the collector of cycles."""
+        """Free the timer and the callback, so that no cycle is left for the collector."""
         self._call = _nobody
         self.rest()
 

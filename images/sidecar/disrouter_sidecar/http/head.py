@@ -15,7 +15,7 @@ NAMES: dict[bytes, str] = {}
 _MAX_NAMES = 1024
 """Names of headers that are remembered, so that the same few are decoded once."""
 ONCE = frozenset(("authorization", "content-length", "content-type", "expect", "host", "transfer-encoding"))
-"""Headers whose repetition means that somebody disagrees with somebody about the request."""
+"""Headers that must not be repeated: two proxies could read the request in two ways."""
 
 
 class Head(NamedTuple):

@@ -1,4 +1,4 @@
-"""Every bound of a client's connection. Beyond any of them the client is told so and its connection is closed."""
+"""Every bound of a client's connection. Beyond any of them the client gets an error and its connection is closed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Limits:
     ahead: int = 8
     """Requests that wait for their turn before a client is read no further until they have had it."""
     most_ahead: int = 128
-    """The same in one read; whoever sends more at once is disconnected."""
+    """The same in one read; a client that sends more at once is disconnected."""
     head_seconds: float = 10.0
     """From a request's first byte, or from the connection, until its head is complete."""
     body_seconds: float = 60.0

@@ -8,8 +8,8 @@ from typing import Self
 
 from disrouter_sidecar.errors import Rejected
 
-Take = Callable[[int], None]
-"""Claims that many bytes more for one request. Raises Rejected: 503 where others hold them, 413 where nobody does."""
+ClaimBytes = Callable[[int], None]
+"""Claims that many more bytes for one request. Raises Rejected: 503 where other requests hold them, else 413."""
 
 REQUEST_BYTES = 256 * 1024 * 1024
 """For requests, read and parsed. With `REPLY_BYTES`, code and kept memory (90 MiB) it fits the 512 MiB of its pod."""
@@ -24,44 +24,44 @@ _SMALL = 512
 """Bytes of a body that is charged as if it were made of the dearest marks: counting them would cost more."""
 _FEW = 64
 _SAMPLE = 4096
-"""Bytes that tell whether a body is text or made of marks."""
+"""First bytes of a body, which show whether it is text or made of marks."""
 
 
-class Memory:
-    """A sum of bytes with a limit. Requests never wait for it: the client is told to come back."""
+class MemoryLimit:
+    """A sum of bytes with a limit. Requests never wait for it: the client gets 503 with Retry-After."""
 
     def __init__(self, limit: int, what: str) -> None:
         self.used = 0
         self.limit = limit
         self._what = what
 
-    def share(self) -> Share:
-        """One request's share, to be given back at the end."""
-        return Share(self)
+    def claim(self) -> MemoryClaim:
+        """One request's claim, to be released at the end."""
+        return MemoryClaim(self)
 
-    def refusal(self, taken: int, size: int) -> Rejected:
-        """Why a share that has `taken` some already does not get `size` bytes more."""
-        if taken + size > self.limit:
+    def rejection(self, claimed: int, size: int) -> Rejected:
+        """Why a request that has claimed `claimed` bytes does not get `size` more."""
+        if claimed + size > self.limit:
             return Rejected(413, "request_too_large", f"the {self._what} needs more memory than there is; send less")
         message = f"the memory for every {self._what} is in use by other requests; try again shortly"
         return Rejected(503, "overloaded", message)
 
 
-class Share:
-    """What one request has claimed: call it to claim more, leave the `with` block or `close` it to give all back."""
+class MemoryClaim:
+    """What one request has claimed: call it to claim more; leave the `with` block or `close` it to release all."""
 
-    __slots__ = ("_memory", "_taken")
+    __slots__ = ("_claimed", "_limit")
 
-    def __init__(self, memory: Memory) -> None:
-        self._memory = memory
-        self._taken = 0
+    def __init__(self, limit: MemoryLimit) -> None:
+        self._limit = limit
+        self._claimed = 0
 
     def __call__(self, size: int) -> None:
-        memory = self._memory
-        if memory.used + size > memory.limit:
-            raise memory.refusal(self._taken, size)
-        memory.used += size
-        self._taken += size
+        limit = self._limit
+        if limit.used + size > limit.limit:
+            raise limit.rejection(self._claimed, size)
+        limit.used += size
+        self._claimed += size
 
     def __enter__(self) -> Self:
         return self
@@ -70,9 +70,9 @@ class Share:
         self.close()
 
     def close(self) -> None:
-        """Give back; closing again does nothing."""
-        self._memory.used -= self._taken
-        self._taken = 0
+        """Release all; closing again does nothing."""
+        self._limit.used -= self._claimed
+        self._claimed = 0
 
 
 def parsed_size(raw: bytes) -> int:

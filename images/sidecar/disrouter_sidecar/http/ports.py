@@ -1,6 +1,6 @@
-"""What the policy needs from HTTP: a request, the client to answer, an agent to ask, and its reply.
+"""What the policy needs of HTTP, as protocols: a request, its client, an agent to ask, and the agent's reply.
 
-`http` implements these on raw sockets. Nothing here knows of sockets, and the policy knows of nothing else.
+`http` implements these on raw sockets. The policy imports nothing else of it.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from typing import NamedTuple, Protocol
 
 from disrouter_sidecar.errors import UpstreamFailed
 from disrouter_sidecar.headers import Headers, Lines
-from disrouter_sidecar.http.memory_limits import Share, Take
+from disrouter_sidecar.http.memory_limits import ClaimBytes, MemoryClaim
 
 
-class Sink(Protocol):
-    """Takes a body piece by piece, called back from the socket without a task in between."""
+class BodyListener(Protocol):
+    """Gets a body piece by piece, called back from the socket without a task in between."""
 
     def feed(self, piece: bytes, end: bool) -> None:
         """The next bytes; with `end` the body is complete and nothing follows."""
@@ -38,16 +38,16 @@ class Reply(Protocol):
         """The next bytes of the body as they come, empty at its end. Raises UpstreamFailed."""
         ...
 
-    def pipe(self, sink: Sink, idle: float) -> None:
-        """Hand the rest to `sink` as it comes; `idle` bounds the gap between pieces, in seconds."""
+    def pipe(self, listener: BodyListener, idle: float) -> None:
+        """Give the rest to `listener` as it comes; `idle` bounds the gap between pieces, in seconds."""
         ...
 
     def patience(self, seconds: float) -> None:
-        """Another bound for the gaps from here on."""
+        """Set another bound for the gaps between pieces, in seconds."""
         ...
 
     def forget(self) -> None:
-        """Its headers are not looked at any more; a stream may last for minutes."""
+        """Free its headers: a stream may last for minutes."""
         ...
 
     def pause(self) -> None:
@@ -57,15 +57,15 @@ class Reply(Protocol):
     def resume(self) -> None: ...
 
     def close(self, *, ending: bool = False) -> None:
-        """Done with it: at the body's end the connection is kept, before it the connection is closed at once.
+        """No more is read: at the body's end the connection is kept, before it the connection is closed at once.
 
         `ending`: the body is about to end by itself; a bounded rest is read and dropped so that it can be kept.
         """
         ...
 
 
-class Hearer(Protocol):
-    """Is told, once, what became of a question; it raises nothing."""
+class ReplyListener(Protocol):
+    """Is called once, with the reply or the failure of a request; raises nothing."""
 
     def replied(self, reply: Reply) -> None:
         """The reply's head has arrived."""
@@ -74,21 +74,23 @@ class Hearer(Protocol):
     def failed(self, failure: UpstreamFailed) -> None: ...
 
 
-class Asking(Protocol):
-    """A question whose reply's head has not arrived."""
+class PendingRequest(Protocol):
+    """A request whose reply's head has not arrived."""
 
     def cancel(self) -> None:
-        """Close its connection, or give up connecting; the hearer is told nothing."""
+        """Close its connection, or stop connecting; the listener is not called."""
         ...
 
 
 class Upstream(Protocol):
     """Asks agents."""
 
-    def send(self, url: str, head: Lines, body: bytes, hearer: Hearer, *, connect: float, first: float) -> Asking:
-        """POST and tell the hearer of the reply's head, within `connect` and `first` seconds. Raises UpstreamFailed.
+    def send(
+        self, url: str, head: Lines, body: bytes, listener: ReplyListener, *, connect: float, first: float
+    ) -> PendingRequest:
+        """POST; the listener gets the reply's head, within `connect` and `first` seconds. Raises UpstreamFailed.
 
-        The hearer is never called before this returns.
+        The listener is never called before this returns.
         """
         ...
 
@@ -101,26 +103,26 @@ class Upstream(Protocol):
         ...
 
 
-class Caller(Protocol):
-    """Whoever answers a client by callbacks."""
+class ClientListener(Protocol):
+    """Gets the events of a client that is answered by callbacks."""
 
     def relayed(self, failure: Exception | None) -> None:
         """What `begin` was given has ended, or broke: the body is then still open for `finish`."""
         ...
 
     def left(self) -> None:
-        """The client has gone: nothing that is written reaches it, and nothing more is told."""
+        """The client has left: nothing that is written reaches it, and this is the last call."""
         ...
 
 
 class Client(Protocol):
-    """The caller's side of one request: answered by callbacks, or by a coroutine with `reply` or `stream`.
+    """The client of one request, to be answered by callbacks, or by a coroutine with `reply`.
 
-    The first four raise ClientGone when nobody is there any more. A client that leaves cancels the coroutine's task.
+    `put`, `begin` and `reply` raise ClientGone when it has left. A client that leaves cancels the coroutine's task.
     """
 
-    caller: Caller | None
-    """Is told when the client leaves."""
+    listener: ClientListener | None
+    """Hears when the client leaves, and when an answer has ended."""
 
     @property
     def started(self) -> bool:
@@ -137,31 +139,27 @@ class Client(Protocol):
         ...
 
     def begin(self, status: int, head: Lines, first: bytes, rest: Reply, idle: float) -> None:
-        """Head and first bytes in one write, then `rest` as it comes: no other agent can answer from here on."""
+        """Head and first bytes in one write, then `rest` as it comes: the commit."""
         ...
 
     async def reply(self, status: int, headers: Headers, body: bytes) -> None:
         """`put` for coroutines."""
         ...
 
-    async def stream(self, status: int, headers: Headers, first: bytes, rest: Reply, idle: float) -> None:
-        """`begin` for coroutines, to the end. Raises what `rest` broke with."""
-        ...
-
     def finish(self, last: bytes) -> None:
         """Complete a stream that broke, with these bytes."""
         ...
 
-    def keep(self, share: Share) -> None:
-        """Give this back too, once the client has read most of the answer."""
+    def hold(self, claim: MemoryClaim) -> None:
+        """Release this claim too once the client has read most of the answer."""
         ...
 
     def release(self) -> None:
-        """Give back what the request has claimed: nothing that is made of it is held any more."""
+        """Release what the request has claimed: nothing made from it is held any more."""
         ...
 
     def done(self) -> None:
-        """To be called once by who answers by callbacks, last of all, unless the client has left."""
+        """Call this once, last of all, when answering by callbacks, unless the client has left."""
         ...
 
 
@@ -173,8 +171,8 @@ class Request(NamedTuple):
     """Percent-decoded, without the query."""
     headers: Headers
     body: bytes
-    take: Take
-    """Claims memory for what is made of the body; its own bytes are claimed already."""
+    claim: ClaimBytes
+    """Claims memory for what is made from the body; its own bytes are claimed already."""
 
 
 Handler = Callable[[Request, Client], Awaitable[None] | None]

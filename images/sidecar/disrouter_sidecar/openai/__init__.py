@@ -5,7 +5,7 @@
 - `completions`      plain completions
 - `responses`        the responses API
 - `query`            one request, parsed and checked, rewritten for the engine
-- `preference`       which scenario or preference it asks for
+- `preference`       a request's scenario or preference
 - `usage`            tokens of refused hops
 - `sse`              server-sent events out of bytes in any pieces
 - `errors`           errors and the list of models

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from disrouter.errors import InvalidRequest
-from disrouter.scenario import Asked, instruct
-from disrouter_sidecar.openai.dialect import Fields, Said, index_of, number_of_choices, objects, plain_error
+from disrouter.scenario import StatedPreference, instruct
+from disrouter_sidecar.openai.dialect import ChoiceUpdate, Fields, index_of, number_of_choices, objects, plain_error
 
 CUT_OFF = "length"
 """`finish_reason` of a choice that met its token limit."""
@@ -15,7 +15,7 @@ _ANSWERS = frozenset(("tool_calls", "function_call", "refusal", "audio"))
 
 
 class Chat:
-    """`POST /v1/chat/completions`. Reasoning fields say nothing yet."""
+    """`POST /v1/chat/completions`. Reasoning fields decide nothing."""
 
     path = "/chat/completions"
     name = "chat"
@@ -33,25 +33,25 @@ class Chat:
         """Every chat is."""
         return True
 
-    def instruct(self, fields: Fields, asked: Asked, *, prompted: bool) -> Fields:
+    def instruct(self, fields: Fields, preference: StatedPreference, *, prompted: bool) -> Fields:
         """The instruction starts the first user message."""
-        return {"messages": instruct(fields["messages"], asked, prompted=prompted)}
+        return {"messages": instruct(fields["messages"], preference, prompted=prompted)}
 
-    def event(self, event: Fields) -> Iterator[Said]:
+    def event(self, event: Fields) -> Iterator[ChoiceUpdate]:
         """One chunk."""
         for choice in objects(event.get("choices")):
-            yield _said(choice, choice.get("delta"))
+            yield _update(choice, choice.get("delta"))
 
     def error(self, event: Fields) -> Fields | None:
         """An `error` event."""
         return plain_error(event)
 
-    def whole(self, reply: Fields) -> Iterator[Said]:
+    def whole(self, reply: Fields) -> Iterator[ChoiceUpdate]:
         """Each choice's message."""
         for choice in objects(reply.get("choices")):
             message = choice.get("message")
             content = message.get("content") if isinstance(message, dict) else None
-            yield _said(choice, message) if isinstance(content, str) else Said(index_of(choice), answers=True)
+            yield _update(choice, message) if isinstance(content, str) else ChoiceUpdate(index_of(choice), answers=True)
 
 
 def check_messages(messages: Any, param: str) -> None:
@@ -68,11 +68,11 @@ def check_messages(messages: Any, param: str) -> None:
             raise InvalidRequest("`content` must be a string or a list of parts", f"{param}[{index}].content")
 
 
-def _said(choice: Fields, message: Any) -> Said:
+def _update(choice: Fields, message: Any) -> ChoiceUpdate:
     fields: Fields = message if isinstance(message, dict) else {}
     content = fields.get("content")
     reason = choice.get("finish_reason")
-    return Said(
+    return ChoiceUpdate(
         index_of(choice),
         content if isinstance(content, str) else "",
         answers=not _ANSWERS.isdisjoint(fields) and any(fields[key] for key in _ANSWERS & fields.keys()),

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from disrouter.errors import InvalidRequest
-from disrouter.scenario import Asked, instruct_prompt
+from disrouter.scenario import StatedPreference, instruct_prompt
 from disrouter_sidecar.openai.chat import CUT_OFF
-from disrouter_sidecar.openai.dialect import Fields, Said, index_of, number_of_choices, objects, plain_error
+from disrouter_sidecar.openai.dialect import ChoiceUpdate, Fields, index_of, number_of_choices, objects, plain_error
 
 _KINDS = "`prompt` must be a string, a list of strings, a list of token ids or a list of such lists"
 
@@ -49,16 +49,16 @@ class Completions:
         text = isinstance(prompt, str) or (isinstance(prompt, list) and isinstance(prompt[0], str))
         return text and not fields.get("echo") and fields.get("prompt_embeds") is None
 
-    def instruct(self, fields: Fields, asked: Asked, *, prompted: bool) -> Fields:
+    def instruct(self, fields: Fields, preference: StatedPreference, *, prompted: bool) -> Fields:
         """The instruction starts every prompt."""
-        return {"prompt": instruct_prompt(fields["prompt"], asked, prompted=prompted)}
+        return {"prompt": instruct_prompt(fields["prompt"], preference, prompted=prompted)}
 
-    def event(self, event: Fields) -> Iterator[Said]:
+    def event(self, event: Fields) -> Iterator[ChoiceUpdate]:
         """One chunk; it looks like a whole reply."""
         for choice in objects(event.get("choices")):
             text, reason = choice.get("text"), choice.get("finish_reason")
             readable = text is None or isinstance(text, str)
-            yield Said(
+            yield ChoiceUpdate(
                 index_of(choice),
                 text if isinstance(text, str) else "",
                 answers=not readable,
@@ -70,6 +70,6 @@ class Completions:
         """An `error` event."""
         return plain_error(event)
 
-    def whole(self, reply: Fields) -> Iterator[Said]:
+    def whole(self, reply: Fields) -> Iterator[ChoiceUpdate]:
         """Each choice's text."""
         return self.event(reply)

@@ -1,4 +1,4 @@
-"""One description per API, so that the walk, the attempts and the decision are the same for all of them."""
+"""One description per API, so that runs, attempts and decisions are the same for all of them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from disrouter.scenario import Asked
+from disrouter.scenario import StatedPreference
 
 Fields = Mapping[str, Any]
 """A JSON object as it was parsed."""
@@ -15,13 +15,13 @@ MAX_CHOICES = 128
 
 
 @dataclass(slots=True)
-class Said:
-    """What an event of a stream, or a whole reply, says in one of its choices."""
+class ChoiceUpdate:
+    """What an event of a stream, or a whole reply, adds to one of its choices."""
 
     index: int
     text: str = ""
     answers: bool = False
-    """It does something that no refusal does: calls a tool, speaks, or refuses by the provider's policy."""
+    """It has what no refusal has: a tool call, audio, or a refusal by the provider's policy."""
     ended: bool = False
     truncated: bool = False
     """With `ended`: its token limit ended it."""
@@ -50,32 +50,32 @@ class Dialect(Protocol):
         ...
 
     def choices(self, fields: Fields, /) -> int:
-        """How many replies are asked for; only when all of them refuse the request is refused."""
+        """How many choices are requested; the agent refuses only if all of them are refusals."""
         ...
 
     def instructable(self, fields: Fields, /) -> bool:
         """Whether an instruction can be put in; a request without one goes to an agent that always answers."""
         ...
 
-    def instruct(self, fields: Fields, asked: Asked, *, prompted: bool) -> Fields:
-        """The fields that change when the instruction of what is asked is put in."""
+    def instruct(self, fields: Fields, preference: StatedPreference, *, prompted: bool) -> Fields:
+        """The fields that change when the instruction is put in."""
         ...
 
-    def event(self, event: Fields) -> Iterable[Said]:
-        """What one event of a stream says."""
+    def event(self, event: Fields) -> Iterable[ChoiceUpdate]:
+        """What one event of a stream adds to its choices."""
         ...
 
     def error(self, event: Fields) -> Fields | None:
         """The error that an event of a stream reports."""
         ...
 
-    def whole(self, reply: Fields) -> Iterable[Said]:
-        """What each choice of a whole reply says; nothing where it cannot be understood."""
+    def whole(self, reply: Fields) -> Iterable[ChoiceUpdate]:
+        """Each choice of a whole reply; none where it cannot be parsed."""
         ...
 
 
 def number_of_choices(fields: Fields) -> int:
-    """`n` where it is one, else 1: a wrong one is the engine's to tell."""
+    """`n` where it is valid, else 1: the engine rejects a wrong one."""
     n = fields.get("n")
     return n if isinstance(n, int) and not isinstance(n, bool) and 1 <= n <= MAX_CHOICES else 1
 

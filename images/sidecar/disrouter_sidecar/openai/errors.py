@@ -8,8 +8,8 @@ import orjson
 
 from disrouter.errors import InvalidRequest
 from disrouter.names import HEADER_HOPS, HEADER_PATH
+from disrouter.routes import RouteTable
 from disrouter_sidecar.errors import Rejected
-from disrouter_sidecar.routes.route_table import RouteTable
 
 JSON = "application/json"
 _KINDS = {429: "rate_limit_error"}
@@ -45,6 +45,10 @@ def rejection(error: Rejected | InvalidRequest) -> tuple[int, dict[str, str], by
 
 def model_list(table: RouteTable, created: int) -> list[dict[str, Any]]:
     """The cascade and each of its agents, cheapest first; `created` is when this table was loaded, in Unix seconds."""
+    return [{"id": name, "object": "model", "created": created, "owned_by": "disrouter"} for name in model_names(table)]
+
+
+def model_names(table: RouteTable) -> list[str]:
+    """`<cascade>`, then `<cascade>/<agent>` for each agent, cheapest first."""
     agents = sorted(table.agents, key=lambda name: (table.agents[name].cost, name))
-    names = [table.cascade, *(f"{table.cascade}/{agent}" for agent in agents)]
-    return [{"id": name, "object": "model", "created": created, "owned_by": "disrouter"} for name in names]
+    return [table.cascade, *(f"{table.cascade}/{agent}" for agent in agents)]

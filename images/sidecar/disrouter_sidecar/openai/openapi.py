@@ -1,4 +1,4 @@
-"""The surface as an OpenAPI document, made from the same tables that serve it.
+"""The endpoints as an OpenAPI document, made from the same tables that serve it.
 
 Only what the sidecar itself reads is described; every other field of OpenAI's APIs passes through to the engine.
 """

@@ -1,6 +1,6 @@
-"""What a request prefers: a number, and the trained scenario nearest to it for agents that know no numbers.
+"""A request's preference: a number, and the trained scenario nearest to it for agents that were taught no numbers.
 
-A request says it in its field `disrouter` or in headers; else the route table does.
+A request states it in its field `disrouter` or in headers; else the route table's holds.
 """
 
 from __future__ import annotations
@@ -11,16 +11,16 @@ from typing import Any, Self
 
 from disrouter.errors import InvalidRequest
 from disrouter.names import HEADER_PREFERENCE, HEADER_SCENARIO
-from disrouter.scenario import Asked, Scenario, nearest, parse_scenario
+from disrouter.routes import RouteTable
+from disrouter.scenario import Scenario, StatedPreference, nearest, parse_scenario
 from disrouter.terms import PreferenceEncoding
-from disrouter_sidecar.routes.route_table import RouteTable
 
 EXTENSION = "disrouter"
 """Field of the body (OpenAI clients: `extra_body`) that holds `scenario` and `preference`; engines never see it."""
 
 
 @dataclass(frozen=True)
-class Wish:
+class Preference:
     """One preference in both of its forms."""
 
     scenario: Scenario
@@ -37,21 +37,21 @@ class Wish:
         """Any number in [0, 1]. Raises InvalidRequest outside it."""
         return cls(nearest(alpha), alpha)
 
-    def told(self, encoding: PreferenceEncoding | None) -> Asked:
-        """What an agent is told: the number as it is, where the agent was taught numbers and no scenario has it."""
+    def stated(self, encoding: PreferenceEncoding | None) -> StatedPreference:
+        """For an agent: the number where it was taught numbers and no scenario has this one, else the scenario."""
         exact = encoding is PreferenceEncoding.CONTINUOUS and self.alpha != self.scenario.alpha
         return self.alpha if exact else self.scenario
 
     @classmethod
     def of_table(cls, table: RouteTable) -> Self:
-        """What a request without a wish gets."""
+        """For a request that states none."""
         if table.preference is None:
             return cls.of_scenario(table.scenario)
         return cls.of_preference(table.preference)
 
 
-def wish_of_body(extension: Any) -> Wish | None:
-    """What the field `disrouter` asks for. Raises InvalidRequest that names the field."""
+def preference_of_body(extension: Any) -> Preference | None:
+    """As the field `disrouter` states it. Raises InvalidRequest that names the field."""
     if extension is None:
         return None
     if not isinstance(extension, dict):
@@ -65,11 +65,11 @@ def wish_of_body(extension: Any) -> Wish | None:
         raise InvalidRequest("`scenario` must be a string", f"{EXTENSION}.scenario")
     if preference is not None and (isinstance(preference, bool) or not isinstance(preference, int | float)):
         raise InvalidRequest("`preference` must be a number in [0, 1]", f"{EXTENSION}.preference")
-    return _wish(scenario, preference, f"{EXTENSION}.scenario", f"{EXTENSION}.preference")
+    return _chosen(scenario, preference, f"{EXTENSION}.scenario", f"{EXTENSION}.preference")
 
 
-def wish_of_headers(headers: Mapping[str, str]) -> Wish | None:
-    """What the headers ask for. Raises InvalidRequest that names the header."""
+def preference_of_headers(headers: Mapping[str, str]) -> Preference | None:
+    """As the headers state it. Raises InvalidRequest that names the header."""
     text = headers.get(HEADER_PREFERENCE)
     preference = None
     if text is not None:
@@ -78,20 +78,22 @@ def wish_of_headers(headers: Mapping[str, str]) -> Wish | None:
         except ValueError:
             message = f"preference must be a number in [0, 1], got {text[:64]!r}"
             raise InvalidRequest(message, HEADER_PREFERENCE) from None
-    return _wish(headers.get(HEADER_SCENARIO), preference, HEADER_SCENARIO, HEADER_PREFERENCE)
+    return _chosen(headers.get(HEADER_SCENARIO), preference, HEADER_SCENARIO, HEADER_PREFERENCE)
 
 
-def _wish(scenario: str | None, preference: float | None, scenario_param: str, preference_param: str) -> Wish | None:
-    """Both are checked; the finer wish, the preference, wins."""
+def _chosen(
+    scenario: str | None, preference: float | None, scenario_param: str, preference_param: str
+) -> Preference | None:
+    """Both are checked; a preference outranks a scenario."""
     chosen = None
     if scenario is not None:
         try:
-            chosen = Wish.of_scenario(parse_scenario(scenario))
+            chosen = Preference.of_scenario(parse_scenario(scenario))
         except InvalidRequest as error:
             raise InvalidRequest(str(error), scenario_param) from None
     if preference is not None:
         try:
-            chosen = Wish.of_preference(float(preference))
+            chosen = Preference.of_preference(float(preference))
         except InvalidRequest as error:
             raise InvalidRequest(str(error), preference_param) from None
     return chosen

@@ -1,4 +1,4 @@
-"""Errors of engines and providers outside, in the one shape that OpenAI's clients read."""
+"""Errors of engines and external providers, in the shape that OpenAI's clients read."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import orjson
 
 from disrouter_sidecar.openai.errors import error_body
 
-MAX_WORDS = 500
-"""Characters of a message in an unknown shape that are passed on."""
+MAX_TEXT = 500
+"""Characters of a message in an unknown shape that the client gets."""
 _MESSAGES = ("message", "detail", "error", "error_description", "title")
 
 
@@ -26,7 +26,7 @@ def error_in_shape(status: int, body: bytes) -> bytes:
         return body
     if isinstance(value, list) and value and _in_shape(value[0]):
         return orjson.dumps(value[0])
-    return error_body(status, "upstream_error", _words(value) or _unreadable(status))
+    return error_body(status, "upstream_error", _text(value) or _unreadable(status))
 
 
 def _in_shape(value: Any) -> bool:
@@ -34,20 +34,20 @@ def _in_shape(value: Any) -> bool:
     return isinstance(error, dict) and isinstance(error.get("message"), str)
 
 
-def _words(value: Any) -> str:
+def _text(value: Any) -> str:
     if isinstance(value, dict):
         for key in _MESSAGES:
             if value.get(key):
-                return _words(value[key])
+                return _text(value[key])
         return ""
     if isinstance(value, list):
-        return "; ".join(words for item in value[:5] if (words := _words(item)))[:MAX_WORDS]
-    return value[:MAX_WORDS] if isinstance(value, str) else ""
+        return "; ".join(text for item in value[:5] if (text := _text(item)))[:MAX_TEXT]
+    return value[:MAX_TEXT] if isinstance(value, str) else ""
 
 
 def _plain(status: int, body: bytes) -> str:
-    text = body[: 4 * MAX_WORDS].decode(errors="replace").strip()
-    return text[:MAX_WORDS] if text and not text.startswith("<") else _unreadable(status)
+    text = body[: 4 * MAX_TEXT].decode(errors="replace").strip()
+    return text[:MAX_TEXT] if text and not text.startswith("<") else _unreadable(status)
 
 
 def _unreadable(status: int) -> str:

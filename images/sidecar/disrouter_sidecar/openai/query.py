@@ -9,17 +9,18 @@ from typing import Any, NamedTuple
 import orjson
 
 from disrouter.errors import InvalidRequest
-from disrouter.scenario import Asked
+from disrouter.routes import RouteTable
+from disrouter.scenario import StatedPreference
 from disrouter.terms import Awareness
 from disrouter_sidecar.errors import Rejected
 from disrouter_sidecar.openai.dialect import Dialect, Fields
-from disrouter_sidecar.openai.preference import EXTENSION, Wish, wish_of_body
-from disrouter_sidecar.routes.route_table import RouteTable
+from disrouter_sidecar.openai.errors import model_names
+from disrouter_sidecar.openai.preference import EXTENSION, Preference, preference_of_body
 
 _ROUNDED = 2.0**63
 """A number from which on orjson may have made a float of an integer."""
 _TOO_LONG = "exceeds 64-bit"
-"""In orjson's words on such an integer."""
+"""In orjson's message on such an integer."""
 _TOO_DEEP = "the body is nested too deeply"
 _LONG = re.compile(rb"[0-9]{19}")
 _SHORT, _MANY = 512, 1024
@@ -36,8 +37,8 @@ class Query(NamedTuple):
     """The agent that it names; the cascade routes where it names none."""
     stream: bool
     choices: int
-    wish: Wish | None
-    """What the body asks for, None where it is silent."""
+    preference: Preference | None
+    """As the body states it, None where it states none."""
 
 
 def parse(raw: bytes, dialect: Dialect, table: RouteTable) -> Query:
@@ -51,10 +52,10 @@ def parse(raw: bytes, dialect: Dialect, table: RouteTable) -> Query:
     stream = fields.get("stream")
     if stream is not None and not isinstance(stream, bool):
         raise InvalidRequest("`stream` must be true or false", "stream")
-    wish = wish_of_body(fields.get(EXTENSION))
+    preference = preference_of_body(fields.get(EXTENSION))
     pinned = target(model, table)
     dialect.check(fields, pinned is not None)
-    return Query(dialect, raw, fields, model, pinned, stream is True, dialect.choices(fields), wish)
+    return Query(dialect, raw, fields, model, pinned, stream is True, dialect.choices(fields), preference)
 
 
 def target(model: str, table: RouteTable) -> str | None:
@@ -65,19 +66,20 @@ def target(model: str, table: RouteTable) -> str | None:
             return None
         if agent in table.agents:
             return agent
-    known = ", ".join([table.cascade, *(f"{table.cascade}/{name}" for name in table.agents)])
-    message = f"the model {model[:128]!r} does not exist; known: {known}"
+    message = f"the model {model[:128]!r} does not exist; known: {', '.join(model_names(table))}"
     raise Rejected(404, "model_not_found", message, param="model")
 
 
-def engine_fields(query: Query, model: str, asked: Asked | None, awareness: Awareness) -> dict[str, Any]:
-    """The engine's request: its model name, without our field, instructed unless the agent cannot refuse."""
+def engine_fields(
+    query: Query, model: str, preference: StatedPreference | None, awareness: Awareness
+) -> dict[str, Any]:
+    """The engine's request: with its own model name, without our field, instructed unless the agent must answer."""
     given = query.fields
     fields = {**given, "model": model}
     if EXTENSION in given:
         del fields[EXTENSION]
-    if asked is not None and awareness is not Awareness.NONE:
-        fields.update(query.dialect.instruct(given, asked, prompted=awareness is Awareness.PROMPTED))
+    if preference is not None and awareness is not Awareness.NONE:
+        fields.update(query.dialect.instruct(given, preference, prompted=awareness is Awareness.PROMPTED))
     return fields
 
 
@@ -87,7 +89,7 @@ def dumps(fields: Fields) -> bytes:
         return orjson.dumps(fields)
     except orjson.JSONEncodeError as error:
         if _TOO_LONG not in str(error):
-            raise InvalidRequest(f"the body cannot be passed on: {error}") from None
+            raise InvalidRequest(f"the body cannot be forwarded: {error}") from None
     try:
         return json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode()
     except RecursionError:

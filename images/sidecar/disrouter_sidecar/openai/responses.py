@@ -1,6 +1,6 @@
 """The responses API: `input` in, `output` items or typed events out.
 
-Answers are not kept here and the next agent has another memory, so what refers to kept answers needs a pinned agent.
+Answers are not kept, and agents do not share theirs, so a reference to a kept answer needs a pinned agent.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from disrouter.errors import InvalidRequest
-from disrouter.scenario import Asked, instruct
-from disrouter_sidecar.openai.dialect import Fields, Said, objects, plain_error
+from disrouter.scenario import StatedPreference, instruct
+from disrouter_sidecar.openai.dialect import ChoiceUpdate, Fields, objects, plain_error
 
 _ENDS = ("response.completed", "response.incomplete")
 _SILENT = ("message", "reasoning")
@@ -54,26 +54,26 @@ class Responses:
         """Every input is."""
         return True
 
-    def instruct(self, fields: Fields, asked: Asked, *, prompted: bool) -> Fields:
+    def instruct(self, fields: Fields, preference: StatedPreference, *, prompted: bool) -> Fields:
         """The instruction starts the text, or the first message of the user."""
         given = fields["input"]
         items = [{"role": "user", "content": given}] if isinstance(given, str) else given
-        instructed = instruct(items, asked, prompted=prompted, part="input_text")
+        instructed = instruct(items, preference, prompted=prompted, part="input_text")
         return {"input": instructed[0]["content"] if isinstance(given, str) else instructed}
 
-    def event(self, event: Fields) -> Iterator[Said]:
+    def event(self, event: Fields) -> Iterator[ChoiceUpdate]:
         """One typed event."""
         kind = event.get("type")
         if kind == "response.output_text.delta":
             delta = event.get("delta")
-            yield Said(0, delta if isinstance(delta, str) else "", answers=not isinstance(delta, str))
+            yield ChoiceUpdate(0, delta if isinstance(delta, str) else "", answers=not isinstance(delta, str))
         elif kind == "response.refusal.delta":
-            yield Said(0, answers=True)
+            yield ChoiceUpdate(0, answers=True)
         elif kind == "response.output_item.added":
             item = event.get("item")
-            yield Said(0, answers=not isinstance(item, dict) or item.get("type") not in _SILENT)
+            yield ChoiceUpdate(0, answers=not isinstance(item, dict) or item.get("type") not in _SILENT)
         elif kind in _ENDS:
-            yield Said(0, ended=True, truncated=_cut_off(event.get("response")))
+            yield ChoiceUpdate(0, ended=True, truncated=_cut_off(event.get("response")))
 
     def error(self, event: Fields) -> Fields | None:
         """An `error` event, or the end of a response that failed."""
@@ -84,7 +84,7 @@ class Responses:
             return (plain_error(response) if isinstance(response, dict) else None) or {"message": "response.failed"}
         return plain_error(event) if "type" not in event else None
 
-    def whole(self, reply: Fields) -> Iterator[Said]:
+    def whole(self, reply: Fields) -> Iterator[ChoiceUpdate]:
         """All output together; a reply that failed says nothing."""
         output = objects(reply.get("output"))
         if not output:
@@ -93,7 +93,7 @@ class Responses:
         calls = any(item.get("type") not in _SILENT for item in output)
         readable = all(part.get("type") == "output_text" and isinstance(part.get("text"), str) for part in parts)
         text = "".join(part["text"] for part in parts) if readable else ""
-        yield Said(0, text, answers=calls or not readable, ended=True, truncated=_cut_off(reply))
+        yield ChoiceUpdate(0, text, answers=calls or not readable, ended=True, truncated=_cut_off(reply))
 
 
 def _check_item(item: Any, param: str) -> None:

@@ -1,6 +1,6 @@
 """Server-sent events out of bytes that arrive in any pieces (WHATWG HTML, section 9.2.6).
 
-Used only until the decision; after it nobody parses. Lines end in LF or CRLF, the endings that engines send.
+Used only until the decision; after it nothing is parsed. Lines end in LF or CRLF, the endings that engines send.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 
 class EventReader:
-    """Feed bytes, get the `data` payloads of the events that are complete. Comments and other fields are skipped."""
+    """Feed bytes, get the `data` payloads of the events that are complete. Comments and other fields are ignored."""
 
     def __init__(self) -> None:
         self._line = bytearray()

@@ -1,8 +1,8 @@
-"""What refused hops have used: tokens that somebody paid for and that no answer shows.
+"""Tokens of refusals: they were paid for, and no answer shows them.
 
 The reply's `usage` is the answering agent's. Each sidecar whose agent refused adds itself to a header on the way back,
 which is known at the commit for whole replies and streams alike. A stream is stopped as soon as it refuses, before an
-engine tells its usage: its tokens are then the pieces that arrived, an estimate from below.
+engine reports its usage: its tokens are then the pieces that arrived, an estimate from below.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def usage_of(fields: Any) -> Usage | None:
 
 
 def header_of(agent: str, usage: Usage, behind: str | None) -> str:
-    """One line of JSON: this agent's refusal, then those that the agents behind it told of."""
+    """One line of JSON: this agent's refusal, then those of the agents behind it."""
     own: dict[str, Any] = {"agent": agent}
     if usage.prompt_tokens is not None:
         own["prompt_tokens"] = usage.prompt_tokens
@@ -53,10 +53,10 @@ def header_of(agent: str, usage: Usage, behind: str | None) -> str:
 def refusals_of(header: str | None) -> Sequence[dict[str, Any]]:
     """The list that the header holds, empty where it is not one."""
     try:
-        told = orjson.loads(header) if header is not None and len(header) <= MAX_HEADER else []
+        parsed = orjson.loads(header) if header is not None and len(header) <= MAX_HEADER else []
     except orjson.JSONDecodeError:
         return ()
-    entries = told if isinstance(told, list) else []
+    entries = parsed if isinstance(parsed, list) else []
     return tuple(each for each in entries if isinstance(each, dict) and is_dns_label(str(each.get("agent"))))
 
 

@@ -1,20 +1,20 @@
-"""One request, understood: what every step of its way through the cascade reads."""
+"""One request, parsed and checked: what every step of its run reads."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from disrouter.routes import RouteTable
 from disrouter.scenario import Scenario
 from disrouter_sidecar.headers import Headers
-from disrouter_sidecar.openai.preference import Wish
+from disrouter_sidecar.openai.preference import Preference
 from disrouter_sidecar.openai.query import Query
 from disrouter_sidecar.request.itinerary import Guide, Itinerary
-from disrouter_sidecar.routes.route_table import RouteTable
 
 
-class Asked(NamedTuple):
-    """A request and the route table that it is served by, to its end, whatever is loaded meanwhile."""
+class RequestContext(NamedTuple):
+    """A request, and the route table that serves it to its end even if another is loaded meanwhile."""
 
     query: Query
     guide: Guide
@@ -22,9 +22,9 @@ class Asked(NamedTuple):
     itinerary: Itinerary
     visited: tuple[str, ...]
     scenario: Scenario | None
-    """The trained scenario nearest to the wish."""
-    wish: Wish | None
-    """None for a request that nobody is instructed with: it is pinned, or cannot be instructed."""
+    """The trained scenario nearest to the preference."""
+    preference: Preference | None
+    """None for a request without an instruction: it is pinned, or none can be put into it."""
     headers: Mapping[str, str]
     request_id: str
     deadline: float | None = None

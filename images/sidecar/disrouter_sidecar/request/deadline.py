@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 from disrouter.errors import InvalidRequest
 from disrouter.names import HEADER_DEADLINE
+from disrouter.routes import Timeouts
 from disrouter_sidecar.errors import Reason, UpstreamFailed
-from disrouter_sidecar.http.memory_limits import Take
-from disrouter_sidecar.routes.route_table import Timeouts
+from disrouter_sidecar.http.memory_limits import ClaimBytes
 
 _MAX_DIGITS = 9
 
@@ -23,22 +23,28 @@ def parse_deadline(header: str | None) -> float | None:
 
 
 class Budget:
-    """What a request may still use before its commit: seconds, and through `take` bytes of replies that are held.
+    """What a request may still use before its commit: seconds, and through `claim` bytes of replies that are held.
 
     A whole reply's first byte is also its last, so `whole`, where it is set, bounds it; `first_byte` bounds streams.
-    `asked` is the deadline that came with the request, in seconds: anybody can send it, so it only ever shortens.
+    `limit` is the deadline that came with the request, in seconds: any client can send it, so it only shortens.
     """
 
-    __slots__ = ("_clock", "_deadline", "_seconds", "_stream", "take", "timeouts")
+    __slots__ = ("_clock", "_deadline", "_seconds", "_stream", "claim", "timeouts")
 
     def __init__(
-        self, timeouts: Timeouts, clock: Callable[[], float], take: Take, *, stream: bool, asked: float | None = None
+        self,
+        timeouts: Timeouts,
+        clock: Callable[[], float],
+        claim: ClaimBytes,
+        *,
+        stream: bool,
+        limit: float | None = None,
     ) -> None:
         self.timeouts = timeouts
-        self.take = take
+        self.claim = claim
         self._stream = stream
         self._clock = clock
-        self._seconds = timeouts.chain if asked is None else min(timeouts.chain, asked)
+        self._seconds = timeouts.chain if limit is None else min(timeouts.chain, limit)
         self._deadline = clock() + self._seconds
 
     @property
@@ -48,7 +54,7 @@ class Budget:
 
     @property
     def cut_short(self) -> bool:
-        """Whether it has passed, and earlier than the route table asks for: no agent is to blame for that."""
+        """Whether the client's own, shorter deadline has passed: that is no failure of an agent."""
         return self.over and self._seconds < self.timeouts.chain
 
     def header(self) -> str:
@@ -62,7 +68,7 @@ class Budget:
         return min(left, timeouts.connect), left if bound is None else min(left, bound * agents)
 
     def first(self, agents: int = 1) -> float:
-        """The second of these alone."""
+        """Seconds to wait for the first byte; see `waits`."""
         return self.waits(agents)[1]
 
     def idle(self) -> float:

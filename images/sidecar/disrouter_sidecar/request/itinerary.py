@@ -1,6 +1,6 @@
 """Which agents a request may still visit: pure policy over the route table and the path so far.
 
-The path comes in the header `x-disrouter-path`. Anybody can send it, so it is believed for one thing only: what is on
+The path comes in the header `x-disrouter-path`. Any client can send it, so it has one effect only: what is on
 it is not visited again. It never grants anything.
 """
 
@@ -11,12 +11,12 @@ from typing import NamedTuple
 
 from disrouter.errors import InvalidRequest
 from disrouter.names import HEADER_AGENT, HEADER_HOPS, HEADER_PATH, HEADER_SCENARIO, is_dns_label
+from disrouter.routes import RouteTable
 from disrouter.scenario import Scenario
 from disrouter.terms import Awareness
 from disrouter_sidecar.errors import Rejected
 from disrouter_sidecar.headers import Headers, Lines, lines
-from disrouter_sidecar.openai.preference import Wish
-from disrouter_sidecar.routes.route_table import RouteTable
+from disrouter_sidecar.openai.preference import Preference
 
 MAX_PATH = 64
 """Agents that a path may name: the largest hop cap of a route table."""
@@ -26,7 +26,7 @@ LOOP = 508
 
 
 class Itinerary(NamedTuple):
-    """Agents still to be tried, in order, and how many of them may be; a `pinned` one answers whatever it thinks."""
+    """Agents still to be asked, in order, and how many of them may be; a `pinned` one must answer."""
 
     agents: tuple[str, ...]
     hops: int
@@ -59,12 +59,12 @@ class Itinerary(NamedTuple):
         return self._replace(agents=agents, hops=self.hops - (len(self.agents) - len(agents)))
 
     def to_the_end(self) -> Itinerary:
-        """Past every agent that may refuse: for a request that cannot be told to."""
+        """Only the last agent: for a request into which no instruction can be put."""
         return self._replace(agents=self.agents[-1:])
 
 
 def parse_path(header: str | None) -> tuple[str, ...]:
-    """Agents that refused or were skipped before. Raises InvalidRequest on anything that no sidecar writes."""
+    """Agents that refused or failed before. Raises InvalidRequest on anything that no sidecar writes."""
     if not header:
         return ()
     names = tuple(part.strip() for part in header[: MAX_PATH_CHARACTERS + 1].split(","))
@@ -82,54 +82,56 @@ def itinerary(table: RouteTable, own: str, visited: Sequence[str], pinned: str |
     if own in visited:
         raise _loop(f"{own} was already asked", visited)
     if len(visited) >= table.max_hops:
-        raise _loop(f"{len(visited)} agents passed it on, more than maxHops={table.max_hops} allows", visited)
+        raise _loop(f"{len(visited)} agents forwarded it, more than maxHops={table.max_hops} allows", visited)
     agents = tuple(name for name in _ahead(table, own, visited) if name not in visited)
     return Itinerary(agents, table.max_hops - len(visited))
 
 
 class Guide:
-    """One table as this sidecar's requests need it: what nearly all of them share is found once."""
+    """One route table with what nearly all of this sidecar's requests take from it, made once."""
 
-    __slots__ = ("_mine", "_own", "_whole", "table", "wish")
+    __slots__ = ("_own", "_own_response_headers", "_whole", "preference", "table")
 
     def __init__(self, table: RouteTable, own: str) -> None:
         self.table = table
-        self.wish = Wish.of_table(table)
-        """What a request without a wish gets."""
+        self.preference = Preference.of_table(table)
+        """For a request that states none."""
         self._own = own
         self._whole = itinerary(table, own, (), None)
-        self._mine: dict[Scenario | None, Ours] = {}
+        self._own_response_headers: dict[Scenario | None, ResponseHeaders] = {}
 
     def itinerary(self, visited: Sequence[str], pinned: str | None) -> Itinerary:
         """Where a request goes. Raises Rejected (508) on a loop or beyond the hop cap."""
         return itinerary(self.table, self._own, visited, pinned) if visited or pinned is not None else self._whole
 
-    def mine(self, scenario: Scenario | None) -> Ours:
-        """What this agent tells of itself where it answers as the first that was asked."""
-        ours = self._mine.get(scenario)
-        if ours is None:
-            ours = self._mine[scenario] = ours_of(self._own, [self._own], scenario)
-        return ours
+    def own_response_headers(self, scenario: Scenario | None) -> ResponseHeaders:
+        """The headers of an answer of this agent where it is the first that was asked."""
+        response_headers = self._own_response_headers.get(scenario)
+        if response_headers is None:
+            response_headers = self._own_response_headers[scenario] = response_headers_of(
+                self._own, [self._own], scenario
+            )
+        return response_headers
 
 
-class Ours(NamedTuple):
-    """What an answer is sent with: `x-disrouter-*` headers, and the same as lines."""
+class ResponseHeaders(NamedTuple):
+    """The `x-disrouter-*` headers of an answer, and the same as lines."""
 
     headers: Headers
     lines: Lines
 
     @classmethod
-    def of(cls, headers: Headers) -> Ours:
+    def of(cls, headers: Headers) -> ResponseHeaders:
         """With the lines made."""
         return cls(headers, lines(headers))
 
 
-def ours_of(own: str, path: Sequence[str], scenario: Scenario | None) -> Ours:
-    """For an answer of `own`, which ends the path."""
+def response_headers_of(own: str, path: Sequence[str], scenario: Scenario | None) -> ResponseHeaders:
+    """For an answer of `own`, the last on the path."""
     headers = {HEADER_AGENT: own, HEADER_PATH: ",".join(path), HEADER_HOPS: str(len(path) - 1)}
     if scenario is not None:
         headers[HEADER_SCENARIO] = scenario
-    return Ours.of(headers)
+    return ResponseHeaders.of(headers)
 
 
 def _ahead(table: RouteTable, own: str, visited: Sequence[str]) -> list[str]:
@@ -142,6 +144,6 @@ def _ahead(table: RouteTable, own: str, visited: Sequence[str]) -> list[str]:
 
 
 def _loop(why: str, visited: Sequence[str]) -> Rejected:
-    trail = " -> ".join(visited)
-    message = f"the request goes round in circles: {why} (path: {trail}); check the route table's addresses"
+    path = " -> ".join(visited)
+    message = f"the request goes round in circles: {why} (path: {path}); check the route table's addresses"
     return Rejected(LOOP, "routing_loop", message, path=tuple(visited))

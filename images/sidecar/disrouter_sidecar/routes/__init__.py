@@ -1,6 +1,4 @@
-"""The route table: read from its file, reloaded when it changes.
+"""The route table (`disrouter.routes`) as this sidecar has it.
 
-- `route_table`  its values
-- `parser`       its text -> its values
-- `reload`       the last good one, until a better one is read
+- `reload`  the last good one, until a better one is read
 """

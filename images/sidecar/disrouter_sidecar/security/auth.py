@@ -1,7 +1,7 @@
-"""Who may ask: clients by API key, other sidecars by the hop token.
+"""Authentication: clients by API key, other sidecars by the hop token.
 
-Only who shows the hop token is believed to be a sidecar. Everybody else's internal headers are dropped, as if never
-sent. Keys are compared as digests, every one of them every time, so that the time taken tells nothing.
+Only a caller with the hop token is taken for a sidecar. Internal headers of every other caller are dropped. Keys are
+compared as digests, every one of them every time, so that the time taken reveals nothing.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ _SCHEME = "bearer "
 
 
 class Keys:
-    """A set of secrets that answers one question; it never shows what it holds."""
+    """A set of secrets that can only be compared with."""
 
     def __init__(self, keys: Iterable[bytes]) -> None:
         self._digests = [hashlib.sha256(key).digest() for key in keys]
 
     def know(self, presented: bytes) -> bool:
-        """Whether it is one of them, in a time that depends on their number alone."""
+        """Whether this is one of them, in a time that depends on their number alone."""
         digest = hashlib.sha256(presented).digest()
         known = False
         for each in self._digests:
@@ -47,16 +47,16 @@ class Tokens:
     keys: Keys
 
 
-class Gate:
-    """Admits requests. Without API keys everybody may ask; without a hop token internal headers are believed."""
+class Authenticator:
+    """Admits requests. Without API keys every client may ask; without a hop token internal headers are trusted."""
 
     def __init__(self, api_keys: Path | None = None, hop_token: Path | None = None) -> None:
         """Raises InvalidConfig where a file is missing or unusable."""
-        self._keys = None if api_keys is None else Mounted(api_keys, read_keys)
-        self._hop = None if hop_token is None else Mounted(hop_token, read_tokens)
+        self._keys = None if api_keys is None else Mounted.required(api_keys, read_keys)
+        self._hop = None if hop_token is None else Mounted.required(hop_token, read_tokens)
 
     def admit(self, headers: Headers) -> Headers:
-        """The headers that may be believed. Raises Rejected (401) for a client without a valid API key."""
+        """The headers that can be trusted. Raises Rejected (401) for a client without a valid API key."""
         if self._hop is None:
             return headers
         presented = _bearer(headers.get("authorization", ""))
@@ -68,7 +68,7 @@ class Gate:
         return {name: value for name, value in headers.items() if name not in _INTERNAL}
 
     def hop_headers(self) -> Headers:
-        """What shows the next agent that a sidecar asks."""
+        """What identifies this sidecar to the next agent's."""
         return {} if self._hop is None else {"authorization": f"Bearer {self._hop.value.sent}"}
 
     def poll(self) -> None:
@@ -79,7 +79,7 @@ class Gate:
 
 
 def read_keys(folder: Path) -> Keys:
-    """Every file of a mounted Secret is one key. None at all admits nobody, which is the safe reading."""
+    """Every file of a mounted Secret is one key. Without any file no client is admitted: the safe reading."""
     if not folder.is_dir():
         raise InvalidConfig(f"{folder} is not a folder of API keys; mount the Secret there")
     files = files_of(folder)
@@ -89,7 +89,7 @@ def read_keys(folder: Path) -> Keys:
 
 
 def read_tokens(file: Path) -> Tokens:
-    """One token a line, the one to send first."""
+    """One token per line, the one to send first."""
     tokens = tuple(line.strip() for line in _short(file).decode("ascii", "replace").splitlines() if line.strip())
     if not tokens or not all(token.isascii() and token.isprintable() for token in tokens):
         raise InvalidConfig(f"{file} must hold a token that a header can carry; check the Secret (it is not shown)")

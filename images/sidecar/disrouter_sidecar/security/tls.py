@@ -1,7 +1,7 @@
 """TLS on the port and towards the next agents, from one mounted Secret as cert-manager writes it.
 
 The port keeps one context, into which a renewed certificate is loaded: connections that are open stay as they are. The
-context for next hops trusts `ca.crt` and nobody else; providers outside are trusted by the system's authorities.
+context for next hops trusts `ca.crt` alone; external providers are verified by the system's authorities.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ class Tls:
     def __init__(self, folder: Path) -> None:
         """Raises InvalidConfig where a file is missing or does not fit the others."""
         self.server = server_context(folder)
-        self._client = Mounted(folder, self._load)
+        self._client = Mounted.required(folder, self._load)
 
     @property
     def client(self) -> ssl.SSLContext:
-        """For the next hops; another one after `poll` said so."""
+        """For the next hops; replaced when `poll` returns True."""
         return self._client.value
 
     def poll(self) -> bool:

@@ -1,4 +1,4 @@
-"""One JSON object a line. Only named fields get in: never a prompt, a reply or a key."""
+"""One JSON object per line. Only named fields are logged: never a prompt, a reply or a key."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _requests = logging.getLogger("disrouter_sidecar.requests")
 _REQUEST_ID = re.compile(r"[\w.:/+=@-]{1,128}", re.ASCII)
 
 
-Tell = Callable[[str, dict[str, object]], None]
+RequestLog = Callable[[str, dict[str, object]], None]
 """Writes one request's line: a message and its fields, at level INFO."""
 
 
@@ -63,15 +63,15 @@ def _second(second: int) -> str:
     return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
-class Lines:
-    """Writes the lines of many requests at once: a system call a line would cost a tenth of a request."""
+class LogWriter:
+    """Writes the lines of many requests at once: a system call per line would cost a tenth of a request."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._lines: list[bytes] = []
         self._timer: asyncio.TimerHandle | None = None
 
-    def tell(self, message: str, fields: dict[str, object]) -> None:
+    def log_request(self, message: str, fields: dict[str, object]) -> None:
         """A request's line, without the detours of `logging`, which cost as much as a tenth of the request."""
         self.add(line_of(time.time(), "info", message, fields), urgent=False)
 
@@ -97,10 +97,10 @@ class Lines:
             self._stream.flush()
 
 
-class LinesHandler(logging.Handler):
-    """Puts what `logging` is told between the lines of the requests."""
+class LogHandler(logging.Handler):
+    """Writes the records of `logging` between the lines of the requests."""
 
-    def __init__(self, lines: Lines) -> None:
+    def __init__(self, lines: LogWriter) -> None:
         super().__init__()
         self._lines = lines
 
@@ -113,29 +113,29 @@ class LinesHandler(logging.Handler):
         self._lines.flush()
 
 
-def tell(message: str, fields: dict[str, object]) -> None:
-    """A request's line by way of `logging`, for whoever has set that up."""
+def log_request(message: str, fields: dict[str, object]) -> None:
+    """A request's line by way of `logging`, where that is configured."""
     _requests.info(message, extra=fields)
 
 
-def configure(level: str) -> Tell:
-    """Send the sidecar's lines to stderr; libraries speak from warnings up.
+def configure(level: str) -> RequestLog:
+    """Send the sidecar's lines to stderr; libraries log from warnings up.
 
-    What no line shows is not gathered either: thread, process, and the place in the source. Returns what writes the
+    Thread, process and place in the source are not gathered, for no line shows them. Returns the writer of the
     requests' lines.
     """
-    lines = Lines(sys.stderr)
-    handler = LinesHandler(lines)
+    lines = LogWriter(sys.stderr)
+    handler = LogHandler(lines)
     handler.setFormatter(JsonFormatter())
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     logging.getLogger("disrouter_sidecar").setLevel(level)
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     logging._srcfile = None
-    return lines.tell if _requests.isEnabledFor(logging.INFO) else _nothing
+    return lines.log_request if _requests.isEnabledFor(logging.INFO) else _nothing
 
 
 def _nothing(_message: str, _fields: dict[str, object]) -> None:
-    """For a level at which requests are not told of."""
+    """For a level at which requests are not logged."""
 
 
 class RequestIds:

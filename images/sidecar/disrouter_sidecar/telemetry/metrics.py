@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from disrouter.routes import RouteTable
 from disrouter.scenario import Scenario
 from disrouter_sidecar.errors import Reason
+from disrouter_sidecar.mounted_files import Mounted
 from disrouter_sidecar.openai.usage import Usage
-from disrouter_sidecar.routes.reload import RouteHolder
 from disrouter_sidecar.telemetry.prometheus_text import Buckets, Count, Counter, Gauge, Histogram, Registry
 
 PINNED = "pinned"
@@ -22,7 +23,7 @@ _HOPS = (0, 1, 2, 3, 4, 6, 8, 16, 32, 64)
 class Metrics:
     """The sidecar's numbers, in a registry of their own so that one process can hold several sidecars."""
 
-    def __init__(self, cascade: str, agent: str, holder: RouteHolder) -> None:
+    def __init__(self, cascade: str, agent: str, routes: Mounted[RouteTable]) -> None:
         self.registry = Registry()
         self._own = (cascade, agent)
         self._decisions = Counter(
@@ -52,7 +53,8 @@ class Metrics:
             "retries_denied", "Failures that ended a request: the retry budget was spent."
         )
         self.unreadable_probes = self._counter(
-            "unreadable_probability_probes", "Probability probes that told no probability: the text decided instead."
+            "unreadable_probability_probes",
+            "Probability probes without a readable probability: the text decided instead.",
         )
         cost = Counter("disrouter_cost", "Cost of the answers, in the cascade's unit.", _OWN, registry=self.registry)
         self._cost = cost.labels(*self._own)
@@ -69,16 +71,16 @@ class Metrics:
         self.inflight = 0
         """Requests being served now."""
         self._gauge("inflight_requests", "Requests being served now.", lambda: self.inflight)
-        self._watch(holder)
+        self._show_routes(routes)
 
-    def _watch(self, holder: RouteHolder) -> None:
+    def _show_routes(self, routes: Mounted[RouteTable]) -> None:
         self._gauge(
             "route_table_generation",
             "Generation of the table in use, -1 without one.",
-            lambda: -1 if holder.table is None else holder.table.generation,
+            lambda: -1 if routes.current is None else routes.current.generation,
         )
         self._gauge(
-            "route_table_rejected", "1 while the table's file cannot be used.", lambda: holder.problem is not None
+            "route_table_rejected", "1 while the table's file cannot be used.", lambda: routes.problem is not None
         )
 
     def _histogram(self, name: str, text: str, buckets: Sequence[float]) -> Buckets:
@@ -92,10 +94,10 @@ class Metrics:
         Gauge(f"disrouter_{name}", text, read, registry=self.registry)
 
     def follow(self, breakers_open: Callable[[], float], adapter_pending: Callable[[], bool]) -> None:
-        """Show what the sidecar remembers of its neighbours."""
+        """Add gauges of what the sidecar remembers of agents between requests."""
         self._gauge(
             "breakers_open",
-            "Agents, the own engine included, that are left alone after failures.",
+            "Agents, the local engine included, that are left alone after failures.",
             breakers_open,
         )
         self._gauge(
@@ -105,7 +107,7 @@ class Metrics:
         )
 
     def decided(self, decision: str, scenario: Scenario | None, seconds: float) -> None:
-        """This agent's engine was asked and this came of it."""
+        """What this agent's engine decided, `seconds` after it was asked."""
         count = self._children.get((scenario, decision))
         if count is None:
             count = self._decisions.labels(*self._own, scenario or PINNED, decision)
@@ -115,7 +117,7 @@ class Metrics:
             self._decision_seconds.observe(seconds)
 
     def ended(self, outcome: str) -> None:
-        """A request came to this end; outcomes are words of this program, never of a client."""
+        """A request ended so; outcomes are constants of this program, never a client's text."""
         count = self._ended.get(outcome)
         if count is None:
             count = self._ended[outcome] = self._outcomes.labels(*self._own, outcome)
@@ -126,17 +128,17 @@ class Metrics:
         self._hops.observe(hops)
         self._cost.inc(cost)
 
-    def skipped(self, reason: Reason) -> None:
-        """An agent, this one or a later one, could not be used."""
+    def failed_over(self, reason: Reason) -> None:
+        """An agent, this one or a later one, could not be used, so the next is asked."""
         self._errors.labels(reason).inc()
 
-    def spent(self, usage: Usage) -> None:
-        """This agent's engine used that much for a refusal."""
+    def refused(self, usage: Usage) -> None:
+        """This agent's engine used these tokens for a refusal."""
         for kind, tokens in (("prompt", usage.prompt_tokens), ("completion", usage.completion_tokens)):
             self._refused_tokens.labels(*self._own, kind).inc(tokens or 0)
 
     def overhead(self, seconds: float) -> None:
-        """Time that the sidecar itself added before asking anybody."""
+        """Seconds of the sidecar's own work before it asked the first agent."""
         self._overhead.observe(seconds)
 
     def render(self) -> bytes:

@@ -30,12 +30,6 @@ class Registry:
         """The exposition text."""
         return "".join(line for family in self._families for line in family.lines()).encode()
 
-    def get_sample_value(self, name: str, labels: Mapping[str, str] | None = None) -> float | None:
-        """One number, None where there is none."""
-        wanted = dict(labels or {})
-        samples = (sample for family in self._families for sample in family.samples())
-        return next((value for found, its, value in samples if (found, dict(its)) == (name, wanted)), None)
-
 
 class Family:
     """One metric with a name, a help text and any number of samples."""

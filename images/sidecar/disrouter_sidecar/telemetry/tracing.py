@@ -1,7 +1,7 @@
 """OpenTelemetry: a span for each request and one below it for each agent that is asked, joined from hop to hop.
 
 Off, and never imported, unless the standard environment names an exporter. Off, a client's own trace context passes
-through; on, every request carries the span that it belongs to (W3C Trace Context). No span holds words or keys.
+through; on, every request carries the span that it belongs to (W3C Trace Context). No span holds texts or keys.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ _NAMES = {"model": "gen_ai.request.model", "status": "http.response.status_code"
 
 
 class Span(Protocol):
-    """What can be said of a piece of work until it ends."""
+    """One piece of work, until `end`."""
 
     @property
     def seen(self) -> bool:
-        """Whether anybody sees it."""
+        """Whether it is exported."""
         ...
 
     def ask(self, agent: str) -> Span:
@@ -45,16 +45,16 @@ class Span(Protocol):
         """The trace context for what is asked within it; `headers` are the client's."""
         ...
 
-    def tell(self, name: str, value: Attribute | None) -> None:
-        """An attribute; None says nothing."""
+    def set_attribute(self, name: str, value: Attribute | None) -> None:
+        """Set an attribute; None is ignored."""
         ...
 
-    def sum_up(self, operation: str, facts: Mapping[str, object]) -> None:
-        """All that the log tells of a request, and the name of its API."""
+    def summarize(self, operation: str, facts: Mapping[str, object]) -> None:
+        """Set the fields of a request's log line, and the name of its API."""
         ...
 
     def end(self) -> None:
-        """It is done."""
+        """The work is done."""
         ...
 
 
@@ -70,8 +70,8 @@ class Tracing(Protocol):
         ...
 
 
-class _Nothing:
-    """A span that nobody sees."""
+class _NoSpan:
+    """A span that is not exported."""
 
     seen = False
 
@@ -83,17 +83,17 @@ class _Nothing:
             return _NO_HEADERS
         return {name: value for name in TRACE_HEADERS if (value := headers.get(name)) is not None}
 
-    def tell(self, _name: str, _value: Attribute | None, /) -> None:
+    def set_attribute(self, _name: str, _value: Attribute | None, /) -> None:
         return None
 
-    def sum_up(self, _operation: str, _facts: Mapping[str, object], /) -> None:
+    def summarize(self, _operation: str, _facts: Mapping[str, object], /) -> None:
         return None
 
     def end(self) -> None:
         return None
 
 
-_NOTHING = _Nothing()
+_NO_SPAN = _NoSpan()
 _NO_HEADERS: Headers = {}
 
 
@@ -101,7 +101,7 @@ class Off:
     """`Tracing` without any."""
 
     def serve(self, _operation: str, _cascade: str, _headers: Headers, /) -> Span:
-        return _NOTHING
+        return _NO_SPAN
 
     def close(self) -> None:
         return None
@@ -125,15 +125,15 @@ class OpenTelemetry:
         from opentelemetry.trace import SpanKind
 
         span = self._tracer.start_span(f"{operation} {cascade}", self._propagator.extract(headers), SpanKind.SERVER)
-        return _Told(self._tracer, self._propagator, span)
+        return _OpenTelemetrySpan(self._tracer, self._propagator, span)
 
     def close(self) -> None:
         """Bounded by the exporter's own timeout."""
         self._provider.shutdown()
 
 
-class _Told:
-    """A span of OpenTelemetry's; a refusal or a failure is told by attributes, not as an exception."""
+class _OpenTelemetrySpan:
+    """A span of OpenTelemetry's; a refusal or a failure is an attribute, not an exception."""
 
     seen = True
 
@@ -149,27 +149,27 @@ class _Told:
         """A client span below this one."""
         from opentelemetry.trace import SpanKind
 
-        span = _Told(
+        span = _OpenTelemetrySpan(
             self._tracer, self._propagator, self._tracer.start_span(f"ask {agent}", self._context, SpanKind.CLIENT)
         )
-        span.tell("disrouter.agent", agent)
+        span.set_attribute("disrouter.agent", agent)
         return span
 
     def outgoing(self, headers: Headers) -> Headers:
         """This span's context; the client's own is its parent already."""
         carrier: dict[str, str] = {}
         self._propagator.inject(carrier, self._context)
-        return carrier or _NOTHING.outgoing(headers)
+        return carrier or _NO_SPAN.outgoing(headers)
 
-    def tell(self, name: str, value: Attribute | None) -> None:
+    def set_attribute(self, name: str, value: Attribute | None) -> None:
         if value is not None:
             self._span.set_attribute(name, value)
 
-    def sum_up(self, operation: str, facts: Mapping[str, object]) -> None:
-        self.tell("gen_ai.operation.name", operation)
+    def summarize(self, operation: str, facts: Mapping[str, object]) -> None:
+        self.set_attribute("gen_ai.operation.name", operation)
         for name, value in facts.items():
             plain = value if isinstance(value, str | int | float) or value is None else str(value)
-            self.tell(_NAMES.get(name, f"disrouter.{name}"), plain)
+            self.set_attribute(_NAMES.get(name, f"disrouter.{name}"), plain)
 
     def end(self) -> None:
         self._span.end()

@@ -1,7 +1,7 @@
 """Connections to agents and engines.
 
-- `upstream`         asking: `ports.Upstream`
-- `request`          one request under way: `ports.Asking`
+- `upstream`         sends requests: `ports.Upstream`
+- `request`          one request under way: `ports.PendingRequest`
 - `pool`             connections that wait for their next request
 - `connection`       one pooled connection
 - `reply`            the reply on it: `ports.Reply`

@@ -24,8 +24,8 @@ JOINED_BYTES = 64 * 1024
 """A body up to this size is copied behind its head, so that both leave in one write."""
 
 
-class Asker(Protocol):
-    """Who asks on a connection; is told one of these, once."""
+class ConnectionListener(Protocol):
+    """The request on a connection; one of these is called, once."""
 
     def replied(self, reply: OutboundReply) -> None:
         """The reply's head has arrived."""
@@ -47,11 +47,11 @@ class _State(Enum):
 
 
 class OutboundConnection(asyncio.Protocol):
-    """Sends a request, reads its reply, and goes back to whoever keeps it."""
+    """Sends a request, reads its reply, and goes back to its pool."""
 
     __slots__ = (
-        "_asker", "_drained", "_forget", "_keep", "_reply", "_seconds", "_silent", "_state", "_used", "deadline",
-        "loop", "reader", "transport",
+        "_drained", "_forget", "_keep", "_listener", "_reply", "_seconds", "_silent", "_state", "_used",
+        "deadline", "loop", "reader", "transport",
     )  # fmt: skip
 
     transport: asyncio.Transport
@@ -73,13 +73,13 @@ class OutboundConnection(asyncio.Protocol):
         """No byte of a reply to the current request yet."""
         self._seconds = 0.0
         self._drained = 0
-        self._asker: Asker | None = None
+        self._listener: ConnectionListener | None = None
         self._reply: OutboundReply | None = None
 
-    def ask(self, asker: Asker, head: bytes, body: bytes, seconds: float) -> None:
-        """Send, and tell the asker of the reply's head."""
+    def ask(self, listener: ConnectionListener, head: bytes, body: bytes, seconds: float) -> None:
+        """Send; the listener gets the reply's head."""
         self.reader.begin()
-        self._state, self._silent, self._asker = _State.HEAD, True, asker
+        self._state, self._silent, self._listener = _State.HEAD, True, listener
         self.wait(seconds)
         if len(body) <= JOINED_BYTES:
             self.transport.write(head + body)
@@ -112,13 +112,13 @@ class OutboundConnection(asyncio.Protocol):
         self._keep(self)
 
     def drain(self) -> None:
-        """Nobody wants the rest, which is short: read it to its end."""
+        """Read the short rest of a body that is not wanted, to keep the connection."""
         self._reply, self._state, self._drained = None, _State.DRAIN, 0
         self.deadline.set(DRAIN_SECONDS)
 
     def abort(self) -> None:
         """Close now: that is what ends a generation."""
-        self._reply, self._asker, self._state = None, None, _State.CLOSED
+        self._reply, self._listener, self._state = None, None, _State.CLOSED
         self.deadline.close()
         self.transport.abort()
 
@@ -148,13 +148,13 @@ class OutboundConnection(asyncio.Protocol):
             self._drain(len(data))
 
     def _headed(self) -> None:
-        reader, asker = self.reader, self._asker
-        if not reader.headed or asker is None:
+        reader, listener = self.reader, self._listener
+        if not reader.headed or listener is None:
             return
-        self._state, self._asker = _State.BODY, None
+        self._state, self._listener = _State.BODY, None
         self.deadline.clear()
         self._reply = reply = OutboundReply(self, reader.status, reader.headers)
-        asker.replied(reply)
+        listener.replied(reply)
 
     def _drain(self, size: int) -> None:
         self._drained += size
@@ -188,11 +188,11 @@ class OutboundConnection(asyncio.Protocol):
             self.abort()
 
     def _fail(self, failure: UpstreamFailed) -> None:
-        asker, reply, stale = self._asker, self._reply, self._used and self._silent
+        listener, reply, stale = self._listener, self._reply, self._used and self._silent
         self.abort()
-        if asker is not None and stale and failure.reason is Reason.CONNECT:
-            asker.stale()
-        elif asker is not None:
-            asker.failed(failure)
+        if listener is not None and stale and failure.reason is Reason.CONNECT:
+            listener.stale()
+        elif listener is not None:
+            listener.failed(failure)
         elif reply is not None:
             reply.broke(failure)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from disrouter_sidecar.errors import UpstreamFailed
 from disrouter_sidecar.headers import Headers
-from disrouter_sidecar.http.ports import Sink
+from disrouter_sidecar.http.ports import BodyListener
 
 if TYPE_CHECKING:
     from disrouter_sidecar.http.client.connection import OutboundConnection
@@ -19,17 +19,17 @@ UNREAD_BYTES = 256 * 1024
 class OutboundReply:
     """`ports.Reply`: the bytes of the body as they were sent, chunks taken apart."""
 
-    __slots__ = ("_connection", "_failure", "_idle", "_paused", "_sink", "_unread", "_waiter", "headers", "status")
+    __slots__ = ("_connection", "_failure", "_idle", "_listener", "_paused", "_unread", "_waiter", "headers", "status")
 
     def __init__(self, connection: OutboundConnection, status: int, headers: Headers) -> None:
         self.status = status
         self.headers = headers
         self._connection: OutboundConnection | None = connection
         self._failure: UpstreamFailed | None = None
-        self._sink: Sink | None = None
+        self._listener: BodyListener | None = None
         self._idle = 0.0
         self._unread = 0
-        """Bytes that came since anybody took some, framing included."""
+        """Bytes that came since the last were taken, framing included."""
         self._waiter: asyncio.Future[None] | None = None
         self._paused = False
 
@@ -60,9 +60,9 @@ class OutboundReply:
         if self._failure is not None:
             raise self._failure
 
-    def pipe(self, sink: Sink, idle: float) -> None:
-        """What has arrived goes to the sink now, the rest as it comes."""
-        self._sink, self._idle = sink, idle
+    def pipe(self, listener: BodyListener, idle: float) -> None:
+        """Give what has arrived to the listener now, the rest as it comes."""
+        self._listener, self._idle = listener, idle
         if self._failure is not None:
             self.broke(self._failure)
         elif self._connection is not None:
@@ -71,13 +71,13 @@ class OutboundReply:
             self.arrived(0)
 
     def patience(self, seconds: float) -> None:
-        """Another bound for the gaps from here on."""
+        """Set another bound for the gaps between pieces."""
         self._idle = seconds
         if self._connection is not None and not self._paused:
             self._connection.wait(seconds)
 
     def forget(self) -> None:
-        """Its headers are not looked at any more."""
+        """Free its headers."""
         self.headers = {}
         if self._connection is not None:
             self._connection.reader.headers = {}
@@ -93,13 +93,13 @@ class OutboundReply:
         """Read on."""
         if self._paused and self._connection is not None:
             self._paused = False
-            if self._sink is not None:
+            if self._listener is not None:
                 self._connection.wait(self._idle)
             self._connection.transport.resume_reading()
 
     def close(self, *, ending: bool = False) -> None:
         """Keep, drain or end the connection."""
-        connection, self._connection, self._sink = self._connection, None, None
+        connection, self._connection, self._listener = self._connection, None, None
         if connection is None or self._failure is not None:
             return
         if self._paused:
@@ -112,11 +112,11 @@ class OutboundReply:
             connection.abort()
 
     def arrived(self, size: int) -> None:
-        """The connection has fed its reader with so many bytes: hand on what came of them."""
-        connection, sink = self._connection, self._sink
+        """The connection has read `size` bytes: give what is new of the body to the listener."""
+        connection, listener = self._connection, self._listener
         if connection is None:
             return
-        if sink is None:
+        if listener is None:
             self._hold(connection, size)
             return
         reader = connection.reader
@@ -128,11 +128,11 @@ class OutboundReply:
             piece = connection.take()
         if reader.complete:
             self.close()
-            sink.feed(piece, True)
+            listener.feed(piece, True)
         elif piece:
             if not self._paused:
                 connection.deadline.set(self._idle)
-            sink.feed(piece, False)
+            listener.feed(piece, False)
 
     def _hold(self, connection: OutboundConnection, size: int) -> None:
         self._unread += size
@@ -146,11 +146,11 @@ class OutboundReply:
     def broke(self, failure: UpstreamFailed) -> None:
         """The connection is gone before the body's end."""
         self._failure = failure
-        sink, self._sink = self._sink, None
-        if sink is not None:
+        listener, self._listener = self._listener, None
+        if listener is not None:
             piece = b"" if self._connection is None else self._connection.take()
             if piece:
-                sink.feed(piece, False)
-            sink.broke(failure)
+                listener.feed(piece, False)
+            listener.broke(failure)
         elif self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)

@@ -1,4 +1,4 @@
-"""`ports.Asking`: one request on its way, on a pooled connection or, where that had been closed, on a new one."""
+"""`ports.PendingRequest`: one request, sent on a pooled connection or, where that had been closed, on a new one."""
 
 from __future__ import annotations
 
@@ -8,35 +8,34 @@ from disrouter_sidecar.errors import UpstreamFailed
 from disrouter_sidecar.http.client.origin import Origin
 from disrouter_sidecar.http.client.pool import Pool
 from disrouter_sidecar.http.client.reply import OutboundReply
-from disrouter_sidecar.http.ports import Hearer, Reply
+from disrouter_sidecar.http.ports import Reply, ReplyListener
 
 _LEAST_SECONDS = 0.001
 
 
-class Question:
-    """Keeps what is asked until the reply's head has arrived: a connection that turns out to be stale costs nothing."""
+class OutboundRequest:
+    """Keeps the request until the reply's head has arrived, to send it again if the pooled connection was stale."""
 
     __slots__ = (
-        "_body",
-        "_connect",
-        "_connection",
-        "_dialling",
-        "_due",
-        "_hearer",
-        "_loop",
-        "_origin",
-        "_pool",
+        "_body", "_connect", "_connection", "_dialling", "_due", "_listener", "_loop", "_origin", "_pool",
         "_start",
-    )
+    )  # fmt: skip
 
     def __init__(  # noqa: PLR0917
-        self, pool: Pool, origin: Origin, start: bytes, body: bytes, hearer: Hearer, connect: float, first: float
+        self,
+        pool: Pool,
+        origin: Origin,
+        start: bytes,
+        body: bytes,
+        listener: ReplyListener,
+        connect: float,
+        first: float,
     ) -> None:
         self._pool = pool
         self._origin = origin
         self._start = start
         self._body = body
-        self._hearer = hearer
+        self._listener = listener
         self._connect = connect
         self._loop = loop = pool.loop()
         self._due = loop.time() + first
@@ -54,14 +53,14 @@ class Question:
 
     def replied(self, reply: OutboundReply) -> None:
         """The connection has the reply's head."""
-        self._hearer.replied(reply)
+        self._listener.replied(reply)
 
     def failed(self, failure: UpstreamFailed) -> None:
         """The connection has none."""
-        self._hearer.failed(failure)
+        self._listener.failed(failure)
 
     def cancel(self) -> None:
-        """The hearer is told nothing from here on."""
+        """The listener is not called any more."""
         if self._dialling is not None:
             self._dialling.cancel()
         elif self._connection is not None:
@@ -72,7 +71,7 @@ class Question:
             connection = await self._pool.connect(self._origin, min(self._connect, self._left()))
         except UpstreamFailed as failure:
             self._dialling = None
-            self._hearer.failed(failure)
+            self._listener.failed(failure)
             return
         self._dialling, self._connection = None, connection
         connection.ask(self, self._start, self._body, self._left())
@@ -81,8 +80,8 @@ class Question:
         return max(self._due - self._loop.time(), _LEAST_SECONDS)
 
 
-class Waiting:
-    """`ports.Hearer` for a coroutine."""
+class ReplyFuture:
+    """`ports.ReplyListener` for a coroutine."""
 
     __slots__ = ("future",)
 

@@ -30,7 +30,7 @@ class ResponseReader:
 
     def __init__(self) -> None:
         self.pieces: list[bytes] = []
-        """Bytes of the body that have arrived; whoever takes them clears the list."""
+        """Bytes of the body that have arrived; the reader of the list clears it."""
         self.on_body = self.pieces.append
         self.begin()
         self._parser = httptools.HttpResponseParser(self)

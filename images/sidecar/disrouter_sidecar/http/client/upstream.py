@@ -1,4 +1,4 @@
-"""`ports.Upstream`: asks on a pooled connection, once more on a new one where the pooled one had been closed."""
+"""`ports.Upstream`: sends on a pooled connection, once more on a new one where the pooled one had been closed."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from disrouter_sidecar.headers import Headers, Lines, lines
 from disrouter_sidecar.http.client.origin import Target, target_of
 from disrouter_sidecar.http.client.pool import Pool
 from disrouter_sidecar.http.client.reply import OutboundReply
-from disrouter_sidecar.http.client.request import Question, Waiting
-from disrouter_sidecar.http.ports import Hearer
+from disrouter_sidecar.http.client.request import OutboundRequest, ReplyFuture
+from disrouter_sidecar.http.ports import ReplyListener
 
 
 class HttpUpstream:
@@ -27,36 +27,38 @@ class HttpUpstream:
     async def __aexit__(self, *_: object) -> None:
         await self.pool.close()
 
-    def send(self, url: str, head: Lines, body: bytes, hearer: Hearer, *, connect: float, first: float) -> Question:
-        """POST and tell the hearer of the reply's head. Raises UpstreamFailed."""
+    def send(
+        self, url: str, head: Lines, body: bytes, listener: ReplyListener, *, connect: float, first: float
+    ) -> OutboundRequest:
+        """POST; the listener gets the reply's head. Raises UpstreamFailed."""
         target = _target(url)
         start = f"{target.post}{head}content-length: {len(body)}\r\n\r\n".encode("latin-1")
-        return Question(self.pool, target.origin, start, body, hearer, connect, first)
+        return OutboundRequest(self.pool, target.origin, start, body, listener, connect, first)
 
     async def ask(self, url: str, body: bytes, headers: Headers, *, connect: float, head: float) -> OutboundReply:
         """POST and wait for the reply's head. Raises UpstreamFailed."""
-        waiting = Waiting()
-        return await _heard(waiting, self.send(url, lines(headers), body, waiting, connect=connect, first=head))
+        future = ReplyFuture()
+        return await _head_of(future, self.send(url, lines(headers), body, future, connect=connect, first=head))
 
     async def healthy(self, url: str, seconds: float) -> bool:
         """Whether GET says 200 within `seconds`."""
-        waiting = Waiting()
+        future = ReplyFuture()
         try:
             target = _target(url)
             start = f"{target.get}\r\n".encode()
-            question = Question(self.pool, target.origin, start, b"", waiting, seconds, seconds)
-            reply = await _heard(waiting, question)
+            request = OutboundRequest(self.pool, target.origin, start, b"", future, seconds, seconds)
+            reply = await _head_of(future, request)
         except UpstreamFailed:
             return False
         reply.close(ending=True)
         return reply.status == 200
 
 
-async def _heard(waiting: Waiting, question: Question) -> OutboundReply:
+async def _head_of(future: ReplyFuture, request: OutboundRequest) -> OutboundReply:
     try:
-        return cast(OutboundReply, await waiting.future)
+        return cast(OutboundReply, await future.future)
     except asyncio.CancelledError:
-        question.cancel()
+        request.cancel()
         raise
 
 

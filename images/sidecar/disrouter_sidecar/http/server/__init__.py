@@ -6,5 +6,5 @@
 - `router`          path and method to handler
 - `exchange`        one request's answer: `ports.Client`
 - `site`            what all connections share
-- `error_replies`   errors, told to the client
+- `error_replies`   errors, sent to the client
 """

@@ -18,7 +18,7 @@ from disrouter_sidecar.http.deadline import Deadline
 from disrouter_sidecar.http.encode import CONTINUE
 from disrouter_sidecar.http.head import Head
 from disrouter_sidecar.http.ports import Request
-from disrouter_sidecar.http.server.error_replies import tell
+from disrouter_sidecar.http.server.error_replies import send_error
 from disrouter_sidecar.http.server.exchange import Exchange
 from disrouter_sidecar.http.server.request_parser import RequestReader
 from disrouter_sidecar.http.server.site import Incoming, Phase, Site
@@ -58,9 +58,9 @@ class ClientConnection(asyncio.Protocol):
         """Bytes that waited for it when that was looked at last."""
         self._phase = Phase.IDLE
         self._patience: float | None = None
-        """Seconds that the client has for what it is at, from the bytes that began it."""
+        """Seconds that the client has for the current phase, from its first bytes."""
         self._moved = False
-        """It is at something else than before these bytes."""
+        """The phase has changed with these bytes."""
         self._incoming: Incoming | None = None
         self._ready: deque[Incoming | Rejected] | None = None
         """What waits for its turn; None where nothing ever had to."""
@@ -101,12 +101,12 @@ class ClientConnection(asyncio.Protocol):
             self._serve()
 
     def eof_received(self) -> None:
-        """asyncio: the client sends no more. One that waits for an answer is taken to have left, as proxies do."""
+        """asyncio: the client sends no more. One that waits for an answer has left, as proxies assume."""
         if self._exchange is not None:
             self.abort()
 
     def connection_lost(self, _: Exception | None) -> None:
-        """asyncio: closed. Whatever is done for the client ends at once."""
+        """asyncio: closed. The work for the client is cancelled."""
         self.gone = self._over = True
         self._reader.close()
         self._deadline.close()
@@ -114,7 +114,7 @@ class ClientConnection(asyncio.Protocol):
             self._stall.close()
         for item in (self._incoming, *(self._ready or ())):
             if isinstance(item, Incoming):
-                item.share.close()
+                item.claim.close()
         self._incoming = self._ready = None
         self._leave()
         self._site.connections.discard(self)
@@ -189,7 +189,7 @@ class ClientConnection(asyncio.Protocol):
         else:
             self._refuse(Rejected(408, "request_timeout", f"the body did not arrive within {limits.body_seconds:g} s"))
 
-    # What the reader tells.
+    # Events of the reader.
 
     def begun(self) -> None:
         """A request begins."""
@@ -227,7 +227,7 @@ class ClientConnection(asyncio.Protocol):
             ready = self._ready = deque()
         ahead = len(ready) - (self._exchange is None)
         if isinstance(item, Incoming) and ahead >= self._site.limits.most_ahead:
-            item.share.close()
+            item.claim.close()
             raise Rejected(429, "too_many_requests", "too many requests ahead of their answers; wait for some")
         ready.append(item)
         if ahead + 1 == self._site.limits.ahead:
@@ -245,7 +245,7 @@ class ClientConnection(asyncio.Protocol):
             while self._ready and self._exchange is None and not self._over:
                 item = self._ready.popleft()
                 if isinstance(item, Rejected):
-                    self._tell(item)
+                    self._send_error(item)
                 else:
                     self._start(item)
         finally:
@@ -262,12 +262,12 @@ class ClientConnection(asyncio.Protocol):
 
     def _start(self, incoming: Incoming) -> None:
         head = incoming.head
-        self._exchange = exchange = Exchange(self, head, incoming.share)
+        self._exchange = exchange = Exchange(self, head, incoming.claim)
         try:
-            request = Request(head.method, head.path, head.headers, incoming.body(), incoming.share)
+            request = Request(head.method, head.path, head.headers, incoming.body(), incoming.claim)
             answering = incoming.handler(request, exchange)
         except Exception as error:
-            tell(exchange, error)
+            send_error(exchange, error)
             exchange.done()
             return
         if answering is not None:
@@ -277,13 +277,13 @@ class ClientConnection(asyncio.Protocol):
         try:
             await answering
         except Exception as error:
-            tell(exchange, error)
+            send_error(exchange, error)
         finally:
             self._task = None
             exchange.done()
 
     def answered(self, exchange: Exchange) -> None:
-        """Nobody will write to the exchange any more; what it holds is held until the client has read most of it."""
+        """The answer has ended; its claims are kept until the client has read most of it."""
         self._late = exchange.complete and self.full and not self.gone
         if self._late:
             return
@@ -301,7 +301,7 @@ class ClientConnection(asyncio.Protocol):
             self._rest()
 
     def streams(self) -> None:
-        """The answer takes its time: what is not needed meanwhile is freed."""
+        """A stream has begun, which may last for minutes: free what it does not need."""
         if self._phase is Phase.IDLE:
             self._deadline.rest()
         if not self._ready:
@@ -318,25 +318,25 @@ class ClientConnection(asyncio.Protocol):
     # The end.
 
     def _refuse(self, error: Rejected) -> None:
-        """Nothing that follows on this connection can be trusted or is wanted."""
+        """Reply with an error and read no more: what follows on this connection cannot be trusted."""
         self._phase = Phase.REFUSED
         self._moved = False
         self._deadline.clear()
         if self._incoming is not None:
-            self._incoming.share.close()
+            self._incoming.claim.close()
             self._incoming = None
         if self._exchange is not None or self._ready:
             self._queue(error)
         else:
-            self._tell(error)
+            self._send_error(error)
 
-    def _tell(self, error: Rejected) -> None:
+    def _send_error(self, error: Rejected) -> None:
         self._exchange = exchange = Exchange(self, _UNREAD)
-        tell(exchange, error)
+        send_error(exchange, error)
         exchange.done()
 
     def _refuse_more(self) -> None:
-        """Answered for the last time. A client that still sends would lose the answer to a reset: let it read first."""
+        """Close after the last answer. A client that still sends would lose it to a reset, so let it read first."""
         self._over = True
         if self._phase is Phase.IDLE or self.transport.is_closing():
             self._hang_up()

@@ -1,4 +1,4 @@
-"""What went wrong, told to the client where that is still possible."""
+"""Errors, sent to the client where nothing has been sent yet."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from disrouter_sidecar.telemetry.logs import request_id
 _log = logging.getLogger(__name__)
 
 
-def tell(exchange: Exchange, error: Exception) -> None:
-    """In OpenAI's shape; what nobody foresaw is a 500, and the log says why."""
+def send_error(exchange: Exchange, error: Exception) -> None:
+    """Reply with an error in OpenAI's shape; an unexpected one is a 500, and the log says why."""
     if isinstance(error, ClientGone):
         return
     if not isinstance(error, Rejected | InvalidRequest):

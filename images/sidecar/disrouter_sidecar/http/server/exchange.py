@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
@@ -10,8 +9,8 @@ from disrouter_sidecar.errors import ClientGone
 from disrouter_sidecar.headers import Headers, Lines, lines
 from disrouter_sidecar.http.encode import LAST_CHUNK, chunk, status_line
 from disrouter_sidecar.http.head import Head
-from disrouter_sidecar.http.memory_limits import Share
-from disrouter_sidecar.http.ports import Caller, Reply
+from disrouter_sidecar.http.memory_limits import MemoryClaim
+from disrouter_sidecar.http.ports import ClientListener, Reply
 
 _BODILESS = (204, 304)
 _CHUNKED = "transfer-encoding: chunked\r\n"
@@ -22,7 +21,7 @@ class Wire(Protocol):
 
     gone: bool
     full: bool
-    """More waits for the client than it should: nothing more is to be read for it."""
+    """More bytes wait for the client than its limit: read no more for it."""
 
     @property
     def write(self) -> Callable[[bytes], None]:
@@ -38,26 +37,26 @@ class Wire(Protocol):
         ...
 
     def answered(self, exchange: Exchange) -> None:
-        """Nobody will write to the exchange any more."""
+        """Nothing will be written to the exchange any more."""
         ...
 
 
 class Exchange:
     """Writes one reply. Between `begin` and its end pieces come by callback, one write for each."""
 
-    __slots__ = ("_chunked", "_kept", "_rest", "_wire", "caller", "complete", "head", "last", "share", "started")
+    __slots__ = ("_chunked", "_kept", "_rest", "_wire", "claim", "complete", "head", "last", "listener", "started")
 
-    def __init__(self, wire: Wire, head: Head, share: Share | None = None) -> None:
+    def __init__(self, wire: Wire, head: Head, claim: MemoryClaim | None = None) -> None:
         self.head = head
-        self.share = share
+        self.claim = claim
         """What the request holds until its answer has left."""
-        self.caller: Caller | None = None
+        self.listener: ClientListener | None = None
         self.started = False
         self.complete = False
         self.last = b""
         self._wire = wire
         self._chunked = False
-        self._kept: Share | None = None
+        self._kept: MemoryClaim | None = None
         self._rest: Reply | None = None
 
     def put(self, status: int, head: Lines, body: bytes, *, streamed: bool = False) -> None:
@@ -73,13 +72,13 @@ class Exchange:
         self.complete = True
 
     def begin(self, status: int, head: Lines, first: bytes, rest: Reply, idle: float) -> None:
-        """A streamed answer, in chunks; to HTTP/1.0 up to the connection's end. `caller` is told of its end."""
+        """A streamed answer, in chunks; to HTTP/1.0 up to the connection's end. `listener` hears of its end."""
         self._start()
         wire = self._wire
         self._chunked = not self.head.old
         framing = _CHUNKED if self._chunked else ""
         start = f"{status_line(status)}{head}{framing}{wire.lines(self.head)}\r\n".encode("latin-1")
-        self.head = self.head._replace(headers={})  # nobody needs them while the stream takes its time
+        self.head = self.head._replace(headers={})  # not needed while the stream lasts
         self.last = first
         wire.write(start + self._framed(first))
         self._rest = rest
@@ -95,23 +94,16 @@ class Exchange:
             self.complete = True
 
     def done(self) -> None:
-        """Whoever answers is through with it; an answer that is not complete ends the connection."""
-        self.caller = None
+        """The answer has ended; one that is not complete closes the connection."""
+        self.listener = None
         self._wire.answered(self)
 
     async def reply(self, status: int, headers: Headers, body: bytes) -> None:
         """The same as `put`, for handlers that are coroutines."""
         self.put(status, lines(headers), body)
 
-    async def stream(self, status: int, headers: Headers, first: bytes, rest: Reply, idle: float) -> None:
-        """The same as `begin`; waits for the end. Raises what `rest` broke with."""
-        waiting = _Waiting()
-        self.caller = waiting
-        self.begin(status, lines(headers), first, rest, idle)
-        await waiting.future
-
     def feed(self, piece: bytes, end: bool) -> None:
-        """`ports.Sink`: on to the client."""
+        """`ports.BodyListener`: send the piece to the client."""
         wire = self._wire
         if wire.gone:
             return
@@ -126,24 +118,24 @@ class Exchange:
         self._relayed(None)
 
     def broke(self, failure: Exception) -> None:
-        """`ports.Sink`: no more comes."""
+        """`ports.BodyListener`: the body ends incomplete."""
         self._relayed(failure)
 
     def left(self) -> None:
         """The client has gone."""
         self._rest = None
-        caller, self.caller = self.caller, None
-        if caller is not None:
-            caller.left()
+        listener, self.listener = self.listener, None
+        if listener is not None:
+            listener.left()
 
-    def keep(self, share: Share) -> None:
+    def hold(self, claim: MemoryClaim) -> None:
         """What the answer holds until the client has read most of it."""
-        self._kept = share
+        self._kept = claim
 
     def release(self) -> None:
         """Give back what request and answer held."""
-        if self.share is not None:
-            self.share.close()
+        if self.claim is not None:
+            self.claim.close()
         if self._kept is not None:
             self._kept.close()
 
@@ -172,23 +164,5 @@ class Exchange:
 
     def _relayed(self, failure: Exception | None) -> None:
         self._rest = None
-        if self.caller is not None:
-            self.caller.relayed(failure)
-
-
-class _Waiting:
-    """`ports.Caller` for a coroutine: the client's leaving cancels its task."""
-
-    def __init__(self) -> None:
-        self.future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-    def relayed(self, failure: Exception | None) -> None:
-        if self.future.done():
-            return
-        if failure is None:
-            self.future.set_result(None)
-        else:
-            self.future.set_exception(failure)
-
-    def left(self) -> None:
-        """Nothing to do."""
+        if self.listener is not None:
+            self.listener.relayed(failure)

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Self
 
 from disrouter_sidecar.http.limits import Limits
-from disrouter_sidecar.http.memory_limits import Memory
+from disrouter_sidecar.http.memory_limits import MemoryLimit
 from disrouter_sidecar.http.server.connection import ClientConnection
 from disrouter_sidecar.http.server.router import Routes
 from disrouter_sidecar.http.server.site import Site
@@ -29,7 +29,7 @@ class Listener:
         self,
         routes: Routes,
         limits: Limits,
-        memory: Memory,
+        memory: MemoryLimit,
         closing: Callable[[], bool],
         tls: ssl.SSLContext | None = None,
     ) -> None:

@@ -12,7 +12,7 @@ from disrouter_sidecar.http.limits import Limits
 
 
 class RequestEvents(Protocol):
-    """What the reader tells, in the order of the bytes. Any of them may raise Rejected, which ends the reading."""
+    """Events of the reader, in the order of the bytes. Each may raise Rejected, which ends the reading."""
 
     def begun(self) -> None:
         """The first byte of a request's line."""

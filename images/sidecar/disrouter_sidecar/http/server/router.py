@@ -11,16 +11,16 @@ from disrouter_sidecar.http.ports import Handler
 
 Methods = Mapping[str, Handler]
 Admit = Callable[[Headers], object]
-"""Raises Rejected (401) for who may not ask."""
+"""Raises Rejected (401) for a client without a valid key."""
 MAX_UNKNOWN = 16 * 1024
-"""Bytes of a body that are taken from anybody; for a larger one the head must do."""
+"""Bytes of a body that are read before authentication; a larger one is authenticated by its head."""
 
 
 class Routes:
     """A table of paths; one that ends in `/*` stands for everything longer that begins so. HEAD is answered as GET."""
 
     def __init__(self, table: Mapping[str, Methods], admit: Admit = lambda _: None) -> None:
-        """`admit` keeps strangers from filling the memory; who asks with a small body is the handler's to judge."""
+        """`admit` keeps clients without a key from filling the memory; the handler authenticates small requests."""
         self._admit = admit
         self._exact = {path: methods for path, methods in table.items() if not path.endswith("/*")}
         self._below = {path[:-1]: methods for path, methods in table.items() if path.endswith("/*")}
@@ -29,7 +29,7 @@ class Routes:
         )
 
     def find(self, head: Head) -> Handler:
-        """Raises Rejected: 401 for a large body of a stranger, 404 for an unknown path, 405 for an unknown method."""
+        """Raises Rejected: 401 for a large body without a key, 404 for an unknown path, 405 for an unknown method."""
         if head.length is None or head.length > MAX_UNKNOWN:
             self._admit(head.headers)
         methods = self._exact.get(head.path) or self._longer(head.path)

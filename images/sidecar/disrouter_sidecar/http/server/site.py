@@ -1,4 +1,4 @@
-"""What all clients' connections share, and what one of them is at."""
+"""What all clients' connections share, and the phases of one of them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from disrouter_sidecar.errors import Rejected
 from disrouter_sidecar.http.head import Head
 from disrouter_sidecar.http.limits import Limits
-from disrouter_sidecar.http.memory_limits import Memory, Share
+from disrouter_sidecar.http.memory_limits import MemoryClaim, MemoryLimit
 from disrouter_sidecar.http.ports import Handler
 from disrouter_sidecar.http.server.router import Routes
 
@@ -37,7 +37,7 @@ class Incoming:
 
     head: Head
     handler: Handler
-    share: Share
+    claim: MemoryClaim
     pieces: list[bytes] = field(default_factory=list)
     size: int = 0
 
@@ -53,12 +53,12 @@ class Site:
 
     routes: Routes
     limits: Limits
-    memory: Memory
+    memory: MemoryLimit
     closing: Callable[[], bool]
     """Whether an answer that begins now is its connection's last, and says so. One that began before ends nothing: its
     client does not know yet, and what it sends next would be lost."""
     stopping: bool = False
-    """Whether connections end after the answer that they are at, told or not."""
+    """Whether connections end after the answer that is under way, announced or not."""
     connections: set[ClientConnection] = field(default_factory=set)
     emptied: asyncio.Event = field(default_factory=asyncio.Event)
     _date: tuple[int, str] = (-1, "")
@@ -79,14 +79,14 @@ class Site:
             raise Rejected(415, "unsupported_encoding", message, param="content-encoding")
         if (head.length or 0) > self.limits.body:
             raise self._too_large()
-        return Incoming(head, handler, self.memory.share())
+        return Incoming(head, handler, self.memory.claim())
 
     def take(self, incoming: Incoming, piece: bytes) -> None:
         """Bytes are claimed as they come: a client that announces much and sends nothing holds nothing."""
         incoming.size += len(piece)
         if incoming.size > self.limits.body:
             raise self._too_large()
-        incoming.share(len(piece))
+        incoming.claim(len(piece))
         incoming.pieces.append(piece)
 
     def _too_large(self) -> Rejected:

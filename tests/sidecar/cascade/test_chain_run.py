@@ -1,9 +1,11 @@
-"""Who answers, in whose words, and what each engine is asked."""
+"""Which agent answers, and what each engine is asked."""
 
 from __future__ import annotations
 
 import json
 from typing import Any
+
+from msgspec.structs import replace
 
 from disrouter.routes import Awareness
 from disrouter.scenario import PROMPTED_SUFFIX, Scenario, prompt_of
@@ -76,16 +78,16 @@ async def test_every_agent_but_the_last_is_instructed_and_the_original_travels_o
 
 async def test_a_prompted_agent_is_told_the_words_of_a_refusal(three: Cascade) -> None:
     table = three.table()
-    small = table.agents["small"].model_copy(update={"awareness": Awareness.PROMPTED})
-    three.publish(table.model_copy(update={"agents": {**table.agents, "small": small}}))
+    small = replace(table.agents["small"], awareness=Awareness.PROMPTED)
+    three.publish(replace(table, agents={**table.agents, "small": small}))
     await three.ask()
     assert PROMPTED_SUFFIX in three.entry.engine.bodies[0]["messages"][0]["content"]
 
 
 async def test_an_unaware_agent_with_a_successor_passes_its_words_through(three: Cascade) -> None:
     table = three.table()
-    small = table.agents["small"].model_copy(update={"awareness": Awareness.NONE})
-    three.publish(table.model_copy(update={"agents": {**table.agents, "small": small}}))
+    small = replace(table.agents["small"], awareness=Awareness.NONE)
+    three.publish(replace(table, agents={**table.agents, "small": small}))
     three.scripts(REFUSAL, "unused", "unused")
     assert await three.said(await three.ask()) == ("small", REFUSAL)
     assert three.entry.engine.bodies[0]["messages"][0]["content"] == "2+2?"
@@ -130,8 +132,8 @@ async def test_an_agent_that_was_taught_numbers_is_told_the_number_and_the_other
     three: Cascade,
 ) -> None:
     table = three.table()
-    small = table.agents["small"].model_copy(update={"preference_encoding": PreferenceEncoding.CONTINUOUS})
-    three.publish(table.model_copy(update={"agents": {**table.agents, "small": small}}))
+    small = replace(table.agents["small"], preference_encoding=PreferenceEncoding.CONTINUOUS)
+    three.publish(replace(table, agents={**table.agents, "small": small}))
     three.scripts(REFUSAL, "four", "unused")
     assert (await three.ask(disrouter={"preference": 0.734})).headers["x-disrouter-path"] == "small,medium"
     await three.ask(disrouter={"scenario": "cost-first"})
@@ -163,8 +165,8 @@ async def test_a_key_of_the_client_stays_at_the_door_and_the_request_id_goes_all
 async def test_an_agent_that_left_the_table_hands_late_requests_on(three: Cascade) -> None:
     table = three.table()
     agents = {name: route for name, route in table.agents.items() if name != "medium"}
-    agents["small"] = agents["small"].model_copy(update={"next": "large"})
-    three.publish(table.model_copy(update={"agents": agents}))
+    agents["small"] = replace(agents["small"], next="large")
+    three.publish(replace(table, agents=agents))
     late = await three.ask(agent="medium", headers={"x-disrouter-path": "small"})
     assert await three.said(late) == ("small,medium,large", "four")
     lost = await three.ask(agent="medium")

@@ -1,0 +1,319 @@
+"""One request's run along its chain: the local engine first, then agent after agent until one answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from disrouter.names import HEADER_AGENT, HEADER_REFUSED
+from disrouter.terms import FallbackPolicy
+from disrouter_sidecar.agents.circuit_breaker import AttemptGuard
+from disrouter_sidecar.agents.engine import Cancellable, Engine
+from disrouter_sidecar.agents.next_hop import Hops, headers_of_hops
+from disrouter_sidecar.agents.outcomes import Answer, ChainEnded, Refused
+from disrouter_sidecar.cascade.neighbours import Neighbours
+from disrouter_sidecar.errors import Reason, Rejected, UpstreamFailed
+from disrouter_sidecar.headers import Headers
+from disrouter_sidecar.openai.usage import Usage, header_of
+from disrouter_sidecar.request.context import RequestContext
+from disrouter_sidecar.request.deadline import Budget
+from disrouter_sidecar.request.itinerary import Itinerary, ResponseHeaders, response_headers_of
+from disrouter_sidecar.telemetry import metrics as names
+from disrouter_sidecar.telemetry.metrics import Metrics
+from disrouter_sidecar.telemetry.tracing import Span
+
+DECISION = "disrouter.decision"
+
+
+class ChainListener(Protocol):
+    """Is called once, at the end of a run."""
+
+    def answered(self, answer: Answer, response_headers: ResponseHeaders) -> None:
+        """An answer to relay, and the headers to send with it."""
+        ...
+
+    def failed(self, error: Exception) -> None:
+        """Rejected (503, 429 and so on) when no agent can answer; anything else is a bug."""
+        ...
+
+
+@dataclass(slots=True)
+class Dependencies:
+    """What the runs of all requests of one sidecar share."""
+
+    own: str
+    """The agent whose sidecar this is."""
+    engine: Engine
+    hops: Hops
+    neighbours: Neighbours
+    metrics: Metrics
+    clock: Callable[[], float]
+
+
+class ChainRun:
+    """Carries one request to the agent that answers; `path` and `failed_agents` say how it went.
+
+    A state machine over attempts, of which it is the `AttemptContext`. `start` asks the first agent. Each attempt ends
+    in `answered`, which ends the run, or in `failed`, which chooses the next agent and asks it. When no agent is left,
+    the local engine answers after all (a fallback) or the run fails.
+    """
+
+    __slots__ = (
+        "_agent", "_attempt", "_attempt_span", "_chain_ended", "_dependencies", "_engine_refused", "_guard",
+        "_is_fallback", "_itinerary", "_listener", "_refusal_usage", "_span", "_started", "budget", "context",
+        "failed_agents", "path",
+    )  # fmt: skip
+
+    def __init__(
+        self, context: RequestContext, dependencies: Dependencies, budget: Budget, span: Span, listener: ChainListener
+    ) -> None:
+        self.path = list(context.visited)
+        """Agents that have refused or failed, those that earlier sidecars asked included."""
+        self.failed_agents: dict[str, UpstreamFailed] = {}
+        self.context = context
+        self._dependencies = dependencies
+        self.budget = budget
+        self._span = span
+        self._listener = listener
+        self._itinerary: Itinerary = context.itinerary
+        self._agent = ""
+        """The one that is being asked."""
+        self._attempt: Cancellable | None = None
+        self._guard: AttemptGuard | None = None
+        self._attempt_span = span
+        self._started = 0.0
+        self._engine_refused = False
+        """The local engine is up and has refused: it can answer as a fallback."""
+        self._is_fallback = False
+        """The current attempt is that fallback."""
+        self._refusal_usage: Usage | None = None
+        """Tokens of the local engine's refusal."""
+        self._chain_ended: ChainEnded | None = None
+
+    def start(self) -> None:
+        """Ask the first agent. Raises InvalidRequest where the body cannot be forwarded."""
+        self._dependencies.neighbours.retries.request(self.context.table.retries)
+        self._ask_next()
+
+    def cancel(self) -> None:
+        """The client has left: end the attempt that is under way."""
+        attempt, self._attempt = self._attempt, None
+        if attempt is not None:
+            attempt.cancel()
+            self._end_attempt(None, cancelled=True)
+
+    def forget(self) -> None:
+        """An answer is being relayed: keep only what the log needs of the run."""
+        del self.context, self.budget, self._itinerary
+
+    def answered(self, answer: Answer) -> None:
+        """`AttemptListener`: the agent has answered."""
+        try:
+            self._attempt = None
+            own = self._agent == self._dependencies.own
+            response_headers = self._record_answer() if own else ResponseHeaders.of(headers_of_hops(answer.reply))
+            self._end_attempt(None, response_headers)
+            self._deliver(answer, response_headers)
+        except Exception as error:
+            self._listener.failed(error)
+
+    def failed(self, error: Exception) -> None:
+        """`AttemptListener`: the agent has refused or failed."""
+        try:
+            self._attempt = None
+            self._end_attempt(error)
+            if self._is_fallback:
+                self._fallback_failed(error)
+            else:
+                self._advance(error)
+                self._ask_next()
+        except Exception as fault:
+            self._listener.failed(fault)
+
+    def trace(self) -> Headers:
+        """`AttemptContext`: the trace context of the current attempt's span."""
+        return self._attempt_span.outgoing(self.context.headers)
+
+    def _ask_next(self) -> None:
+        """Ask agents in order until one takes the request; fall back when none is left."""
+        while self._itinerary.ahead and not self.budget.over:
+            try:
+                self._ask_agent(self._itinerary.agents[0])
+                return
+            except UpstreamFailed as failure:
+                self._advance(failure)
+        self._fall_back()
+
+    def _ask_agent(self, agent: str) -> None:
+        """Start an attempt at one agent. Raises UpstreamFailed where it fails at once."""
+        dependencies, context, itinerary = self._dependencies, self.context, self._itinerary
+        try:
+            self._begin_attempt(agent)
+            if agent != dependencies.own:
+                path = self.path if dependencies.own in self.path else [*self.path, dependencies.own]
+                self._attempt = dependencies.hops.ask(self, agent, path, itinerary.ahead)
+            elif context.preference is not None and itinerary.decides(context.table.agents[agent].awareness):
+                self._attempt = dependencies.engine.decide(self, context.preference)
+            else:
+                self._attempt = dependencies.engine.answer(self, last=itinerary.ahead == 1)
+        except Exception as error:
+            self._end_attempt(error)
+            raise
+
+    def _begin_attempt(self, agent: str) -> None:
+        """Open the attempt's span and pass its circuit breaker. Raises UpstreamFailed where the breaker is open."""
+        self._agent = agent
+        self._started = self._dependencies.clock()
+        self._attempt_span = self._span.ask(agent)
+        guard = self._dependencies.neighbours.breakers.guard(agent, self.context.table, self._cut_short)
+        guard.begin()
+        self._guard = guard
+
+    def _cut_short(self) -> bool:
+        return self.budget.cut_short
+
+    def _end_attempt(
+        self,
+        error: Exception | None,
+        response_headers: ResponseHeaders | None = None,
+        *,
+        cancelled: bool = False,
+    ) -> None:
+        """Report the attempt's result to the agent's circuit breaker and close its span."""
+        guard, self._guard = self._guard, None
+        if guard is not None and cancelled:
+            guard.release()
+        elif guard is not None:
+            guard.end(error)
+        if self._attempt_span.seen:
+            self._record_decision(self._attempt_span, error, response_headers)
+        self._attempt_span = self._span
+
+    @staticmethod
+    def _record_decision(span: Span, error: Exception | None, response_headers: ResponseHeaders | None) -> None:
+        if isinstance(error, Refused):
+            span.set_attribute(DECISION, names.REFUSE)
+        elif isinstance(error, UpstreamFailed):
+            span.set_attribute(DECISION, names.FAILOVER)
+            span.set_attribute("error.type", error.reason.value)
+        elif response_headers is not None:
+            span.set_attribute(DECISION, names.ANSWER)
+            span.set_attribute("disrouter.answered_by", response_headers.headers.get(HEADER_AGENT))
+        span.end()
+
+    def _advance(self, error: Exception) -> None:
+        """Choose who is asked next. Raises every error that is neither a refusal nor a failure of an agent."""
+        agent, itinerary = self._agent, self._itinerary.rest()
+        if isinstance(error, Refused):
+            self._record_refusal(error)
+            self.path.append(agent)
+            self._itinerary = self._after_refusal(itinerary, error)
+        elif isinstance(error, ChainEnded):
+            self._chain_ended = error
+            self.path = list(dict.fromkeys((*self.path, agent, *error.path)))
+            self._itinerary = itinerary.without(error.path)
+        elif isinstance(error, UpstreamFailed):
+            self.path.append(agent)
+            self._itinerary = self._after_failure(itinerary, agent, error)
+        else:
+            raise error
+
+    def _record_refusal(self, refusal: Refused) -> None:
+        metrics = self._dependencies.metrics
+        self._engine_refused, self._refusal_usage = True, refusal.usage or Usage()
+        metrics.refused(self._refusal_usage)
+        metrics.decided(names.REFUSE, self.context.scenario, self._dependencies.clock() - self._started)
+
+    def _after_refusal(self, itinerary: Itinerary, refusal: Refused) -> Itinerary:
+        """The next agent, or for a hopeless query the one that the route table names."""
+        if refusal.to is None:
+            return itinerary
+        self._dependencies.metrics.jumps.inc()
+        return itinerary.jump(refusal.to, spare=self.context.table.fallback.policy is FallbackPolicy.BEST_EFFORT)
+
+    def _after_failure(self, itinerary: Itinerary, agent: str, failure: UpstreamFailed) -> Itinerary:
+        """The next agent while the retry budget lasts."""
+        self._record_failure(agent, failure)
+        retries = self._dependencies.neighbours.retries
+        if not itinerary.ahead or retries.allows(failure.reason, self.context.table.retries):
+            return itinerary
+        self._dependencies.metrics.retries_denied.inc()
+        return itinerary.without(itinerary.agents)
+
+    def _fall_back(self) -> None:
+        """Every agent after the local engine failed: it must answer after all, if it is up and the policy allows it.
+
+        The costliest agent that is up falls back first: it was the last to refuse, so its sidecar is the first here.
+        """
+        best_effort = self.context.table.fallback.policy is FallbackPolicy.BEST_EFFORT
+        if not (self._engine_refused and best_effort and not self.budget.over):
+            self._end_unanswered()
+            return
+        self._is_fallback = True
+        try:
+            self._begin_attempt(self._dependencies.own)
+            self._attempt = self._dependencies.engine.answer(self, last=True)
+        except UpstreamFailed as failure:
+            self._end_attempt(failure)
+            self._fallback_failed(failure)
+
+    def _fallback_failed(self, error: Exception) -> None:
+        """The fallback failed too. Raises what is no failure of the engine."""
+        if not isinstance(error, UpstreamFailed):
+            raise error
+        self._record_failure(self._dependencies.own, error)
+        self._end_unanswered()
+
+    def _end_unanswered(self) -> None:
+        """Relay the error of the end of the chain, or raise one."""
+        if self._chain_ended is not None:
+            self._deliver(self._chain_ended.reply, ResponseHeaders.of(headers_of_hops(self._chain_ended.reply.reply)))
+        else:
+            raise self._no_agent_available()
+
+    def _record_failure(self, agent: str, failure: UpstreamFailed) -> None:
+        metrics = self._dependencies.metrics
+        self.failed_agents[agent] = failure
+        metrics.failed_over(failure.reason)
+        if agent == self._dependencies.own:
+            metrics.decided(names.FAILOVER, self.context.scenario, 0)
+            if failure.reason is Reason.NOT_FOUND:
+                self._dependencies.neighbours.adapters.lost()
+
+    def _record_answer(self) -> ResponseHeaders:
+        """The local engine has answered: count it, and say so in the headers."""
+        dependencies, context, path = self._dependencies, self.context, self.path
+        if context.itinerary.pinned or not path:
+            hops, response_headers = 0, context.guide.own_response_headers(context.scenario)
+        else:
+            hops = len(path)
+            response_headers = response_headers_of(dependencies.own, [*path, dependencies.own], context.scenario)
+        decision = names.FALLBACK if self._is_fallback else names.ANSWER
+        dependencies.metrics.decided(decision, context.scenario, dependencies.clock() - self._started)
+        dependencies.metrics.answered(hops, context.table.agents[dependencies.own].cost)
+        return response_headers
+
+    def _deliver(self, answer: Answer, response_headers: ResponseHeaders) -> None:
+        if self._refusal_usage is not None:
+            refused = header_of(
+                self._dependencies.own, self._refusal_usage, response_headers.headers.get(HEADER_REFUSED)
+            )
+            response_headers = ResponseHeaders.of({**response_headers.headers, HEADER_REFUSED: refused})
+        self._listener.answered(answer, response_headers)
+
+    def _no_agent_available(self) -> Rejected:
+        reasons = "; ".join(
+            f"{agent}: {failure.reason} ({failure.detail})" for agent, failure in self.failed_agents.items()
+        )
+        late = "its deadline has passed" if self.budget.over else "no agent is left to ask"
+        message = f"no agent can answer now (path: {' -> '.join(self.path)}; {reasons or late}); try again shortly"
+        if self.failed_agents and all(failure.reason is Reason.UNSUPPORTED for failure in self.failed_agents.values()):
+            path = self.context.query.dialect.path
+            message = f"no agent's engine offers /v1{path} (path: {' -> '.join(self.path)}); use /v1/chat/completions"
+            return Rejected(404, "unsupported_api", message, path=tuple(self.path))
+        last = next(reversed(self.failed_agents.values()), None)
+        limited = last is not None and last.reason is Reason.RATE_LIMITED
+        status, code = (429, "rate_limit_exceeded") if limited else (503, "no_agent_available")
+        wait = (last.retry_after if last is not None else None) or self.context.table.fallback.retry_after
+        return Rejected(status, code, message, path=tuple(self.path), retry_after=wait)

@@ -1,0 +1,231 @@
+"""One request from the client's side: parsed, run along its chain, relayed; counted and logged once in any case."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import NamedTuple, Protocol
+
+from disrouter.errors import InvalidRequest
+from disrouter.names import HEADER_AGENT, HEADER_HOPS, HEADER_PATH, HEADER_REFUSED, HEADER_REQUEST_ID
+from disrouter_sidecar.agents.outcomes import Answer
+from disrouter_sidecar.cascade.chain_run import ChainRun, Dependencies
+from disrouter_sidecar.cascade.relay import break_off, relay
+from disrouter_sidecar.config import Config
+from disrouter_sidecar.errors import ClientGone, Rejected, UpstreamFailed
+from disrouter_sidecar.headers import Headers, lines
+from disrouter_sidecar.http.memory_limits import MemoryLimit
+from disrouter_sidecar.http.ports import Client
+from disrouter_sidecar.openai.dialect import Dialect
+from disrouter_sidecar.openai.errors import JSON, rejection
+from disrouter_sidecar.openai.usage import itemised
+from disrouter_sidecar.request.context import RequestContext
+from disrouter_sidecar.request.deadline import Budget
+from disrouter_sidecar.request.itinerary import ResponseHeaders
+from disrouter_sidecar.telemetry.logs import RequestLog
+from disrouter_sidecar.telemetry.metrics import Metrics
+from disrouter_sidecar.telemetry.tracing import Tracing
+
+Facts = dict[str, object]
+"""Fields of a request's log line and span: names and numbers, never prompts, answers or keys."""
+_log = logging.getLogger(__name__)
+
+
+class Call(NamedTuple):
+    """One request as it came in."""
+
+    dialect: Dialect
+    raw: bytes
+    headers: Mapping[str, str]
+    request_id: str
+
+
+class Sidecar(Protocol):
+    """What a request needs of the sidecar that it came to."""
+
+    config: Config
+    reply_memory: MemoryLimit
+    tracing: Tracing
+    metrics: Metrics
+    dependencies: Dependencies
+
+    @property
+    def clock(self) -> Callable[[], float]:
+        """Seconds that only grow."""
+        ...
+
+    @property
+    def log_request(self) -> RequestLog:
+        """Writes one line per request."""
+        ...
+
+    def context_of(self, call: Call) -> RequestContext:
+        """Parse and check a request. Raises Rejected or InvalidRequest."""
+        ...
+
+
+class InboundRequest:
+    """Life of one request: the `ClientListener` of its client and the `ChainListener` of its run."""
+
+    __slots__ = (
+        "_answer", "_began", "_call", "_claim", "_client", "_context", "_context_facts", "_over", "_param",
+        "_response_headers", "_run", "_service", "_span",
+    )  # fmt: skip
+
+    def __init__(self, service: Sidecar, call: Call, client: Client) -> None:
+        self._service = service
+        self._call = call
+        self._client = client
+        self._began = service.clock()
+        self._over = False
+        self._claim = service.reply_memory.claim()
+        self._span = service.tracing.serve(call.dialect.name, service.config.cascade, call.headers)
+        self._context: RequestContext | None = None
+        self._context_facts: Facts | None = None
+        """The log's fields from `_context`, kept when that is freed."""
+        self._param: str | None = None
+        self._run: ChainRun | None = None
+        self._response_headers: Headers | None = None
+        self._answer: Answer | None = None
+        service.metrics.inflight += 1
+        client.listener = self
+
+    def start(self) -> None:
+        """Parse the request and ask the first agent."""
+        service = self._service
+        try:
+            self._context = context = service.context_of(self._call)
+            query, table = context.query, context.table
+            budget = Budget(table.timeouts, service.clock, self._claim, stream=query.stream, limit=context.deadline)
+            self._run = run = ChainRun(context, service.dependencies, budget, self._span, self)
+            service.metrics.overhead(service.clock() - self._began)
+            run.start()
+        except Exception as error:
+            self.failed(error)
+
+    def answered(self, answer: Answer, response_headers: ResponseHeaders) -> None:
+        """`ChainListener`: an agent has answered."""
+        context = self._context
+        if context is None or self._over:
+            return
+        self._response_headers = response_headers.headers
+        self._answer = answer = answer if context.visited else _itemised(answer, response_headers.headers)
+        try:
+            head = f"{response_headers.lines}{HEADER_REQUEST_ID}: {self._call.request_id}\r\n"
+            if relay(answer, self._client, head, context.table.timeouts.idle):
+                self._finish("answer")
+            else:
+                self._forget(context)
+        except Exception as error:
+            self.failed(error)
+
+    def _forget(self, context: RequestContext) -> None:
+        """A stream may last for minutes: free what it does not need, the request's headers and body, raw and parsed."""
+        self._context_facts = _facts_of(context)
+        self._context, self._call = None, self._call._replace(raw=b"", headers={})
+        self._claim.close()
+        self._client.release()
+        if self._run is not None:
+            self._run.forget()
+        if self._answer is not None:
+            self._answer.reply.forget()
+            self._answer = self._answer._replace(held=b"")
+
+    def relayed(self, failure: Exception | None) -> None:
+        """`ClientListener`: the answer has ended."""
+        if failure is None:
+            self._finish("answer")
+        elif isinstance(failure, UpstreamFailed):
+            break_off(self._client, failure)
+            self._finish(f"broken_{failure.reason}")
+        else:
+            self.failed(failure)
+
+    def failed(self, error: Exception) -> None:
+        """`ChainListener`: no agent answers, or a bug; the client gets an error if nothing was sent yet."""
+        if self._over:
+            return
+        if isinstance(error, ClientGone):
+            self._finish("client_gone")
+            return
+        outcome = "invalid_request"
+        if isinstance(error, InvalidRequest):
+            self._param = error.param
+        elif isinstance(error, Rejected):
+            outcome = error.code
+        else:
+            _log.error("unexpected error", exc_info=error, extra={"request_id": self._call.request_id})
+            outcome = "internal_error"
+            error = Rejected(500, outcome, "the sidecar failed on this request; its log says why")
+        if not self._client.started:
+            status, headers, body = rejection(error)
+            self._client.put(status, lines({**headers, HEADER_REQUEST_ID: self._call.request_id}), body)
+        self._finish(outcome)
+
+    def left(self) -> None:
+        """`ClientListener`: the client has left, so its run is cancelled."""
+        if self._over:
+            return
+        if self._run is not None:
+            self._run.cancel()
+        self._finish("client_gone")
+
+    def _finish(self, outcome: str) -> None:
+        service, answer, call = self._service, self._answer, self._call
+        self._over = True
+        if answer is not None:
+            answer.reply.close()
+        self._client.hold(self._claim)
+        service.metrics.inflight -= 1
+        service.metrics.ended(outcome)
+        facts = self._facts(outcome)
+        self._run = None  # it refers to this request: leave no cycle for the collector
+        if self._span.seen:
+            self._span.summarize(call.dialect.name, facts)
+            self._span.end()
+        service.log_request(call.dialect.name, facts)
+        self._client.done()
+
+    def _facts(self, outcome: str) -> Facts:
+        """The log's fields: what was requested, the path, and who answered."""
+        facts: Facts = {
+            "request_id": self._call.request_id,
+            "agent": self._service.config.agent,
+            "outcome": outcome,
+            "milliseconds": round((self._service.clock() - self._began) * 1000, 2),
+        }
+        if self._context is not None:
+            facts |= _facts_of(self._context)
+        elif self._context_facts is not None:
+            facts |= self._context_facts
+        if self._param is not None:
+            facts["param"] = self._param
+        run, response_headers, answer = self._run, self._response_headers, self._answer
+        if run is not None:
+            facts["path"] = response_headers.get(HEADER_PATH) if response_headers is not None else ",".join(run.path)
+            if run.failed_agents:
+                facts["failed"] = {agent: failure.reason for agent, failure in run.failed_agents.items()}
+        if response_headers is not None and answer is not None:
+            facts["answered_by"], facts["hops"] = response_headers.get(HEADER_AGENT), response_headers.get(HEADER_HOPS)
+            facts["status"] = answer.reply.status
+        return facts
+
+
+def _facts_of(context: RequestContext) -> Facts:
+    query = context.query
+    return {
+        "model": query.model,
+        "stream": query.stream,
+        "scenario": context.scenario,
+        "pinned": context.itinerary.pinned,
+    }
+
+
+def _itemised(answer: Answer, response_headers: Headers) -> Answer:
+    """At the entrypoint, a whole answer with the usage of refusals added; a stream's bytes stay as they are."""
+    refused, headers = response_headers.get(HEADER_REFUSED), answer.reply.headers
+    if refused is None or not answer.ended or answer.reply.status != 200 or "content-encoding" in headers:
+        return answer
+    if not headers.get("content-type", "").startswith(JSON):
+        return answer
+    return answer._replace(held=itemised(answer.held, response_headers.get(HEADER_PATH, ""), refused))
