@@ -7,7 +7,8 @@ A run is identified by the hash of everything that could change its outcome. Its
         <stage>/done.json            written last, atomically: the stage is complete; metrics and versions inside
         <stage>/...                  shards, checkpoints, `weights/`, `evaluation.json`
 
-A stage reads only the directory of the stage before it, so each can be killed, resumed or repeated alone.
+`collect` alone reads the datasets. Every later stage reads only what stages before it left in the directory, so each can
+be killed, resumed or repeated alone, and none is touched by a dataset that changes meanwhile.
 """
 
 from __future__ import annotations
@@ -82,7 +83,7 @@ class Stage(StrEnum):
 
     @property
     def previous(self) -> Stage | None:
-        """The stage whose directory this one reads, None for the first."""
+        """The stage that must be complete before this one, None for the first."""
         stages = list(Stage)
         index = stages.index(self)
         return stages[index - 1] if index else None

@@ -137,16 +137,16 @@ def test_the_held_out_share_is_stable_when_questions_are_added(tmp_path: Path) -
     rows = [good(number) for number in range(400)]
     few = split_questions(config(write(tmp_path / "a.jsonl", rows[:300]), EvaluateConfig(holdout=0.2)), tmp_path)
     many = split_questions(config(write(tmp_path / "b.jsonl", rows), EvaluateConfig(holdout=0.2)), tmp_path)
-    assert {q.id for q in few.evaluation} <= {q.id for q in many.evaluation}
-    assert not {q.id for q in many.evaluation} & {q.id for q in many.training}
-    assert 0.12 < len(many.evaluation) / 400 < 0.28
+    assert {q.id for q in few.test} <= {q.id for q in many.test}
+    assert not {q.id for q in many.test} & {q.id for q in many.train}
+    assert 0.12 < len(many.test) / 400 < 0.28
 
 
 def test_an_evaluation_question_never_trains(tmp_path: Path) -> None:
     train = write(tmp_path / "train.jsonl", [good(number) for number in range(20)])
     judge = write(tmp_path / "test.jsonl", [good(number) for number in range(15, 30)])
     split = split_questions(config(train, EvaluateConfig(datasets=(judge,))), tmp_path)
-    assert (len(split.training), len(split.evaluation)) == (15, 15)
+    assert (len(split.train), len(split.test)) == (15, 15)
     assert split.leaked == 5
     assert split.summary()["droppedAsEvaluation"] == 5
 

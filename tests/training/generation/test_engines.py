@@ -111,10 +111,7 @@ def test_vllm_collects_what_transformers_collects_and_the_same_again_with_its_se
     collect(trainer, tmp_path)
     folder = trainer.layout.stage(Stage.COLLECT)
     assert trainer.layout.require(Stage.COLLECT)["metrics"]["engine"] == "vllm"
-    ours, theirs = (
-        {item.question.id: item for item in read_collected(each.layout.stage(Stage.COLLECT))}
-        for each in (trainer, finished)
-    )
+    ours, theirs = ({item.question.id: item for item in read_collected(each.layout)} for each in (trainer, finished))
     assert ours.keys() == theirs.keys()
     for key, item in ours.items():
         assert len(item.replies) == 64

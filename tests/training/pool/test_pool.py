@@ -13,13 +13,15 @@ from disrouter.artifacts import RunLayout, Stage
 from disrouter.scenario import Scenario
 from disrouter_training.cli import main
 from disrouter_training.data.sources import Question
-from disrouter_training.errors import TrainingError
+from disrouter_training.data.split import Splits
+from disrouter_training.data.split_files import write_splits
+from disrouter_training.errors import DatasetError, TrainingError
 from disrouter_training.evaluation.examination import Examination
 from disrouter_training.pool.assemble import trainings
 from disrouter_training.pool.base import Questions, agrees, verdict
 from disrouter_training.pool.file import merge, read_pool
-from disrouter_training.pool.runs import runs, share
-from disrouter_training.pool.train import EXAMINED
+from disrouter_training.pool.runs import PoolRun, runs, share
+from disrouter_training.pool.train import EXAMINED, check_apart
 from support.tiny_agent import question_rows, write_agent
 
 pytestmark = pytest.mark.timeout(900)
@@ -214,6 +216,36 @@ def test_runs_of_other_inputs_share_nothing(tmp_path: Path) -> None:
     one, two = (run for run in runs(pool, [1, 2]) if run.variant == "main")
     assert all(one.key(stage) != two.key(stage) for stage in (Stage.COLLECT, Stage.SFT, Stage.RL))
     assert list(share(one, [two], tmp_path)) == []
+
+
+def collected(run: PoolRun, artifacts: Path, train: list[str], test: list[str]) -> RunLayout:
+    """As if the run had finished `collect` and `sft`, and read these questions."""
+    layout = RunLayout.of(artifacts, run.config)
+    named = {"train": train, "test": test}
+    questions = {name: [Question(id=text, question=text, answer="so") for text in each] for name, each in named.items()}
+    splits = Splits(tuple(questions["train"]), tuple(questions["test"]), (), (), (), 0)
+    record = write_splits(layout.stage(Stage.COLLECT), splits)
+    layout.finish(Stage.COLLECT, {"metrics": {"splits": record}})
+    layout.finish(Stage.SFT, {})
+    return layout
+
+
+def test_runs_that_collected_other_questions_do_not_share_what_was_learned_from_them(tmp_path: Path) -> None:
+    main_run, variant = runs(read_pool(write_pool(tmp_path)), [1])
+    collected(main_run, tmp_path, ["a?", "b?"], ["c?"])
+    layout = collected(variant, tmp_path, ["a?"], ["b?", "c?"])
+    (layout.stage(Stage.SFT) / "done.json").unlink()
+    assert list(share(variant, [main_run], tmp_path)) == []
+    shutil.rmtree(layout.stage(Stage.COLLECT))
+    assert list(share(variant, [main_run], tmp_path)) == [Stage.COLLECT, Stage.SFT]
+
+
+def test_a_run_that_trained_on_what_judges_it_now_is_refused(tmp_path: Path) -> None:
+    run, _ = runs(read_pool(write_pool(tmp_path)), [1])
+    layout = collected(run, tmp_path, ["a?", "b?"], ["c?"])
+    check_apart(layout, [Question(id="x", question="c?", answer="so")])
+    with pytest.raises(DatasetError, match=r"of agent small was trained on 1 questions that judge it now, .*'b\?'"):
+        check_apart(layout, [Question(id="x", question=text, answer="so") for text in ("b?", "c?")])
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,7 @@ def test_training_questions_that_judge_are_dropped_and_counted(tmp_path: Path) -
     said: list[str] = []
     pool = pool_of(tmp_path, train=asks("a?", "c?", "d?", "d?"), dev=asks("c?"), test=asks("d?"))
     assert [q.question for q in pool_questions(pool, tmp_path, said.append).sheets["train"]] == ["a?"]
-    assert said == ["train: 3 of 4 questions are left out: the other sheets ask them"]
+    assert said == ["train: 3 of 4 questions are filtered: other splits ask them"]
 
 
 def test_bad_rows_of_a_sheet_are_counted_with_the_first_reason(tmp_path: Path) -> None:
@@ -65,5 +65,5 @@ def test_two_sheets_that_judge_by_one_question_are_refused(tmp_path: Path) -> No
 
 def test_a_sheet_that_nothing_is_left_of_is_named(tmp_path: Path) -> None:
     pool = pool_of(tmp_path, train=asks("c?"), dev=asks("c?"), test=asks("d?"))
-    with pytest.raises(DatasetError, match="no question is left for train; the other sheets ask the same"):
+    with pytest.raises(DatasetError, match="no question is left for train: other splits ask the same"):
         pool_questions(pool, tmp_path, lambda line: None)

@@ -22,7 +22,7 @@ def metrics(trainer: Trainer, stage: Stage) -> dict[str, Any]:
 def test_collect_finds_out_what_the_agent_knows(finished: Trainer) -> None:
     shards = sorted((finished.layout.stage(Stage.COLLECT) / "shards").iterdir())
     rows = [row for path in shards for row in read_rows(path)]
-    assert len(rows) == metrics(finished, Stage.COLLECT)["training"]
+    assert len(rows) == metrics(finished, Stage.COLLECT)["splits"]["train"]["questions"]
     frequency = {
         family: [r["frequency"] for r in rows if r["question"]["family"] == family] for family in ("plain", "rare")
     }
@@ -78,7 +78,7 @@ def test_the_agent_did_not_forget_what_it_knew(finished: Trainer) -> None:
 
 def test_predictions_hold_every_question_in_every_scenario(finished: Trainer) -> None:
     rows = read_rows(finished.layout.stage(Stage.EVALUATE) / "predictions.jsonl")
-    questions = metrics(finished, Stage.COLLECT)["evaluation"]
+    questions = metrics(finished, Stage.COLLECT)["splits"]["test"]["questions"]
     assert len(rows) == questions * len(Scenario)
     assert len({(row["id"], row["scenario"]) for row in rows}) == len(rows)
     assert not any(row["refused"] and row["correct"] for row in rows)

@@ -10,11 +10,11 @@ from disrouter.artifacts import Stage
 from disrouter.refusal import is_refusal
 from disrouter.scenario import Scenario
 from disrouter_training.data.sources import Question
-from disrouter_training.data.split import DEV, HELDOUT, TEST
+from disrouter_training.data.split import DEV, HELDOUT, TEST, TRAIN
 from disrouter_training.evaluation.evidence import Bools, Decisions, Lineup, Seed, Sheet
 from disrouter_training.evaluation.examination import Examination
 from disrouter_training.evaluation.judgement import is_right
-from disrouter_training.pool.base import TRAIN, BaseAnswers, Questions, right
+from disrouter_training.pool.base import BaseAnswers, Questions, right
 from disrouter_training.pool.file import Pool
 from disrouter_training.pool.runs import MAIN, PoolRun
 

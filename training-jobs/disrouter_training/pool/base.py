@@ -15,7 +15,7 @@ from pathlib import Path
 from disrouter.artifacts import CollectConfig
 from disrouter_training.data.graders import is_correct
 from disrouter_training.data.sources import Question
-from disrouter_training.data.split import DEV, HELDOUT, TEST
+from disrouter_training.data.split import DEV, HELDOUT, TEST, TRAIN
 from disrouter_training.data.template import take_apart
 from disrouter_training.generation.batch_queries import Desk, Pass, Phrase, replies, reply
 from disrouter_training.generation.prompts import Prompt, chat, forced
@@ -25,7 +25,6 @@ from disrouter_training.process.places import resolve
 from disrouter_training.process.progress import Say
 from disrouter_training.process.stop import StopSignal
 
-TRAIN = "train"
 VERIFICATIONS = 10
 """Reflections on each answer (Appendix F)."""
 VERDICT = "correct"

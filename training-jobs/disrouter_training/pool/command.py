@@ -11,12 +11,13 @@ import numpy as np
 
 from disrouter.artifacts import Stage
 from disrouter_training.baselines.material import Material
+from disrouter_training.data.split import TRAIN
 from disrouter_training.errors import TrainingError
 from disrouter_training.evaluation.analysis import Analysis, analyse
 from disrouter_training.evaluation.evidence import Evidence
 from disrouter_training.evaluation.examination import Timing
 from disrouter_training.pool.assemble import frequencies, lineup, sheets, trainings
-from disrouter_training.pool.base import TRAIN, BaseAnswers, Questions, ask_base, base_folder, right
+from disrouter_training.pool.base import BaseAnswers, Questions, ask_base, base_folder, right
 from disrouter_training.pool.file import Pool, PoolAgent, read_pool
 from disrouter_training.pool.questions import pool_questions
 from disrouter_training.pool.rivals import FITTED, Shelf, judges, rivals, shelf_key

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
@@ -13,6 +15,9 @@ from typing import TypeVar
 
 from disrouter.artifacts import RunLayout, Stage
 from disrouter_training.data.sources import Question
+from disrouter_training.data.split import TRAIN
+from disrouter_training.data.split_files import read_split, recorded
+from disrouter_training.errors import DatasetError
 from disrouter_training.evaluation.examination import Examination, Timing, examine, time_replies
 from disrouter_training.generation.batch_queries import Desk
 from disrouter_training.job import Job
@@ -60,8 +65,11 @@ class Workshop:
         return time_replies(self._desk(run, stage, stop), self._weights(run, stage), self.questions, found)
 
     def _desk(self, run: PoolRun, stage: Stage, stop: StopSignal) -> Desk:
-        """Runs that share the stage share its examination."""
-        folder = self.out / "examined" / f"{run.agent}-{stage}-{run.key(stage)}" / "replies"
+        """Runs that share the stage share its examination: the same inputs, the same questions, now and in training."""
+        digest = hashlib.sha256(json.dumps(recorded(RunLayout.of(self.artifacts, run.config))[TRAIN]).encode())
+        for question in self.questions:
+            digest.update(question.model_dump_json().encode())
+        folder = self.out / "examined" / f"{run.agent}-{stage}-{run.key(stage)}-{digest.hexdigest()[:10]}" / "replies"
         return desk_of(self.job(run, stop), folder, f"examine {stage}")
 
     def _weights(self, run: PoolRun, stage: Stage) -> str:
@@ -78,8 +86,21 @@ def train(workshop: Workshop, run: PoolRun, others: Sequence[PoolRun], stop: Sto
         for stage in STAGES:
             if job.layout.done(stage) is None:
                 _work(stage)(job)
+    check_apart(job.layout, workshop.questions)
     for stage in EXAMINED:
         workshop.examination(run, stage, stop)
+
+
+def check_apart(layout: RunLayout, judged: Sequence[Question]) -> None:
+    """Raise DatasetError if a run has trained on a question that the pool judges by: a dataset has changed since."""
+    texts = {question.user for question in judged}
+    leaked = [question.user for question in read_split(layout, TRAIN) if question.user in texts]
+    if leaked:
+        raise DatasetError(
+            f"run {layout.run} of agent {layout.agent} was trained on {len(leaked)} questions that judge it now, for "
+            f"example {leaked[0][:80]!r}: a dataset has changed since; put back what it was, or delete "
+            f"{layout.directory} to train the run again"
+        )
 
 
 def each(work: Callable[[Item, StopSignal], None], items: Sequence[Item], parallel: int, stop: StopSignal) -> None:

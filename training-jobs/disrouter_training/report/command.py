@@ -15,7 +15,8 @@ from disrouter.scenario import Scenario
 from disrouter_training.data.graders import is_correct
 from disrouter_training.data.shards import read_rows, shard
 from disrouter_training.data.sources import Question
-from disrouter_training.data.split import split_questions
+from disrouter_training.data.split import JUDGED
+from disrouter_training.data.split_files import read_judged, recorded
 from disrouter_training.errors import DatasetError, TrainingError
 from disrouter_training.evaluation.analysis import Analysis, analyse
 from disrouter_training.evaluation.evidence import Bools, Decisions, Evidence, Lineup, Sheet
@@ -61,11 +62,24 @@ def report(request: Request, stop: StopSignal, json_path: Path | None, folder: P
 def _analysis(request: Request, stop: StopSignal) -> Analysis:
     runs = sorted(request.runs, key=lambda run: request.costs[run.agent])
     tables = [_predictions(request, run) for run in runs]
-    sheets = split_questions(runs[0], request.pvc_root).sheets
+    sheets = _judged_alike([RunLayout.of(request.artifacts, run) for run in runs])
     names = (*(run.agent for run in runs), request.terminal)
     lineup = Lineup(names, np.array([request.costs[name] for name in names]))
     terminal = _terminal(request, [question for each in sheets.values() for question in each], stop)
     return analyse(joined(lineup, sheets, tables, terminal, [run.rl.gamma for run in runs]), lambda _: [])
+
+
+def _judged_alike(layouts: Sequence[RunLayout]) -> dict[str, tuple[Question, ...]]:
+    """What all these runs were judged on. Raises DatasetError where it is not the same for all."""
+    first, *others = ({name: record.get(name) for name in JUDGED} for record in map(recorded, layouts))
+    for layout, record in zip(layouts[1:], others, strict=True):
+        differing = [name for name in JUDGED if record[name] != first[name]]
+        if differing:
+            raise DatasetError(
+                f"agents {layouts[0].agent} and {layout.agent} were judged on other {' and '.join(differing)} "
+                "questions; train all agents of a report with the same datasets and seed"
+            )
+    return read_judged(layouts[0])
 
 
 def joined(

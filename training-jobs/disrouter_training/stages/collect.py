@@ -1,7 +1,8 @@
 """Stage `collect`: how often the base model answers each training question right (section 3.2.2).
 
-Leaves `shards/NNNN.jsonl`, a row a question: the question, its N samples with their correctness, and the frequency
-of correct ones, which is the measure of competence.
+The only stage that reads the datasets. Leaves `splits/NAME.jsonl`, the questions of each split, for the stages after
+it; and `shards/NNNN.jsonl`, one row per training question: the question, its N samples with their correctness, and the
+frequency of correct ones, which is the measure of competence.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from disrouter_training.data.graders import is_correct
 from disrouter_training.data.samples import Collected
 from disrouter_training.data.shards import Row, missing, run_shards, shard
 from disrouter_training.data.sources import Question
-from disrouter_training.data.split import QuestionSplit, split_questions
+from disrouter_training.data.split import Splits, split_questions
+from disrouter_training.data.split_files import write_splits
 from disrouter_training.generation.engines import chosen, open_generator
 from disrouter_training.generation.prompts import forced
 from disrouter_training.generation.transformers_generator import Sample, Sampling
@@ -30,20 +32,21 @@ def collect(job: Job) -> None:
     started = job.clock()
     config = job.config.collect
     folder = job.folder(Stage.COLLECT)
-    questions = split_questions(job.config, job.pvc_root)
-    report_bad_rows(job, questions, folder / "bad_rows.jsonl")
+    splits = split_questions(job.config, job.pvc_root)
+    record = write_splits(folder, splits)
+    report_bad_rows(job, splits, folder / "bad_rows.jsonl")
     sampling = Sampling(
         samples=config.samples,
         temperature=config.temperature,
         max_new_tokens=config.max_new_tokens,
         batch_size=config.batch_size,
     )
-    shards = shard(questions.training, sampling.prompts_at_once)
+    shards = shard(splits.train, sampling.prompts_at_once)
     progress = job.progress(Stage.COLLECT, "samples", len(shards))
     left = missing(folder / "shards", shards)
     progress.resume(len(shards) - len(left))
     engine = chosen(config.engine, "collect.engine")
-    prompts = [forced(question) for question in questions.training]
+    prompts = [forced(question) for question in splits.train]
     name = job.base_model()
     generator = open_generator(name, engine, prompts, config.max_new_tokens, job.stop) if left else None
 
@@ -56,12 +59,12 @@ def collect(job: Job) -> None:
     frequencies = [float(row["frequency"]) for row in rows]
     mean = round(sum(frequencies) / len(frequencies), 4)
     metrics = {"engine": engine, "meanFrequency": mean, "histogram": _histogram(rows)}
-    job.finish(Stage.COLLECT, {**questions.summary(), **metrics}, started)
+    job.finish(Stage.COLLECT, {"splits": record, **splits.summary(), **metrics}, started)
 
 
-def report_bad_rows(job: Job, questions: QuestionSplit, path: Path) -> None:
+def report_bad_rows(job: Job, splits: Splits, path: Path) -> None:
     """Say which rows were left out and why, and keep the whole list."""
-    bad = questions.bad_rows()
+    bad = splits.bad_rows()
     for name, row in bad[:SHOWN_BAD_ROWS]:
         job.say(f"left out: {name} {row.where}: {row.reason}")
     if bad:

@@ -17,7 +17,8 @@ from disrouter.calibration import Calibration
 from disrouter.scenario import Scenario
 from disrouter_training.data.shards import write_rows
 from disrouter_training.data.sources import Question
-from disrouter_training.data.split import split_questions
+from disrouter_training.data.split import DEV, TEST
+from disrouter_training.data.split_files import read_judged
 from disrouter_training.evaluation.calibration import PROBED, calibrate
 from disrouter_training.evaluation.examination import Examination, by_id, examination, passes, time_replies, under
 from disrouter_training.evaluation.judgement import Answers, evaluation, is_right, predictions
@@ -32,8 +33,8 @@ def evaluate(job: Job, serving: str | None = None) -> Evaluation:
     """Run or resume the stage. `serving` names trained weights served today; None: the base model, prompted."""
     started = job.clock()
     job.layout.require(Stage.RL)
-    split = split_questions(job.config, job.pvc_root)
-    questions, everything = split.evaluation, [question for each in split.sheets.values() for question in each]
+    splits = read_judged(job.layout)
+    questions, everything = splits[TEST], [question for each in splits.values() for question in each]
     folder = job.folder(Stage.EVALUATE)
     base, candidate = job.base_model(), str(job.layout.weights(Stage.RL))
     served = "serving" if serving is None else f"serving-{hashlib.sha256(serving.encode()).hexdigest()[:8]}"
@@ -52,11 +53,11 @@ def evaluate(job: Job, serving: str | None = None) -> Evaluation:
         candidate=found.free,
     )
     result = evaluation(job.layout.run, questions, answers, job.config.rl.gamma)
-    calibration = _calibration(found, split.dev or questions)
+    calibration = _calibration(found, splits.get(DEV, questions))
     result = result.model_copy(
         update={"calibration": calibration, "preference_encoding": job.config.preference_encoding}
     )
-    table = [row for name, each in split.sheets.items() for row in predictions(name, each, answers, found.chance)]
+    table = [row for name, each in splits.items() for row in predictions(name, each, answers, found.chance)]
     write_rows(folder / PREDICTIONS_FILE, table)
     write_atomically(folder / EVALUATION_FILE, json.dumps(result.dump(), indent=2) + "\n")
     timing = time_replies(desk, candidate, questions, found)

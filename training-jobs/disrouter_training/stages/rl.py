@@ -21,15 +21,16 @@ from disrouter.refusal import is_refusal
 from disrouter.scenario import PREFERENCE_DECIMALS, Asked, Scenario, alpha_of, nearest
 from disrouter.utility import reward
 from disrouter_training.data.graders import is_correct
-from disrouter_training.data.shards import read_rows
+from disrouter_training.data.shards import longest_first
 from disrouter_training.data.sources import Question
+from disrouter_training.data.split import TRAIN
+from disrouter_training.data.split_files import read_split
 from disrouter_training.generation.encoding import Encoder
 from disrouter_training.generation.engines import ROLLOUT_MEMORY, chosen, rollouts
 from disrouter_training.generation.prompts import Prompt, free
 from disrouter_training.job import Job
 from disrouter_training.models.gpu_memory import Work
 from disrouter_training.models.loading import computes_in_bf16, shape_of
-from disrouter_training.stages.sft import QUESTIONS_FILE
 from disrouter_training.training.collapse_guard import Keeper, refuse_collapsed
 from disrouter_training.training.rl_metrics import Guard, StepMetrics
 from disrouter_training.training.step_log import METRICS_FILE, StepLog
@@ -55,8 +56,7 @@ def rl(job: Job) -> None:
     started = job.clock()
     job.layout.require(Stage.SFT)
     config = job.config.rl
-    previous = job.layout.stage(Stage.SFT)
-    questions = [Question.model_validate(row) for row in read_rows(previous / QUESTIONS_FILE)]
+    questions = longest_first(read_split(job.layout, TRAIN))
     folder = job.folder(Stage.RL)
     refuse_collapsed(folder)
     checkpoint = job.ranks.from_leader(lambda: last_checkpoint(folder, job.say))

@@ -42,10 +42,10 @@ class Source:
 
     @property
     def fingerprint(self) -> str:
-        """Changes when any question does."""
+        """Changes when any question does, or the passage that says where it is held out."""
         digest = hashlib.sha256()
         for question in self.questions:
-            digest.update(question.model_dump_json().encode() + b"\n")
+            digest.update(f"{question.model_dump_json()}\n{question.passage or ''}\n".encode())
         return digest.hexdigest()[:16]
 
 
