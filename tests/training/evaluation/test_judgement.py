@@ -23,7 +23,7 @@ def answers() -> Answers:
     candidate = replies(RIGHT, REFUSAL, WRONG, REFUSAL)
     return Answers(
         base=replies(RIGHT, RIGHT, WRONG, WRONG),
-        forced=replies(RIGHT, RIGHT, WRONG, WRONG),
+        must_answer=replies(RIGHT, RIGHT, WRONG, WRONG),
         serving=dict.fromkeys(Scenario, replies(WRONG, WRONG, WRONG, RIGHT)),
         candidate=dict.fromkeys(Scenario, candidate),
     )
@@ -57,7 +57,7 @@ def test_predictions_are_a_row_for_each_question_and_scenario() -> None:
     rows = predictions("dev", QUESTIONS, answers(), {"a": 0.1, "b": 0.6, "c": 0.2, "d": 0.9})
     assert len(rows) == len(QUESTIONS) * len(Scenario)
     assert rows[1] == {
-        "sheet": "dev",
+        "split": "dev",
         "id": "b",
         "family": None,
         "kind": "knowledge",

@@ -82,17 +82,17 @@ def report(out: Path) -> dict[str, Any]:
 
 def utilities(out: Path) -> dict[tuple[str, str, str], float]:
     rows = report(out)["whole"]["rows"]
-    return {(r["sheet"], r["scenario"], r["policy"]): r["utility"]["mean"] for r in rows if r["group"] == "all"}
+    return {(r["split"], r["scenario"], r["policy"]): r["utility"]["mean"] for r in rows if r["group"] == "all"}
 
 
 def test_one_command_trains_the_pool_and_compares_it_with_learned_routers(made: tuple[Path, Path]) -> None:
     content = report(made[1])
     policies = {row["policy"] for row in content["whole"]["rows"]}
-    ours = {f"cascade SFT + RL ({way})" for way in ("prompt", "probability", "probability, tuned")}
+    ours = {f"cascade SFT + RL ({way})" for way in ("text", "probability", "probability, tuned")}
     routers = {"RouteLLM", "FORC", "FrugalGPT", "FrugalGPT (all asked)", "AutoMix", "GraphRouter"}
     assert ours | routers | {"oracle", "smallest", "largest", "random", "best single"} <= policies
     assert content["questions"] == {"dev": 12, "test": 12, "heldout": 4}
-    assert {judge["kind"] for judge in content["judged"]} == {"External", "Intrinsic"}
+    assert {each["kind"] for each in content["predictors"]} == {"External", "Intrinsic"}
 
 
 def test_a_cascade_that_knows_itself_comes_close_to_the_oracle(made: tuple[Path, Path]) -> None:
@@ -103,8 +103,8 @@ def test_a_cascade_that_knows_itself_comes_close_to_the_oracle(made: tuple[Path,
 
 def test_variants_share_what_they_have_in_common_and_are_reported(made: tuple[Path, Path]) -> None:
     policies = {row["policy"] for row in report(made[1])["whole"]["rows"]}
-    assert "cascade bolder: SFT + RL (prompt)" in policies
-    assert "cascade bolder: SFT (prompt)" not in policies
+    assert "cascade bolder: SFT + RL (text)" in policies
+    assert "cascade bolder: SFT (text)" not in policies
     text = (made[1] / "report.txt").read_text()
     ablations = text[text.index("Ablations") :].splitlines()[1:11]
     assert ablations[0].split()[:2] == ["training", "decision"]
@@ -119,7 +119,7 @@ def test_the_report_is_a_page_that_needs_nothing_else(made: tuple[Path, Path]) -
     page = (made[1] / "report.html").read_text()
     assert page.count("data:image/png;base64,") == len(list((made[1] / "figures").glob("*.png"))) >= 12
     assert 'src="http' not in page
-    assert "<td>cascade SFT + RL (prompt)</td>" in page
+    assert "<td>cascade SFT + RL (text)</td>" in page
 
 
 def test_a_second_start_does_nothing_again_and_says_the_same(
@@ -199,8 +199,8 @@ def test_each_training_is_judged_by_the_gamma_of_its_own_recipe(tmp_path: Path) 
     question = Question(id="q", question="Why?", answer="so")
     examined = Examination({"q": "so"}, {scenario: {"q": "so"} for scenario in Scenario}, {"q": 0.5}, None)
     found = {(run.variant, run.agent, 1, stage): examined for run in work for stage in EXAMINED}
-    sheets = Questions({"test": [question]})
-    gammas = {name: seeds[0]["test"].gamma.tolist() for name, seeds in trainings(pool, work, found, sheets).items()}
+    splits = Questions({"test": [question]})
+    gammas = {name: seeds[0]["test"].gamma.tolist() for name, seeds in trainings(pool, work, found, splits).items()}
     assert gammas == {"bolder: SFT + RL": [1.0, 1.0], "SFT": [2.0, 0.5], "SFT + RL": [2.0, 0.5]}
 
 

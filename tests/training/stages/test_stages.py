@@ -85,7 +85,7 @@ def test_predictions_hold_every_question_in_every_scenario(finished: Trainer) ->
 
 
 def test_a_forced_reply_never_refuses(finished: Trainer) -> None:
-    folder = finished.layout.stage(Stage.EVALUATE) / "replies" / "forced"
+    folder = finished.layout.stage(Stage.EVALUATE) / "replies" / "must-answer"
     rows = [row for path in folder.iterdir() for row in read_rows(path)]
     assert rows
     assert not any(is_refusal(row["reply"]) for row in rows)
@@ -127,8 +127,8 @@ def test_a_report_judges_the_agents_as_a_cascade(
     out = capsys.readouterr().out
     assert [word for word in ("cascade", "smallest", "largest", "random", "oracle") if f"\n{word} " not in out] == []
     rows = json.loads((tmp_path / "r.json").read_text())["whole"]["rows"]
-    best = {(r["sheet"], r["scenario"], r["group"]): r["utility"]["mean"] for r in rows if r["policy"] == "oracle"}
-    assert all(r["utility"]["mean"] <= best[r["sheet"], r["scenario"], r["group"]] + 1e-9 for r in rows)
+    best = {(r["split"], r["scenario"], r["group"]): r["utility"]["mean"] for r in rows if r["policy"] == "oracle"}
+    assert all(r["utility"]["mean"] <= best[r["split"], r["scenario"], r["group"]] + 1e-9 for r in rows)
 
 
 def test_a_report_without_a_cost_says_which(finished: Trainer, capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from disrouter.artifacts import DatasetSource, RunConfig
-from disrouter_training.data.sources import BadRow, Question, Source, read_source
+from disrouter_training.data.sources import InvalidRow, Question, Source, read_source
 from disrouter_training.errors import DatasetError
 
 TRAIN, DEV, TEST, HELDOUT = "train", "dev", "test", "heldout"
@@ -43,21 +43,21 @@ class Splits:
         """Counts and fingerprints for `done.json`."""
         return {
             "droppedAsEvaluation": self.leaked,
-            "badRows": sum(len(source.bad) for source in self.sources),
+            "invalidRows": sum(len(source.invalid) for source in self.sources),
             "sources": [
                 {
                     "name": source.name,
                     "questions": len(source.questions),
-                    "leftOut": source.left_out,
+                    "filtered": source.filtered,
                     "fingerprint": source.fingerprint,
                 }
                 for source in self.sources
             ],
         }
 
-    def bad_rows(self) -> list[tuple[str, BadRow]]:
-        """Every bad row with the name of its dataset."""
-        return [(source.name, row) for source in self.sources for row in source.bad]
+    def invalid_rows(self) -> list[tuple[str, InvalidRow]]:
+        """Every invalid row with the name of its dataset."""
+        return [(source.name, row) for source in self.sources for row in source.invalid]
 
 
 def split_questions(config: RunConfig, pvc_root: Path) -> Splits:

@@ -19,40 +19,40 @@ Replies = Mapping[str, str]
 
 @dataclass(frozen=True)
 class Answers:
-    """What was replied: forced by the base model and by the candidate, and in each scenario by both contenders."""
+    """What was replied: by base model and candidate when they must answer, and in each scenario by both contenders."""
 
     base: Replies
-    forced: Replies
+    must_answer: Replies
     serving: Mapping[Scenario, Replies]
     candidate: Mapping[Scenario, Replies]
 
 
 def evaluation(run: str, questions: Sequence[Question], answers: Answers, gamma: float) -> Evaluation:
     """The contract's result."""
-    forced = [is_right(question, answers.forced) for question in questions]
+    must_answer = [is_right(question, answers.must_answer) for question in questions]
     return Evaluation(
         run=run,
         questions=len(questions),
         base_accuracy=_mean([is_right(question, answers.base) for question in questions]),
-        must_answer_accuracy=_mean(forced),
-        scenarios=tuple(_scenario(questions, answers, forced, scenario, gamma) for scenario in Scenario),
+        must_answer_accuracy=_mean(must_answer),
+        scenarios=tuple(_scenario(questions, answers, must_answer, scenario, gamma) for scenario in Scenario),
     )
 
 
 def predictions(
-    sheet: str, questions: Sequence[Question], answers: Answers, chances: Mapping[str, float]
+    split: str, questions: Sequence[Question], answers: Answers, chances: Mapping[str, float]
 ) -> list[dict[str, Any]]:
-    """One row a question and scenario, for `report` and for people. `sheet` is test, dev or heldout."""
+    """One row per question and scenario, for `report` and for people. `split` is test, dev or heldout."""
     return [
         {
-            "sheet": sheet,
+            "split": split,
             "id": question.id,
             "family": question.family,
             "kind": question.kind,
             "scenario": str(scenario),
             "refused": is_refusal(answers.candidate[scenario][question.id]),
             "correct": is_right(question, answers.candidate[scenario]),
-            "must_answer_correct": is_right(question, answers.forced),
+            "must_answer_correct": is_right(question, answers.must_answer),
             "base_correct": is_right(question, answers.base),
             "refusal_chance": round(chances[question.id], 6),
         }
@@ -71,12 +71,12 @@ def self_assessment(answered: Sequence[bool], would_be_right: Sequence[bool]) ->
 
 
 def _scenario(
-    questions: Sequence[Question], answers: Answers, forced: Sequence[bool], scenario: Scenario, gamma: float
+    questions: Sequence[Question], answers: Answers, must_answer: Sequence[bool], scenario: Scenario, gamma: float
 ) -> ScenarioResult:
     candidate = answers.candidate[scenario]
     answered = [not is_refusal(candidate[question.id]) for question in questions]
     right = [is_right(question, candidate) for question in questions]
-    accuracy, f1 = self_assessment(answered, forced)
+    accuracy, f1 = self_assessment(answered, must_answer)
     return ScenarioResult(
         scenario=scenario,
         coverage=_mean(answered),

@@ -11,7 +11,7 @@ from disrouter.refusal import is_refusal
 from disrouter.scenario import Scenario
 from disrouter_training.data.sources import Question
 from disrouter_training.data.split import DEV, HELDOUT, TEST, TRAIN
-from disrouter_training.evaluation.evidence import Bools, Decisions, Lineup, Seed, Sheet
+from disrouter_training.evaluation.evidence import Bools, Decisions, ModelSet, Seed, Split
 from disrouter_training.evaluation.examination import Examination
 from disrouter_training.evaluation.judgement import is_right
 from disrouter_training.pool.base import BaseAnswers, Questions, right
@@ -23,16 +23,16 @@ Found = Mapping[tuple[str, str, int, Stage], Examination]
 """By variant, agent, seed and stage."""
 
 
-def lineup(pool: Pool) -> Lineup:
+def models(pool: Pool) -> ModelSet:
     """Names and costs."""
-    return Lineup(tuple(agent.name for agent in pool.agents), np.array([agent.cost for agent in pool.agents]))
+    return ModelSet(tuple(agent.name for agent in pool.agents), np.array([agent.cost for agent in pool.agents]))
 
 
-def sheets(questions: Questions, base: Sequence[BaseAnswers]) -> dict[str, Sheet]:
-    """Every sheet, training questions too, with whether each base model is right."""
+def splits(questions: Questions, base: Sequence[BaseAnswers]) -> dict[str, Split]:
+    """Every split, training questions too, with whether each base model is right."""
     return {
-        name: Sheet(name, tuple(each), np.array([[right(q, b.greedy[name][q.id]) for b in base] for q in each]))
-        for name, each in questions.sheets.items()
+        name: Split(name, tuple(each), np.array([[right(q, b.greedy[name][q.id]) for b in base] for q in each]))
+        for name, each in questions.splits.items()
     }
 
 
@@ -41,13 +41,13 @@ def frequencies(questions: Questions, base: Sequence[BaseAnswers]) -> np.ndarray
     return np.array(
         [
             [float(np.mean([right(question, text) for text in each.samples[question.id]])) for each in base]
-            for question in questions.sheets[TRAIN]
+            for question in questions.splits[TRAIN]
         ]
     )
 
 
 def trainings(pool: Pool, runs: Sequence[PoolRun], found: Found, questions: Questions) -> dict[str, list[Seed]]:
-    """What each training made of each sheet. Variants come first, the pool's own recipe last; what is shared, once."""
+    """What each training made of each split. Variants come first, the pool's own recipe last; what is shared, once."""
     out: dict[str, list[Seed]] = {}
     known: set[tuple[str, ...]] = set()
     variants = [MAIN, *(variant.name for variant in pool.variants)]
@@ -71,8 +71,8 @@ def trainings(pool: Pool, runs: Sequence[PoolRun], found: Found, questions: Ques
 
 
 def _seed(agents: Sequence[Examination], gammas: Sequence[float], questions: Questions) -> Seed:
-    sheets = (name for name in (DEV, TEST, HELDOUT) if name in questions.sheets)
-    return {name: decisions(questions.sheets[name], agents, gammas) for name in sheets}
+    splits = (name for name in (DEV, TEST, HELDOUT) if name in questions.splits)
+    return {name: decisions(questions.splits[name], agents, gammas) for name in splits}
 
 
 def decisions(questions: Sequence[Question], agents: Sequence[Examination], gammas: Sequence[float]) -> Decisions:
@@ -84,7 +84,7 @@ def decisions(questions: Sequence[Question], agents: Sequence[Examination], gamm
     return Decisions(
         {s: table([[is_refusal(a.free[s][q.id]) for q in questions] for a in agents]) for s in Scenario},
         {s: table([[is_right(q, a.free[s]) for q in questions] for a in agents]) for s in Scenario},
-        table([[is_right(q, a.forced) for q in questions] for a in agents]),
+        table([[is_right(q, a.must_answer) for q in questions] for a in agents]),
         np.array([[a.chance[q.id] for q in questions] for a in agents]).T,
         np.array(gammas, float),
     )

@@ -1,4 +1,4 @@
-"""The questions of a pool, each sheet parted from the others, with ids that are unique over all."""
+"""The questions of a pool, each split parted from the others, with ids that are unique over all."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from disrouter_training.process.progress import Say, say_on_stderr
 def pool_questions(pool: Pool, pvc_root: Path, say: Say = say_on_stderr) -> Questions:
     """Read all datasets. Questions that are judged are dropped from training, as the stages do, and counted aloud.
 
-    A question that one sheet repeats is asked as often as it stands there, again as the stages do.
+    A question that one split repeats is asked as often as it stands there, again as the stages do.
 
     Raises DatasetError where nothing is left to train on, or two splits that judge ask the same.
     """
@@ -37,7 +37,7 @@ def pool_questions(pool: Pool, pvc_root: Path, say: Say = say_on_stderr) -> Ques
 
 
 def _read(name: str, sources: Sequence[DatasetSource], pvc_root: Path, say: Say) -> list[Question]:
-    """The questions of a sheet. Says what its datasets had besides."""
+    """The questions of a split. Says what its datasets had besides."""
     read = [read_source(source, pvc_root) for source in sources]
     for source in read:
         _report(name, source, say)
@@ -45,8 +45,8 @@ def _read(name: str, sources: Sequence[DatasetSource], pvc_root: Path, say: Say)
 
 
 def _report(name: str, source: Source, say: Say) -> None:
-    if source.bad:
-        first = source.bad[0]
-        say(f"{name}: {len(source.bad)} bad rows of {source.name} are left out; {first.where}: {first.reason}")
-    for reason, count in source.left_out.items():
-        say(f"{name}: {count} rows of {source.name} are left out: {reason}")
+    if source.invalid:
+        first = source.invalid[0]
+        say(f"{name}: {len(source.invalid)} invalid rows of {source.name} are not used; {first.where}: {first.reason}")
+    for reason, count in source.filtered.items():
+        say(f"{name}: {count} rows of {source.name} are filtered: {reason}")

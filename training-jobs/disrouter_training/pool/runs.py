@@ -57,7 +57,7 @@ def runs(pool: Pool, seeds: Sequence[int]) -> list[PoolRun]:
 
 def config(pool: Pool, agent: PoolAgent, seed: int, recipe: dict[str, Any]) -> RunConfig:
     """A run file. Raises TrainingError that names the field of the recipe."""
-    sheets = {"datasets": pool.datasets.test, "dev": pool.datasets.dev, "heldout": pool.datasets.heldout}
+    splits = {"datasets": pool.datasets.test, "dev": pool.datasets.dev, "heldout": pool.datasets.heldout}
     content = {
         **merge(pool.recipe, agent.recipe, recipe),
         "cascade": pool.name,
@@ -65,7 +65,7 @@ def config(pool: Pool, agent: PoolAgent, seed: int, recipe: dict[str, Any]) -> R
         "model": agent.model,
         "seed": seed,
         "datasets": [source.dump() for source in pool.datasets.train],
-        "evaluate": {name: [source.dump() for source in each] for name, each in sheets.items()},
+        "evaluate": {name: [source.dump() for source in each] for name, each in splits.items()},
     }
     try:
         return RunConfig.model_validate(content)

@@ -19,14 +19,14 @@ from disrouter_training.data.split import TRAIN
 from disrouter_training.data.split_files import read_split, recorded
 from disrouter_training.errors import DatasetError
 from disrouter_training.evaluation.examination import Examination, Timing, examine, time_replies
-from disrouter_training.generation.batch_queries import Desk
+from disrouter_training.generation.batch_queries import BatchQueries
 from disrouter_training.job import Job
 from disrouter_training.pool.runs import STAGES, PoolRun, share
 from disrouter_training.process.lock import only_trainer
 from disrouter_training.process.progress import say_on_stderr
 from disrouter_training.process.quiet import quiet_libraries
 from disrouter_training.process.stop import StopSignal
-from disrouter_training.stages.evaluate import desk_of
+from disrouter_training.stages.evaluate import batch_queries
 
 EXAMINED = (Stage.SFT, Stage.RL)
 """Stages whose weights are examined."""
@@ -36,7 +36,7 @@ Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
-class Workshop:
+class PoolTrainer:
     """Where a pool is trained."""
 
     out: Path
@@ -57,42 +57,42 @@ class Workshop:
 
     def examination(self, run: PoolRun, stage: Stage, stop: StopSignal) -> Examination:
         """What the weights of a finished stage make of the questions."""
-        return examine(self._desk(run, stage, stop), self._weights(run, stage), self.questions)
+        return examine(self._batch(run, stage, stop), self._weights(run, stage), self.questions)
 
     def timing(self, run: PoolRun, stage: Stage, stop: StopSignal) -> Timing:
         """How long its refusals take."""
         found = self.examination(run, stage, stop)
-        return time_replies(self._desk(run, stage, stop), self._weights(run, stage), self.questions, found)
+        return time_replies(self._batch(run, stage, stop), self._weights(run, stage), self.questions, found)
 
-    def _desk(self, run: PoolRun, stage: Stage, stop: StopSignal) -> Desk:
+    def _batch(self, run: PoolRun, stage: Stage, stop: StopSignal) -> BatchQueries:
         """Runs that share the stage share its examination: the same inputs, the same questions, now and in training."""
         digest = hashlib.sha256(json.dumps(recorded(RunLayout.of(self.artifacts, run.config))[TRAIN]).encode())
         for question in self.questions:
             digest.update(question.model_dump_json().encode())
         folder = self.out / "examined" / f"{run.agent}-{stage}-{run.key(stage)}-{digest.hexdigest()[:10]}" / "replies"
-        return desk_of(self.job(run, stop), folder, f"examine {stage}")
+        return batch_queries(self.job(run, stop), folder, f"examine {stage}")
 
     def _weights(self, run: PoolRun, stage: Stage) -> str:
         return str(RunLayout.of(self.artifacts, run.config).weights(stage))
 
 
-def train(workshop: Workshop, run: PoolRun, others: Sequence[PoolRun], stop: StopSignal) -> None:
+def train(trainer: PoolTrainer, run: PoolRun, others: Sequence[PoolRun], stop: StopSignal) -> None:
     """Do what is missing of one run: its stages, and the examination of what they leave."""
     quiet_libraries()
-    job = workshop.job(run, stop)
+    job = trainer.job(run, stop)
     with only_trainer(job.layout.directory, job.say):
-        for stage in share(run, others, workshop.artifacts):
+        for stage in share(run, others, trainer.artifacts):
             job.say(f"{stage} is shared with a run of the same inputs")
         for stage in STAGES:
             if job.layout.done(stage) is None:
                 _work(stage)(job)
-    check_apart(job.layout, workshop.questions)
+    check_apart(job.layout, trainer.questions)
     for stage in EXAMINED:
-        workshop.examination(run, stage, stop)
+        trainer.examination(run, stage, stop)
 
 
 def check_apart(layout: RunLayout, judged: Sequence[Question]) -> None:
-    """Raise DatasetError if a run has trained on a question that the pool judges by: a dataset has changed since."""
+    """Raise DatasetError if a run has trained on a question that the pool judges by."""
     texts = {question.user for question in judged}
     leaked = [question.user for question in read_split(layout, TRAIN) if question.user in texts]
     if leaked:

@@ -19,9 +19,9 @@ from disrouter_training.data.split import JUDGED
 from disrouter_training.data.split_files import read_judged, recorded
 from disrouter_training.errors import DatasetError, TrainingError
 from disrouter_training.evaluation.analysis import Analysis, analyse
-from disrouter_training.evaluation.evidence import Bools, Decisions, Evidence, Lineup, Sheet
+from disrouter_training.evaluation.evidence import Bools, Decisions, Evidence, ModelSet, Split
 from disrouter_training.evaluation.results import PREDICTIONS_FILE, read_evaluation
-from disrouter_training.generation.prompts import forced
+from disrouter_training.generation.prompts import must_answer
 from disrouter_training.generation.transformers_generator import Sampling, TransformersGenerator
 from disrouter_training.process.places import resolve
 from disrouter_training.process.progress import say_on_stderr
@@ -62,11 +62,11 @@ def report(request: Request, stop: StopSignal, json_path: Path | None, folder: P
 def _analysis(request: Request, stop: StopSignal) -> Analysis:
     runs = sorted(request.runs, key=lambda run: request.costs[run.agent])
     tables = [_predictions(request, run) for run in runs]
-    sheets = _judged_alike([RunLayout.of(request.artifacts, run) for run in runs])
+    splits = _judged_alike([RunLayout.of(request.artifacts, run) for run in runs])
     names = (*(run.agent for run in runs), request.terminal)
-    lineup = Lineup(names, np.array([request.costs[name] for name in names]))
-    terminal = _terminal(request, [question for each in sheets.values() for question in each], stop)
-    return analyse(joined(lineup, sheets, tables, terminal, [run.rl.gamma for run in runs]), lambda _: [])
+    models = ModelSet(names, np.array([request.costs[name] for name in names]))
+    terminal = _terminal(request, [question for each in splits.values() for question in each], stop)
+    return analyse(joined(models, splits, tables, terminal, [run.rl.gamma for run in runs]), lambda _: [])
 
 
 def _judged_alike(layouts: Sequence[RunLayout]) -> dict[str, tuple[Question, ...]]:
@@ -83,8 +83,8 @@ def _judged_alike(layouts: Sequence[RunLayout]) -> dict[str, tuple[Question, ...
 
 
 def joined(
-    lineup: Lineup,
-    sheets: Mapping[str, Sequence[Question]],
+    models: ModelSet,
+    splits: Mapping[str, Sequence[Question]],
     tables: Sequence[Sequence[Prediction]],
     terminal: Mapping[str, bool],
     gammas: Sequence[float],
@@ -93,21 +93,21 @@ def joined(
 
     Raises DatasetError where questions differ.
     """
-    for name, rows in zip(lineup.names, tables, strict=False):
+    for name, rows in zip(models.names, tables, strict=False):
         differing = {str(row["id"]) for row in rows} ^ terminal.keys()
         if differing:
             raise DatasetError(
-                f"agent {name} and {lineup.names[-1]} were asked different questions ({len(differing)} differ, for "
+                f"agent {name} and {models.names[-1]} were asked different questions ({len(differing)} differ, for "
                 f"example {min(differing)}); evaluate all agents of a report with the same datasets and seed"
             )
     by_key = [{(str(row["id"]), str(row["scenario"])): row for row in table} for table in tables]
-    found = {name: _decided(questions, by_key, gammas) for name, questions in sheets.items()}
+    found = {name: _decided(questions, by_key, gammas) for name, questions in splits.items()}
     own = {}
-    for name, questions in sheets.items():
+    for name, questions in splits.items():
         last = np.array([[terminal[question.id]] for question in questions])
         base = _column(questions, by_key, "base_correct", Scenario.BALANCE)
-        own[name] = Sheet(name, tuple(questions), np.hstack([base, last]))
-    return Evidence(lineup, own, {TRAINING: [found]})
+        own[name] = Split(name, tuple(questions), np.hstack([base, last]))
+    return Evidence(models, own, {TRAINING: [found]})
 
 
 def _decided(
@@ -148,7 +148,7 @@ def _terminal(request: Request, questions: Sequence[Question], stop: StopSignal)
     generator = TransformersGenerator(name, stop)
     correct: dict[str, bool] = {}
     for part in shard(questions, sampling.prompts_at_once):
-        replies = generator.replies([forced(question) for question in part], sampling, seed=0)
+        replies = generator.replies([must_answer(question) for question in part], sampling, seed=0)
         for question, reply in zip(part, replies, strict=True):
             correct[question.id] = is_correct(question.grader, question.answer, reply[0])
     return correct

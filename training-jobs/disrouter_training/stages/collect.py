@@ -19,12 +19,12 @@ from disrouter_training.data.sources import Question
 from disrouter_training.data.split import Splits, split_questions
 from disrouter_training.data.split_files import write_splits
 from disrouter_training.generation.engines import chosen, open_generator
-from disrouter_training.generation.prompts import forced
+from disrouter_training.generation.prompts import must_answer
 from disrouter_training.generation.transformers_generator import Sample, Sampling
 from disrouter_training.job import Job
 
-SHOWN_BAD_ROWS = 5
-"""Bad rows printed; all of them are in `bad_rows.jsonl`."""
+SHOWN_INVALID_ROWS = 5
+"""Bad rows printed; all of them are in `invalid_rows.jsonl`."""
 
 
 def collect(job: Job) -> None:
@@ -34,7 +34,7 @@ def collect(job: Job) -> None:
     folder = job.folder(Stage.COLLECT)
     splits = split_questions(job.config, job.pvc_root)
     record = write_splits(folder, splits)
-    report_bad_rows(job, splits, folder / "bad_rows.jsonl")
+    report_invalid_rows(job, splits, folder / "invalid_rows.jsonl")
     sampling = Sampling(
         samples=config.samples,
         temperature=config.temperature,
@@ -46,14 +46,14 @@ def collect(job: Job) -> None:
     left = missing(folder / "shards", shards)
     progress.resume(len(shards) - len(left))
     engine = chosen(config.engine, "collect.engine")
-    prompts = [forced(question) for question in splits.train]
+    prompts = [must_answer(question) for question in splits.train]
     name = job.base_model()
     generator = open_generator(name, engine, prompts, config.max_new_tokens, job.stop) if left else None
 
     def work(part: Sequence[Question], number: int) -> list[Row]:
         assert generator is not None
-        told = generator.samples([forced(question) for question in part], sampling, job.seed("collect", number))
-        return [_graded(question, samples).row() for question, samples in zip(part, told, strict=True)]
+        sampled = generator.samples([must_answer(question) for question in part], sampling, job.seed("collect", number))
+        return [_graded(question, samples).row() for question, samples in zip(part, sampled, strict=True)]
 
     rows = run_shards(folder / "shards", shards, work, progress, lambda rows: sum(len(row["samples"]) for row in rows))
     frequencies = [float(row["frequency"]) for row in rows]
@@ -62,14 +62,14 @@ def collect(job: Job) -> None:
     job.finish(Stage.COLLECT, {"splits": record, **splits.summary(), **metrics}, started)
 
 
-def report_bad_rows(job: Job, splits: Splits, path: Path) -> None:
-    """Say which rows were left out and why, and keep the whole list."""
-    bad = splits.bad_rows()
-    for name, row in bad[:SHOWN_BAD_ROWS]:
-        job.say(f"left out: {name} {row.where}: {row.reason}")
-    if bad:
-        job.say(f"{len(bad)} bad rows were left out; all are listed in {path}")
-        lines = [json.dumps({"dataset": name, "where": row.where, "reason": row.reason}) for name, row in bad]
+def report_invalid_rows(job: Job, splits: Splits, path: Path) -> None:
+    """Say which rows were filtered as invalid and why, and keep the whole list."""
+    invalid = splits.invalid_rows()
+    for name, row in invalid[:SHOWN_INVALID_ROWS]:
+        job.say(f"invalid: {name} {row.where}: {row.reason}")
+    if invalid:
+        job.say(f"{len(invalid)} invalid rows are not used; all are listed in {path}")
+        lines = [json.dumps({"dataset": name, "where": row.where, "reason": row.reason}) for name, row in invalid]
         write_atomically(path, "\n".join(lines) + "\n")
 
 

@@ -20,11 +20,11 @@ from disrouter_training.data.sources import Question
 from disrouter_training.data.split import DEV, TEST
 from disrouter_training.data.split_files import read_judged
 from disrouter_training.evaluation.calibration import PROBED, calibrate
-from disrouter_training.evaluation.examination import Examination, by_id, examination, passes, time_replies, under
+from disrouter_training.evaluation.examination import Examination, by_id, examination, queries, time_replies, under
 from disrouter_training.evaluation.judgement import Answers, evaluation, is_right, predictions
 from disrouter_training.evaluation.results import EVALUATION_FILE, PREDICTIONS_FILE
-from disrouter_training.generation.batch_queries import Desk, Pass, reply
-from disrouter_training.generation.prompts import forced
+from disrouter_training.generation.batch_queries import BatchQueries, Query, reply
+from disrouter_training.generation.prompts import must_answer
 from disrouter_training.generation.transformers_generator import Sampling
 from disrouter_training.job import Job
 
@@ -38,17 +38,19 @@ def evaluate(job: Job, serving: str | None = None) -> Evaluation:
     folder = job.folder(Stage.EVALUATE)
     base, candidate = job.base_model(), str(job.layout.weights(Stage.RL))
     served = "serving" if serving is None else f"serving-{hashlib.sha256(serving.encode()).hexdigest()[:8]}"
-    desk = desk_of(job, folder / "replies", Stage.EVALUATE)
+    batch = batch_queries(job, folder / "replies", Stage.EVALUATE)
     contest = [
-        Pass(f"{served}-{s}", serving or base, reply(under(s, prompted=serving is None), desk.sampling))
+        Query(f"{served}-{s}", serving or base, reply(under(s, prompted=serving is None), batch.sampling))
         for s in Scenario
     ]
-    today = desk.ask(questions, contest)
-    rows = desk.ask(everything, [Pass("base", base, reply(forced, desk.sampling)), *passes(candidate, desk.sampling)])
+    today = batch.ask(questions, contest)
+    rows = batch.ask(
+        everything, [Query("base", base, reply(must_answer, batch.sampling)), *queries(candidate, batch.sampling)]
+    )
     found = examination(rows)
     answers = Answers(
         base=by_id(rows["base"]),
-        forced=found.forced,
+        must_answer=found.must_answer,
         serving={scenario: by_id(today[f"{served}-{scenario}"]) for scenario in Scenario},
         candidate=found.free,
     )
@@ -60,22 +62,22 @@ def evaluate(job: Job, serving: str | None = None) -> Evaluation:
     table = [row for name, each in splits.items() for row in predictions(name, each, answers, found.chance)]
     write_rows(folder / PREDICTIONS_FILE, table)
     write_atomically(folder / EVALUATION_FILE, json.dumps(result.dump(), indent=2) + "\n")
-    timing = time_replies(desk, candidate, questions, found)
+    timing = time_replies(batch, candidate, questions, found)
     metrics = {"serving": serving, "utilityGain": round(result.utility_gain, 4), "refusalTimeShare": timing.share}
     job.finish(Stage.EVALUATE, metrics, started)
     return result
 
 
-def desk_of(job: Job, folder: Path, label: str) -> Desk:
+def batch_queries(job: Job, folder: Path, label: str) -> BatchQueries:
     """Where this run's questions are asked: greedy, with the run's limits."""
     config = job.config.collect
     sampling = Sampling(samples=1, temperature=0, max_new_tokens=config.max_new_tokens, batch_size=config.batch_size)
-    return Desk(folder, label, sampling, job.stop, job.say, job.clock)
+    return BatchQueries(folder, label, sampling, job.stop, job.say, job.clock)
 
 
 def _calibration(found: Examination, questions: Sequence[Question]) -> Calibration | None:
     """The table of the probability mode; None where an answer begins with the refusal's first token."""
     if found.token is None:
         return None
-    right = [is_right(question, found.forced) for question in questions]
+    right = [is_right(question, found.must_answer) for question in questions]
     return calibrate([found.chance[question.id] for question in questions], right, found.token, PROBED)

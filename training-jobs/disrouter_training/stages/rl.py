@@ -31,7 +31,7 @@ from disrouter_training.generation.prompts import Prompt, free
 from disrouter_training.job import Job
 from disrouter_training.models.gpu_memory import Work
 from disrouter_training.models.loading import computes_in_bf16, shape_of
-from disrouter_training.training.collapse_guard import Keeper, refuse_collapsed
+from disrouter_training.training.collapse_guard import CheckpointKeeper, refuse_collapsed
 from disrouter_training.training.rl_metrics import Guard, StepMetrics
 from disrouter_training.training.step_log import METRICS_FILE, StepLog
 from disrouter_training.training.trainer import (
@@ -65,18 +65,18 @@ def rl(job: Job) -> None:
     metrics.rewind(step_of(checkpoint))
     progress = job.progress(Stage.RL, "replies", config.steps)
     replies = config.prompts_per_step * config.generations
-    keeper = Keeper(folder, guard, job)
+    checkpoint_keeper = CheckpointKeeper(folder, guard, job)
 
     def close_step(step: int, logs: dict[str, Any]) -> None:
         metrics.close_step(step, logs)
-        keeper.check(step)
+        checkpoint_keeper.check(step)
 
-    watcher = Watcher(progress, replies, job, close_step, keeper.keep)
+    watcher = Watcher(progress, replies, job, close_step, checkpoint_keeper.keep)
     trainer = _trainer(job, folder, questions, metrics, watcher)
     tokens = train(trainer, job, Stage.RL, checkpoint, progress)
     job.finish(Stage.RL, {"steps": config.steps, "tokens": tokens, "last": metrics.last_steps()}, started)
     drop_checkpoints(job, folder)
-    keeper.drop()
+    checkpoint_keeper.drop()
 
 
 def _one_sided(job: Job) -> bool:

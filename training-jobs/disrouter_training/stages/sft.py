@@ -13,7 +13,7 @@ from trl import SFTConfig, SFTTrainer
 from disrouter.artifacts import Stage
 from disrouter_training.data.samples import read_collected
 from disrouter_training.generation.encoding import Encoder
-from disrouter_training.generation.prompts import forced, free
+from disrouter_training.generation.prompts import free, must_answer
 from disrouter_training.job import Job
 from disrouter_training.models.gpu_memory import Work
 from disrouter_training.models.loading import computes_in_bf16, shape_of
@@ -121,4 +121,4 @@ class _Trainer(SFTTrainer):  # type: ignore[misc]  # trl has no types
 
 def _tokens(encoder: Encoder, example: Example) -> dict[str, list[int]]:
     question, asked = example.question, example.asked
-    return encoder.example(forced(question) if asked is None else free(question, asked), example.reply)
+    return encoder.example(must_answer(question) if asked is None else free(question, asked), example.reply)

@@ -118,8 +118,8 @@ def _replies(job: Job, config: Extraction, tasks: Sequence[Question], raw: Mappi
     generator = _Lazily(lambda: _open(job, config, list(prompts.values()), tokens))
 
     def work(part: Sequence[Question], number: int) -> list[Row]:
-        told = generator.get().replies([prompts[task.id] for task in part], sampling, job.seed("extract", number))
-        return [{"id": task.id, "reply": texts[0]} for task, texts in zip(part, told, strict=True)]
+        texts_of = generator.get().replies([prompts[task.id] for task in part], sampling, job.seed("extract", number))
+        return [{"id": task.id, "reply": texts[0]} for task, texts in zip(part, texts_of, strict=True)]
 
     rows = run_shards(folder, shards, work, progress, len)
     generator.close()

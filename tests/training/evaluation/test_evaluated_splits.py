@@ -21,12 +21,12 @@ PARTS = {"test": slice(40, 46), "dev": slice(46, 54), "heldout": slice(54, 60)}
 
 
 def config(root: Path, **evaluate: Any) -> RunConfig:
-    """A run whose sheets are parts of its own training questions."""
+    """A run whose splits are parts of its own training questions."""
     for name, part in PARTS.items():
         (root / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in question_rows()[part]))
     named = {"datasets": "test", "dev": "dev", "heldout": "heldout"}
-    sheets = {field: [{"file": f"file://{root}/{name}.jsonl"}] for field, name in named.items()}
-    return RunConfig.model_validate({**RUN, "evaluate": {**sheets, **evaluate}})
+    splits = {field: [{"file": f"file://{root}/{name}.jsonl"}] for field, name in named.items()}
+    return RunConfig.model_validate({**RUN, "evaluate": {**splits, **evaluate}})
 
 
 def test_no_question_that_is_judged_is_trained_on(volumes: Path, tmp_path: Path) -> None:
@@ -62,14 +62,14 @@ def test_evaluate_judges_every_sheet_and_calibrates_on_dev(finished: Trainer, tm
     for command in ("collect", "evaluate"):
         assert main([command, "--run", str(tmp_path / "run.json"), *places]) == 0
     rows = read_rows(layout.stage(Stage.EVALUATE) / "predictions.jsonl")
-    assert {name: len({r["id"] for r in rows if r["sheet"] == name}) for name in PARTS} == {
+    assert {name: len({r["id"] for r in rows if r["split"] == name}) for name in PARTS} == {
         "test": 6,
         "dev": 8,
         "heldout": 6,
     }
     found = read_evaluation(layout)
     assert found.questions == 6
-    dev = [row for row in rows if row["sheet"] == "dev" and row["scenario"] == "balance"]
+    dev = [row for row in rows if row["split"] == "dev" and row["scenario"] == "balance"]
     assert found.calibration is not None
     chances, right = [row["refusal_chance"] for row in dev], [row["must_answer_correct"] for row in dev]
     assert found.calibration == calibrate(chances, right, found.calibration.token, found.calibration.scenario)
