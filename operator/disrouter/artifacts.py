@@ -7,8 +7,8 @@ A run is identified by the hash of everything that could change its outcome. Its
         <stage>/done.json            written last, atomically: the stage is complete; metrics and versions inside
         <stage>/...                  shards, checkpoints, `weights/`, `evaluation.json`
 
-`collect` alone reads the datasets. Every later stage reads only what stages before it left in the directory, so each can
-be killed, resumed or repeated alone, and none is touched by a dataset that changes meanwhile.
+`collect` alone reads the datasets. Every later stage reads only what stages before it left in the directory, so each
+can be killed, resumed or repeated alone, and none is touched by a dataset that changes meanwhile.
 """
 
 from __future__ import annotations
@@ -44,6 +44,7 @@ from disrouter.terms import PreferenceEncoding
 
 __all__ = [
     "DONE_FILE",
+    "INTERRUPTED",
     "RUN_FILE",
     "TERMINATION_MESSAGE_LIMIT",
     "CollectConfig",
@@ -69,6 +70,8 @@ __all__ = [
 
 DONE_FILE = "done.json"
 RUN_FILE = "run.json"
+INTERRUPTED = 75
+"""Exit code of a stage that kept its work and is to be started again (sysexits' EX_TEMPFAIL)."""
 TERMINATION_MESSAGE_LIMIT = 4096
 """Bytes of a container's termination message that the kubelet keeps; the evaluation must fit."""
 

@@ -13,8 +13,9 @@ from disrouter_training.data.sources import Question
 from disrouter_training.errors import DatasetError
 from disrouter_training.evaluation.analysis import Analysis, analyse
 from disrouter_training.evaluation.evidence import ModelSet
+from disrouter_training.evaluation.results import Prediction
 from disrouter_training.evaluation.scores import Row
-from disrouter_training.report.command import Prediction, joined
+from disrouter_training.report.command import joined
 from disrouter_training.report.figures import figures
 from disrouter_training.report.output import write_report
 from disrouter_training.report.page import as_html
@@ -29,15 +30,16 @@ LARGE = {"a": True, "b": True, "c": True, "d": False}
 def small() -> list[Prediction]:
     """It knows a and b, and refuses b and d; c it answers wrongly."""
     return [
-        {
-            "id": name,
-            "scenario": str(scenario),
-            "refused": name in "bd",
-            "correct": name == "a",
-            "must_answer_correct": name in "ab",
-            "base_correct": name in "ab",
-            "refusal_chance": {"a": 0.1, "b": 0.6, "c": 0.2, "d": 0.9}[name],
-        }
+        Prediction(
+            split="test",
+            id=name,
+            scenario=scenario,
+            refused=name in "bd",
+            correct=name == "a",
+            must_answer_correct=name in "ab",
+            base_correct=name in "ab",
+            refusal_chance={"a": 0.1, "b": 0.6, "c": 0.2, "d": 0.9}[name],
+        )
         for scenario in Scenario
         for name in KINDS
     ]

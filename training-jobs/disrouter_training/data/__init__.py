@@ -2,6 +2,7 @@
 
 - `sources`      Hub datasets and files, row by row
 - `graders`      whether a final answer is right
+- `correctness`  when a reply is right
 - `split`        which questions train and which judge
 - `split_files`  the splits as `collect` writes them and later stages read them
 - `shards`       work over many questions, in files that are whole or not there

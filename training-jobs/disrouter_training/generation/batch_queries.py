@@ -16,7 +16,8 @@ from disrouter_training.data.shards import Row, missing, run_shards, shard
 from disrouter_training.data.sources import Question
 from disrouter_training.data.template import THINK
 from disrouter_training.generation.prompts import Prompt
-from disrouter_training.generation.transformers_generator import Sampling, TransformersGenerator
+from disrouter_training.generation.transformers_generator import Sampling, TransformersGenerator, greedy
+from disrouter_training.job import Job
 from disrouter_training.process.progress import Clock, Progress, Say, say_on_stderr
 from disrouter_training.process.stop import StopSignal
 
@@ -50,6 +51,11 @@ class BatchQueries:
     stop: StopSignal = field(default_factory=StopSignal)
     say: Say = say_on_stderr
     clock: Clock = time.monotonic
+
+    @classmethod
+    def of(cls, job: Job, folder: Path, label: str) -> BatchQueries:
+        """The greedy queries of a run, with its limits."""
+        return cls(folder, label, greedy(job.config.collect), job.stop, job.say, job.clock)
 
     def ask(self, questions: Sequence[Question], queries: Sequence[Query]) -> dict[str, list[Row]]:
         """Rows of every query. A model is loaded once, and only if a reply of it is missing."""

@@ -9,12 +9,12 @@ import numpy as np
 from disrouter.artifacts import Stage
 from disrouter.refusal import is_refusal
 from disrouter.scenario import Scenario
+from disrouter_training.data.correctness import is_right
 from disrouter_training.data.sources import Question
 from disrouter_training.data.split import DEV, HELDOUT, TEST, TRAIN
 from disrouter_training.evaluation.evidence import Bools, Decisions, ModelSet, Seed, Split
 from disrouter_training.evaluation.examination import Examination
-from disrouter_training.evaluation.judgement import is_right
-from disrouter_training.pool.base import BaseAnswers, Questions, right
+from disrouter_training.pool.base import BaseAnswers, Questions
 from disrouter_training.pool.file import Pool
 from disrouter_training.pool.runs import MAIN, PoolRun
 
@@ -31,7 +31,7 @@ def models(pool: Pool) -> ModelSet:
 def splits(questions: Questions, base: Sequence[BaseAnswers]) -> dict[str, Split]:
     """Every split, training questions too, with whether each base model is right."""
     return {
-        name: Split(name, tuple(each), np.array([[right(q, b.greedy[name][q.id]) for b in base] for q in each]))
+        name: Split(name, tuple(each), np.array([[is_right(q, b.greedy[name][q.id]) for b in base] for q in each]))
         for name, each in questions.splits.items()
     }
 
@@ -40,7 +40,7 @@ def frequencies(questions: Questions, base: Sequence[BaseAnswers]) -> np.ndarray
     """Share of each base model's samples that are right, on the training questions."""
     return np.array(
         [
-            [float(np.mean([right(question, text) for text in each.samples[question.id]])) for each in base]
+            [float(np.mean([is_right(question, text) for text in each.samples[question.id]])) for each in base]
             for question in questions.splits[TRAIN]
         ]
     )
@@ -83,8 +83,8 @@ def decisions(questions: Sequence[Question], agents: Sequence[Examination], gamm
 
     return Decisions(
         {s: table([[is_refusal(a.free[s][q.id]) for q in questions] for a in agents]) for s in Scenario},
-        {s: table([[is_right(q, a.free[s]) for q in questions] for a in agents]) for s in Scenario},
-        table([[is_right(q, a.must_answer) for q in questions] for a in agents]),
+        {s: table([[is_right(q, a.free[s][q.id]) for q in questions] for a in agents]) for s in Scenario},
+        table([[is_right(q, a.must_answer[q.id]) for q in questions] for a in agents]),
         np.array([[a.chance[q.id] for q in questions] for a in agents]).T,
         np.array(gammas, float),
     )

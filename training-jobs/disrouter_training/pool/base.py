@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from disrouter.artifacts import CollectConfig
-from disrouter_training.data.graders import is_correct
 from disrouter_training.data.sources import Question
 from disrouter_training.data.split import DEV, HELDOUT, TEST, TRAIN
 from disrouter_training.data.template import take_apart
@@ -100,11 +99,6 @@ def ask_base(
 def base_folder(pool: Pool, agent: PoolAgent, questions: Questions, folder: Path) -> Path:
     """Where a base model's answers are kept; another one for other questions."""
     return folder / f"{agent.name}-{_key(agent.model, _collect(pool, agent), questions.everything)}"
-
-
-def right(question: Question, text: str) -> bool:
-    """Whether a must-answer reply is right."""
-    return is_correct(question.grader, question.answer, text)
 
 
 def verdict(text: str) -> bool:

@@ -11,13 +11,14 @@ import numpy as np
 
 from disrouter.artifacts import Stage
 from disrouter_training.baselines.training_data import TrainingData
+from disrouter_training.data.correctness import is_right
 from disrouter_training.data.split import TRAIN
 from disrouter_training.errors import TrainingError
 from disrouter_training.evaluation.analysis import Analysis, analyse
 from disrouter_training.evaluation.evidence import Evidence
 from disrouter_training.evaluation.examination import Timing
 from disrouter_training.pool.assemble import frequencies, models, splits, trainings
-from disrouter_training.pool.base import BaseAnswers, Questions, ask_base, base_folder, right
+from disrouter_training.pool.base import BaseAnswers, Questions, ask_base, base_folder
 from disrouter_training.pool.file import Pool, PoolAgent, read_pool
 from disrouter_training.pool.fitted_baselines import FITTED, ScoreCache, baselines, cache_key, predictors
 from disrouter_training.pool.questions import pool_questions
@@ -118,7 +119,7 @@ def training_data(workspace: Workspace, base: Sequence[BaseAnswers]) -> Training
         models(workspace.pool),
         splits(questions, base),
         frequencies(questions, base),
-        [[(text, float(right(q, text))) for q in train for text in answers.samples[q.id]] for answers in base],
+        [[(text, float(is_right(q, text))) for q in train for text in answers.samples[q.id]] for answers in base],
         count,
         {name: [[b.greedy[name][q.id] for q in each] for b in base] for name, each in questions.splits.items()},
         {

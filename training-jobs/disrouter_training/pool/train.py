@@ -26,7 +26,6 @@ from disrouter_training.process.lock import only_trainer
 from disrouter_training.process.progress import say_on_stderr
 from disrouter_training.process.quiet import quiet_libraries
 from disrouter_training.process.stop import StopSignal
-from disrouter_training.stages.evaluate import batch_queries
 
 EXAMINED = (Stage.SFT, Stage.RL)
 """Stages whose weights are examined."""
@@ -70,7 +69,7 @@ class PoolTrainer:
         for question in self.questions:
             digest.update(question.model_dump_json().encode())
         folder = self.out / "examined" / f"{run.agent}-{stage}-{run.key(stage)}-{digest.hexdigest()[:10]}" / "replies"
-        return batch_queries(self.job(run, stop), folder, f"examine {stage}")
+        return BatchQueries.of(self.job(run, stop), folder, f"examine {stage}")
 
     def _weights(self, run: PoolRun, stage: Stage) -> str:
         return str(RunLayout.of(self.artifacts, run.config).weights(stage))

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from disrouter.artifacts import Stage, write_atomically
-from disrouter_training.data.graders import is_correct
+from disrouter_training.data.correctness import is_right
 from disrouter_training.data.samples import Collected
 from disrouter_training.data.shards import Row, missing, run_shards, shard
 from disrouter_training.data.sources import Question
@@ -75,7 +75,7 @@ def report_invalid_rows(job: Job, splits: Splits, path: Path) -> None:
 
 def _graded(question: Question, samples: Sequence[Sample]) -> Collected:
     replies, cut = tuple(sample.text for sample in samples), tuple(sample.cut for sample in samples)
-    correct = (is_correct(question.grader, question.answer, reply) for reply in replies)
+    correct = (is_right(question, reply) for reply in replies)
     return Collected(question, replies, tuple(correct), cut)
 
 

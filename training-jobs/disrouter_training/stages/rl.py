@@ -20,7 +20,7 @@ from disrouter.artifacts import Engine, PreferenceEncoding, RlConfig, Stage
 from disrouter.refusal import is_refusal
 from disrouter.scenario import PREFERENCE_DECIMALS, Asked, Scenario, alpha_of, nearest
 from disrouter.utility import reward
-from disrouter_training.data.graders import is_correct
+from disrouter_training.data.correctness import is_right
 from disrouter_training.data.shards import longest_first
 from disrouter_training.data.sources import Question
 from disrouter_training.data.split import TRAIN
@@ -184,7 +184,7 @@ def _reward_function(questions: Sequence[Question], gamma: float, metrics: StepM
             question = questions[number]
             text = completion[0]["content"]
             refused = is_refusal(text)
-            correct = not refused and is_correct(question.grader, question.answer, text)
+            correct = is_right(question, text)
             value = reward(refused=refused, correct=correct, alpha=asked, gamma=gamma)
             metrics.add(nearest(asked), value, refused=refused, correct=correct, text=text)
             rewards.append(value)
