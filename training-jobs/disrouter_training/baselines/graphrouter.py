@@ -8,7 +8,6 @@ that is masked are chosen on dev for each scenario, as in Appendix F.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -22,6 +21,7 @@ from sklearn.preprocessing import StandardScaler
 from torch import Tensor, nn
 from torch.nn import functional
 
+from disrouter_training.baselines.early_stopping import EarlyStopping
 from disrouter_training.baselines.forc import best_utility
 from disrouter_training.baselines.lexical import surface
 from disrouter_training.baselines.predictors import names
@@ -183,7 +183,7 @@ def _trained(graph: _Graph, training_data: TrainingData, rate: float, masked: fl
     network = _Network(graph.tasks.shape[1], len(graph.costs))
     optimizer = torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=0.01)
     dev = training_data.splits[DEV].base.astype(float)
-    best, kept, waited = float("inf"), copy.deepcopy(network.state_dict()), 0
+    stopping = EarlyStopping(network, PATIENCE)
     for epoch in range(1, EPOCHS + 1):
         network.train()
         hidden = torch.rand(len(graph.effect)) < masked
@@ -193,15 +193,9 @@ def _trained(graph: _Graph, training_data: TrainingData, rate: float, masked: fl
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        if epoch % EVERY:
-            continue
-        found = log_loss(_predict(network, graph, DEV), dev)
-        waited = 0 if found < best else waited + 1
-        if found < best:
-            best, kept = found, copy.deepcopy(network.state_dict())
-        if waited >= PATIENCE:
+        if epoch % EVERY == 0 and stopping.should_stop(log_loss(_predict(network, graph, DEV), dev)):
             break
-    network.load_state_dict(kept)
+    stopping.restore()
     return network
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import os
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from disrouter.artifacts import write_atomically
 from disrouter_training.baselines.automix import AutoMix
 from disrouter_training.baselines.forc import Forc
 from disrouter_training.baselines.frugalgpt import FrugalGpt
@@ -65,10 +66,9 @@ class ScoreCache:
         arrays: dict[str, Any] = {
             name.replace("/", "|"): each for name, each in fitted.fit(training_data, seed).items()
         }
-        path.parent.mkdir(parents=True, exist_ok=True)
-        scratch = path.with_name(f".{path.stem}.{os.getpid()}.npz")
-        np.savez_compressed(scratch, **arrays)
-        scratch.replace(path)
+        content = io.BytesIO()
+        np.savez_compressed(content, **arrays)
+        write_atomically(path, content.getvalue())
 
     def read(self, fitted: str, seed: int) -> Scores:
         """What was kept."""
