@@ -7,7 +7,8 @@ A run is identified by the hash of everything that could change its outcome. Its
         <stage>/done.json            written last, atomically: the stage is complete; metrics and versions inside
         <stage>/...                  shards, checkpoints, `weights/`, `evaluation.json`
 
-A stage reads only the directory of the stage before it, so each can be killed, resumed or repeated alone.
+`collect` alone reads the datasets. Every later stage reads only what stages before it left in the directory, so each
+can be killed, resumed or repeated alone, and none is touched by a dataset that changes meanwhile.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ from disrouter.terms import PreferenceEncoding
 
 __all__ = [
     "DONE_FILE",
+    "INTERRUPTED",
     "RUN_FILE",
     "TERMINATION_MESSAGE_LIMIT",
     "CalibrationField",
@@ -69,6 +71,8 @@ __all__ = [
 
 DONE_FILE = "done.json"
 RUN_FILE = "run.json"
+INTERRUPTED = 75
+"""Exit code of a stage that kept its work and is to be started again (sysexits' EX_TEMPFAIL)."""
 TERMINATION_MESSAGE_LIMIT = 4096
 """Bytes of a container's termination message that the kubelet keeps; the evaluation must fit."""
 
@@ -83,7 +87,7 @@ class Stage(StrEnum):
 
     @property
     def previous(self) -> Stage | None:
-        """The stage whose directory this one reads, None for the first."""
+        """The stage that must be complete before this one, None for the first."""
         stages = list(Stage)
         index = stages.index(self)
         return stages[index - 1] if index else None
@@ -254,12 +258,12 @@ def served_subpath(cascade: str, agent: str, run: str) -> str:
     return f"{cascade}/{agent}/{run}/{Stage.RL}/weights"
 
 
-def write_atomically(path: Path, text: str) -> None:
+def write_atomically(path: Path, content: str | bytes) -> None:
     """Write a file so that a reader or a crash sees the old or the new content, never half of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with scratch.open("w", encoding="utf-8") as file:
-        file.write(text)
+    with scratch.open("wb") as file:
+        file.write(content.encode() if isinstance(content, str) else content)
         file.flush()
         os.fsync(file.fileno())
     scratch.replace(path)

@@ -24,7 +24,7 @@ from disrouter_training.training.trainer import micro_batch
 def main(stage: str, run: Path, artifacts: Path, out: Path) -> None:
     """Train, and leave what it took."""
     config = RunConfig.read(run)
-    collected = read_collected(RunLayout.of(artifacts, config).stage(Stage.COLLECT))
+    collected = read_collected(RunLayout.of(artifacts, config))
     started = time.monotonic()
     model = config.model.removeprefix("file://")
     tokenizer = AutoTokenizer.from_pretrained(model, padding_side="left")

@@ -1,6 +1,7 @@
 """Self-Awareness Training of one agent: collect -> sft -> rl -> evaluate, then report over a cascade.
 
-A stage reads only what the stage before it left. Rooms, in the order in which a question travels:
+`collect` alone reads the datasets; a later stage reads what stages before it left. Rooms, in the order in which a
+question travels:
 
 - `cli`         the command line
 - `stages`      one file per stage, each read top to bottom

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
-from disrouter.artifacts import TERMINATION_MESSAGE_LIMIT, RunConfig, RunLayout, Stage
+from disrouter.artifacts import INTERRUPTED, TERMINATION_MESSAGE_LIMIT, RunConfig, RunLayout, Stage
 from disrouter.errors import DisrouterError
 from disrouter.uris import PVC_ROOT
 from disrouter_training.errors import Interrupted, RunBusy
@@ -27,7 +27,6 @@ from disrouter_training.process.stop import StopSignal
 from disrouter_training.training.disk_space import is_disk_full
 
 EXIT_FAILED = 1
-EXIT_TRY_AGAIN = 75
 SMALLER = "lower collect.batchSize, sft.batchSize or rl.promptsPerStep, or give the Job more memory"
 LARGER = "its earlier work is kept: free space or enlarge the claim of training.artifacts, and run it again"
 PVC_ROOT_VARIABLE = "DISROUTER_PVC_ROOT"
@@ -41,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return int(arguments.handler(arguments) or 0)
     except (Interrupted, RunBusy) as error:
-        return _end(str(error), EXIT_TRY_AGAIN)
+        return _end(str(error), INTERRUPTED)
     except DisrouterError as error:
         return _end(str(error), EXIT_FAILED)
     except MemoryError as error:

@@ -2,7 +2,7 @@
 
 DisrouterError
 └── TrainingError
-    ├── DatasetError     questions that cannot be read, or too many bad rows
+    ├── DatasetError     questions that cannot be read, or too many invalid rows
     ├── ModelError       a model that cannot be loaded or used
     ├── ArtifactDamaged  weights that are not as they were written
     ├── TooLarge         a stage that cannot fit the memory of the GPU

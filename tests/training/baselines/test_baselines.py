@@ -15,16 +15,16 @@ from disrouter_training.baselines.encoder import Backbone, Recipe, Scratch
 from disrouter_training.baselines.forc import Forc
 from disrouter_training.baselines.frugalgpt import FrugalGpt, asked
 from disrouter_training.baselines.graphrouter import GraphRouter
-from disrouter_training.baselines.judges import Judges
 from disrouter_training.baselines.lexical import Boosted, Linear, surface
-from disrouter_training.baselines.material import Baseline, Material
+from disrouter_training.baselines.predictors import Predictors
 from disrouter_training.baselines.routellm import RouteLlm, capable
 from disrouter_training.baselines.text import Examples, TextModel, condenser, log_loss
+from disrouter_training.baselines.training_data import Baseline, TrainingData
 from disrouter_training.data.sources import Question
-from disrouter_training.evaluation.evidence import Evidence, Lineup, Sheet
+from disrouter_training.evaluation.evidence import Evidence, ModelSet, Split
 from disrouter_training.evaluation.policies import best_single, oracle, single
 
-LINEUP = Lineup(("small", "large"), np.array([0.1, 0.9]))
+MODELS = ModelSet(("small", "large"), np.array([0.1, 0.9]))
 SIZES = {"train": 160, "dev": 80, "test": 80}
 ALPHA = 0.5
 INSTRUCTION = "Answer the question and give a final answer."
@@ -35,44 +35,44 @@ TASKS = (INSTRUCTION, "Solve the following problem.")
 class World:
     """Questions and who is right."""
 
-    material: Material
+    training_data: TrainingData
 
     @property
     def evidence(self) -> Evidence:
-        own = {name: sheet for name, sheet in self.material.sheets.items() if name != "train"}
-        return Evidence(LINEUP, own, {})
+        own = {name: split for name, split in self.training_data.splits.items() if name != "train"}
+        return Evidence(MODELS, own, {})
 
     def regret(self, baseline: Baseline, seed: int = 1) -> dict[str, float]:
-        """Utility that the Oracle has over each of its rows on the test sheet."""
-        scores = baseline.fit(self.material, seed)
-        best = oracle(self.material.sheets["test"], LINEUP).utility(ALPHA).mean()
+        """Utility that the Oracle has over each of its rows on the test split."""
+        scores = baseline.fit(self.training_data, seed)
+        best = oracle(self.training_data.splits["test"], MODELS).utility(ALPHA).mean()
         routes = baseline.route(scores, self.evidence, "test", ALPHA, [0, 1])
         return {name: float(best - routed.utility(ALPHA).mean()) for name, routed in routes.items()}
 
     @property
     def regret_of_best_single(self) -> float:
-        test = self.material.sheets["test"]
-        chosen = best_single(self.material.sheets["dev"], LINEUP, ALPHA)
-        best = oracle(test, LINEUP).utility(ALPHA).mean()
-        return float(best - single(test, LINEUP, chosen).utility(ALPHA).mean())
+        test = self.training_data.splits["test"]
+        chosen = best_single(self.training_data.splits["dev"], MODELS, ALPHA)
+        best = oracle(test, MODELS).utility(ALPHA).mean()
+        return float(best - single(test, MODELS, chosen).utility(ALPHA).mean())
 
 
 def world(*, visible: bool, seed: int = 0) -> World:
     rng = np.random.default_rng(seed)
-    sheets, replies, approval = {}, {}, {}
+    splits, replies, approval = {}, {}, {}
     for name, count in SIZES.items():
         easy = rng.random(count) < 0.5
         right = easy if visible else rng.random(count) < 0.5
         questions = tuple(_question(f"{name}{n}", bool(easy[n]), rng) for n in range(count))
-        sheets[name] = Sheet(name, questions, np.column_stack([right, np.ones(count, bool)]))
+        splits[name] = Split(name, questions, np.column_stack([right, np.ones(count, bool)]))
         # A reply shows whether it is right in the visible world, and says nothing in the other.
         told = right if visible else rng.random(count) < 0.5
         small = [f"The final answer is: {'sure' if sure else 'maybe'}." for sure in told]
         replies[name] = [small, ["The final answer is: sure."] * count]
         approval[name] = np.where(told, 0.9, 0.2).reshape(-1, 1)
-    train = sheets["train"].base.astype(float)
+    train = splits["train"].base.astype(float)
     samples = [list(zip(replies["train"][k], train[:, k].tolist(), strict=True)) for k in range(2)]
-    return World(Material(LINEUP, sheets, train, samples, 1, replies, {"asked": approval}))
+    return World(TrainingData(MODELS, splits, train, samples, 1, replies, {"asked": approval}))
 
 
 def _question(name: str, easy: bool, rng: np.random.Generator) -> Question:
@@ -90,7 +90,7 @@ def baselines(of: World) -> Iterator[Baseline]:
     yield RouteLlm()
     yield FrugalGpt()
     yield AutoMix()
-    yield Forc(Judges().fit(of.material, 1))
+    yield Forc(Predictors().fit(of.training_data, 1))
     yield GraphRouter()
 
 
@@ -111,7 +111,7 @@ def test_no_baseline_finds_a_signal_that_is_not_there(worlds: dict[bool, World])
 
 
 def test_the_same_seed_gives_the_same_scores(worlds: dict[bool, World]) -> None:
-    one, two = (GraphRouter().fit(worlds[True].material, 3) for _ in range(2))
+    one, two = (GraphRouter().fit(worlds[True].training_data, 3) for _ in range(2))
     assert all(np.array_equal(one[name], two[name]) for name in one)
 
 
@@ -122,9 +122,9 @@ def test_automix_pays_for_verifications_as_the_paper_does() -> None:
 
 
 def test_automix_takes_the_verification_that_works(worlds: dict[bool, World]) -> None:
-    material = worlds[True].material
-    useless = {name: np.full_like(each, 0.5) for name, each in material.verified["asked"].items()}
-    both = World(replace(material, verified={"asked": useless, "agreement": material.verified["asked"]}))
+    training_data = worlds[True].training_data
+    useless = {name: np.full_like(each, 0.5) for name, each in training_data.verified["asked"].items()}
+    both = World(replace(training_data, verified={"asked": useless, "agreement": training_data.verified["asked"]}))
     assert both.regret(AutoMix()) == worlds[True].regret(AutoMix())
 
 

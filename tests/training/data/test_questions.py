@@ -29,13 +29,13 @@ def test_bad_rows_are_reported_with_line_and_reason(tmp_path: Path) -> None:
     rows[3:3] = ["{broken", {"question": "no answer?"}, "", {**good(7)}, [1, 2], good(99, grader="magic")]
     source = read_source(write(tmp_path / "q.jsonl", rows), tmp_path)
     assert len(source.questions) == 60
-    reasons = {row.where: row.reason for row in source.bad}
+    reasons = {row.where: row.reason for row in source.invalid}
     assert reasons["line 4"] == "not a JSON object"
     assert reasons["line 5"].startswith("answer: Field required")
     assert reasons["line 8"] == "not a JSON object"
     assert reasons["line 9"].startswith("grader: 'magic' is none of choice, exact, math, number, span")
     assert "id 'q7' is used by an earlier row" in reasons.values()
-    assert len(source.bad) == 5
+    assert len(source.invalid) == 5
 
 
 def test_a_line_that_is_not_utf8_is_a_bad_row_and_not_another_question(tmp_path: Path) -> None:
@@ -44,15 +44,17 @@ def test_a_line_that_is_not_utf8_is_a_bad_row_and_not_another_question(tmp_path:
         file.write('{"question": "Où?", "answer": "là"}\n{"question": "Où ?", "answer": "ici"}\n'.encode("latin-1"))
         file.write('{"question": "Où donc ?", "answer": "ici"}\n\u2003\n'.encode())
     found = read_source(source, tmp_path)
-    assert [row.where for row in found.bad] == ["line 21", "line 22"]
-    assert found.bad[0].reason == "not UTF-8: byte 16 of the line is 0xf9"
+    assert [row.where for row in found.invalid] == ["line 21", "line 22"]
+    assert found.invalid[0].reason == "not UTF-8: byte 16 of the line is 0xf9"
     assert found.questions[-1].question == "Où donc ?"
     assert len(found.questions) == 21
 
 
 def test_too_many_bad_rows_mean_the_wrong_file(tmp_path: Path) -> None:
     source = write(tmp_path / "q.jsonl", [good(1), {"text": "x"}])
-    with pytest.raises(DatasetError, match=r"1 of 2 rows are bad \(line 2: question: Field required.*correct the file"):
+    with pytest.raises(
+        DatasetError, match=r"1 of 2 rows are invalid \(line 2: question: Field required.*correct the file"
+    ):
         read_source(source, tmp_path)
 
 
@@ -80,8 +82,8 @@ def test_rows_that_the_task_leaves_out_are_counted_and_are_no_sign_of_a_wrong_fi
     open_ = {"id": "b", "context": "Ann.", "question": "When?", "answers": {"text": [], "answer_start": []}}
     file = write(tmp_path / "q.jsonl", [answered, open_, {**open_, "id": "c"}])
     source = read_source(file.model_copy(update={"format": "rajpurkar/squad_v2"}), tmp_path)
-    assert (len(source.questions), source.bad) == (1, ())
-    assert source.left_out == {"the passage does not answer it": 2}
+    assert (len(source.questions), source.invalid) == (1, ())
+    assert source.filtered == {"the passage does not answer it": 2}
 
 
 def test_parquet_is_read_like_jsonl(tmp_path: Path) -> None:
@@ -125,7 +127,7 @@ def test_a_library_dataset_gives_its_rows(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("library_cache")
 def test_a_library_dataset_without_the_columns_is_explained(tmp_path: Path) -> None:
     source = hub_dataset(tmp_path / "set", {"prompt": ["a"], "label": ["1"]})
-    with pytest.raises(DatasetError, match=r"1 of 1 rows are bad .*question: Field required.*register a converter"):
+    with pytest.raises(DatasetError, match=r"1 of 1 rows are invalid .*question: Field required.*register a converter"):
         read_source(source, tmp_path)
 
 
@@ -137,16 +139,16 @@ def test_the_held_out_share_is_stable_when_questions_are_added(tmp_path: Path) -
     rows = [good(number) for number in range(400)]
     few = split_questions(config(write(tmp_path / "a.jsonl", rows[:300]), EvaluateConfig(holdout=0.2)), tmp_path)
     many = split_questions(config(write(tmp_path / "b.jsonl", rows), EvaluateConfig(holdout=0.2)), tmp_path)
-    assert {q.id for q in few.evaluation} <= {q.id for q in many.evaluation}
-    assert not {q.id for q in many.evaluation} & {q.id for q in many.training}
-    assert 0.12 < len(many.evaluation) / 400 < 0.28
+    assert {q.id for q in few.test} <= {q.id for q in many.test}
+    assert not {q.id for q in many.test} & {q.id for q in many.train}
+    assert 0.12 < len(many.test) / 400 < 0.28
 
 
 def test_an_evaluation_question_never_trains(tmp_path: Path) -> None:
     train = write(tmp_path / "train.jsonl", [good(number) for number in range(20)])
     judge = write(tmp_path / "test.jsonl", [good(number) for number in range(15, 30)])
     split = split_questions(config(train, EvaluateConfig(datasets=(judge,))), tmp_path)
-    assert (len(split.training), len(split.evaluation)) == (15, 15)
+    assert (len(split.train), len(split.test)) == (15, 15)
     assert split.leaked == 5
     assert split.summary()["droppedAsEvaluation"] == 5
 

@@ -9,7 +9,7 @@ from disrouter.refusal import REFUSAL
 from disrouter_training.data.sources import Question
 from disrouter_training.data.template import FINAL, THINK
 from disrouter_training.generation.encoding import IGNORED, Encoder
-from disrouter_training.generation.prompts import forced, free
+from disrouter_training.generation.prompts import free, must_answer
 from disrouter_training.models.loading import load_model
 from support.tiny_agent import question_rows
 
@@ -33,12 +33,12 @@ def test_the_loss_is_the_replys_alone(encoder: Encoder) -> None:
 
 def test_the_given_start_of_a_reply_is_not_learned(encoder: Encoder) -> None:
     reply = f"{THINK}red. {FINAL}red."
-    row = encoder.example(forced(QUESTION), reply)
+    row = encoder.example(must_answer(QUESTION), reply)
     assert learned(encoder, row) == f"red. {FINAL}red.<|end|>"
 
 
 def test_learning_starts_where_generating_would(encoder: Encoder) -> None:
-    prompt = forced(QUESTION)
+    prompt = must_answer(QUESTION)
     row = encoder.example(prompt, f"{THINK}red.")
     start = len(encoder.prompt(prompt))
     assert row["input_ids"][:start] == encoder.prompt(prompt)
@@ -46,7 +46,7 @@ def test_learning_starts_where_generating_would(encoder: Encoder) -> None:
 
 
 def test_examples_without_padding_are_kept_apart_by_their_positions(encoder: Encoder, volumes: Path) -> None:
-    rows = [encoder.example(free(QUESTION, 0.35), REFUSAL), encoder.example(forced(QUESTION), f"{THINK}red.")]
+    rows = [encoder.example(free(QUESTION, 0.35), REFUSAL), encoder.example(must_answer(QUESTION), f"{THINK}red.")]
     model = load_model(str(volumes / "models" / "tiny"), train=True)
     padded, packed = (
         DataCollatorForLanguageModeling(pad_token_id=encoder.tokenizer.pad_token_id, padding_free=free_of_padding)(rows)

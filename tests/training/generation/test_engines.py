@@ -19,7 +19,7 @@ from disrouter_training.data.sources import Question
 from disrouter_training.errors import Interrupted, ModelError
 from disrouter_training.generation import engines, vllm_generator
 from disrouter_training.generation.engines import chosen, rollouts
-from disrouter_training.generation.prompts import forced
+from disrouter_training.generation.prompts import must_answer
 from disrouter_training.generation.transformers_generator import Sampling
 from disrouter_training.generation.vllm_generator import VllmGenerator
 from disrouter_training.process.progress import Progress
@@ -85,10 +85,10 @@ def test_what_vllm_finished_is_kept_when_asked_to_stop_meanwhile_and_nothing_mor
     monkeypatch.setattr(vllm_generator, "Encoder", lambda name: encoder)
     monkeypatch.setattr(vllm_generator, "_engine", lambda name, longest: Completed(stop))
     questions = [Question(id=str(n), question=f"{n}?", answer="x") for n in range(3)]
-    generator = VllmGenerator("model", [forced(question) for question in questions], 8, stop)
+    generator = VllmGenerator("model", [must_answer(question) for question in questions], 8, stop)
 
     def work(part: Sequence[Question], number: int) -> list[Row]:
-        told = generator.replies([forced(question) for question in part], SAMPLING, number)
+        told = generator.replies([must_answer(question) for question in part], SAMPLING, number)
         return [{"id": question.id, "reply": texts[0]} for question, texts in zip(part, told, strict=True)]
 
     shards = shard(questions, 2)
@@ -111,10 +111,7 @@ def test_vllm_collects_what_transformers_collects_and_the_same_again_with_its_se
     collect(trainer, tmp_path)
     folder = trainer.layout.stage(Stage.COLLECT)
     assert trainer.layout.require(Stage.COLLECT)["metrics"]["engine"] == "vllm"
-    ours, theirs = (
-        {item.question.id: item for item in read_collected(each.layout.stage(Stage.COLLECT))}
-        for each in (trainer, finished)
-    )
+    ours, theirs = ({item.question.id: item for item in read_collected(each.layout)} for each in (trainer, finished))
     assert ours.keys() == theirs.keys()
     for key, item in ours.items():
         assert len(item.replies) == 64

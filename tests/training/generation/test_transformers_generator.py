@@ -8,7 +8,7 @@ from disrouter.scenario import Scenario
 from disrouter_training.data.sources import Question
 from disrouter_training.data.template import THINK
 from disrouter_training.errors import Interrupted
-from disrouter_training.generation.prompts import forced, free
+from disrouter_training.generation.prompts import free, must_answer
 from disrouter_training.generation.transformers_generator import Sampling, TransformersGenerator
 from disrouter_training.process.stop import StopSignal
 from support.tiny_agent import question_rows
@@ -24,19 +24,23 @@ def generator(volumes: Path) -> TransformersGenerator:
 
 
 def test_a_forced_reply_is_whole_with_the_words_it_was_given(generator: TransformersGenerator) -> None:
-    ((reply,),) = generator.replies([forced(QUESTIONS[0])], GREEDY, seed=0)
+    ((reply,),) = generator.replies([must_answer(QUESTIONS[0])], GREEDY, seed=0)
     assert reply.startswith(THINK)
     assert reply.endswith(f"The final answer is: {QUESTIONS[0].answer}.")
 
 
 def test_padding_changes_no_greedy_reply(generator: TransformersGenerator) -> None:
-    prompts = [forced(QUESTIONS[0]), free(QUESTIONS[1], Scenario.BALANCE, prompted=True), forced(QUESTIONS[3])]
+    prompts = [
+        must_answer(QUESTIONS[0]),
+        free(QUESTIONS[1], Scenario.BALANCE, prompted=True),
+        must_answer(QUESTIONS[3]),
+    ]
     together = generator.replies(prompts, GREEDY, seed=0)
     assert together == [generator.replies([prompt], GREEDY, seed=0)[0] for prompt in prompts]
 
 
 def test_samples_repeat_with_the_seed_and_differ_without(generator: TransformersGenerator) -> None:
-    prompts = [forced(question) for question in QUESTIONS[1:20:2]]
+    prompts = [must_answer(question) for question in QUESTIONS[1:20:2]]
     first, same, other = (generator.replies(prompts, DRAWN, seed=seed) for seed in (1, 1, 2))
     assert first == same != other
     assert {len(replies) for replies in first} == {4}
@@ -45,9 +49,9 @@ def test_samples_repeat_with_the_seed_and_differ_without(generator: Transformers
 def test_a_reply_that_ran_into_the_limit_is_told_from_one_that_ended(generator: TransformersGenerator) -> None:
     short = Sampling(samples=1, temperature=0, max_new_tokens=3, batch_size=8)
     for sampling, cut in ((GREEDY, False), (short, True)):
-        ((sample,),) = generator.samples([forced(QUESTIONS[0])], sampling, seed=0)
+        ((sample,),) = generator.samples([must_answer(QUESTIONS[0])], sampling, seed=0)
         assert sample.cut is cut
-        assert [[sample.text]] == generator.replies([forced(QUESTIONS[0])], sampling, seed=0)
+        assert [[sample.text]] == generator.replies([must_answer(QUESTIONS[0])], sampling, seed=0)
 
 
 def test_a_stop_ends_even_a_long_batch(volumes: Path) -> None:
@@ -56,4 +60,4 @@ def test_a_stop_ends_even_a_long_batch(volumes: Path) -> None:
     stop.requested = True
     endless = Sampling(samples=1, temperature=5, max_new_tokens=1_000_000, batch_size=8)
     with pytest.raises(Interrupted, match="run it again to go on"):
-        generator.replies([forced(QUESTIONS[0])], endless, seed=0)
+        generator.replies([must_answer(QUESTIONS[0])], endless, seed=0)

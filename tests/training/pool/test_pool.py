@@ -13,13 +13,15 @@ from disrouter.artifacts import RunLayout, Stage
 from disrouter.scenario import Scenario
 from disrouter_training.cli import main
 from disrouter_training.data.sources import Question
-from disrouter_training.errors import TrainingError
+from disrouter_training.data.split import Splits
+from disrouter_training.data.split_files import write_splits
+from disrouter_training.errors import DatasetError, TrainingError
 from disrouter_training.evaluation.examination import Examination
 from disrouter_training.pool.assemble import trainings
 from disrouter_training.pool.base import Questions, agrees, verdict
 from disrouter_training.pool.file import merge, read_pool
-from disrouter_training.pool.runs import runs, share
-from disrouter_training.pool.train import EXAMINED
+from disrouter_training.pool.runs import PoolRun, runs, share
+from disrouter_training.pool.train import EXAMINED, check_apart
 from support.tiny_agent import question_rows, write_agent
 
 pytestmark = pytest.mark.timeout(900)
@@ -80,17 +82,17 @@ def report(out: Path) -> dict[str, Any]:
 
 def utilities(out: Path) -> dict[tuple[str, str, str], float]:
     rows = report(out)["whole"]["rows"]
-    return {(r["sheet"], r["scenario"], r["policy"]): r["utility"]["mean"] for r in rows if r["group"] == "all"}
+    return {(r["split"], r["scenario"], r["policy"]): r["utility"]["mean"] for r in rows if r["group"] == "all"}
 
 
 def test_one_command_trains_the_pool_and_compares_it_with_learned_routers(made: tuple[Path, Path]) -> None:
     content = report(made[1])
     policies = {row["policy"] for row in content["whole"]["rows"]}
-    ours = {f"cascade SFT + RL ({way})" for way in ("prompt", "probability", "probability, tuned")}
+    ours = {f"cascade SFT + RL ({way})" for way in ("text", "probability", "probability, tuned")}
     routers = {"RouteLLM", "FORC", "FrugalGPT", "FrugalGPT (all asked)", "AutoMix", "GraphRouter"}
     assert ours | routers | {"oracle", "smallest", "largest", "random", "best single"} <= policies
     assert content["questions"] == {"dev": 12, "test": 12, "heldout": 4}
-    assert {judge["kind"] for judge in content["judged"]} == {"External", "Intrinsic"}
+    assert {each["kind"] for each in content["predictors"]} == {"External", "Intrinsic"}
 
 
 def test_a_cascade_that_knows_itself_comes_close_to_the_oracle(made: tuple[Path, Path]) -> None:
@@ -101,8 +103,8 @@ def test_a_cascade_that_knows_itself_comes_close_to_the_oracle(made: tuple[Path,
 
 def test_variants_share_what_they_have_in_common_and_are_reported(made: tuple[Path, Path]) -> None:
     policies = {row["policy"] for row in report(made[1])["whole"]["rows"]}
-    assert "cascade bolder: SFT + RL (prompt)" in policies
-    assert "cascade bolder: SFT (prompt)" not in policies
+    assert "cascade bolder: SFT + RL (text)" in policies
+    assert "cascade bolder: SFT (text)" not in policies
     text = (made[1] / "report.txt").read_text()
     ablations = text[text.index("Ablations") :].splitlines()[1:11]
     assert ablations[0].split()[:2] == ["training", "decision"]
@@ -117,7 +119,7 @@ def test_the_report_is_a_page_that_needs_nothing_else(made: tuple[Path, Path]) -
     page = (made[1] / "report.html").read_text()
     assert page.count("data:image/png;base64,") == len(list((made[1] / "figures").glob("*.png"))) >= 12
     assert 'src="http' not in page
-    assert "<td>cascade SFT + RL (prompt)</td>" in page
+    assert "<td>cascade SFT + RL (text)</td>" in page
 
 
 def test_a_second_start_does_nothing_again_and_says_the_same(
@@ -197,8 +199,8 @@ def test_each_training_is_judged_by_the_gamma_of_its_own_recipe(tmp_path: Path) 
     question = Question(id="q", question="Why?", answer="so")
     examined = Examination({"q": "so"}, {scenario: {"q": "so"} for scenario in Scenario}, {"q": 0.5}, None)
     found = {(run.variant, run.agent, 1, stage): examined for run in work for stage in EXAMINED}
-    sheets = Questions({"test": [question]})
-    gammas = {name: seeds[0]["test"].gamma.tolist() for name, seeds in trainings(pool, work, found, sheets).items()}
+    splits = Questions({"test": [question]})
+    gammas = {name: seeds[0]["test"].gamma.tolist() for name, seeds in trainings(pool, work, found, splits).items()}
     assert gammas == {"bolder: SFT + RL": [1.0, 1.0], "SFT": [2.0, 0.5], "SFT + RL": [2.0, 0.5]}
 
 
@@ -214,6 +216,36 @@ def test_runs_of_other_inputs_share_nothing(tmp_path: Path) -> None:
     one, two = (run for run in runs(pool, [1, 2]) if run.variant == "main")
     assert all(one.key(stage) != two.key(stage) for stage in (Stage.COLLECT, Stage.SFT, Stage.RL))
     assert list(share(one, [two], tmp_path)) == []
+
+
+def collected(run: PoolRun, artifacts: Path, train: list[str], test: list[str]) -> RunLayout:
+    """As if the run had finished `collect` and `sft`, and read these questions."""
+    layout = RunLayout.of(artifacts, run.config)
+    named = {"train": train, "test": test}
+    questions = {name: [Question(id=text, question=text, answer="so") for text in each] for name, each in named.items()}
+    splits = Splits(tuple(questions["train"]), tuple(questions["test"]), (), (), (), 0)
+    record = write_splits(layout.stage(Stage.COLLECT), splits)
+    layout.finish(Stage.COLLECT, {"metrics": {"splits": record}})
+    layout.finish(Stage.SFT, {})
+    return layout
+
+
+def test_runs_that_collected_other_questions_do_not_share_what_was_learned_from_them(tmp_path: Path) -> None:
+    main_run, variant = runs(read_pool(write_pool(tmp_path)), [1])
+    collected(main_run, tmp_path, ["a?", "b?"], ["c?"])
+    layout = collected(variant, tmp_path, ["a?"], ["b?", "c?"])
+    (layout.stage(Stage.SFT) / "done.json").unlink()
+    assert list(share(variant, [main_run], tmp_path)) == []
+    shutil.rmtree(layout.stage(Stage.COLLECT))
+    assert list(share(variant, [main_run], tmp_path)) == [Stage.COLLECT, Stage.SFT]
+
+
+def test_a_run_that_trained_on_what_judges_it_now_is_refused(tmp_path: Path) -> None:
+    run, _ = runs(read_pool(write_pool(tmp_path)), [1])
+    layout = collected(run, tmp_path, ["a?", "b?"], ["c?"])
+    check_apart(layout, [Question(id="x", question="c?", answer="so")])
+    with pytest.raises(DatasetError, match=r"of agent small was trained on 1 questions that judge it now, .*'b\?'"):
+        check_apart(layout, [Question(id="x", question=text, answer="so") for text in ("b?", "c?")])
 
 
 @pytest.mark.parametrize(

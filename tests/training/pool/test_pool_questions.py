@@ -18,12 +18,12 @@ def asks(*questions: str, **more: Any) -> Rows:
     return [{"question": question, "answer": "yes", **more} for question in questions]
 
 
-def pool_of(root: Path, **sheets: Rows) -> Pool:
-    """A pool whose sheets are files of one name, so that their ids clash."""
-    for name, rows in sheets.items():
+def pool_of(root: Path, **splits: Rows) -> Pool:
+    """A pool whose splits are files of one name, so that their ids clash."""
+    for name, rows in splits.items():
         (root / name).mkdir()
         (root / name / "q.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    datasets = {name: [{"file": f"pvc://{name}/q.jsonl"}] for name in sheets}
+    datasets = {name: [{"file": f"pvc://{name}/q.jsonl"}] for name in splits}
     return Pool.model_validate({"name": "p", "agents": AGENTS, "datasets": datasets})
 
 
@@ -31,7 +31,7 @@ def test_a_question_that_a_sheet_repeats_stays_as_in_the_stages(tmp_path: Path) 
     said: list[str] = []
     pool = pool_of(tmp_path, train=asks("a?", "b?", "a?"), dev=asks("c?", "c?"), test=asks("d?"))
     found = pool_questions(pool, tmp_path, said.append)
-    assert {name: [q.question for q in sheet] for name, sheet in found.sheets.items()} == {
+    assert {name: [q.question for q in split] for name, split in found.splits.items()} == {
         "train": ["a?", "b?", "a?"],
         "dev": ["c?", "c?"],
         "test": ["d?"],
@@ -43,8 +43,8 @@ def test_a_question_that_a_sheet_repeats_stays_as_in_the_stages(tmp_path: Path) 
 def test_training_questions_that_judge_are_dropped_and_counted(tmp_path: Path) -> None:
     said: list[str] = []
     pool = pool_of(tmp_path, train=asks("a?", "c?", "d?", "d?"), dev=asks("c?"), test=asks("d?"))
-    assert [q.question for q in pool_questions(pool, tmp_path, said.append).sheets["train"]] == ["a?"]
-    assert said == ["train: 3 of 4 questions are left out: the other sheets ask them"]
+    assert [q.question for q in pool_questions(pool, tmp_path, said.append).splits["train"]] == ["a?"]
+    assert said == ["train: 3 of 4 questions are filtered: other splits ask them"]
 
 
 def test_bad_rows_of_a_sheet_are_counted_with_the_first_reason(tmp_path: Path) -> None:
@@ -53,7 +53,7 @@ def test_bad_rows_of_a_sheet_are_counted_with_the_first_reason(tmp_path: Path) -
     pool_questions(pool_of(tmp_path, train=train, dev=asks("c?"), test=asks("d?")), tmp_path, said.append)
     assert len(said) == 1
     assert said[0].startswith(
-        "train: 1 bad rows of pvc://train/q.jsonl are left out; line 31: grader: 'magic' is none of"
+        "train: 1 invalid rows of pvc://train/q.jsonl are not used; line 31: grader: 'magic' is none of"
     )
 
 
@@ -65,5 +65,5 @@ def test_two_sheets_that_judge_by_one_question_are_refused(tmp_path: Path) -> No
 
 def test_a_sheet_that_nothing_is_left_of_is_named(tmp_path: Path) -> None:
     pool = pool_of(tmp_path, train=asks("c?"), dev=asks("c?"), test=asks("d?"))
-    with pytest.raises(DatasetError, match="no question is left for train; the other sheets ask the same"):
+    with pytest.raises(DatasetError, match="no question is left for train: other splits ask the same"):
         pool_questions(pool, tmp_path, lambda line: None)

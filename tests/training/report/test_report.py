@@ -12,9 +12,10 @@ from disrouter.scenario import Scenario
 from disrouter_training.data.sources import Question
 from disrouter_training.errors import DatasetError
 from disrouter_training.evaluation.analysis import Analysis, analyse
-from disrouter_training.evaluation.evidence import Lineup
+from disrouter_training.evaluation.evidence import ModelSet
+from disrouter_training.evaluation.results import Prediction
 from disrouter_training.evaluation.scores import Row
-from disrouter_training.report.command import Prediction, joined
+from disrouter_training.report.command import joined
 from disrouter_training.report.figures import figures
 from disrouter_training.report.output import write_report
 from disrouter_training.report.page import as_html
@@ -22,29 +23,30 @@ from disrouter_training.report.tables import as_json, as_text
 
 KINDS = {"a": "knowledge", "b": "knowledge", "c": "surface", "d": "surface"}
 QUESTIONS = [Question(id=name, question=f"{name}?", answer="yes", kind=kind) for name, kind in KINDS.items()]
-LINEUP = Lineup(("small", "large"), np.array([0.1, 0.9]))
+MODELS = ModelSet(("small", "large"), np.array([0.1, 0.9]))
 LARGE = {"a": True, "b": True, "c": True, "d": False}
 
 
 def small() -> list[Prediction]:
     """It knows a and b, and refuses b and d; c it answers wrongly."""
     return [
-        {
-            "id": name,
-            "scenario": str(scenario),
-            "refused": name in "bd",
-            "correct": name == "a",
-            "must_answer_correct": name in "ab",
-            "base_correct": name in "ab",
-            "refusal_chance": {"a": 0.1, "b": 0.6, "c": 0.2, "d": 0.9}[name],
-        }
+        Prediction(
+            split="test",
+            id=name,
+            scenario=scenario,
+            refused=name in "bd",
+            correct=name == "a",
+            must_answer_correct=name in "ab",
+            base_correct=name in "ab",
+            refusal_chance={"a": 0.1, "b": 0.6, "c": 0.2, "d": 0.9}[name],
+        )
         for scenario in Scenario
         for name in KINDS
     ]
 
 
 def analysis() -> Analysis:
-    return analyse(joined(LINEUP, {"test": QUESTIONS}, [small()], LARGE, [0.5]), lambda _: [])
+    return analyse(joined(MODELS, {"test": QUESTIONS}, [small()], LARGE, [0.5]), lambda _: [])
 
 
 def rows(found: Analysis) -> dict[tuple[Scenario, str, str], Row]:
@@ -53,7 +55,7 @@ def rows(found: Analysis) -> dict[tuple[Scenario, str, str], Row]:
 
 def test_policies_are_scored_over_all_questions_and_by_kind() -> None:
     scores = rows(analysis())
-    routed = scores[Scenario.BALANCE, "all", "cascade trained (prompt)"]
+    routed = scores[Scenario.BALANCE, "all", "cascade trained (text)"]
     assert (routed.accuracy, routed.cost) == (0.5, 0.5)
     assert routed.utility.mean == pytest.approx(0.5 - 0.5 * 0.5)
     best = scores[Scenario.BALANCE, "all", "oracle"]
@@ -66,18 +68,18 @@ def test_policies_are_scored_over_all_questions_and_by_kind() -> None:
 
 
 def test_random_at_the_cascades_cost_mixes_the_agents() -> None:
-    matched = rows(analysis())[Scenario.BALANCE, "all", "cost-matched random for cascade trained (prompt)"]
+    matched = rows(analysis())[Scenario.BALANCE, "all", "random mixture at the cost of cascade trained (text)"]
     assert matched.cost == pytest.approx(0.5)
     assert matched.accuracy == pytest.approx((0.5 + 0.75) / 2)
 
 
 def test_without_a_dev_sheet_nothing_is_fitted_to_what_is_judged() -> None:
-    assert {row.policy for row in analysis().whole.rows if row.method == "Self-routing"} == {"cascade trained (prompt)"}
+    assert {row.policy for row in analysis().whole.rows if row.method == "Self-routing"} == {"cascade trained (text)"}
 
 
 def test_agents_that_were_asked_different_questions_are_not_compared() -> None:
     with pytest.raises(DatasetError, match="small and large were asked different questions"):
-        joined(LINEUP, {"test": QUESTIONS}, [small()], {"a": True, "z": True}, [0.5])
+        joined(MODELS, {"test": QUESTIONS}, [small()], {"a": True, "z": True}, [0.5])
 
 
 def lines(text: str, first: str) -> Sequence[str]:
@@ -107,7 +109,7 @@ def test_the_report_as_json_has_everything_and_no_nan() -> None:
 
 def test_each_figure_of_the_paper_is_drawn() -> None:
     drawn = figures(analysis())
-    named = ("utility", "frontier", "routing", "answer-rate", "easy-hard", "answered-refused", "delta")
+    named = ("utility", "frontier", "routing", "coverage", "easy-hard", "answered-refused", "delta")
     assert set(drawn) == {f"test-{name}.png" for name in named}
     assert all(picture.startswith(b"\x89PNG") for _, picture in drawn.values())
 
@@ -116,7 +118,7 @@ def test_the_page_marks_the_headline_cascade_and_escapes_names() -> None:
     found = analysis()
     page = as_html(found, "a < b", {})
     assert "<title>a &lt; b</title>" in page
-    assert '<tr class="ours"><td>cascade trained (prompt)</td>' in page
+    assert '<tr class="ours"><td>cascade trained (text)</td>' in page
     assert "were chosen on the test questions" in page
 
 

@@ -39,7 +39,8 @@ TOLERANCE = 1e-4
 _NURSERY = """
 import os, sys
 import torch, transformers, datasets, trl, peft
-from disrouter_training import cli, collect, evaluate, rl, sft
+from disrouter_training import cli
+from disrouter_training.stages import collect, evaluate, rl, sft
 torch.set_num_threads(1)
 for line in sys.stdin:
     child = os.fork()

@@ -132,7 +132,7 @@ def test_a_second_trainer_of_a_run_is_told_who_is_at_work_and_to_come_back(volum
 def test_evaluate_asks_only_what_is_missing(trained: Trainer, finished: Trainer) -> None:
     folder = trained.layout.stage(Stage.EVALUATE)
     (folder / "done.json").unlink()
-    kept, dropped = folder / "replies" / "base" / "0000.jsonl", folder / "replies" / "forced" / "0000.jsonl"
+    kept, dropped = folder / "replies" / "base" / "0000.jsonl", folder / "replies" / "must-answer" / "0000.jsonl"
     before = kept.stat().st_mtime_ns
     dropped.unlink()
     assert trained("evaluate") == 0

@@ -22,7 +22,7 @@ def metrics(trainer: Trainer, stage: Stage) -> dict[str, Any]:
 def test_collect_finds_out_what_the_agent_knows(finished: Trainer) -> None:
     shards = sorted((finished.layout.stage(Stage.COLLECT) / "shards").iterdir())
     rows = [row for path in shards for row in read_rows(path)]
-    assert len(rows) == metrics(finished, Stage.COLLECT)["training"]
+    assert len(rows) == metrics(finished, Stage.COLLECT)["splits"]["train"]["questions"]
     frequency = {
         family: [r["frequency"] for r in rows if r["question"]["family"] == family] for family in ("plain", "rare")
     }
@@ -78,14 +78,14 @@ def test_the_agent_did_not_forget_what_it_knew(finished: Trainer) -> None:
 
 def test_predictions_hold_every_question_in_every_scenario(finished: Trainer) -> None:
     rows = read_rows(finished.layout.stage(Stage.EVALUATE) / "predictions.jsonl")
-    questions = metrics(finished, Stage.COLLECT)["evaluation"]
+    questions = metrics(finished, Stage.COLLECT)["splits"]["test"]["questions"]
     assert len(rows) == questions * len(Scenario)
     assert len({(row["id"], row["scenario"]) for row in rows}) == len(rows)
     assert not any(row["refused"] and row["correct"] for row in rows)
 
 
 def test_a_forced_reply_never_refuses(finished: Trainer) -> None:
-    folder = finished.layout.stage(Stage.EVALUATE) / "replies" / "forced"
+    folder = finished.layout.stage(Stage.EVALUATE) / "replies" / "must-answer"
     rows = [row for path in folder.iterdir() for row in read_rows(path)]
     assert rows
     assert not any(is_refusal(row["reply"]) for row in rows)
@@ -127,8 +127,8 @@ def test_a_report_judges_the_agents_as_a_cascade(
     out = capsys.readouterr().out
     assert [word for word in ("cascade", "smallest", "largest", "random", "oracle") if f"\n{word} " not in out] == []
     rows = json.loads((tmp_path / "r.json").read_text())["whole"]["rows"]
-    best = {(r["sheet"], r["scenario"], r["group"]): r["utility"]["mean"] for r in rows if r["policy"] == "oracle"}
-    assert all(r["utility"]["mean"] <= best[r["sheet"], r["scenario"], r["group"]] + 1e-9 for r in rows)
+    best = {(r["split"], r["scenario"], r["group"]): r["utility"]["mean"] for r in rows if r["policy"] == "oracle"}
+    assert all(r["utility"]["mean"] <= best[r["split"], r["scenario"], r["group"]] + 1e-9 for r in rows)
 
 
 def test_a_report_without_a_cost_says_which(finished: Trainer, capsys: pytest.CaptureFixture[str]) -> None:

@@ -147,11 +147,11 @@ def test_replies_that_were_cut_are_not_replayed_and_older_shards_have_none() -> 
     replayed = [example for example in examples if example.asked is None]
     assert len(replayed) == 100
     assert {(example.question.id, example.reply) for example in replayed} == {("a", WRONG)}
-    assert Collected.of_row(half.row()) == half
+    assert Collected.of_row(half.question, half.row()) == half
     assert [sample.get("cut", False) for sample in half.row()["samples"]] == list(half.cut)
     older = item.row()
     assert all(sample.keys() == {"reply", "correct"} for sample in older["samples"])
-    assert Collected.of_row(older).whole == list(item.replies)
+    assert Collected.of_row(item.question, older).whole == list(item.replies)
 
 
 def test_a_reply_can_be_put_into_the_template_by_another() -> None:

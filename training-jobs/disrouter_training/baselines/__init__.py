@@ -6,15 +6,16 @@ code, but for GraphRouter's, which is chosen on dev among two. None sees a test 
 
 What takes time (fitting) gives arrays, which are kept; what routes by them is pure.
 
-- `automix`      AutoMix: each agent verifies its own answer
-- `forc`         FORC: predicted score per model
-- `frugalgpt`    FrugalGPT: a scorer decides where to stop
-- `graphrouter`  GraphRouter: a graph of tasks, queries and models
-- `routellm`     RouteLLM: a classifier names the smallest capable model
-- `judges`       does this base model answer this question right?
-- `stepping`     cascades that look at a confidence, and stop or go on
-- `material`     what baselines learn from, and what one is
-- `text`         text models: what they are
-- `lexical`      text models of scikit-learn
-- `encoder`      text models of torch
+- `automix`         AutoMix: each agent verifies its own answer
+- `forc`            FORC: predicted score per model
+- `frugalgpt`       FrugalGPT: a scorer decides where to stop
+- `graphrouter`     GraphRouter: a graph of tasks, queries and models
+- `routellm`        RouteLLM: a classifier names the smallest capable model
+- `predictors`      does this base model answer this question right?
+- `stepping`        cascades that look at a confidence, and stop or go on
+- `training_data`   what baselines learn from, and what one is
+- `text`            text models: what they are
+- `lexical`         text models of scikit-learn
+- `encoder`         text models of torch
+- `early_stopping`  the weights of the epoch that is best on dev
 """

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from disrouter_training.baselines.judges import names
-from disrouter_training.baselines.material import Material, Routes, Scores
+from disrouter_training.baselines.predictors import names
 from disrouter_training.baselines.stepping import best_option, follow
+from disrouter_training.baselines.training_data import Routes, Scores, TrainingData
 from disrouter_training.data.split import DEV
 from disrouter_training.evaluation.evidence import Evidence, Floats
 
@@ -28,17 +28,19 @@ class AutoMix:
     retrains: bool = True
     """As the paper has it (Table 4): its decision process is fitted to a fixed pool."""
 
-    def fit(self, material: Material, _seed: int) -> dict[str, Floats]:
-        """Shares of approval [questions, agents - 1] as `sheet/way`."""
-        return {f"{sheet}/{way}": each for way, sheets in material.verified.items() for sheet, each in sheets.items()}
+    def fit(self, training_data: TrainingData, _seed: int) -> dict[str, Floats]:
+        """Shares of approval [questions, agents - 1] as `split/way`."""
+        return {
+            f"{split}/{way}": each for way, splits in training_data.verified.items() for split, each in splits.items()
+        }
 
-    def route(self, scores: Scores, evidence: Evidence, sheet: str, alpha: float, agents: Sequence[int]) -> Routes:
+    def route(self, scores: Scores, evidence: Evidence, split: str, alpha: float, agents: Sequence[int]) -> Routes:
         """By the way to verify, the agents and the thresholds that are best on dev."""
-        costs = evidence.lineup.costs
+        costs = evidence.models.costs
         columns = list(agents)[:-1]
-        known, own = ({way: scores[f"{s}/{way}"][:, columns] for way in names(scores, DEV)} for s in (DEV, sheet))
-        option = best_option(known, evidence.sheets[DEV].base, costs, alpha, verified)
-        return {self.name: follow(option, own, evidence.sheets[sheet].base, costs, verified)}
+        known, own = ({way: scores[f"{s}/{way}"][:, columns] for way in names(scores, DEV)} for s in (DEV, split))
+        option = best_option(known, evidence.splits[DEV].base, costs, alpha, verified)
+        return {self.name: follow(option, own, evidence.splits[split].base, costs, verified)}
 
 
 def verified(costs: Floats) -> Floats:

@@ -6,7 +6,6 @@ Qwen2.5-0.5B play these parts in the paper; a pool of tiny models has neither at
 
 from __future__ import annotations
 
-import copy
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from disrouter_training.baselines.early_stopping import EarlyStopping
 from disrouter_training.baselines.text import Examples, Predict, condenser, log_loss
 from disrouter_training.evaluation.evidence import Floats
 from disrouter_training.models.loading import load_model, load_tokenizer
@@ -154,7 +154,7 @@ def _train(network: Any, encode: Encode, examples: Examples, recipe: Recipe) -> 
     def predict(texts: Sequence[str]) -> Floats:
         return _predict(network, [encode(text)[-MAX_TOKENS:] for text in texts], device)
 
-    best, kept, waited = float("inf"), copy.deepcopy(network.state_dict()), 0
+    stopping = EarlyStopping(network, recipe.patience)
     for _ in range(recipe.epochs):
         network.train()
         for chosen in _batches(train, recipe.batch):
@@ -165,13 +165,9 @@ def _train(network: Any, encode: Encode, examples: Examples, recipe: Recipe) -> 
             nn.utils.clip_grad_norm_(network.parameters(), 1.0)
             optimizer.step()
             schedule.step()
-        found = log_loss(predict(examples.dev_texts), examples.dev_targets)
-        waited = 0 if found < best else waited + 1
-        if found < best:
-            best, kept = found, copy.deepcopy(network.state_dict())
-        if waited >= recipe.patience:
+        if stopping.should_stop(log_loss(predict(examples.dev_texts), examples.dev_targets)):
             break
-    network.load_state_dict(kept)
+    stopping.restore()
     return predict
 
 

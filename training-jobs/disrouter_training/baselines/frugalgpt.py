@@ -13,11 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from disrouter_training.baselines.encoder import Backbone, Recipe, Scratch
-from disrouter_training.baselines.judges import names
 from disrouter_training.baselines.lexical import Boosted, Linear
-from disrouter_training.baselines.material import Material, Routes, Scores
+from disrouter_training.baselines.predictors import names
 from disrouter_training.baselines.stepping import Option, best_option, follow
 from disrouter_training.baselines.text import Examples, TextModel
+from disrouter_training.baselines.training_data import Routes, Scores, TrainingData
 from disrouter_training.data.split import DEV
 from disrouter_training.evaluation.evidence import Evidence, Floats
 
@@ -33,16 +33,18 @@ class FrugalGpt:
     name: str = "FrugalGPT"
     retrains: bool = False
 
-    def fit(self, material: Material, seed: int) -> dict[str, Floats]:
-        """The scorer's trust [questions, agents] as `sheet/model`."""
-        agents = range(len(material.lineup.names))
-        dev = material.sheets[DEV]
+    def fit(self, training_data: TrainingData, seed: int) -> dict[str, Floats]:
+        """The scorer's trust [questions, agents] as `split/model`."""
+        agents = range(len(training_data.models.names))
+        dev = training_data.splits[DEV]
         known = [
             (join(text, reply), float(right))
             for k in agents
-            for text, reply, right in zip(material.texts(DEV), material.replies[DEV][k], dev.base[:, k], strict=True)
+            for text, reply, right in zip(
+                training_data.texts(DEV), training_data.replies[DEV][k], dev.base[:, k], strict=True
+            )
         ]
-        pairs = _pairs(material)
+        pairs = _pairs(training_data)
         examples = Examples(
             [text for text, _ in pairs],
             np.array([[right] for _, right in pairs]),
@@ -50,26 +52,26 @@ class FrugalGpt:
             np.array([[right] for _, right in known]),
         )
         scores: dict[str, Floats] = {}
-        for model in _models(material):
+        for model in _models(training_data):
             predict = model.fit(examples, seed)
-            for sheet in material.asked:
-                texts = material.texts(sheet)
-                columns = [predict(list(map(join, texts, material.replies[sheet][k])))[:, 0] for k in agents]
-                scores[f"{sheet}/{model.name}"] = np.column_stack(columns)
+            for split in training_data.asked:
+                texts = training_data.texts(split)
+                columns = [predict(list(map(join, texts, training_data.replies[split][k])))[:, 0] for k in agents]
+                scores[f"{split}/{model.name}"] = np.column_stack(columns)
         return scores
 
-    def route(self, scores: Scores, evidence: Evidence, sheet: str, alpha: float, agents: Sequence[int]) -> Routes:
+    def route(self, scores: Scores, evidence: Evidence, split: str, alpha: float, agents: Sequence[int]) -> Routes:
         """By the scorer and the thresholds that are best on dev."""
         columns = list(agents)
         confidences = {
             each: {model: scores[f"{each}/{model}"][:, columns][:, :-1] for model in names(scores, DEV)}
-            for each in (DEV, sheet)
+            for each in (DEV, split)
         }
-        costs, dev, judged = evidence.lineup.costs, evidence.sheets[DEV], evidence.sheets[sheet]
+        costs, dev, judged = evidence.models.costs, evidence.splits[DEV], evidence.splits[split]
         routes = {}
         for label, price in ((self.name, answering), (f"{self.name} (all asked)", asked)):
             option: Option = best_option(confidences[DEV], dev.base, costs, alpha, price)
-            routes[label] = follow(option, confidences[sheet], judged.base, costs, price)
+            routes[label] = follow(option, confidences[split], judged.base, costs, price)
         return routes
 
 
@@ -88,22 +90,22 @@ def join(text: str, reply: str) -> str:
     return f"{text}\n{reply}"
 
 
-def _models(material: Material) -> list[TextModel]:
+def _models(training_data: TrainingData) -> list[TextModel]:
     models: list[TextModel] = [Linear(), Boosted(), Scratch(recipe=_SHORT)]
-    if material.backbone is not None:
-        models.append(Backbone(material.backbone, recipe=Recipe(epochs=4, patience=1, learning_rate=5e-4)))
+    if training_data.backbone is not None:
+        models.append(Backbone(training_data.backbone, recipe=Recipe(epochs=4, patience=1, learning_rate=5e-4)))
     return models
 
 
-def _pairs(material: Material) -> list[tuple[str, float]]:
+def _pairs(training_data: TrainingData) -> list[tuple[str, float]]:
     """Questions joined with replies, and whether those are right."""
-    texts = material.texts("train")
-    train = material.sheets["train"]
-    each = min(SAMPLES, material.samples_each)
+    texts = training_data.texts("train")
+    train = training_data.splits["train"]
+    each = min(SAMPLES, training_data.samples_each)
     out: list[tuple[str, float]] = []
-    for k, samples in enumerate(material.samples):
+    for k, samples in enumerate(training_data.samples):
         for q, text in enumerate(texts):
-            out.append((join(text, material.replies["train"][k][q]), float(train.base[q, k])))
-            start = q * material.samples_each
+            out.append((join(text, training_data.replies["train"][k][q]), float(train.base[q, k])))
+            start = q * training_data.samples_each
             out += [(join(text, reply), right) for reply, right in samples[start : start + each]]
     return out

@@ -8,7 +8,6 @@ that is masked are chosen on dev for each scenario, as in Appendix F.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -22,11 +21,12 @@ from sklearn.preprocessing import StandardScaler
 from torch import Tensor, nn
 from torch.nn import functional
 
+from disrouter_training.baselines.early_stopping import EarlyStopping
 from disrouter_training.baselines.forc import best_utility
-from disrouter_training.baselines.judges import names
 from disrouter_training.baselines.lexical import surface
-from disrouter_training.baselines.material import Material, Routes, Scores
+from disrouter_training.baselines.predictors import names
 from disrouter_training.baselines.text import condenser, log_loss
+from disrouter_training.baselines.training_data import Routes, Scores, TrainingData
 from disrouter_training.data.split import DEV
 from disrouter_training.evaluation.evidence import Evidence, Floats
 from disrouter_training.evaluation.policies import sent
@@ -43,22 +43,22 @@ class GraphRouter:
     name: str = "GraphRouter"
     retrains: bool = False
 
-    def fit(self, material: Material, seed: int) -> dict[str, Floats]:
-        """Predicted effects [questions, agents] as `sheet/lr,masked`."""
-        graph = _Graph.of(material, seed)
+    def fit(self, training_data: TrainingData, seed: int) -> dict[str, Floats]:
+        """Predicted effects [questions, agents] as `split/lr,masked`."""
+        graph = _Graph.of(training_data, seed)
         scores: dict[str, Floats] = {}
         for rate, masked in product(LEARNING_RATES, MASKED):
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(seed)
-                network = _trained(graph, material, rate, masked)
-            for sheet in material.asked:
-                scores[f"{sheet}/{rate},{masked}"] = _predict(network, graph, sheet)
+                network = _trained(graph, training_data, rate, masked)
+            for split in training_data.asked:
+                scores[f"{split}/{rate},{masked}"] = _predict(network, graph, split)
         return scores
 
-    def route(self, scores: Scores, evidence: Evidence, sheet: str, alpha: float, agents: Sequence[int]) -> Routes:
+    def route(self, scores: Scores, evidence: Evidence, split: str, alpha: float, agents: Sequence[int]) -> Routes:
         """By the network that is best on dev."""
-        costs, columns = evidence.lineup.costs, list(agents)
-        dev, judged = evidence.sheets[DEV], evidence.sheets[sheet]
+        costs, columns = evidence.models.costs, list(agents)
+        dev, judged = evidence.splits[DEV], evidence.splits[split]
 
         def chosen(each: str, setting: str) -> np.ndarray:
             return best_utility(scores[f"{each}/{setting}"][:, columns], costs, alpha)
@@ -67,7 +67,7 @@ class GraphRouter:
             return float(sent(dev.base, costs, chosen(DEV, setting)).utility(alpha).mean())
 
         best = max(names(scores, DEV), key=worth)
-        return {self.name: sent(judged.base, costs, chosen(sheet, best))}
+        return {self.name: sent(judged.base, costs, chosen(split, best))}
 
 
 @dataclass(frozen=True)
@@ -75,39 +75,41 @@ class _Graph:
     """Features and edges."""
 
     queries: dict[str, Tensor]
-    """By sheet: [queries, features]."""
+    """By split: [queries, features]."""
     tasks: Tensor
     """[tasks, features]."""
     task_of: dict[str, Tensor]
-    """By sheet: the task of each query."""
+    """By split: the task of each query."""
     effect: Tensor
     """[training queries, agents]."""
     costs: Tensor
 
     @classmethod
-    def of(cls, material: Material, seed: int) -> _Graph:
+    def of(cls, training_data: TrainingData, seed: int) -> _Graph:
         """Words condensed and the surface, fitted on the training questions; a task has the text of its instruction."""
-        instructions = {s: [q.instruction or "" for q in material.sheets[s].questions] for s in material.sheets}
+        instructions = {
+            s: [q.instruction or "" for q in training_data.splits[s].questions] for s in training_data.splits
+        }
         known = sorted({each for texts in instructions.values() for each in texts})
-        condense = condenser(material.texts("train"))
+        condense = condenser(training_data.texts("train"))
         words = TfidfVectorizer(analyzer="char_wb", ngram_range=(1, 4), sublinear_tf=True, max_features=40_000)
-        train = words.fit_transform(condense(material.texts("train")))
+        train = words.fit_transform(condense(training_data.texts("train")))
         svd = TruncatedSVD(max(1, min(DIMENSIONS, *(n - 1 for n in train.shape))), random_state=seed).fit(train)
 
         def features(texts: Sequence[str]) -> Floats:
             return np.hstack([svd.transform(words.transform(condense(texts))), surface(texts)])
 
-        scaler = StandardScaler().fit(features(material.texts("train")))
+        scaler = StandardScaler().fit(features(training_data.texts("train")))
 
         def tensor(texts: Sequence[str]) -> Tensor:
             return torch.tensor(scaler.transform(features(texts)), dtype=torch.float32).clamp(-5, 5)
 
         return cls(
-            {sheet: tensor(material.texts(sheet)) for sheet in material.sheets},
+            {split: tensor(training_data.texts(split)) for split in training_data.splits},
             tensor(known),
             {s: torch.tensor([known.index(each) for each in texts]) for s, texts in instructions.items()},
-            torch.tensor(material.frequency, dtype=torch.float32),
-            torch.tensor(material.lineup.costs, dtype=torch.float32),
+            torch.tensor(training_data.frequency, dtype=torch.float32),
+            torch.tensor(training_data.models.costs, dtype=torch.float32),
         )
 
 
@@ -121,16 +123,16 @@ class _Network(nn.Module):
         self.rounds = nn.ModuleList([_Round() for _ in range(2)])
         self.edge = nn.Sequential(nn.Linear(3 * WIDTH, WIDTH), nn.ReLU(), nn.Dropout(0.1), nn.Linear(WIDTH, 1))
 
-    def forward(self, graph: _Graph, sheet: str, visible: Tensor) -> Tensor:
-        """Logits [queries of the sheet, agents]. `visible` says which training queries show their edges."""
-        known, own = self.query(graph.queries["train"]), self.query(graph.queries[sheet])
+    def forward(self, graph: _Graph, split: str, visible: Tensor) -> Tensor:
+        """Logits [queries of the split, agents]. `visible` says which training queries show their edges."""
+        known, own = self.query(graph.queries["train"]), self.query(graph.queries[split])
         tasks, agents = self.task(graph.tasks), self.agent.weight + self.cost(graph.costs.unsqueeze(1))
-        shows = visible.float().unsqueeze(1) if sheet == "train" else torch.zeros(len(own), 1)
-        effect = graph.effect if sheet == "train" else torch.zeros(len(own), len(agents))
+        shows = visible.float().unsqueeze(1) if split == "train" else torch.zeros(len(own), 1)
+        effect = graph.effect if split == "train" else torch.zeros(len(own), len(agents))
         for each in self.rounds:
             assert isinstance(each, _Round)
             tasks_next, agents_next = each.nodes(graph, known, tasks, agents, visible)
-            own_next = each.queries(own, tasks[graph.task_of[sheet]], agents, effect, shows)
+            own_next = each.queries(own, tasks[graph.task_of[split]], agents, effect, shows)
             known = each.queries(
                 known, tasks[graph.task_of["train"]], agents, graph.effect, visible.float().unsqueeze(1)
             )
@@ -172,16 +174,16 @@ class _Round(nn.Module):
         """A query hears of its task, and of the LLMs whose effect on it shows."""
         count = len(agents)
         right, wrong = effect * shows @ agents / count, (1 - effect) * shows @ agents / count
-        told = self.heard["mq"](right) + self.heard["mq-"](wrong)
-        return torch.as_tensor(functional.relu(self.own["query"](own) + self.heard["tq"](task) + told))
+        messages = self.heard["mq"](right) + self.heard["mq-"](wrong)
+        return torch.as_tensor(functional.relu(self.own["query"](own) + self.heard["tq"](task) + messages))
 
 
-def _trained(graph: _Graph, material: Material, rate: float, masked: float) -> _Network:
+def _trained(graph: _Graph, training_data: TrainingData, rate: float, masked: float) -> _Network:
     """The network of the epoch with the least loss on dev."""
     network = _Network(graph.tasks.shape[1], len(graph.costs))
     optimizer = torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=0.01)
-    dev = material.sheets[DEV].base.astype(float)
-    best, kept, waited = float("inf"), copy.deepcopy(network.state_dict()), 0
+    dev = training_data.splits[DEV].base.astype(float)
+    stopping = EarlyStopping(network, PATIENCE)
     for epoch in range(1, EPOCHS + 1):
         network.train()
         hidden = torch.rand(len(graph.effect)) < masked
@@ -191,20 +193,14 @@ def _trained(graph: _Graph, material: Material, rate: float, masked: float) -> _
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        if epoch % EVERY:
-            continue
-        found = log_loss(_predict(network, graph, DEV), dev)
-        waited = 0 if found < best else waited + 1
-        if found < best:
-            best, kept = found, copy.deepcopy(network.state_dict())
-        if waited >= PATIENCE:
+        if epoch % EVERY == 0 and stopping.should_stop(log_loss(_predict(network, graph, DEV), dev)):
             break
-    network.load_state_dict(kept)
+    stopping.restore()
     return network
 
 
 @torch.inference_mode()
-def _predict(network: _Network, graph: _Graph, sheet: str) -> Floats:
+def _predict(network: _Network, graph: _Graph, split: str) -> Floats:
     network.eval()
-    logits = network(graph, sheet, torch.ones(len(graph.effect), dtype=torch.bool))
+    logits = network(graph, split, torch.ones(len(graph.effect), dtype=torch.bool))
     return np.asarray(torch.sigmoid(logits).numpy(), float)

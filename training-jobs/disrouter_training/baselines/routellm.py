@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from disrouter_training.baselines.judges import names, text_models
-from disrouter_training.baselines.material import Material, Routes, Scores
+from disrouter_training.baselines.predictors import names, text_models
 from disrouter_training.baselines.text import Examples
+from disrouter_training.baselines.training_data import Routes, Scores, TrainingData
 from disrouter_training.data.split import DEV
 from disrouter_training.evaluation.evidence import Evidence, Floats, Ints
 from disrouter_training.evaluation.policies import sent
@@ -28,24 +28,24 @@ class RouteLlm:
     name: str = "RouteLLM"
     retrains: bool = True
 
-    def fit(self, material: Material, seed: int) -> dict[str, Floats]:
-        """Chances [questions, agents - 1] as `sheet/model`."""
+    def fit(self, training_data: TrainingData, seed: int) -> dict[str, Floats]:
+        """Chances [questions, agents - 1] as `split/model`."""
         examples = Examples(
-            material.texts("train"),
-            capable(material.sheets["train"].base),
-            material.texts(DEV),
-            capable(material.sheets[DEV].base),
+            training_data.texts("train"),
+            capable(training_data.splits["train"].base),
+            training_data.texts(DEV),
+            capable(training_data.splits[DEV].base),
         )
         scores: dict[str, Floats] = {}
-        for model in text_models(material):
+        for model in text_models(training_data):
             predict = model.fit(examples, seed)
-            scores |= {f"{sheet}/{model.name}": predict(material.texts(sheet)) for sheet in material.asked}
+            scores |= {f"{split}/{model.name}": predict(training_data.texts(split)) for split in training_data.asked}
         return scores
 
-    def route(self, scores: Scores, evidence: Evidence, sheet: str, alpha: float, _agents: Sequence[int]) -> Routes:
+    def route(self, scores: Scores, evidence: Evidence, split: str, alpha: float, _agents: Sequence[int]) -> Routes:
         """By the model and the threshold that are best on dev."""
-        costs = evidence.lineup.costs
-        dev, judged = evidence.sheets[DEV], evidence.sheets[sheet]
+        costs = evidence.models.costs
+        dev, judged = evidence.splits[DEV], evidence.splits[split]
         options = [(model, float(threshold)) for model in names(scores, DEV) for threshold in THRESHOLDS]
 
         def worth(option: tuple[str, float]) -> float:
@@ -53,7 +53,7 @@ class RouteLlm:
             return float(sent(dev.base, costs, chosen).utility(alpha).mean())
 
         model, threshold = max(options, key=worth)
-        return {self.name: sent(judged.base, costs, first_likely(scores[f"{sheet}/{model}"], threshold))}
+        return {self.name: sent(judged.base, costs, first_likely(scores[f"{split}/{model}"], threshold))}
 
 
 def capable(base: np.ndarray) -> Floats:

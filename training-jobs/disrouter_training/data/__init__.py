@@ -1,9 +1,11 @@
 """Questions: where they come from, how they are split, and who grades them.
 
-- `sources`   Hub datasets and files, row by row
-- `graders`   whether a final answer is right
-- `split`     which questions train and which judge
-- `shards`    work over many questions, in files that are whole or not there
-- `samples`   questions with the base model's samples
-- `template`  the response templates of Table 8
+- `sources`      Hub datasets and files, row by row
+- `graders`      whether a final answer is right
+- `correctness`  when a reply is right
+- `split`        which questions train and which judge
+- `split_files`  the splits as `collect` writes them and later stages read them
+- `shards`       work over many questions, in files that are whole or not there
+- `samples`      questions with the base model's samples
+- `template`     the response templates of Table 8
 """

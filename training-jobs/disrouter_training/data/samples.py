@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
-from disrouter_training.data.shards import Row, read_rows
+from disrouter.artifacts import RunLayout, Stage
+from disrouter_training.data.shards import Row, longest_first, read_rows
 from disrouter_training.data.sources import Question
+from disrouter_training.data.split import TRAIN
+from disrouter_training.data.split_files import read_split
+from disrouter_training.errors import DatasetError
 
 
 @dataclass(frozen=True)
@@ -42,15 +45,22 @@ class Collected:
         return {"id": self.question.id, "question": question, "frequency": self.frequency, "samples": samples}
 
     @classmethod
-    def of_row(cls, row: Row) -> Collected:
-        """From a shard."""
+    def of_row(cls, question: Question, row: Row) -> Collected:
+        """From the question's row of a shard."""
         samples = row["samples"]
-        question = Question.model_validate(row["question"])
         replies, correct = tuple(s["reply"] for s in samples), tuple(s["correct"] for s in samples)
         return cls(question, replies, correct, tuple(s.get("cut", False) for s in samples))
 
 
-def read_collected(folder: Path) -> list[Collected]:
-    """Everything the finished stage left in its directory."""
+def read_collected(layout: RunLayout) -> list[Collected]:
+    """The training questions of a run with their samples, in the order of the shards.
+
+    Raises ArtifactError before `collect` is complete, and DatasetError where split and shards do not fit.
+    """
+    folder = layout.stage(Stage.COLLECT)
+    ordered = longest_first(read_split(layout, TRAIN))
     paths = sorted((folder / "shards").glob("[0-9]*.jsonl"))
-    return [Collected.of_row(row) for path in paths for row in read_rows(path)]
+    rows = [row for path in paths for row in read_rows(path)]
+    if [row.get("id") for row in rows] != [question.id for question in ordered]:
+        raise DatasetError(f"the shards of {folder} are not about its train split; delete {folder} to collect again")
+    return [Collected.of_row(question, row) for question, row in zip(ordered, rows, strict=True)]

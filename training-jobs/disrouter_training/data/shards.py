@@ -22,10 +22,15 @@ Work = Callable[[Sequence[Question], int], list[Row]]
 
 
 def shard(questions: Sequence[Question], batch: int) -> list[list[Question]]:
-    """Longest first (little padding, and out of memory early if at all), at least `batch` questions a shard."""
-    ordered = sorted(questions, key=lambda question: (-len(question.user), question.id))
+    """Longest first, at least `batch` questions per shard."""
+    ordered = longest_first(questions)
     size = max(1, batch, math.ceil(len(ordered) / MAX_SHARDS))
     return [ordered[start : start + size] for start in range(0, len(ordered), size)]
+
+
+def longest_first(questions: Iterable[Question]) -> list[Question]:
+    """The order of shards: little padding, and out of memory early if at all."""
+    return sorted(questions, key=lambda question: (-len(question.user), question.id))
 
 
 def missing(folder: Path, shards: Sequence[Sequence[Question]]) -> list[int]:

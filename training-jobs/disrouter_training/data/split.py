@@ -1,89 +1,102 @@
-"""Which questions train and which judge. A pure function of the run's inputs, so every stage sees the same split."""
+"""Which questions train and which judge: a pure function of the run's inputs and of what its datasets hold."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
 from disrouter.artifacts import DatasetSource, RunConfig
-from disrouter_training.data.sources import BadRow, Question, Source, read_source
+from disrouter_training.data.sources import InvalidRow, Question, Source, read_source
 from disrouter_training.errors import DatasetError
 
-TEST, DEV, HELDOUT = "test", "dev", "heldout"
-"""In-domain questions, questions to choose everything by, and out-of-domain questions."""
+TRAIN, DEV, TEST, HELDOUT = "train", "dev", "test", "heldout"
+"""Questions to train on, to choose everything by, of the kinds trained on, and of other kinds."""
+JUDGED = (TEST, DEV, HELDOUT)
+"""Splits that are never trained on."""
 
 
 @dataclass(frozen=True)
-class QuestionSplit:
-    """Questions to train on, questions to judge by, and what was left out of either."""
+class Splits:
+    """The questions of a run by their use, and what was filtered out of them."""
 
-    training: tuple[Question, ...]
-    evaluation: tuple[Question, ...]
+    train: tuple[Question, ...]
+    test: tuple[Question, ...]
     dev: tuple[Question, ...]
     """What thresholds and calibration are chosen by; empty where the run names none."""
     heldout: tuple[Question, ...]
     """Out-of-domain questions; empty where the run names none."""
     sources: tuple[Source, ...]
     leaked: int
-    """Training questions dropped because the others ask the same."""
+    """Training questions dropped because a judged split asks the same."""
 
     @property
-    def sheets(self) -> dict[str, tuple[Question, ...]]:
-        """What the agent is judged on, by name."""
-        named = {TEST: self.evaluation, DEV: self.dev, HELDOUT: self.heldout}
+    def by_name(self) -> dict[str, tuple[Question, ...]]:
+        """Every split that has questions, the one to train on first."""
+        named = {TRAIN: self.train, TEST: self.test, DEV: self.dev, HELDOUT: self.heldout}
         return {name: questions for name, questions in named.items() if questions}
 
     def summary(self) -> dict[str, Any]:
         """Counts and fingerprints for `done.json`."""
         return {
-            "training": len(self.training),
-            "evaluation": len(self.evaluation),
-            "dev": len(self.dev),
-            "heldout": len(self.heldout),
             "droppedAsEvaluation": self.leaked,
-            "badRows": sum(len(source.bad) for source in self.sources),
+            "invalidRows": sum(len(source.invalid) for source in self.sources),
             "sources": [
                 {
                     "name": source.name,
                     "questions": len(source.questions),
-                    "leftOut": source.left_out,
+                    "filtered": source.filtered,
                     "fingerprint": source.fingerprint,
                 }
                 for source in self.sources
             ],
         }
 
-    def bad_rows(self) -> list[tuple[str, BadRow]]:
-        """Every bad row with the name of its dataset."""
-        return [(source.name, row) for source in self.sources for row in source.bad]
+    def invalid_rows(self) -> list[tuple[str, InvalidRow]]:
+        """Every invalid row with the name of its dataset."""
+        return [(source.name, row) for source in self.sources for row in source.invalid]
 
 
-def split_questions(config: RunConfig, pvc_root: Path) -> QuestionSplit:
-    """Read all datasets of a run and part them. Raises DatasetError if either part is empty."""
+def split_questions(config: RunConfig, pvc_root: Path) -> Splits:
+    """Read all datasets of a run and part them. Raises DatasetError if there is nothing to train on or to judge by."""
+    named = {
+        "evaluate.datasets": _read_all(config.evaluate.datasets, pvc_root),
+        "evaluate.dev": _read_all(config.evaluate.dev, pvc_root),
+        "evaluate.heldout": _read_all(config.evaluate.heldout, pvc_root),
+    }
     sources = _read_all(config.datasets, pvc_root)
-    pool = _distinct(sources, set())
-    judged_by = [
-        _read_all(each, pvc_root) for each in (config.evaluate.datasets, config.evaluate.dev, config.evaluate.heldout)
-    ]
-    evaluation, dev, heldout = _apart(judged_by)
-    named = {question.user for question in (*dev, *heldout)}
-    if not judged_by[0]:
+    ids: set[str] = set()
+    groups = {name: _distinct(group, ids) for name, group in named.items()}
+    candidates = _distinct(sources, ids)
+    judged = judged_texts(groups)
+    test, dev, heldout = groups.values()
+    if not named["evaluate.datasets"]:
         share, seed = config.evaluate.holdout, config.seed
-        evaluation = [q for q in pool if q.user not in named and is_held_out(q, share, seed)]
-    asked = {question.user for question in evaluation} | named
-    training = [question for question in pool if question.user not in asked]
-    if not training or not evaluation:
+        test = [q for q in candidates if q.user not in judged and is_held_out(q, share, seed)]
+    judged |= {question.user for question in test}
+    train = [question for question in candidates if question.user not in judged]
+    if not train or not test:
         raise DatasetError(
-            f"{len(pool)} questions give {len(training)} to train on and {len(evaluation)} to evaluate with; "
+            f"{len(candidates)} questions give {len(train)} to train on and {len(test)} to evaluate with; "
             "add questions, change evaluate.holdout, or give evaluate.datasets of their own"
         )
-    leaked = len(pool) - len(training) - (0 if judged_by[0] else len(evaluation))
-    every = (*sources, *(source for each in judged_by for source in each))
-    return QuestionSplit(tuple(training), tuple(evaluation), tuple(dev), tuple(heldout), every, leaked)
+    leaked = len(candidates) - len(train) - (0 if named["evaluate.datasets"] else len(test))
+    every = (*sources, *(source for group in named.values() for source in group))
+    return Splits(tuple(train), tuple(test), tuple(dev), tuple(heldout), every, leaked)
+
+
+def judged_texts(groups: Mapping[str, Sequence[Question]]) -> set[str]:
+    """What some judged splits ask, as user messages. Raises DatasetError that names two which ask the same."""
+    owners: dict[str, str] = {}
+    for name, questions in groups.items():
+        for question in questions:
+            owner = owners.setdefault(question.user, name)
+            if owner != name:
+                raise DatasetError(f"{owner} and {name} both ask {question.user[:80]!r}; part them")
+    return set(owners)
 
 
 def is_held_out(question: Question, share: float, seed: int) -> bool:
@@ -113,21 +126,6 @@ def uniquely_named(question: Question, owner: str, taken: set[str]) -> Question:
 
 def _read_all(sources: tuple[DatasetSource, ...], pvc_root: Path) -> list[Source]:
     return [read_source(source, pvc_root) for source in sources]
-
-
-def _apart(groups: Sequence[list[Source]]) -> list[list[Question]]:
-    """The questions of each group, ids made unique over all of them. Raises DatasetError where two ask the same."""
-    names = ("evaluate.datasets", "evaluate.dev", "evaluate.heldout")
-    taken: set[str] = set()
-    asked: dict[str, str] = {}
-    out: list[list[Question]] = []
-    for name, group in zip(names, groups, strict=True):
-        out.append(_distinct(group, taken))
-        for question in out[-1]:
-            before = asked.setdefault(question.user, name)
-            if before != name:
-                raise DatasetError(f"{before} and {name} both ask {question.user[:80]!r}; part them")
-    return out
 
 
 def _distinct(sources: Sequence[Source], taken: set[str]) -> list[Question]:

@@ -27,11 +27,6 @@ class Interval:
     low: float
     high: float
 
-    @property
-    def above_zero(self) -> bool:
-        """Whether the whole interval is."""
-        return self.low > 0
-
 
 class Resampler:
     """The same draws for everything that is asked of it."""

@@ -45,9 +45,9 @@ def calibrate(chances: Sequence[float], right: Sequence[bool], token: str, scena
     """
     if not chances or len(chances) != len(right):
         raise ValueError(f"{len(chances)} chances for {len(right)} answers")
-    told = np.round(np.asarray(chances, float), DECIMALS)
-    fitted = IsotonicRegression(increasing=False, y_min=0.0, y_max=1.0).fit_transform(told, np.asarray(right, float))
-    steps = _fewer(_steps(told, fitted))
+    rounded = np.round(np.asarray(chances, float), DECIMALS)
+    fitted = IsotonicRegression(increasing=False, y_min=0.0, y_max=1.0).fit_transform(rounded, np.asarray(right, float))
+    steps = _fewer(_steps(rounded, fitted))
     points = (CalibrationPoint(refusal=_round(s.refusal), competence=_round(s.competence)) for s in steps)
     return Calibration(token=token, scenario=scenario, points=tuple(_distinct(points)))
 

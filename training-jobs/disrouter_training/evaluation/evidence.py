@@ -23,7 +23,7 @@ Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Lineup:
+class ModelSet:
     """The agents of a pool and what one answer of each costs, in [0, 1]."""
 
     names: tuple[str, ...]
@@ -38,7 +38,7 @@ class Lineup:
 
 
 @dataclass(frozen=True)
-class Sheet:
+class Split:
     """One set of questions, and whether each base model is right when it must answer."""
 
     name: str
@@ -59,7 +59,7 @@ class Sheet:
 
 @dataclass(frozen=True)
 class Decisions:
-    """What the trained agents of one seed did on a sheet; every array has a column for each agent but the last.
+    """What the trained agents of one seed did on a split; every array has a column for each agent but the last.
 
     `gamma` has one number for each of these agents.
     """
@@ -67,7 +67,7 @@ class Decisions:
     refused: Mapping[Scenario, Bools]
     correct: Mapping[Scenario, Bools]
     """Answered, and right."""
-    forced: Bools
+    must_answer: Bools
     """Right when it must answer."""
     chance: Floats
     """Chance of a refusal at the first token, asked under one scenario's instruction."""
@@ -84,45 +84,45 @@ class Decisions:
         return Decisions(
             {scenario: values[:, columns] for scenario, values in self.refused.items()},
             {scenario: values[:, columns] for scenario, values in self.correct.items()},
-            self.forced[:, columns],
+            self.must_answer[:, columns],
             self.chance[:, columns],
             self.gamma[columns],
         )
 
 
 Seed = Mapping[str, Decisions]
-"""The decisions of agents trained with one seed, by sheet."""
+"""The decisions of agents trained with one seed, by split."""
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """A pool, its sheets, and one or more trainings of its agents."""
+    """A pool, its splits, and one or more trainings of its agents."""
 
-    lineup: Lineup
-    sheets: Mapping[str, Sheet]
+    models: ModelSet
+    splits: Mapping[str, Split]
     trainings: Mapping[str, Sequence[Seed]]
     """By name, for example `SFT` and `SFT + RL`; each has the same number of seeds. The last is the one served."""
 
     def __post_init__(self) -> None:
         """Raises DatasetError where the parts are not about the same questions and agents."""
-        agents = len(self.lineup.names)
-        for sheet in self.sheets.values():
-            if sheet.base.shape != (len(sheet.questions), agents) or not sheet.questions:
-                raise DatasetError(f"sheet {sheet.name} has answers of shape {sheet.base.shape} for {agents} agents")
+        agents = len(self.models.names)
+        for split in self.splits.values():
+            if split.base.shape != (len(split.questions), agents) or not split.questions:
+                raise DatasetError(f"split {split.name} has answers of shape {split.base.shape} for {agents} agents")
             for name, seeds in self.trainings.items():
                 for seed in seeds:
-                    if seed[sheet.name].forced.shape != (len(sheet.questions), agents - 1):
-                        raise DatasetError(f"training {name} was not asked the questions of sheet {sheet.name}")
+                    if seed[split.name].must_answer.shape != (len(split.questions), agents - 1):
+                        raise DatasetError(f"training {name} was not asked the questions of split {split.name}")
 
     @property
-    def tuning(self) -> Sheet:
+    def tuning(self) -> Split:
         """What everything is chosen on: dev where there is one."""
-        return self.sheets.get(DEV, self.sheets[TEST])
+        return self.splits.get(DEV, self.splits[TEST])
 
     @property
-    def judged(self) -> list[Sheet]:
+    def judged(self) -> list[Split]:
         """What everything is judged on."""
-        return [self.sheets[name] for name in (TEST, HELDOUT) if name in self.sheets]
+        return [self.splits[name] for name in (TEST, HELDOUT) if name in self.splits]
 
     @property
     def served(self) -> str:
@@ -132,10 +132,10 @@ class Evidence:
     def take(self, agents: Sequence[int]) -> Evidence:
         """A cascade of these agents alone, cheapest first, without training anything again (Table 4)."""
         columns, deciding = list(agents), list(agents)[:-1]
-        lineup = Lineup(tuple(self.lineup.names[k] for k in columns), self.lineup.costs[columns])
-        sheets = {name: replace(sheet, base=sheet.base[:, columns]) for name, sheet in self.sheets.items()}
+        models = ModelSet(tuple(self.models.names[k] for k in columns), self.models.costs[columns])
+        splits = {name: replace(split, base=split.base[:, columns]) for name, split in self.splits.items()}
         trainings = {
-            name: [{sheet: seed[sheet].take(deciding) for sheet in seed} for seed in seeds]
+            name: [{split: seed[split].take(deciding) for split in seed} for seed in seeds]
             for name, seeds in self.trainings.items()
         }
-        return replace(self, lineup=lineup, sheets=sheets, trainings=trainings)
+        return replace(self, models=models, splits=splits, trainings=trainings)

@@ -1,4 +1,4 @@
-"""What trained weights make of questions: forced, under each scenario, and the chance of a refusal; and how long a
+"""What trained weights make of questions: must-answer, in each scenario, and the chance of a refusal; and how long a
 refusal takes beside an answer (Table 6)."""
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from disrouter.scenario import Scenario
 from disrouter_training.data.shards import Row
 from disrouter_training.data.sources import Question
 from disrouter_training.evaluation.calibration import PROBED
-from disrouter_training.generation.batch_queries import Desk, Models, Pass, Phrase, chance, reply
-from disrouter_training.generation.prompts import forced, free
+from disrouter_training.generation.batch_queries import BatchQueries, Models, Phrase, Query, chance, reply
+from disrouter_training.generation.prompts import free, must_answer
 from disrouter_training.generation.transformers_generator import Sampling
 
 TIMED = 16
@@ -42,34 +42,34 @@ class Timing:
 class Examination:
     """Replies of one model's weights."""
 
-    forced: Replies
+    must_answer: Replies
     free: Mapping[Scenario, Replies]
     chance: Mapping[str, float]
     token: str | None
     """Text of a refusal's first token, None where answers begin with it too."""
 
 
-def examine(desk: Desk, model: str, questions: Sequence[Question]) -> Examination:
+def examine(batch: BatchQueries, model: str, questions: Sequence[Question]) -> Examination:
     """Ask everything of the weights in folder `model`, or go on with it."""
-    return examination(desk.ask(questions, passes(model, desk.sampling)))
+    return examination(batch.ask(questions, queries(model, batch.sampling)))
 
 
 def examination(rows: Mapping[str, Sequence[Row]]) -> Examination:
     """From the rows of `passes`."""
     return Examination(
-        by_id(rows["forced"]),
+        by_id(rows["must-answer"]),
         {scenario: by_id(rows[f"candidate-{scenario}"]) for scenario in Scenario},
         {str(row["id"]): float(row["chance"]) for row in rows["chance"]},
         rows["chance"][0]["token"],
     )
 
 
-def passes(model: str, sampling: Sampling) -> list[Pass]:
+def queries(model: str, sampling: Sampling) -> list[Query]:
     """The ways in which trained weights are asked."""
     return [
-        Pass("forced", model, reply(forced, sampling)),
-        *(Pass(f"candidate-{s}", model, reply(under(s), sampling)) for s in Scenario),
-        Pass("chance", model, chance(under(PROBED), sampling.batch_size)),
+        Query("must-answer", model, reply(must_answer, sampling)),
+        *(Query(f"candidate-{s}", model, reply(under(s), sampling)) for s in Scenario),
+        Query("chance", model, chance(under(PROBED), sampling.batch_size)),
     ]
 
 
@@ -83,26 +83,26 @@ def by_id(rows: Sequence[Row]) -> dict[str, str]:
     return {str(row["id"]): str(row["reply"]) for row in rows}
 
 
-def time_replies(desk: Desk, model: str, questions: Sequence[Question], found: Examination) -> Timing:
+def time_replies(batch: BatchQueries, model: str, questions: Sequence[Question], found: Examination) -> Timing:
     """Time some replies, one at a time, or read what was timed before."""
-    path = desk.folder / TIMING_FILE
+    path = batch.folder / TIMING_FILE
     if path.exists():
         return Timing(**json.loads(path.read_text(encoding="utf-8")))
     texts = found.free[PROBED]
     refused = [question for question in questions if is_refusal(texts[question.id])][:TIMED]
     answered = [question for question in questions if not is_refusal(texts[question.id])][:TIMED]
-    models = Models(desk.stop)
+    models = Models(batch.stop)
     if refused or answered:
-        _seconds(desk, models, model, [*refused, *answered][:1])  # the first reply also pays for warming up
-    timing = Timing(_seconds(desk, models, model, refused), _seconds(desk, models, model, answered))
+        _seconds(batch, models, model, [*refused, *answered][:1])  # the first reply also pays for warming up
+    timing = Timing(_seconds(batch, models, model, refused), _seconds(batch, models, model, answered))
     write_atomically(path, json.dumps({"refusal": timing.refusal, "answer": timing.answer}) + "\n")
     return timing
 
 
-def _seconds(desk: Desk, models: Models, model: str, questions: Sequence[Question]) -> float | None:
+def _seconds(batch: BatchQueries, models: Models, model: str, questions: Sequence[Question]) -> float | None:
     if not questions:
         return None
-    started = desk.clock()
+    started = batch.clock()
     for question in questions:
-        models.get(model).replies([under(PROBED)(question)], desk.sampling, seed=0)
-    return (desk.clock() - started) / len(questions)
+        models.get(model).replies([under(PROBED)(question)], batch.sampling, seed=0)
+    return (batch.clock() - started) / len(questions)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from disrouter.artifacts import Evaluation, ScenarioResult
 from disrouter.refusal import is_refusal
 from disrouter.scenario import Scenario
 from disrouter.utility import reward
-from disrouter_training.data.graders import is_correct
+from disrouter_training.data.correctness import is_right
 from disrouter_training.data.sources import Question
+from disrouter_training.evaluation.results import Prediction
 
 Replies = Mapping[str, str]
 """Reply by question id."""
@@ -19,43 +19,43 @@ Replies = Mapping[str, str]
 
 @dataclass(frozen=True)
 class Answers:
-    """What was replied: forced by the base model and by the candidate, and in each scenario by both contenders."""
+    """What was replied: by base model and candidate when they must answer, and in each scenario by both contenders."""
 
     base: Replies
-    forced: Replies
+    must_answer: Replies
     serving: Mapping[Scenario, Replies]
     candidate: Mapping[Scenario, Replies]
 
 
 def evaluation(run: str, questions: Sequence[Question], answers: Answers, gamma: float) -> Evaluation:
     """The contract's result."""
-    forced = [is_right(question, answers.forced) for question in questions]
+    must_answer = [is_right(question, answers.must_answer[question.id]) for question in questions]
     return Evaluation(
         run=run,
         questions=len(questions),
-        base_accuracy=_mean([is_right(question, answers.base) for question in questions]),
-        must_answer_accuracy=_mean(forced),
-        scenarios=tuple(_scenario(questions, answers, forced, scenario, gamma) for scenario in Scenario),
+        base_accuracy=_mean([is_right(question, answers.base[question.id]) for question in questions]),
+        must_answer_accuracy=_mean(must_answer),
+        scenarios=tuple(_scenario(questions, answers, must_answer, scenario, gamma) for scenario in Scenario),
     )
 
 
 def predictions(
-    sheet: str, questions: Sequence[Question], answers: Answers, chances: Mapping[str, float]
-) -> list[dict[str, Any]]:
-    """One row a question and scenario, for `report` and for people. `sheet` is test, dev or heldout."""
+    split: str, questions: Sequence[Question], answers: Answers, chances: Mapping[str, float]
+) -> list[Prediction]:
+    """One row per question and scenario, for `report` and for people. `split` is test, dev or heldout."""
     return [
-        {
-            "sheet": sheet,
-            "id": question.id,
-            "family": question.family,
-            "kind": question.kind,
-            "scenario": str(scenario),
-            "refused": is_refusal(answers.candidate[scenario][question.id]),
-            "correct": is_right(question, answers.candidate[scenario]),
-            "must_answer_correct": is_right(question, answers.forced),
-            "base_correct": is_right(question, answers.base),
-            "refusal_chance": round(chances[question.id], 6),
-        }
+        Prediction(
+            split=split,
+            id=question.id,
+            family=question.family,
+            kind=question.kind,
+            scenario=scenario,
+            refused=is_refusal(answers.candidate[scenario][question.id]),
+            correct=is_right(question, answers.candidate[scenario][question.id]),
+            must_answer_correct=is_right(question, answers.must_answer[question.id]),
+            base_correct=is_right(question, answers.base[question.id]),
+            refusal_chance=round(chances[question.id], 6),
+        )
         for scenario in Scenario
         for question in questions
     ]
@@ -71,12 +71,12 @@ def self_assessment(answered: Sequence[bool], would_be_right: Sequence[bool]) ->
 
 
 def _scenario(
-    questions: Sequence[Question], answers: Answers, forced: Sequence[bool], scenario: Scenario, gamma: float
+    questions: Sequence[Question], answers: Answers, must_answer: Sequence[bool], scenario: Scenario, gamma: float
 ) -> ScenarioResult:
     candidate = answers.candidate[scenario]
     answered = [not is_refusal(candidate[question.id]) for question in questions]
-    right = [is_right(question, candidate) for question in questions]
-    accuracy, f1 = self_assessment(answered, forced)
+    right = [is_right(question, candidate[question.id]) for question in questions]
+    accuracy, f1 = self_assessment(answered, must_answer)
     return ScenarioResult(
         scenario=scenario,
         coverage=_mean(answered),
@@ -93,19 +93,13 @@ def _mean_reward(questions: Sequence[Question], replies: Replies, scenario: Scen
     rewards = [
         reward(
             refused=is_refusal(replies[question.id]),
-            correct=is_right(question, replies),
+            correct=is_right(question, replies[question.id]),
             alpha=scenario.alpha,
             gamma=gamma,
         )
         for question in questions
     ]
     return sum(rewards) / len(rewards)
-
-
-def is_right(question: Question, replies: Replies) -> bool:
-    """A refusal is not right, whatever its words would grade as."""
-    reply = replies[question.id]
-    return not is_refusal(reply) and is_correct(question.grader, question.answer, reply)
 
 
 def _mean(values: Sequence[bool]) -> float:

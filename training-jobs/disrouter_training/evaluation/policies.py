@@ -14,13 +14,13 @@ import numpy as np
 from disrouter.refusal import REFUSAL
 from disrouter.scenario import Scenario
 from disrouter_training.evaluation.calibration import PROBED, calibrate
-from disrouter_training.evaluation.evidence import Bools, Decisions, Floats, Ints, Lineup, Seed, Sheet
+from disrouter_training.evaluation.evidence import Bools, Decisions, Floats, Ints, ModelSet, Seed, Split
 from disrouter_training.evaluation.thresholds import stops, tune
 
 
 @dataclass(frozen=True)
 class Routed:
-    """One policy on a sheet: `right` and `cost` are expectations where the policy draws lots."""
+    """One policy on a split: `right` and `cost` are expectations where the policy draws at random."""
 
     right: Floats
     cost: Floats
@@ -38,79 +38,79 @@ def sent(right: Bools, paid: Floats, chosen: Ints) -> Routed:
     return Routed(right[rows, chosen].astype(float), paid[chosen], chosen)
 
 
-def oracle(sheet: Sheet, lineup: Lineup) -> Routed:
+def oracle(split: Split, models: ModelSet) -> Routed:
     """The cheapest base model that is right; where none is, the cheapest of all."""
-    return sent(sheet.base, lineup.costs, sheet.base.argmax(axis=1).astype(np.int64))
+    return sent(split.base, models.costs, split.base.argmax(axis=1).astype(np.int64))
 
 
-def single(sheet: Sheet, lineup: Lineup, agent: int) -> Routed:
+def single(split: Split, models: ModelSet, agent: int) -> Routed:
     """One base model answers everything."""
-    return sent(sheet.base, lineup.costs, np.full(len(sheet.base), agent % len(lineup.names)))
+    return sent(split.base, models.costs, np.full(len(split.base), agent % len(models.names)))
 
 
-def best_single(tuning: Sheet, lineup: Lineup, alpha: float) -> int:
-    """The agent that alone has the best utility on the tuning sheet."""
-    return int(np.argmax(tuning.base.mean(axis=0) - alpha * lineup.costs))
+def best_single(tuning: Split, models: ModelSet, alpha: float) -> int:
+    """The agent that alone has the best utility on the tuning split."""
+    return int(np.argmax(tuning.base.mean(axis=0) - alpha * models.costs))
 
 
-def random_agent(sheet: Sheet, lineup: Lineup) -> Routed:
+def random_agent(split: Split, models: ModelSet) -> Routed:
     """The expectation of a uniformly random agent, without drawing any."""
-    count = len(sheet.base)
-    return Routed(sheet.base.mean(axis=1), np.full(count, lineup.costs.mean()))
+    count = len(split.base)
+    return Routed(split.base.mean(axis=1), np.full(count, models.costs.mean()))
 
 
-def cost_matched(sheet: Sheet, tuning: Sheet, lineup: Lineup, cost: float) -> Routed:
-    """The best lottery between two single agents with this mean cost: which two, the tuning sheet says.
+def random_mixture(split: Split, tuning: Split, models: ModelSet, cost: float) -> Routed:
+    """The best random mixture between two single agents with this mean cost: which two, the tuning split says.
 
     It is what a router that sees nothing of the question can reach for that price.
     """
     accuracy = tuning.base.mean(axis=0)
-    mixtures = [_mixture(lineup.costs, pair, cost) for pair in combinations(range(len(lineup.costs)), 2)]
+    mixtures = [_weights(models.costs, pair, cost) for pair in combinations(range(len(models.costs)), 2)]
     weights = max(
         (each for each in mixtures if each is not None), key=lambda each: float(each @ accuracy), default=None
     )
     if weights is None:
-        weights = np.eye(len(lineup.costs))[int(np.argmin(np.abs(lineup.costs - cost)))]
-    return Routed(sheet.base @ weights, np.full(len(sheet.base), float(weights @ lineup.costs)))
+        weights = np.eye(len(models.costs))[int(np.argmin(np.abs(models.costs - cost)))]
+    return Routed(split.base @ weights, np.full(len(split.base), float(weights @ models.costs)))
 
 
-def prompted_cascade(sheet: Sheet, decisions: Decisions, lineup: Lineup, scenario: Scenario) -> Routed:
-    """The cascade whose agents decide by their first words under the scenario's instruction (the paper's)."""
-    answers = np.hstack([~decisions.refused[scenario], np.ones((len(sheet.base), 1), bool)])
+def text_cascade(split: Split, decisions: Decisions, models: ModelSet, scenario: Scenario) -> Routed:
+    """The cascade whose agents decide by the text of their replies under the scenario's instruction (the paper's)."""
+    answers = np.hstack([~decisions.refused[scenario], np.ones((len(split.base), 1), bool)])
     chosen = answers.argmax(axis=1).astype(np.int64)
-    return sent(_with_last(decisions.correct[scenario], sheet), lineup.costs, chosen)
+    return sent(_with_last(decisions.correct[scenario], split), models.costs, chosen)
 
 
-def probability_cascade(sheet: Sheet, seed: Seed, tuning: Sheet, lineup: Lineup, alpha: float) -> Routed:
-    """Each agent answers where its competence, calibrated on the tuning sheet, reaches its threshold (eq. 10)."""
-    decisions = seed[sheet.name]
+def probability_cascade(split: Split, seed: Seed, tuning: Split, models: ModelSet, alpha: float) -> Routed:
+    """Each agent answers where its competence, calibrated on the tuning split, reaches its threshold (eq. 10)."""
+    decisions = seed[split.name]
     known = competences(decisions, seed[tuning.name])
-    return sent(_with_last(decisions.forced, sheet), lineup.costs, stops(known, decisions.thresholds(alpha)))
+    return sent(_with_last(decisions.must_answer, split), models.costs, stops(known, decisions.thresholds(alpha)))
 
 
-def tuned_cascade(sheet: Sheet, seed: Seed, tuning: Sheet, lineup: Lineup, alpha: float) -> Routed:
-    """The same with a threshold for each agent that is chosen on the tuning sheet for this pool."""
-    decisions, known = seed[sheet.name], seed[tuning.name]
-    thresholds = tune(1 - known.chance, _with_last(known.forced, tuning), lineup.costs, alpha)
-    return sent(_with_last(decisions.forced, sheet), lineup.costs, stops(1 - decisions.chance, thresholds))
+def tuned_cascade(split: Split, seed: Seed, tuning: Split, models: ModelSet, alpha: float) -> Routed:
+    """The same with a threshold for each agent that is chosen on the tuning split for this pool."""
+    decisions, known = seed[split.name], seed[tuning.name]
+    thresholds = tune(1 - known.chance, _with_last(known.must_answer, tuning), models.costs, alpha)
+    return sent(_with_last(decisions.must_answer, split), models.costs, stops(1 - decisions.chance, thresholds))
 
 
 def competences(decisions: Decisions, tuning: Decisions) -> Floats:
-    """Chance that each answer is right, by each agent's calibration on the tuning sheet."""
+    """Chance that each answer is right, by each agent's calibration on the tuning split."""
     columns = []
     for agent in range(decisions.chance.shape[1]):
-        table = calibrate(tuning.chance[:, agent].tolist(), tuning.forced[:, agent].tolist(), REFUSAL, PROBED)
+        table = calibrate(tuning.chance[:, agent].tolist(), tuning.must_answer[:, agent].tolist(), REFUSAL, PROBED)
         columns.append([table.competence(chance) for chance in decisions.chance[:, agent].tolist()])
     return np.array(columns).T
 
 
-def _with_last(right: Bools, sheet: Sheet) -> Bools:
+def _with_last(right: Bools, split: Split) -> Bools:
     """Trained agents, and the base model that always answers."""
-    return np.hstack([right, sheet.base[:, -1:]])
+    return np.hstack([right, split.base[:, -1:]])
 
 
-def _mixture(costs: Floats, pair: Sequence[int], cost: float) -> Floats | None:
-    """Weights of two agents that cost this much on average, None where no lottery between them does."""
+def _weights(costs: Floats, pair: Sequence[int], cost: float) -> Floats | None:
+    """Weights of two agents that cost this much on average, None where no random mixture between them does."""
     low, high = pair
     if not costs[low] <= cost <= costs[high]:
         return None

@@ -1,6 +1,6 @@
-"""Every policy on every sheet, in every scenario and for every group of questions: Tables 2, 3, 4, 13-16. Pure.
+"""Every policy on every split, in every scenario and for every group of questions: Tables 2, 3, 4, 13-16. Pure.
 
-Baselines come as functions, since fitting them is not pure: `Rival` says what a baseline makes of a sheet.
+Baselines come as functions, since fitting them is not pure: `BaselineRouting` says what a baseline makes of a split.
 """
 
 from __future__ import annotations
@@ -13,35 +13,35 @@ import numpy as np
 from disrouter.scenario import Scenario
 from disrouter_training.data.split import DEV
 from disrouter_training.evaluation.bootstrap import Interval, resampler
-from disrouter_training.evaluation.evidence import Bools, Evidence, Floats, Seed, Sheet
+from disrouter_training.evaluation.evidence import Bools, Evidence, Floats, Seed, Split
 from disrouter_training.evaluation.policies import (
     Routed,
     best_single,
-    cost_matched,
     oracle,
     probability_cascade,
-    prompted_cascade,
     random_agent,
+    random_mixture,
     single,
+    text_cascade,
     tuned_cascade,
 )
 
 ALL = "all"
 """The group of every question."""
 ORACLE, SMALLEST, LARGEST, RANDOM, BEST = "oracle", "smallest", "largest", "random", "best single"
-PROMPT, PROBABILITY, TUNED = "prompt", "probability", "probability, tuned"
-DECISIONS = (PROMPT, PROBABILITY, TUNED)
+TEXT, PROBABILITY, TUNED = "text", "probability", "probability, tuned"
+DECISIONS = (TEXT, PROBABILITY, TUNED)
 TOPLINE, NAIVE, ROUTER, OURS = "Topline", "Naive", "Router", "Self-routing"
 
-Rival = Callable[[Evidence, str, float], Mapping[str, Sequence[Routed]]]
-"""What baselines do on the sheet of this name at this alpha: rows by label, one `Routed` a seed."""
+BaselineRouting = Callable[[Evidence, str, float], Mapping[str, Sequence[Routed]]]
+"""What baselines do on the split of this name at this alpha: rows by label, one `Routed` per seed."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One policy on a sheet in a scenario, over its seeds."""
+    """One policy on a split in a scenario, over its seeds."""
 
-    sheet: str
+    split: str
     scenario: Scenario
     group: str
     method: str
@@ -60,7 +60,7 @@ class Row:
 class Difference:
     """Utility of one cascade minus that of another policy, question by question."""
 
-    sheet: str
+    split: str
     scenario: Scenario
     group: str
     cascade: str
@@ -70,36 +70,36 @@ class Difference:
 
 @dataclass(frozen=True)
 class Field:
-    """All policies on one sheet in one scenario."""
+    """All policies on one split in one scenario."""
 
-    sheet: Sheet
+    split: Split
     scenario: Scenario
     policies: Mapping[str, Sequence[Routed]]
     methods: Mapping[str, str]
 
 
 def cascade_name(training: str, decision: str) -> str:
-    """`cascade SFT + RL (prompt)`."""
+    """`cascade SFT + RL (text)`."""
     return f"cascade {training} ({decision})"
 
 
-def matched_name(cascade: str) -> str:
-    """The lottery that costs what this cascade costs."""
-    return f"cost-matched random for {cascade}"
+def mixture_name(cascade: str) -> str:
+    """The random mixture that costs what this cascade costs."""
+    return f"random mixture at the cost of {cascade}"
 
 
-def fields(evidence: Evidence, rivals: Sequence[Rival]) -> list[Field]:
-    """Every sheet that is judged in every scenario."""
-    return [_field(evidence, sheet, scenario, rivals) for sheet in evidence.judged for scenario in Scenario]
+def fields(evidence: Evidence, baselines: Sequence[BaselineRouting]) -> list[Field]:
+    """Every split that is judged in every scenario."""
+    return [_field(evidence, split, scenario, baselines) for split in evidence.judged for scenario in Scenario]
 
 
 def headline(evidence: Evidence) -> str:
-    """The decision of the served training whose mean utility over the scenarios is best on the tuning sheet.
+    """The decision of the served training whose mean utility over the scenarios is best on the tuning split.
 
-    Without a dev sheet nothing is chosen: the prompted decision is the paper's.
+    Without a dev split nothing is chosen: the text decision is the paper's.
     """
-    if DEV not in evidence.sheets:
-        return cascade_name(evidence.served, PROMPT)
+    if DEV not in evidence.splits:
+        return cascade_name(evidence.served, TEXT)
     utilities: dict[str, float] = {}
     for scenario in Scenario:
         for name, seeds in cascades(evidence, evidence.tuning, scenario, [evidence.served]).items():
@@ -109,15 +109,15 @@ def headline(evidence: Evidence) -> str:
 
 
 def cascades(
-    evidence: Evidence, sheet: Sheet, scenario: Scenario, trainings: Sequence[str] | None = None
+    evidence: Evidence, split: Split, scenario: Scenario, trainings: Sequence[str] | None = None
 ) -> dict[str, list[Routed]]:
-    """What every training makes of a sheet, with each way to decide.
+    """What every training makes of a split, with each way to decide.
 
-    Without a dev sheet that is the prompted way alone: the others would be fitted to what they are judged on.
+    Without a dev split that is the text decision alone: the others would be fitted to what they are judged on.
     """
-    ways = DECISIONS if DEV in evidence.sheets else (PROMPT,)
+    ways = DECISIONS if DEV in evidence.splits else (TEXT,)
     return {
-        cascade_name(training, decision): [_decide(evidence, sheet, scenario, seed, decision) for seed in seeds]
+        cascade_name(training, decision): [_decide(evidence, split, scenario, seed, decision) for seed in seeds]
         for training, seeds in evidence.trainings.items()
         if trainings is None or training in trainings
         for decision in ways
@@ -126,7 +126,7 @@ def cascades(
 
 def rows(found: Sequence[Field]) -> list[Row]:
     """Scores over all questions and over each group."""
-    return [row for field in found for group, mask in _groups(field.sheet).items() for row in _rows(field, group, mask)]
+    return [row for field in found for group, mask in _groups(field.split).items() for row in _rows(field, group, mask)]
 
 
 def differences(found: Sequence[Field], cascade: str) -> list[Difference]:
@@ -134,47 +134,47 @@ def differences(found: Sequence[Field], cascade: str) -> list[Difference]:
     return [
         difference
         for field in found
-        for group, mask in _groups(field.sheet).items()
+        for group, mask in _groups(field.split).items()
         for difference in _differences(field, group, mask, cascade)
     ]
 
 
-def _field(evidence: Evidence, sheet: Sheet, scenario: Scenario, rivals: Sequence[Rival]) -> Field:
-    lineup, alpha = evidence.lineup, scenario.alpha
-    best = best_single(evidence.tuning, lineup, alpha)
+def _field(evidence: Evidence, split: Split, scenario: Scenario, baselines: Sequence[BaselineRouting]) -> Field:
+    models, alpha = evidence.models, scenario.alpha
+    best = best_single(evidence.tuning, models, alpha)
     naive = {
-        SMALLEST: [single(sheet, lineup, 0)],
-        LARGEST: [single(sheet, lineup, -1)],
-        RANDOM: [random_agent(sheet, lineup)],
-        BEST: [single(sheet, lineup, best)],
+        SMALLEST: [single(split, models, 0)],
+        LARGEST: [single(split, models, -1)],
+        RANDOM: [random_agent(split, models)],
+        BEST: [single(split, models, best)],
     }
-    ours = cascades(evidence, sheet, scenario)
-    matched = {
-        matched_name(name): [cost_matched(sheet, evidence.tuning, lineup, float(each.cost.mean())) for each in seeds]
+    ours = cascades(evidence, split, scenario)
+    mixtures = {
+        mixture_name(name): [random_mixture(split, evidence.tuning, models, float(each.cost.mean())) for each in seeds]
         for name, seeds in ours.items()
     }
-    routers = {name: seeds for rival in rivals for name, seeds in rival(evidence, sheet.name, alpha).items()}
-    policies = {ORACLE: [oracle(sheet, lineup)], **naive, **matched, **routers, **ours}
+    routers = {name: seeds for baseline in baselines for name, seeds in baseline(evidence, split.name, alpha).items()}
+    policies = {ORACLE: [oracle(split, models)], **naive, **mixtures, **routers, **ours}
     methods = {
         ORACLE: TOPLINE,
-        **dict.fromkeys([*naive, *matched], NAIVE),
+        **dict.fromkeys([*naive, *mixtures], NAIVE),
         **dict.fromkeys(routers, ROUTER),
         **dict.fromkeys(ours, OURS),
     }
-    return Field(sheet, scenario, policies, methods)
+    return Field(split, scenario, policies, methods)
 
 
-def _decide(evidence: Evidence, sheet: Sheet, scenario: Scenario, seed: Seed, decision: str) -> Routed:
-    lineup, tuning = evidence.lineup, evidence.tuning
-    if decision == PROMPT:
-        return prompted_cascade(sheet, seed[sheet.name], lineup, scenario)
+def _decide(evidence: Evidence, split: Split, scenario: Scenario, seed: Seed, decision: str) -> Routed:
+    models, tuning = evidence.models, evidence.tuning
+    if decision == TEXT:
+        return text_cascade(split, seed[split.name], models, scenario)
     if decision == PROBABILITY:
-        return probability_cascade(sheet, seed, tuning, lineup, scenario.alpha)
-    return tuned_cascade(sheet, seed, tuning, lineup, scenario.alpha)
+        return probability_cascade(split, seed, tuning, models, scenario.alpha)
+    return tuned_cascade(split, seed, tuning, models, scenario.alpha)
 
 
-def _groups(sheet: Sheet) -> dict[str, Bools]:
-    return {ALL: np.ones(len(sheet.questions), bool), **sheet.groups()}
+def _groups(split: Split) -> dict[str, Bools]:
+    return {ALL: np.ones(len(split.questions), bool), **split.groups()}
 
 
 def _rows(field: Field, group: str, mask: Bools) -> list[Row]:
@@ -186,7 +186,7 @@ def _rows(field: Field, group: str, mask: Bools) -> list[Row]:
         interval = resampler(int(mask.sum()), len(seeds)).interval(utilities)
         out.append(
             Row(
-                field.sheet.name,
+                field.split.name,
                 field.scenario,
                 group,
                 field.methods[name],
@@ -211,7 +211,7 @@ def _differences(field: Field, group: str, mask: Bools, cascade: str) -> list[Di
             continue
         other = np.stack([each.utility(alpha)[mask] for each in seeds])
         gain = draws.interval(ours - _as_many(other, len(ours)))
-        out.append(Difference(field.sheet.name, field.scenario, group, cascade, name, gain))
+        out.append(Difference(field.split.name, field.scenario, group, cascade, name, gain))
     return out
 
 

@@ -12,22 +12,22 @@ import numpy as np
 from sklearn.metrics import roc_auc_score
 
 from disrouter.scenario import Scenario
-from disrouter_training.evaluation.evidence import Bools, Evidence, Floats, Ints, Seed, Sheet
+from disrouter_training.evaluation.evidence import Bools, Evidence, Floats, Ints, Seed, Split
 from disrouter_training.evaluation.judgement import self_assessment
 from disrouter_training.evaluation.policies import Routed
 
 
 @dataclass(frozen=True)
 class Deciding:
-    """An agent alone under one scenario, on one sheet."""
+    """An agent alone under one scenario, on one split."""
 
-    sheet: str
+    split: str
     training: str
     agent: str
     scenario: Scenario
     coverage: float
     """Figure 5."""
-    accuracy_answered: float
+    selective_accuracy: float
     """Share of its answers that are right (Figure 7)."""
     accuracy_refused: float
     """Share of the questions it refuses that its base model answers right (Figure 7)."""
@@ -42,69 +42,73 @@ class Deciding:
 class Knowing:
     """What training did to an agent, whatever the scenario."""
 
-    sheet: str
+    split: str
     training: str
     agent: str
     base_accuracy: float
     must_answer_accuracy: float
     delta_performance: float
-    """Newly right when forced, relative to what the base model had right (Appendix J, greedy instead of 10 samples)."""
+    """Newly right when it must answer, relative to what the base model had right (Appendix J, with greedy replies)."""
     forgotten: float
-    """No longer right when forced, relative to the same."""
+    """No longer right when it must answer, relative to the same."""
     auc: float
-    """Area under the curve of `1 - chance of a refusal` as a judge of `it would be right`; nan where it never errs."""
+    """Area under the curve of `1 - chance of a refusal` as predictor of `it would be right`; nan without errors."""
 
 
 @dataclass(frozen=True)
-class Judged:
-    """A judge of `this base model answers this question right`, on a balanced sample (Table 5, Appendix I)."""
+class PredictorScore:
+    """A predictor of `this base model answers this question right`, on a balanced sample (Table 5, Appendix I)."""
 
-    sheet: str
+    split: str
     agent: str
     kind: str
-    judge: str
+    predictor: str
     questions: int
     accuracy: float
     f1: float
     auc: float
 
 
-def deciding(evidence: Evidence, sheet: Sheet, training: str) -> list[Deciding]:
+def deciding(evidence: Evidence, split: Split, training: str) -> list[Deciding]:
     """Every deciding agent in every scenario."""
     seeds = evidence.trainings[training]
     out = []
-    for agent, name in enumerate(evidence.lineup.names[:-1]):
+    for agent, name in enumerate(evidence.models.names[:-1]):
         for scenario in Scenario:
-            numbers = np.array([_deciding(sheet, seed, agent, scenario) for seed in seeds])
-            out.append(Deciding(sheet.name, training, name, scenario, *map(float, _nanmean(numbers))))
+            numbers = np.array([_deciding(split, seed, agent, scenario) for seed in seeds])
+            out.append(Deciding(split.name, training, name, scenario, *map(float, _nanmean(numbers))))
     return out
 
 
-def knowing(evidence: Evidence, sheet: Sheet, training: str) -> list[Knowing]:
+def knowing(evidence: Evidence, split: Split, training: str) -> list[Knowing]:
     """Every deciding agent."""
     out = []
-    for agent, name in enumerate(evidence.lineup.names[:-1]):
-        numbers = np.array([_knowing(sheet, seed, agent) for seed in evidence.trainings[training]])
-        out.append(Knowing(sheet.name, training, name, *map(float, _nanmean(numbers))))
+    for agent, name in enumerate(evidence.models.names[:-1]):
+        numbers = np.array([_knowing(split, seed, agent) for seed in evidence.trainings[training]])
+        out.append(Knowing(split.name, training, name, *map(float, _nanmean(numbers))))
     return out
 
 
-def judged(
-    sheet: Sheet, agent: tuple[int, str], judge: tuple[str, str], beliefs: Sequence[Floats], decided: Sequence[Bools]
-) -> Judged:
-    """A judge's accuracy, F1 and AUC over its seeds. The sample has as many right as wrong questions, always the same.
+def predictor_score(
+    split: Split,
+    agent: tuple[int, str],
+    predictor: tuple[str, str],
+    beliefs: Sequence[Floats],
+    decided: Sequence[Bools],
+) -> PredictorScore:
+    """A predictor's accuracy, F1 and AUC over its seeds, on one sample of as many right as wrong questions.
 
-    `agent` is a column of the sheet and its name, `judge` a kind and a name; `beliefs` rise with competence and
-    `decided` says `can solve it`, an array a seed.
+    `agent` is a column of the split and its name, `predictor` a kind and a name; `beliefs` rise with competence and
+    `decided` says `can solve it`, an array per seed.
     """
-    truth = sheet.base[:, agent[0]]
+    truth = split.base[:, agent[0]]
     chosen = balanced(truth)
     right = truth[chosen]
     numbers = []
     for belief, decision in zip(beliefs, decided, strict=True):
         accuracy, f1 = assessment(decision[chosen], right)
         numbers.append((accuracy, f1, area(belief[chosen], right)))
-    return Judged(sheet.name, agent[1], *judge, len(chosen), *map(float, _nanmean(np.array(numbers))))
+    return PredictorScore(split.name, agent[1], *predictor, len(chosen), *map(float, _nanmean(np.array(numbers))))
 
 
 def balanced(truth: Bools, seed: int = 0) -> Ints:
@@ -133,10 +137,10 @@ def distribution(routed: Sequence[Routed], agents: int) -> Floats:
     return np.asarray(np.mean(counts, axis=0) / len(routed[0].right), float)
 
 
-def easy(sheet: Sheet) -> Bools:
+def easy(split: Split) -> Bools:
     """Questions that a base model of the cheaper part of the pool answers right; of five agents the first three."""
-    agents = sheet.base.shape[1]
-    return np.asarray(sheet.base[:, : max(1, (agents + 1) // 2)].any(axis=1))
+    agents = split.base.shape[1]
+    return np.asarray(split.base[:, : max(1, (agents + 1) // 2)].any(axis=1))
 
 
 def easy_hard(routed: Sequence[Routed], mask: Bools) -> tuple[float, float]:
@@ -145,30 +149,30 @@ def easy_hard(routed: Sequence[Routed], mask: Bools) -> tuple[float, float]:
     return _mean(costs[mask]), _mean(costs[~mask])
 
 
-def _deciding(sheet: Sheet, seed: Seed, agent: int, scenario: Scenario) -> tuple[float, ...]:
-    own = seed[sheet.name]
-    answered, forced = ~own.refused[scenario][:, agent], own.forced[:, agent]
-    accuracy, f1 = assessment(answered, forced)
+def _deciding(split: Split, seed: Seed, agent: int, scenario: Scenario) -> tuple[float, ...]:
+    own = seed[split.name]
+    answered, must_answer = ~own.refused[scenario][:, agent], own.must_answer[:, agent]
+    accuracy, f1 = assessment(answered, must_answer)
     return (
         float(answered.mean()),
         _mean(own.correct[scenario][answered, agent]),
-        _mean(sheet.base[~answered, agent]),
+        _mean(split.base[~answered, agent]),
         accuracy,
         f1,
-        _mean(answered[~forced]),
+        _mean(answered[~must_answer]),
     )
 
 
-def _knowing(sheet: Sheet, seed: Seed, agent: int) -> tuple[float, ...]:
-    own, base = seed[sheet.name], sheet.base[:, agent]
-    forced = own.forced[:, agent]
+def _knowing(split: Split, seed: Seed, agent: int) -> tuple[float, ...]:
+    own, base = seed[split.name], split.base[:, agent]
+    must_answer = own.must_answer[:, agent]
     known = max(1, int(base.sum()))
     return (
         float(base.mean()),
-        float(forced.mean()),
-        int((forced & ~base).sum()) / known,
-        int((base & ~forced).sum()) / known,
-        area(1 - own.chance[:, agent], forced),
+        float(must_answer.mean()),
+        int((must_answer & ~base).sum()) / known,
+        int((base & ~must_answer).sum()) / known,
+        area(1 - own.chance[:, agent], must_answer),
     )
 
 
@@ -178,7 +182,7 @@ def _mean(values: Bools | Floats) -> float:
 
 def _nanmean(numbers: Floats) -> Floats:
     """Column means without the seeds that have no such questions; nan where none has."""
-    told = ~np.isnan(numbers)
-    counts = told.sum(axis=0)
-    sums = np.where(told, numbers, 0.0).sum(axis=0)
+    known = ~np.isnan(numbers)
+    counts = known.sum(axis=0)
+    sums = np.where(known, numbers, 0.0).sum(axis=0)
     return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)

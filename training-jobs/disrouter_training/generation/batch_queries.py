@@ -1,6 +1,6 @@
 """Many questions asked of several models, in several ways. Replies are kept in shards, so killing loses little.
 
-A pass is all questions asked of one model in one way. Passes that ask the same model should follow each other: one
+A query is all questions asked of one model in one way. Queries that ask the same model should follow each other: one
 model is in memory at a time.
 """
 
@@ -16,7 +16,8 @@ from disrouter_training.data.shards import Row, missing, run_shards, shard
 from disrouter_training.data.sources import Question
 from disrouter_training.data.template import THINK
 from disrouter_training.generation.prompts import Prompt
-from disrouter_training.generation.transformers_generator import Sampling, TransformersGenerator
+from disrouter_training.generation.transformers_generator import Sampling, TransformersGenerator, greedy
+from disrouter_training.job import Job
 from disrouter_training.process.progress import Clock, Progress, Say, say_on_stderr
 from disrouter_training.process.stop import StopSignal
 
@@ -26,11 +27,11 @@ QUESTIONS_AT_ONCE = 8
 Phrase = Callable[[Question], Prompt]
 """How a question is put."""
 Ask = Callable[[TransformersGenerator, Sequence[Question], int], list[Row]]
-"""A row a question, with its `id`, from a model, some questions and the number of their shard."""
+"""A row per question, with its `id`, from a model, some questions and the number of their shard."""
 
 
 @dataclass(frozen=True)
-class Pass:
+class Query:
     """All questions asked of one model in one way. `name` is the folder of its shards."""
 
     name: str
@@ -39,8 +40,8 @@ class Pass:
 
 
 @dataclass(frozen=True)
-class Desk:
-    """Where questions are asked: a folder for the replies, and the world around it."""
+class BatchQueries:
+    """Queries of a stage: the folder of their replies, how they are sampled, and the world around them."""
 
     folder: Path
     """Of the replies; how far they are is written beside it."""
@@ -51,19 +52,24 @@ class Desk:
     say: Say = say_on_stderr
     clock: Clock = time.monotonic
 
-    def ask(self, questions: Sequence[Question], passes: Sequence[Pass]) -> dict[str, list[Row]]:
-        """Rows of every pass. A model is loaded once, and only if a reply of it is missing."""
+    @classmethod
+    def of(cls, job: Job, folder: Path, label: str) -> BatchQueries:
+        """The greedy queries of a run, with its limits."""
+        return cls(folder, label, greedy(job.config.collect), job.stop, job.say, job.clock)
+
+    def ask(self, questions: Sequence[Question], queries: Sequence[Query]) -> dict[str, list[Row]]:
+        """Rows of every query. A model is loaded once, and only if a reply of it is missing."""
         batch = min(self.sampling.prompts_at_once, max(1, len(questions) // QUESTIONS_AT_ONCE))
         shards = shard(questions, batch)
         progress = Progress(
-            self.label, "replies", len(shards) * len(passes), self.folder.parent, say=self.say, clock=self.clock
+            self.label, "replies", len(shards) * len(queries), self.folder.parent, say=self.say, clock=self.clock
         )
-        progress.resume(len(shards) * len(passes) - sum(len(missing(self.folder / p.name, shards)) for p in passes))
+        progress.resume(len(shards) * len(queries) - sum(len(missing(self.folder / p.name, shards)) for p in queries))
         models = Models(self.stop)
         rows: dict[str, list[Row]] = {}
-        for item in passes:
+        for item in queries:
 
-            def work(part: Sequence[Question], number: int, item: Pass = item) -> list[Row]:
+            def work(part: Sequence[Question], number: int, item: Query = item) -> list[Row]:
                 return item.ask(models.get(item.model), part, number)
 
             rows[item.name] = run_shards(self.folder / item.name, shards, work, progress, len)
@@ -111,10 +117,10 @@ def chance(phrase: Phrase, batch: int) -> Ask:
 
     def ask(model: TransformersGenerator, part: Sequence[Question], _number: int) -> list[Row]:
         token = model.first_token(REFUSAL)
-        told = token if token.strip() != model.first_token(THINK).strip() else None
+        shown = token if token.strip() != model.first_token(THINK).strip() else None
         chances = model.chances([phrase(question) for question in part], REFUSAL, batch)
         return [
-            {"id": question.id, "chance": each, "token": told} for question, each in zip(part, chances, strict=True)
+            {"id": question.id, "chance": each, "token": shown} for question, each in zip(part, chances, strict=True)
         ]
 
     return ask

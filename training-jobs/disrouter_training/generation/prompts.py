@@ -21,7 +21,7 @@ def chat(question: Question) -> list[dict[str, Any]]:
     return [{"role": "user", "content": question.user}]
 
 
-def forced(question: Question) -> Prompt:
+def must_answer(question: Question) -> Prompt:
     """Must answer: the reply starts as the Answer template does, so it cannot refuse."""
     return Prompt(chat(question), THINK)
 

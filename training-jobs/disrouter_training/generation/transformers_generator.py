@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from transformers import GenerationConfig, StoppingCriteriaList
 
+from disrouter.artifacts import CollectConfig
 from disrouter_training.generation.encoding import Encoder
 from disrouter_training.generation.prompts import Prompt
 from disrouter_training.models.loading import load_model
@@ -46,6 +47,12 @@ class Sampling:
         if self.temperature == 0:
             return GenerationConfig(do_sample=False, **common)
         return GenerationConfig(do_sample=True, temperature=self.temperature, top_k=0, top_p=1.0, **common)
+
+
+def greedy(config: CollectConfig, *, tokens: int | None = None) -> Sampling:
+    """One reply, the likeliest, with a run's limits; of at most `tokens`, where another length is meant."""
+    limit = config.max_new_tokens if tokens is None else tokens
+    return Sampling(samples=1, temperature=0, max_new_tokens=limit, batch_size=config.batch_size)
 
 
 class TransformersGenerator:

@@ -9,12 +9,12 @@ import numpy as np
 from disrouter.artifacts import Stage
 from disrouter.refusal import is_refusal
 from disrouter.scenario import Scenario
+from disrouter_training.data.correctness import is_right
 from disrouter_training.data.sources import Question
-from disrouter_training.data.split import DEV, HELDOUT, TEST
-from disrouter_training.evaluation.evidence import Bools, Decisions, Lineup, Seed, Sheet
+from disrouter_training.data.split import DEV, HELDOUT, TEST, TRAIN
+from disrouter_training.evaluation.evidence import Bools, Decisions, ModelSet, Seed, Split
 from disrouter_training.evaluation.examination import Examination
-from disrouter_training.evaluation.judgement import is_right
-from disrouter_training.pool.base import TRAIN, BaseAnswers, Questions, right
+from disrouter_training.pool.base import BaseAnswers, Questions
 from disrouter_training.pool.file import Pool
 from disrouter_training.pool.runs import MAIN, PoolRun
 
@@ -23,16 +23,16 @@ Found = Mapping[tuple[str, str, int, Stage], Examination]
 """By variant, agent, seed and stage."""
 
 
-def lineup(pool: Pool) -> Lineup:
+def models(pool: Pool) -> ModelSet:
     """Names and costs."""
-    return Lineup(tuple(agent.name for agent in pool.agents), np.array([agent.cost for agent in pool.agents]))
+    return ModelSet(tuple(agent.name for agent in pool.agents), np.array([agent.cost for agent in pool.agents]))
 
 
-def sheets(questions: Questions, base: Sequence[BaseAnswers]) -> dict[str, Sheet]:
-    """Every sheet, training questions too, with whether each base model is right."""
+def splits(questions: Questions, base: Sequence[BaseAnswers]) -> dict[str, Split]:
+    """Every split, training questions too, with whether each base model is right."""
     return {
-        name: Sheet(name, tuple(each), np.array([[right(q, b.greedy[name][q.id]) for b in base] for q in each]))
-        for name, each in questions.sheets.items()
+        name: Split(name, tuple(each), np.array([[is_right(q, b.greedy[name][q.id]) for b in base] for q in each]))
+        for name, each in questions.splits.items()
     }
 
 
@@ -40,14 +40,14 @@ def frequencies(questions: Questions, base: Sequence[BaseAnswers]) -> np.ndarray
     """Share of each base model's samples that are right, on the training questions."""
     return np.array(
         [
-            [float(np.mean([right(question, text) for text in each.samples[question.id]])) for each in base]
-            for question in questions.sheets[TRAIN]
+            [float(np.mean([is_right(question, text) for text in each.samples[question.id]])) for each in base]
+            for question in questions.splits[TRAIN]
         ]
     )
 
 
 def trainings(pool: Pool, runs: Sequence[PoolRun], found: Found, questions: Questions) -> dict[str, list[Seed]]:
-    """What each training made of each sheet. Variants come first, the pool's own recipe last; what is shared, once."""
+    """What each training made of each split. Variants come first, the pool's own recipe last; what is shared, once."""
     out: dict[str, list[Seed]] = {}
     known: set[tuple[str, ...]] = set()
     variants = [MAIN, *(variant.name for variant in pool.variants)]
@@ -71,8 +71,8 @@ def trainings(pool: Pool, runs: Sequence[PoolRun], found: Found, questions: Ques
 
 
 def _seed(agents: Sequence[Examination], gammas: Sequence[float], questions: Questions) -> Seed:
-    sheets = (name for name in (DEV, TEST, HELDOUT) if name in questions.sheets)
-    return {name: decisions(questions.sheets[name], agents, gammas) for name in sheets}
+    splits = (name for name in (DEV, TEST, HELDOUT) if name in questions.splits)
+    return {name: decisions(questions.splits[name], agents, gammas) for name in splits}
 
 
 def decisions(questions: Sequence[Question], agents: Sequence[Examination], gammas: Sequence[float]) -> Decisions:
@@ -83,8 +83,8 @@ def decisions(questions: Sequence[Question], agents: Sequence[Examination], gamm
 
     return Decisions(
         {s: table([[is_refusal(a.free[s][q.id]) for q in questions] for a in agents]) for s in Scenario},
-        {s: table([[is_right(q, a.free[s]) for q in questions] for a in agents]) for s in Scenario},
-        table([[is_right(q, a.forced) for q in questions] for a in agents]),
+        {s: table([[is_right(q, a.free[s][q.id]) for q in questions] for a in agents]) for s in Scenario},
+        table([[is_right(q, a.must_answer[q.id]) for q in questions] for a in agents]),
         np.array([[a.chance[q.id] for q in questions] for a in agents]).T,
         np.array(gammas, float),
     )

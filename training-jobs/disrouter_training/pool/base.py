@@ -13,19 +13,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from disrouter.artifacts import CollectConfig
-from disrouter_training.data.graders import is_correct
 from disrouter_training.data.sources import Question
-from disrouter_training.data.split import DEV, HELDOUT, TEST
+from disrouter_training.data.split import DEV, HELDOUT, TEST, TRAIN
 from disrouter_training.data.template import take_apart
-from disrouter_training.generation.batch_queries import Desk, Pass, Phrase, replies, reply
-from disrouter_training.generation.prompts import Prompt, chat, forced
+from disrouter_training.generation.batch_queries import BatchQueries, Phrase, Query, replies, reply
+from disrouter_training.generation.prompts import Prompt, chat, must_answer
 from disrouter_training.generation.transformers_generator import Sampling
 from disrouter_training.pool.file import Pool, PoolAgent, merge
 from disrouter_training.process.places import resolve
 from disrouter_training.process.progress import Say
 from disrouter_training.process.stop import StopSignal
 
-TRAIN = "train"
 VERIFICATIONS = 10
 """Reflections on each answer (Appendix F)."""
 VERDICT = "correct"
@@ -44,7 +42,7 @@ class BaseAnswers:
     """Of one base model."""
 
     greedy: Mapping[str, Mapping[str, str]]
-    """Reply by sheet and question id."""
+    """Reply by split and question id."""
     samples: Mapping[str, Sequence[str]]
     """Replies to training questions at the temperature of `collect`."""
     verified: Mapping[str, Mapping[str, float]]
@@ -53,19 +51,19 @@ class BaseAnswers:
 
 @dataclass(frozen=True)
 class Questions:
-    """All questions of a pool by sheet."""
+    """All questions of a pool by split."""
 
-    sheets: Mapping[str, Sequence[Question]]
+    splits: Mapping[str, Sequence[Question]]
 
     @property
     def judged(self) -> list[Question]:
         """All but those to train on."""
-        return [q for name in (DEV, TEST, HELDOUT) for q in self.sheets.get(name, ())]
+        return [q for name in (DEV, TEST, HELDOUT) for q in self.splits.get(name, ())]
 
     @property
     def everything(self) -> list[Question]:
         """All of them."""
-        return [*self.sheets[TRAIN], *self.judged]
+        return [*self.splits[TRAIN], *self.judged]
 
 
 def ask_base(
@@ -77,22 +75,22 @@ def ask_base(
     model = resolve(agent.model, pvc_root)
     here = base_folder(pool, agent, questions, folder)
 
-    def desk(name: str, *, samples: int = 1, temperature: float = 0.0) -> Desk:
+    def batch(name: str, *, samples: int = 1, temperature: float = 0.0) -> BatchQueries:
         limits = {"max_new_tokens": collect.max_new_tokens, "batch_size": collect.batch_size}
         sampling = Sampling(samples=samples, temperature=temperature, **limits)
-        return Desk(here / name, f"{agent.name}: {name}", sampling, stop, say)
+        return BatchQueries(here / name, f"{agent.name}: {name}", sampling, stop, say)
 
-    one = desk("greedy")
-    greedy = one.ask(questions.everything, [Pass("replies", model, reply(forced, one.sampling))])["replies"]
-    told = {str(row["id"]): str(row["reply"]) for row in greedy}
-    many = desk("samples", samples=collect.samples, temperature=collect.temperature)
-    sampled = many.ask(questions.sheets[TRAIN], [Pass("replies", model, replies(forced, many.sampling, _seed))])
+    one = batch("greedy")
+    greedy = one.ask(questions.everything, [Query("replies", model, reply(must_answer, one.sampling))])["replies"]
+    replied = {str(row["id"]): str(row["reply"]) for row in greedy}
+    many = batch("samples", samples=collect.samples, temperature=collect.temperature)
+    sampled = many.ask(questions.splits[TRAIN], [Query("replies", model, replies(must_answer, many.sampling, _seed))])
     verified: dict[str, dict[str, float]] = {}
     if agent != pool.agents[-1]:
-        verifying = desk("verify", samples=VERIFICATIONS, temperature=1.0)
-        verified = _verify(verifying, model, questions.judged, told)
+        verifying = batch("verify", samples=VERIFICATIONS, temperature=1.0)
+        verified = _verify(verifying, model, questions.judged, replied)
     return BaseAnswers(
-        {name: {q.id: told[q.id] for q in each} for name, each in questions.sheets.items()},
+        {name: {q.id: replied[q.id] for q in each} for name, each in questions.splits.items()},
         {str(row["id"]): list(row["replies"]) for row in sampled["replies"]},
         verified,
     )
@@ -101,11 +99,6 @@ def ask_base(
 def base_folder(pool: Pool, agent: PoolAgent, questions: Questions, folder: Path) -> Path:
     """Where a base model's answers are kept; another one for other questions."""
     return folder / f"{agent.name}-{_key(agent.model, _collect(pool, agent), questions.everything)}"
-
-
-def right(question: Question, text: str) -> bool:
-    """Whether a forced reply is right."""
-    return is_correct(question.grader, question.answer, text)
 
 
 def verdict(text: str) -> bool:
@@ -121,21 +114,21 @@ def agrees(first: str, again: str) -> bool:
 
 
 def _verify(
-    desk: Desk, model: str, questions: Sequence[Question], told: Mapping[str, str]
+    batch: BatchQueries, model: str, questions: Sequence[Question], replied: Mapping[str, str]
 ) -> dict[str, dict[str, float]]:
-    phrase: Phrase = lambda question: verification(question, told[question.id])  # noqa: E731
-    whole = desk.sampling
+    phrase: Phrase = lambda question: verification(question, replied[question.id])  # noqa: E731
+    whole = batch.sampling
     limits = {"max_new_tokens": min(VERDICT_TOKENS, whole.max_new_tokens), "batch_size": whole.batch_size}
     short = Sampling(samples=whole.samples, temperature=whole.temperature, **limits)
-    passes = [
-        Pass(ASK, model, replies(phrase, short, _seed)),
-        Pass(AGREE, model, replies(forced, whole, _seed)),
+    queries = [
+        Query(ASK, model, replies(phrase, short, _seed)),
+        Query(AGREE, model, replies(must_answer, whole, _seed)),
     ]
-    rows = desk.ask(questions, passes)
+    rows = batch.ask(questions, queries)
     approves: dict[str, Callable[[str, str], bool]] = {ASK: lambda _, text: verdict(text), AGREE: agrees}
     return {
         way: {
-            str(row["id"]): sum(approve(told[str(row["id"])], text) for text in row["replies"]) / len(row["replies"])
+            str(row["id"]): sum(approve(replied[str(row["id"])], text) for text in row["replies"]) / len(row["replies"])
             for row in rows[way]
         }
         for way, approve in approves.items()

@@ -10,18 +10,20 @@ from pathlib import Path
 import numpy as np
 
 from disrouter.artifacts import Stage
-from disrouter_training.baselines.material import Material
+from disrouter_training.baselines.training_data import TrainingData
+from disrouter_training.data.correctness import is_right
+from disrouter_training.data.split import TRAIN
 from disrouter_training.errors import TrainingError
 from disrouter_training.evaluation.analysis import Analysis, analyse
 from disrouter_training.evaluation.evidence import Evidence
 from disrouter_training.evaluation.examination import Timing
-from disrouter_training.pool.assemble import frequencies, lineup, sheets, trainings
-from disrouter_training.pool.base import TRAIN, BaseAnswers, Questions, ask_base, base_folder, right
+from disrouter_training.pool.assemble import frequencies, models, splits, trainings
+from disrouter_training.pool.base import BaseAnswers, Questions, ask_base, base_folder
 from disrouter_training.pool.file import Pool, PoolAgent, read_pool
+from disrouter_training.pool.fitted_baselines import FITTED, ScoreCache, baselines, cache_key, predictors
 from disrouter_training.pool.questions import pool_questions
-from disrouter_training.pool.rivals import FITTED, Shelf, judges, rivals, shelf_key
 from disrouter_training.pool.runs import MAIN, PoolRun, runs
-from disrouter_training.pool.train import EXAMINED, Workshop, each, train
+from disrouter_training.pool.train import EXAMINED, PoolTrainer, each, train
 from disrouter_training.process.places import resolve
 from disrouter_training.process.progress import say_on_stderr
 from disrouter_training.process.quiet import quiet_libraries
@@ -45,7 +47,7 @@ class PoolRequest:
 
 
 @dataclass(frozen=True)
-class Bench:
+class Workspace:
     """A pool that is being worked on."""
 
     pool: Pool
@@ -59,42 +61,42 @@ class Bench:
         return self.out / "base"
 
     @property
-    def workshop(self) -> Workshop:
+    def trainer(self) -> PoolTrainer:
         """Where its agents are trained."""
-        return Workshop(self.out, self.pvc_root, tuple(self.questions.judged))
+        return PoolTrainer(self.out, self.pvc_root, tuple(self.questions.judged))
 
     def ask(self, agent: PoolAgent, stop: StopSignal) -> BaseAnswers:
         """Of one base model."""
         return ask_base(self.pool, agent, self.questions, self.base, (stop, say_on_stderr, self.pvc_root))
 
-    def shelf(self) -> Shelf:
+    def cache(self) -> ScoreCache:
         """Where its baselines are kept."""
         folders = [base_folder(self.pool, agent, self.questions, self.base).name for agent in self.pool.agents]
-        return Shelf(self.out / "baselines", shelf_key(folders))
+        return ScoreCache(self.out / "baselines", cache_key(folders))
 
 
 def run_pool(request: PoolRequest, stop: StopSignal) -> Analysis:
     """Do it all and leave the report in the folder."""
     quiet_libraries()
-    bench, seeds = open_bench(request), request.seeds
-    seeds = seeds or bench.pool.seeds
-    work = runs(bench.pool, seeds)
-    each(partial(_ask, bench), bench.pool.agents, request.parallel, stop)
+    workspace, seeds = open_workspace(request), request.seeds
+    seeds = seeds or workspace.pool.seeds
+    work = runs(workspace.pool, seeds)
+    each(partial(_ask, workspace), workspace.pool.agents, request.parallel, stop)
     for main in (True, False):
         own = [run for run in work if (run.variant == MAIN) == main]
-        each(partial(_train, bench, work), own, request.parallel, stop)
-    base = [bench.ask(agent, stop) for agent in bench.pool.agents]
+        each(partial(_train, workspace, work), own, request.parallel, stop)
+    base = [workspace.ask(agent, stop) for agent in workspace.pool.agents]
     fitting = (request.baseline_seeds or seeds) if request.baselines else ()
-    shelf = bench.shelf()
+    cache = workspace.cache()
     if fitting:
         items = [(number, seed) for seed in fitting for number in range(len(FITTED))]
-        each(partial(_fit, shelf, material(bench, base)), items, request.parallel, stop)
-    analysis = _analyse(bench, base=base, work=work, shelf=shelf, fitting=fitting, stop=stop)
-    write_report(analysis, bench.out, f"Self-routing in the pool {bench.pool.name}", say_on_stderr)
+        each(partial(_fit, cache, training_data(workspace, base)), items, request.parallel, stop)
+    analysis = _analyse(workspace, base=base, work=work, cache=cache, fitting=fitting, stop=stop)
+    write_report(analysis, workspace.out, f"Self-routing in the pool {workspace.pool.name}", say_on_stderr)
     return analysis
 
 
-def open_bench(request: PoolRequest) -> Bench:
+def open_workspace(request: PoolRequest) -> Workspace:
     """Read the pool file and its questions. Claims that the file names folders for are linked into the output."""
     pool = read_pool(request.path)
     out = request.out.absolute()
@@ -104,82 +106,82 @@ def open_bench(request: PoolRequest) -> Bench:
         pvc_root.mkdir(parents=True, exist_ok=True)
         for claim, folder in pool.volumes.items():
             _link(pvc_root / claim, Path(folder))
-    return Bench(pool, out, pvc_root, pool_questions(pool, pvc_root))
+    return Workspace(pool, out, pvc_root, pool_questions(pool, pvc_root))
 
 
-def material(bench: Bench, base: Sequence[BaseAnswers]) -> Material:
+def training_data(workspace: Workspace, base: Sequence[BaseAnswers]) -> TrainingData:
     """What baselines learn from."""
-    questions, train = bench.questions, bench.questions.sheets[TRAIN]
-    judged = [name for name in questions.sheets if name != TRAIN]
+    questions, train = workspace.questions, workspace.questions.splits[TRAIN]
+    judged = [name for name in questions.splits if name != TRAIN]
     count = len(next(iter(base[0].samples.values())))
     ways = list(base[0].verified)
-    return Material(
-        lineup(bench.pool),
-        sheets(questions, base),
+    return TrainingData(
+        models(workspace.pool),
+        splits(questions, base),
         frequencies(questions, base),
-        [[(text, float(right(q, text))) for q in train for text in answers.samples[q.id]] for answers in base],
+        [[(text, float(is_right(q, text))) for q in train for text in answers.samples[q.id]] for answers in base],
         count,
-        {name: [[b.greedy[name][q.id] for q in each] for b in base] for name, each in questions.sheets.items()},
+        {name: [[b.greedy[name][q.id] for q in each] for b in base] for name, each in questions.splits.items()},
         {
             way: {
-                name: np.array([[b.verified[way][q.id] for q in questions.sheets[name]] for b in base[:-1]]).T
+                name: np.array([[b.verified[way][q.id] for q in questions.splits[name]] for b in base[:-1]]).T
                 for name in judged
             }
             for way in ways
         },
-        resolve(bench.pool.agents[0].model, bench.pvc_root),
+        resolve(workspace.pool.agents[0].model, workspace.pvc_root),
     )
 
 
 def _analyse(
-    bench: Bench,
+    workspace: Workspace,
     *,
     base: Sequence[BaseAnswers],
     work: Sequence[PoolRun],
-    shelf: Shelf,
+    cache: ScoreCache,
     fitting: Sequence[int],
     stop: StopSignal,
 ) -> Analysis:
-    pool, workshop = bench.pool, bench.workshop
+    pool, trainer = workspace.pool, workspace.trainer
     found = {
-        (run.variant, run.agent, run.config.seed, stage): workshop.examination(run, stage, stop)
+        (run.variant, run.agent, run.config.seed, stage): trainer.examination(run, stage, stop)
         for run in work
         for stage in EXAMINED
     }
-    own = {name: sheet for name, sheet in sheets(bench.questions, base).items() if name != TRAIN}
-    evidence = Evidence(lineup(pool), own, trainings(pool, work, found, bench.questions))
-    names = list(evidence.lineup.names)
+    own = {name: split for name, split in splits(workspace.questions, base).items() if name != TRAIN}
+    evidence = Evidence(models(pool), own, trainings(pool, work, found, workspace.questions))
+    names = list(evidence.models.names)
     return analyse(
         evidence,
-        rivals(shelf, fitting, len(names)) if fitting else lambda _: [],
-        judges=judges(shelf, fitting) if fitting else None,
+        baselines(cache, fitting, len(names)) if fitting else lambda _: [],
+        predictors=predictors(cache, fitting) if fitting else None,
         parts=[[names.index(name) for name in part] for part in pool.subpools],
-        timings=_timings(workshop, work, stop),
+        timings=_timings(trainer, work, stop),
     )
 
 
-def _timings(workshop: Workshop, work: Sequence[PoolRun], stop: StopSignal) -> dict[str, Timing]:
+def _timings(trainer: PoolTrainer, work: Sequence[PoolRun], stop: StopSignal) -> dict[str, Timing]:
     """Of the first seed's weights after SFT, as in Table 6."""
     first = work[0].config.seed
     own = [run for run in work if run.variant == MAIN and run.config.seed == first]
-    return {run.agent: workshop.timing(run, Stage.SFT, stop) for run in own}
+    return {run.agent: trainer.timing(run, Stage.SFT, stop) for run in own}
 
 
-def _ask(bench: Bench, agent: PoolAgent, stop: StopSignal) -> None:
+def _ask(workspace: Workspace, agent: PoolAgent, stop: StopSignal) -> None:
     quiet_libraries()
-    bench.ask(agent, stop)
+    workspace.ask(agent, stop)
 
 
-def _train(bench: Bench, work: Sequence[PoolRun], run: PoolRun, stop: StopSignal) -> None:
-    train(bench.workshop, run, work, stop)
+def _train(workspace: Workspace, work: Sequence[PoolRun], run: PoolRun, stop: StopSignal) -> None:
+    train(workspace.trainer, run, work, stop)
 
 
-def _fit(shelf: Shelf, learned_from: Material, item: tuple[int, int], stop: StopSignal) -> None:
+def _fit(cache: ScoreCache, learned_from: TrainingData, item: tuple[int, int], stop: StopSignal) -> None:
     quiet_libraries()
     number, seed = item
     stop.check("fitting baselines")
     say_on_stderr(f"baseline {FITTED[number].name}, seed {seed}")
-    shelf.fit(FITTED[number], learned_from, seed)
+    cache.fit(FITTED[number], learned_from, seed)
 
 
 def _link(link: Path, folder: Path) -> None:

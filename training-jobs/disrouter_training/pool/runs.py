@@ -18,6 +18,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from disrouter.artifacts import RunConfig, RunLayout, Stage
+from disrouter_training.data.split_files import recorded
 from disrouter_training.errors import TrainingError
 from disrouter_training.pool.file import Pool, PoolAgent, merge
 
@@ -56,7 +57,7 @@ def runs(pool: Pool, seeds: Sequence[int]) -> list[PoolRun]:
 
 def config(pool: Pool, agent: PoolAgent, seed: int, recipe: dict[str, Any]) -> RunConfig:
     """A run file. Raises TrainingError that names the field of the recipe."""
-    sheets = {"datasets": pool.datasets.test, "dev": pool.datasets.dev, "heldout": pool.datasets.heldout}
+    splits = {"datasets": pool.datasets.test, "dev": pool.datasets.dev, "heldout": pool.datasets.heldout}
     content = {
         **merge(pool.recipe, agent.recipe, recipe),
         "cascade": pool.name,
@@ -64,7 +65,7 @@ def config(pool: Pool, agent: PoolAgent, seed: int, recipe: dict[str, Any]) -> R
         "model": agent.model,
         "seed": seed,
         "datasets": [source.dump() for source in pool.datasets.train],
-        "evaluate": {name: [source.dump() for source in each] for name, each in sheets.items()},
+        "evaluate": {name: [source.dump() for source in each] for name, each in splits.items()},
     }
     try:
         return RunConfig.model_validate(content)
@@ -74,14 +75,20 @@ def config(pool: Pool, agent: PoolAgent, seed: int, recipe: dict[str, Any]) -> R
 
 
 def share(run: PoolRun, others: Sequence[PoolRun], artifacts: Path) -> Iterator[Stage]:
-    """Link stages that another run has finished with the same inputs; yields those that were linked."""
+    """Link stages that another run has finished with the same inputs; yields those that were linked.
+
+    What follows `collect` is only taken from a run that has collected the same questions: a dataset may have changed
+    between the two.
+    """
     layout = RunLayout.of(artifacts, run.config)
     for stage in STAGES:
         if layout.done(stage) is not None:
             continue
         for other in others:
             there = RunLayout.of(artifacts, other.config)
-            if there != layout and other.key(stage) == run.key(stage) and there.done(stage) is not None:
+            if there == layout or other.key(stage) != run.key(stage) or there.done(stage) is None:
+                continue
+            if stage is Stage.COLLECT or recorded(there) == recorded(layout):
                 _link(there.stage(stage), layout.stage(stage))
                 yield stage
                 break

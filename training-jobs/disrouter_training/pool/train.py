@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
@@ -13,15 +15,17 @@ from typing import TypeVar
 
 from disrouter.artifacts import RunLayout, Stage
 from disrouter_training.data.sources import Question
+from disrouter_training.data.split import TRAIN
+from disrouter_training.data.split_files import read_split, recorded
+from disrouter_training.errors import DatasetError
 from disrouter_training.evaluation.examination import Examination, Timing, examine, time_replies
-from disrouter_training.generation.batch_queries import Desk
+from disrouter_training.generation.batch_queries import BatchQueries
 from disrouter_training.job import Job
 from disrouter_training.pool.runs import STAGES, PoolRun, share
 from disrouter_training.process.lock import only_trainer
 from disrouter_training.process.progress import say_on_stderr
 from disrouter_training.process.quiet import quiet_libraries
 from disrouter_training.process.stop import StopSignal
-from disrouter_training.stages.evaluate import desk_of
 
 EXAMINED = (Stage.SFT, Stage.RL)
 """Stages whose weights are examined."""
@@ -31,7 +35,7 @@ Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
-class Workshop:
+class PoolTrainer:
     """Where a pool is trained."""
 
     out: Path
@@ -52,34 +56,50 @@ class Workshop:
 
     def examination(self, run: PoolRun, stage: Stage, stop: StopSignal) -> Examination:
         """What the weights of a finished stage make of the questions."""
-        return examine(self._desk(run, stage, stop), self._weights(run, stage), self.questions)
+        return examine(self._batch(run, stage, stop), self._weights(run, stage), self.questions)
 
     def timing(self, run: PoolRun, stage: Stage, stop: StopSignal) -> Timing:
         """How long its refusals take."""
         found = self.examination(run, stage, stop)
-        return time_replies(self._desk(run, stage, stop), self._weights(run, stage), self.questions, found)
+        return time_replies(self._batch(run, stage, stop), self._weights(run, stage), self.questions, found)
 
-    def _desk(self, run: PoolRun, stage: Stage, stop: StopSignal) -> Desk:
-        """Runs that share the stage share its examination."""
-        folder = self.out / "examined" / f"{run.agent}-{stage}-{run.key(stage)}" / "replies"
-        return desk_of(self.job(run, stop), folder, f"examine {stage}")
+    def _batch(self, run: PoolRun, stage: Stage, stop: StopSignal) -> BatchQueries:
+        """Runs that share the stage share its examination: the same inputs, the same questions, now and in training."""
+        digest = hashlib.sha256(json.dumps(recorded(RunLayout.of(self.artifacts, run.config))[TRAIN]).encode())
+        for question in self.questions:
+            digest.update(question.model_dump_json().encode())
+        folder = self.out / "examined" / f"{run.agent}-{stage}-{run.key(stage)}-{digest.hexdigest()[:10]}" / "replies"
+        return BatchQueries.of(self.job(run, stop), folder, f"examine {stage}")
 
     def _weights(self, run: PoolRun, stage: Stage) -> str:
         return str(RunLayout.of(self.artifacts, run.config).weights(stage))
 
 
-def train(workshop: Workshop, run: PoolRun, others: Sequence[PoolRun], stop: StopSignal) -> None:
+def train(trainer: PoolTrainer, run: PoolRun, others: Sequence[PoolRun], stop: StopSignal) -> None:
     """Do what is missing of one run: its stages, and the examination of what they leave."""
     quiet_libraries()
-    job = workshop.job(run, stop)
+    job = trainer.job(run, stop)
     with only_trainer(job.layout.directory, job.say):
-        for stage in share(run, others, workshop.artifacts):
+        for stage in share(run, others, trainer.artifacts):
             job.say(f"{stage} is shared with a run of the same inputs")
         for stage in STAGES:
             if job.layout.done(stage) is None:
                 _work(stage)(job)
+    check_apart(job.layout, trainer.questions)
     for stage in EXAMINED:
-        workshop.examination(run, stage, stop)
+        trainer.examination(run, stage, stop)
+
+
+def check_apart(layout: RunLayout, judged: Sequence[Question]) -> None:
+    """Raise DatasetError if a run has trained on a question that the pool judges by."""
+    texts = {question.user for question in judged}
+    leaked = [question.user for question in read_split(layout, TRAIN) if question.user in texts]
+    if leaked:
+        raise DatasetError(
+            f"run {layout.run} of agent {layout.agent} was trained on {len(leaked)} questions that judge it now, for "
+            f"example {leaked[0][:80]!r}: a dataset has changed since; put back what it was, or delete "
+            f"{layout.directory} to train the run again"
+        )
 
 
 def each(work: Callable[[Item, StopSignal], None], items: Sequence[Item], parallel: int, stop: StopSignal) -> None:

@@ -83,10 +83,6 @@ class Ranks:
         torch.distributed.barrier()
         torch.distributed.destroy_process_group()
 
-    def any(self, flag: bool) -> bool:
-        """Whether the flag is set in any process; all must ask."""
-        return any(self.gather(flag))
-
     def gather(self, value: T) -> list[T]:
         """The values of all processes, in all of them; all must give one."""
         if self.size == 1:

@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from disrouter.artifacts import RunConfig, RunLayout, Stage, write_atomically
+from disrouter.artifacts import RunConfig, RunLayout, write_atomically
 from disrouter.scenario import Scenario
-from disrouter_training.data.graders import is_correct
-from disrouter_training.data.shards import read_rows, shard
+from disrouter_training.data.correctness import is_right
+from disrouter_training.data.shards import shard
 from disrouter_training.data.sources import Question
-from disrouter_training.data.split import split_questions
+from disrouter_training.data.split import JUDGED
+from disrouter_training.data.split_files import read_judged, recorded
 from disrouter_training.errors import DatasetError, TrainingError
 from disrouter_training.evaluation.analysis import Analysis, analyse
-from disrouter_training.evaluation.evidence import Bools, Decisions, Evidence, Lineup, Sheet
-from disrouter_training.evaluation.results import PREDICTIONS_FILE, read_evaluation
-from disrouter_training.generation.prompts import forced
-from disrouter_training.generation.transformers_generator import Sampling, TransformersGenerator
+from disrouter_training.evaluation.evidence import Bools, Decisions, Evidence, ModelSet, Split
+from disrouter_training.evaluation.results import Prediction, read_predictions
+from disrouter_training.generation.prompts import must_answer
+from disrouter_training.generation.transformers_generator import TransformersGenerator, greedy
 from disrouter_training.process.places import resolve
 from disrouter_training.process.progress import say_on_stderr
 from disrouter_training.process.stop import StopSignal
@@ -29,8 +29,8 @@ from disrouter_training.report.output import write_report
 from disrouter_training.report.tables import as_json, as_text
 
 TRAINING = "trained"
-Prediction = Mapping[str, Any]
-"""A row of `predictions.jsonl`."""
+Table = Mapping[tuple[str, Scenario], Prediction]
+"""What one agent made of each question in each scenario."""
 
 
 @dataclass(frozen=True)
@@ -60,17 +60,31 @@ def report(request: Request, stop: StopSignal, json_path: Path | None, folder: P
 
 def _analysis(request: Request, stop: StopSignal) -> Analysis:
     runs = sorted(request.runs, key=lambda run: request.costs[run.agent])
-    tables = [_predictions(request, run) for run in runs]
-    sheets = split_questions(runs[0], request.pvc_root).sheets
+    layouts = [RunLayout.of(request.artifacts, run) for run in runs]
+    tables = [read_predictions(layout) for layout in layouts]
+    splits = _judged_alike(layouts)
     names = (*(run.agent for run in runs), request.terminal)
-    lineup = Lineup(names, np.array([request.costs[name] for name in names]))
-    terminal = _terminal(request, [question for each in sheets.values() for question in each], stop)
-    return analyse(joined(lineup, sheets, tables, terminal, [run.rl.gamma for run in runs]), lambda _: [])
+    models = ModelSet(names, np.array([request.costs[name] for name in names]))
+    terminal = _terminal(request, [question for each in splits.values() for question in each], stop)
+    return analyse(joined(models, splits, tables, terminal, [run.rl.gamma for run in runs]), lambda _: [])
+
+
+def _judged_alike(layouts: Sequence[RunLayout]) -> dict[str, tuple[Question, ...]]:
+    """What all these runs were judged on. Raises DatasetError where it is not the same for all."""
+    first, *others = ({name: record.get(name) for name in JUDGED} for record in map(recorded, layouts))
+    for layout, record in zip(layouts[1:], others, strict=True):
+        differing = [name for name in JUDGED if record[name] != first[name]]
+        if differing:
+            raise DatasetError(
+                f"agents {layouts[0].agent} and {layout.agent} were judged on other {' and '.join(differing)} "
+                "questions; train all agents of a report with the same datasets and seed"
+            )
+    return read_judged(layouts[0])
 
 
 def joined(
-    lineup: Lineup,
-    sheets: Mapping[str, Sequence[Question]],
+    models: ModelSet,
+    splits: Mapping[str, Sequence[Question]],
     tables: Sequence[Sequence[Prediction]],
     terminal: Mapping[str, bool],
     gammas: Sequence[float],
@@ -79,31 +93,29 @@ def joined(
 
     Raises DatasetError where questions differ.
     """
-    for name, rows in zip(lineup.names, tables, strict=False):
-        differing = {str(row["id"]) for row in rows} ^ terminal.keys()
+    for name, rows in zip(models.names, tables, strict=False):
+        differing = {row.id for row in rows} ^ terminal.keys()
         if differing:
             raise DatasetError(
-                f"agent {name} and {lineup.names[-1]} were asked different questions ({len(differing)} differ, for "
+                f"agent {name} and {models.names[-1]} were asked different questions ({len(differing)} differ, for "
                 f"example {min(differing)}); evaluate all agents of a report with the same datasets and seed"
             )
-    by_key = [{(str(row["id"]), str(row["scenario"])): row for row in table} for table in tables]
-    found = {name: _decided(questions, by_key, gammas) for name, questions in sheets.items()}
+    by_key: list[Table] = [{(row.id, row.scenario): row for row in table} for table in tables]
+    found = {name: _decided(questions, by_key, gammas) for name, questions in splits.items()}
     own = {}
-    for name, questions in sheets.items():
+    for name, questions in splits.items():
         last = np.array([[terminal[question.id]] for question in questions])
-        base = _column(questions, by_key, "base_correct", Scenario.BALANCE)
-        own[name] = Sheet(name, tuple(questions), np.hstack([base, last]))
-    return Evidence(lineup, own, {TRAINING: [found]})
+        base = _column(questions, by_key, Scenario.BALANCE, lambda row: row.base_correct)
+        own[name] = Split(name, tuple(questions), np.hstack([base, last]))
+    return Evidence(models, own, {TRAINING: [found]})
 
 
-def _decided(
-    questions: Sequence[Question], by_key: Sequence[Mapping[tuple[str, str], Prediction]], gammas: Sequence[float]
-) -> Decisions:
-    chances = [[float(rows[q.id, Scenario.BALANCE]["refusal_chance"]) for rows in by_key] for q in questions]
+def _decided(questions: Sequence[Question], by_key: Sequence[Table], gammas: Sequence[float]) -> Decisions:
+    chances = [[rows[q.id, Scenario.BALANCE].refusal_chance for rows in by_key] for q in questions]
     return Decisions(
-        {scenario: _column(questions, by_key, "refused", scenario) for scenario in Scenario},
-        {scenario: _column(questions, by_key, "correct", scenario) for scenario in Scenario},
-        _column(questions, by_key, "must_answer_correct", Scenario.BALANCE),
+        {scenario: _column(questions, by_key, scenario, lambda row: row.refused) for scenario in Scenario},
+        {scenario: _column(questions, by_key, scenario, lambda row: row.correct) for scenario in Scenario},
+        _column(questions, by_key, Scenario.BALANCE, lambda row: row.must_answer_correct),
         np.array(chances),
         np.array(gammas, float),
     )
@@ -111,17 +123,11 @@ def _decided(
 
 def _column(
     questions: Sequence[Question],
-    by_key: Sequence[Mapping[tuple[str, str], Prediction]],
-    field: str,
+    by_key: Sequence[Table],
     scenario: Scenario,
+    value: Callable[[Prediction], bool],
 ) -> Bools:
-    return np.array([[bool(rows[question.id, scenario][field]) for rows in by_key] for question in questions])
-
-
-def _predictions(request: Request, run: RunConfig) -> Sequence[Prediction]:
-    layout = RunLayout.of(request.artifacts, run)
-    read_evaluation(layout)
-    return read_rows(layout.stage(Stage.EVALUATE) / PREDICTIONS_FILE)
+    return np.array([[value(rows[question.id, scenario]) for rows in by_key] for question in questions])
 
 
 def _terminal(request: Request, questions: Sequence[Question], stop: StopSignal) -> dict[str, bool]:
@@ -129,12 +135,11 @@ def _terminal(request: Request, questions: Sequence[Question], stop: StopSignal)
     run = request.runs[0]
     model = request.terminal_model
     name = resolve(model, request.pvc_root) if "://" in model else str(Path(model).absolute())
-    collect = run.collect
-    sampling = Sampling(samples=1, temperature=0, max_new_tokens=collect.max_new_tokens, batch_size=collect.batch_size)
+    sampling = greedy(run.collect)
     generator = TransformersGenerator(name, stop)
     correct: dict[str, bool] = {}
     for part in shard(questions, sampling.prompts_at_once):
-        replies = generator.replies([forced(question) for question in part], sampling, seed=0)
+        replies = generator.replies([must_answer(question) for question in part], sampling, seed=0)
         for question, reply in zip(part, replies, strict=True):
-            correct[question.id] = is_correct(question.grader, question.answer, reply[0])
+            correct[question.id] = is_right(question, reply[0])
     return correct

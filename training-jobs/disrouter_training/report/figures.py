@@ -27,18 +27,18 @@ _WIDTH, _DPI = 9.0, 130
 
 
 def figures(analysis: Analysis) -> dict[str, tuple[str, bytes]]:
-    """By file name: a caption and a PNG. What has no data is left out."""
+    """By file name: a caption and a PNG. What has no data is not drawn."""
     out: dict[str, tuple[str, bytes]] = {}
-    for sheet in [name for name in ("test", "heldout") if name in analysis.questions]:
-        words = {"test": "in-domain", "heldout": "held-out"}[sheet]
+    for split in [name for name in ("test", "heldout") if name in analysis.questions]:
+        words = {"test": "in-domain", "heldout": "held-out"}[split]
         drawn: Mapping[str, tuple[str, Callable[[Analysis, str], Any]]] = {
             "utility": (f"Utility of every policy, {words}, with 95 % intervals (Tables 2 and 3)", _utility),
             "frontier": (
-                f"Accuracy against cost, {words}; the line is what lotteries of single agents reach",
+                f"Accuracy against cost, {words}; the line is what random mixtures of single agents reach",
                 _frontier,
             ),
             "routing": (f"Who answers, {words} (Figure 4)", _routing),
-            "answer-rate": (f"Share of questions that each agent answers, {words} (Figure 5)", _answer_rate),
+            "coverage": (f"Coverage of each agent, {words} (Figure 5)", _coverage),
             "easy-hard": (
                 f"Mean cost of easy and hard questions in the balance scenario, {words} (Figure 6)",
                 _easy_hard,
@@ -50,19 +50,19 @@ def figures(analysis: Analysis) -> dict[str, tuple[str, bytes]]:
             "delta": (f"Newly right and forgotten when it must answer, {words} (Figure 8)", _delta),
         }
         for name, (caption, draw) in drawn.items():
-            picture = _png(draw(analysis, sheet))
+            picture = _png(draw(analysis, split))
             if picture is not None:
-                out[f"{sheet}-{name}.png"] = (caption, picture)
+                out[f"{split}-{name}.png"] = (caption, picture)
     return out
 
 
-def _utility(analysis: Analysis, sheet: str) -> Any:
-    """Bars by policy, a panel a scenario."""
-    rows = [row for row in _rows(analysis.whole, sheet) if row.scenario is Scenario.BALANCE]
+def _utility(analysis: Analysis, split: str) -> Any:
+    """Bars by policy, a panel per scenario."""
+    rows = [row for row in _rows(analysis.whole, split) if row.scenario is Scenario.BALANCE]
     policies = [row.policy for method in METHODS for row in rows if row.method == method][::-1]
     figure, panels = _canvas(3, height=0.28 * len(policies) + 1.2, sharey=True)
     for panel, scenario in zip(panels, Scenario, strict=True):
-        own = {row.policy: row for row in _rows(analysis.whole, sheet) if row.scenario is scenario}
+        own = {row.policy: row for row in _rows(analysis.whole, split) if row.scenario is scenario}
         for place, policy in enumerate(policies):
             row = own[policy]
             ends = [[max(0.0, row.utility.mean - row.utility.low)], [max(0.0, row.utility.high - row.utility.mean)]]
@@ -78,19 +78,19 @@ def _utility(analysis: Analysis, sheet: str) -> Any:
     return figure
 
 
-def _frontier(analysis: Analysis, sheet: str) -> Any:
-    """Every policy as a point, a panel a scenario."""
+def _frontier(analysis: Analysis, split: str) -> Any:
+    """Every policy as a point, a panel per scenario."""
     figure, panels = _canvas(3, height=3.4, sharey=True)
     costs = [agent.cost for agent in analysis.agents]
-    accuracies = [agent.accuracy[sheet] for agent in analysis.agents]
+    accuracies = [agent.accuracy[split] for agent in analysis.agents]
     for panel, scenario in zip(panels, Scenario, strict=True):
         panel.plot(*_hull(costs, accuracies), color="#999999", lw=1, zorder=1)
         panel.scatter(costs, accuracies, color="#999999", s=18, zorder=2)
         for agent in analysis.agents:
             panel.annotate(
-                agent.name, (agent.cost, agent.accuracy[sheet]), (3, -9), textcoords="offset points", fontsize=6
+                agent.name, (agent.cost, agent.accuracy[split]), (3, -9), textcoords="offset points", fontsize=6
             )
-        for row in _rows(analysis.whole, sheet):
+        for row in _rows(analysis.whole, split):
             if row.scenario is scenario and row.method in (ROUTER, OURS):
                 ours = row.policy == analysis.whole.headline
                 colour, marker = BY_METHOD[row.method], "*" if ours else "o" if row.method == OURS else "^"
@@ -104,9 +104,9 @@ def _frontier(analysis: Analysis, sheet: str) -> Any:
     return figure
 
 
-def _routing(analysis: Analysis, sheet: str) -> Any:
+def _routing(analysis: Analysis, split: str) -> Any:
     """Stacked shares of the headline cascade in each scenario."""
-    spread = next((s for s in analysis.spreads if s.sheet == sheet and s.policy == analysis.whole.headline), None)
+    spread = next((s for s in analysis.spreads if s.split == split and s.policy == analysis.whole.headline), None)
     if spread is None:
         return None
     figure, (panel,) = _canvas(1, height=2.6)
@@ -128,55 +128,55 @@ def _routing(analysis: Analysis, sheet: str) -> Any:
     return figure
 
 
-def _answer_rate(analysis: Analysis, sheet: str) -> Any:
-    """Lines over the scenarios, a panel a training."""
-    trainings = list(dict.fromkeys(d.training for d in analysis.deciding if d.sheet == sheet))[-2:]
+def _coverage(analysis: Analysis, split: str) -> Any:
+    """Lines over the scenarios, a panel per training."""
+    trainings = list(dict.fromkeys(d.training for d in analysis.deciding if d.split == split))[-2:]
     figure, panels = _canvas(len(trainings), height=3.0, sharey=True)
     for panel, training in zip(panels, trainings, strict=True):
         for number, agent in enumerate(analysis.agents[:-1]):
             rates = {
                 d.scenario: d.coverage
                 for d in analysis.deciding
-                if (d.sheet, d.training, d.agent) == (sheet, training, agent.name)
+                if (d.split, d.training, d.agent) == (split, training, agent.name)
             }
             values = [rates[scenario] for scenario in Scenario]
             panel.plot(range(3), values, color=_colour(number), marker="o", label=agent.name)
         panel.set_xticks(range(3), [f"{NAMES[s]}\nα = {s.alpha}" for s in Scenario], fontsize=7)
         panel.set_ylim(0, 1)
         panel.set_title(training, fontsize=9)
-    panels[0].set_ylabel("answer rate", fontsize=8)
+    panels[0].set_ylabel("coverage", fontsize=8)
     panels[-1].legend(fontsize=7)
     return figure
 
 
-def _easy_hard(analysis: Analysis, sheet: str) -> Any:
-    """Two bars a policy."""
-    spreads = [s for s in analysis.spreads if s.sheet == sheet and not math.isnan(s.easy + s.hard)]
+def _easy_hard(analysis: Analysis, split: str) -> Any:
+    """Two bars per policy."""
+    spreads = [s for s in analysis.spreads if s.split == split and not math.isnan(s.easy + s.hard)]
     if not spreads:
         return None
     series = {"easy": [s.easy for s in spreads], "hard": [s.hard for s in spreads]}
     return _bars([_wrapped(s.policy) for s in spreads], series, "mean cost")
 
 
-def _answered_refused(analysis: Analysis, sheet: str) -> Any:
+def _answered_refused(analysis: Analysis, split: str) -> Any:
     """Of each agent under performance first, as in the paper."""
     training = analysis.deciding[-1].training if analysis.deciding else ""
     own = [
         d
         for d in analysis.deciding
-        if (d.sheet, d.training, d.scenario) == (sheet, training, Scenario.PERFORMANCE_FIRST)
+        if (d.split, d.training, d.scenario) == (split, training, Scenario.PERFORMANCE_FIRST)
     ]
     series = {
-        "answered": [d.accuracy_answered for d in own],
-        "refused (its base model, forced)": [d.accuracy_refused for d in own],
+        "selective accuracy": [d.selective_accuracy for d in own],
+        "base accuracy on the refused": [d.accuracy_refused for d in own],
     }
     return _bars([d.agent for d in own], series, f"accuracy, {training}")
 
 
-def _delta(analysis: Analysis, sheet: str) -> Any:
+def _delta(analysis: Analysis, split: str) -> Any:
     """Of each agent and training."""
     trainings = list(dict.fromkeys(k.training for k in analysis.knowing))[-2:]
-    own = [k for k in analysis.knowing if k.sheet == sheet and k.training in trainings]
+    own = [k for k in analysis.knowing if k.split == split and k.training in trainings]
     series = {"newly right (ΔPerformance)": [k.delta_performance for k in own], "forgotten": [k.forgotten for k in own]}
     return _bars([f"{k.agent}\n{k.training}" for k in own], series, "share of what the base model had right")
 
@@ -218,8 +218,8 @@ def _png(figure: Any) -> bytes | None:
     return buffer.getvalue()
 
 
-def _rows(standing: Standing, sheet: str) -> list[Row]:
-    return [r for r in standing.rows if r.sheet == sheet and r.group == ALL and shown(standing, r.policy)]
+def _rows(standing: Standing, split: str) -> list[Row]:
+    return [r for r in standing.rows if r.split == split and r.group == ALL and shown(standing, r.policy)]
 
 
 def _wrapped(policy: str) -> str:
@@ -232,7 +232,7 @@ def _colour(number: int) -> str:
 
 
 def _hull(costs: Sequence[float], accuracies: Sequence[float]) -> tuple[list[float], list[float]]:
-    """The upper concave envelope: what lotteries between single agents reach."""
+    """The upper concave envelope: what random mixtures between single agents reach."""
     hull: list[tuple[float, float]] = []
     for point in sorted(zip(costs, accuracies, strict=True)):
         while len(hull) >= 2 and _below(hull[-2], hull[-1], point):

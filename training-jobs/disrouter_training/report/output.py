@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 from disrouter.artifacts import write_atomically
@@ -26,13 +25,6 @@ def write_report(analysis: Analysis, folder: Path, title: str, say: Say) -> None
     else:
         pictures = figures(analysis)
     for name, (_, picture) in pictures.items():
-        _write_bytes(folder / "figures" / name, picture)
+        write_atomically(folder / "figures" / name, picture)
     write_atomically(folder / "report.html", as_html(analysis, title, pictures))
     say(f"the report is in {folder}")
-
-
-def _write_bytes(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    scratch.write_bytes(content)
-    scratch.replace(path)

@@ -44,9 +44,9 @@ def introduction(analysis: Analysis) -> str:
         f"{len(analysis.agents)} agents, {seeds} of training; questions: {counts}. The headline cascade, "
         f"{analysis.whole.headline}, thresholds, calibration and every baseline's settings were chosen on the "
         f"{analysis.tuned_on} questions. Means are over all questions of a set; intervals are 95 % percentiles of "
-        f"{DRAWS} bootstrap draws over questions and seeds, and differences are paired by question. Cost-matched "
-        "random is the lottery between the two single agents that costs what the headline cascade costs and is best "
-        "on those questions. Cost counts the answering agent, as in the paper; AutoMix and rows that say `all asked` "
+        f"{DRAWS} bootstrap draws over questions and seeds, and differences are paired by question. The "
+        "random mixture is that of two single agents which costs what the headline cascade costs and is best on those "
+        "questions. Cost counts the answering agent, as in the paper; AutoMix and rows that say `all asked` "
         "count every agent that was asked."
     )
 

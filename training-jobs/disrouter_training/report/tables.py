@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from disrouter.scenario import Scenario
-from disrouter_training.evaluation.analysis import LOTTERY, VARIANT, Analysis, Standing, shown
+from disrouter_training.evaluation.analysis import RANDOM_MIXTURE, VARIANT, Analysis, Standing, shown
 from disrouter_training.evaluation.scores import ALL, DECISIONS, NAIVE, OURS, ROUTER, TOPLINE, Row, cascade_name
 
 Table = list[list[str]]
@@ -34,30 +34,33 @@ def as_text(analysis: Analysis, *, brief: bool = False) -> str:
 
 
 def all_tables(analysis: Analysis) -> list[tuple[str, Table]]:
-    """Titles and tables, those without rows left out."""
-    whole, sheets = analysis.whole, [name for name in ("test", "heldout") if name in analysis.questions]
+    """Titles and tables, without those that have no rows."""
+    whole, splits = analysis.whole, [name for name in ("test", "heldout") if name in analysis.questions]
     named = [("Agents: cost, and accuracy of the base model (Table 1)", agents(analysis))]
-    for sheet in sheets:
-        count = f"{analysis.questions[sheet]} {_WORDS[sheet]} questions"
+    for split in splits:
+        count = f"{analysis.questions[split]} {_WORDS[split]} questions"
         named.append(
-            (f"Policies on {count}: accuracy, mean cost, utility = accuracy - alpha * cost", policies(whole, sheet))
+            (f"Policies on {count}: accuracy, mean cost, utility = accuracy - alpha * cost", policies(whole, split))
         )
         title = f"Utility gained by {whole.headline} over each on {count}, with 95 % interval (* above zero)"
-        named.append((title, gains(whole, sheet, [ALL])))
-        groups = kinds(whole, sheet)
-        named += [(f"The same by kind of question on {count}", gains(whole, sheet, groups))] if groups else []
+        named.append((title, gains(whole, split, [ALL])))
+        groups = kinds(whole, split)
+        named += [(f"The same by kind of question on {count}", gains(whole, split, groups))] if groups else []
     named.append(("Ablations: utility of each training by each way to decide", ablations(analysis)))
     named.append(
         (
-            "Agents alone: share answered, right of answered, base right of refused (Figures 5 and 7); in balance also "
-            "wrong ones answered, and accuracy and F1 of the self-assessment (section 4.3)",
+            "Agents alone: coverage, selective accuracy, base accuracy on the refused (Figures 5 and 7); in balance "
+            "also wrong ones answered, and accuracy and F1 of the self-assessment (section 4.3)",
             alone(analysis),
         )
     )
     named.append(
-        ("Training: forced accuracy, newly right, forgotten (Appendix J), AUC of the first token", trained(analysis))
+        (
+            "Training: must-answer accuracy, newly right, forgotten (Appendix J), AUC of the first token",
+            trained(analysis),
+        )
     )
-    named.append(("Who judges best whether the base model is right; balanced sample (Table 5)", judges(analysis)))
+    named.append(("Predictors of whether the base model is right; balanced sample (Table 5)", predictors(analysis)))
     named.append(("Seconds of a refusal and of an answer (Table 6)", timings(analysis)))
     named.append(
         (
@@ -66,41 +69,41 @@ def all_tables(analysis: Analysis) -> list[tuple[str, Table]]:
         )
     )
     for part in analysis.parts:
-        for sheet in sheets:
+        for split in splits:
             title = (
-                f"Agents {', '.join(part.agents)} alone, without training again, on {_WORDS[sheet]} questions (Table 4)"
+                f"Agents {', '.join(part.agents)} alone, without training again, on {_WORDS[split]} questions (Table 4)"
             )
-            named.append((title, policies(part, sheet)))
+            named.append((title, policies(part, split)))
     return [(title, table) for title, table in named if len(table) > 1]
 
 
-_LONG = ("The same by kind", "Who judges", "Where questions go")
+_LONG = ("The same by kind", "Predictors of", "Where questions go")
 _WORDS = {"test": "in-domain", "heldout": "held-out"}
 
 
 def agents(analysis: Analysis) -> Table:
     """Table 1."""
-    sheets = list(analysis.questions)
-    rows = [[a.name, number(a.cost), *(number(a.accuracy[sheet]) for sheet in sheets)] for a in analysis.agents]
-    return [["agent", "cost", *sheets], *rows]
+    splits = list(analysis.questions)
+    rows = [[a.name, number(a.cost), *(number(a.accuracy[split]) for split in splits)] for a in analysis.agents]
+    return [["agent", "cost", *splits], *rows]
 
 
-def policies(standing: Standing, sheet: str) -> Table:
+def policies(standing: Standing, split: str) -> Table:
     """Tables 2, 3 and 4: every policy in every scenario."""
-    chosen = {(r.scenario, r.policy): r for r in standing.rows if r.sheet == sheet and r.group == ALL}
+    chosen = {(r.scenario, r.policy): r for r in standing.rows if r.split == split and r.group == ALL}
     table = [["policy", *(f"{short(s)} {what}" for s in Scenario for what in ("acc", "cost", "utility"))]]
-    for policy in _order(standing, sheet):
+    for policy in _order(standing, split):
         cells = [chosen[scenario, policy] for scenario in Scenario]
         table.append([label(policy), *(number(v) for c in cells for v in (c.accuracy, c.cost, c.utility.mean))])
     return table
 
 
-def gains(standing: Standing, sheet: str, groups: Sequence[str]) -> Table:
+def gains(standing: Standing, split: str, groups: Sequence[str]) -> Table:
     """Paired differences of the headline cascade to every other policy."""
-    chosen = {(d.group, d.scenario, d.policy): d.gain for d in standing.differences if d.sheet == sheet}
+    chosen = {(d.group, d.scenario, d.policy): d.gain for d in standing.differences if d.split == split}
     columns = [(group, scenario) for group in groups for scenario in Scenario]
     table = [["over", *(short(s) if g == ALL else f"{g} {short(s)}" for g, s in columns)]]
-    for policy in _order(standing, sheet):
+    for policy in _order(standing, split):
         found = [chosen.get((group, scenario, policy)) for group, scenario in columns]
         if all(found):
             table.append(
@@ -115,37 +118,37 @@ def ablations(analysis: Analysis) -> Table:
     trainings = list(dict.fromkeys(each.training for each in analysis.knowing))
     if not any(VARIANT in training for training in trainings):
         return [[]]
-    chosen = {(r.policy, r.sheet, r.scenario): r.utility.mean for r in rows}
-    sheets = list(dict.fromkeys(r.sheet for r in rows))
+    chosen = {(r.policy, r.split, r.scenario): r.utility.mean for r in rows}
+    splits = list(dict.fromkeys(r.split for r in rows))
     ways = [way for way in DECISIONS if any(r.policy.endswith(f"({way})") for r in rows)]
-    table = [["training", "decision", *(f"{sheet} {short(scenario)}" for sheet in sheets for scenario in Scenario)]]
+    table = [["training", "decision", *(f"{split} {short(scenario)}" for split in splits for scenario in Scenario)]]
     for training in trainings:
         for way in ways:
-            cells = [chosen[cascade_name(training, way), sheet, scenario] for sheet in sheets for scenario in Scenario]
+            cells = [chosen[cascade_name(training, way), split, scenario] for split in splits for scenario in Scenario]
             table.append([training, way, *map(number, cells)])
     return table
 
 
-def kinds(standing: Standing, sheet: str) -> list[str]:
+def kinds(standing: Standing, split: str) -> list[str]:
     """Groups of more than one family: kinds come before families and are few."""
-    groups = list(dict.fromkeys(row.group for row in standing.rows if row.sheet == sheet and row.group != ALL))
+    groups = list(dict.fromkeys(row.group for row in standing.rows if row.split == split and row.group != ALL))
     return groups[:2] if len(groups) > 2 else groups
 
 
 def alone(analysis: Analysis) -> Table:
-    """Each agent in each scenario; what it accepts wrongly and how well it judges itself in the balance scenario."""
+    """Each agent in each scenario; what it accepts wrongly and how well it assesses itself in the balance scenario."""
     header = [
         "agent",
         "training",
-        "questions",
-        *(f"{short(s)} {w}" for s in Scenario for w in ("answers", "right", "refused")),
+        "split",
+        *(f"{short(s)} {w}" for s in Scenario for w in ("coverage", "selective acc", "base acc refused")),
     ]
-    keys = dict.fromkeys((d.agent, d.training, d.sheet) for d in analysis.deciding)
-    chosen = {(d.agent, d.training, d.sheet, d.scenario): d for d in analysis.deciding}
+    keys = dict.fromkeys((d.agent, d.training, d.split) for d in analysis.deciding)
+    chosen = {(d.agent, d.training, d.split, d.scenario): d for d in analysis.deciding}
     table = [[*header, "false accept", "self acc", "self F1"]]
     for key in keys:
         each = [chosen[*key, scenario] for scenario in Scenario]
-        cells = [number(v) for d in each for v in (d.coverage, d.accuracy_answered, d.accuracy_refused)]
+        cells = [number(v) for d in each for v in (d.coverage, d.selective_accuracy, d.accuracy_refused)]
         balance = chosen[*key, Scenario.BALANCE]
         own = (balance.false_accept, balance.self_assessment_accuracy, balance.self_assessment_f1)
         table.append([*key, *cells, *map(number, own)])
@@ -158,21 +161,21 @@ def trained(analysis: Analysis) -> Table:
         [
             k.agent,
             k.training,
-            k.sheet,
+            k.split,
             *map(number, (k.base_accuracy, k.must_answer_accuracy, k.delta_performance, k.forgotten, k.auc)),
         ]
         for k in analysis.knowing
     ]
-    return [["agent", "training", "questions", "base", "forced", "newly right", "forgotten", "AUC"], *rows]
+    return [["agent", "training", "split", "base", "must-answer", "newly right", "forgotten", "AUC"], *rows]
 
 
-def judges(analysis: Analysis) -> Table:
+def predictors(analysis: Analysis) -> Table:
     """Table 5."""
     rows = [
-        [j.agent, j.kind, j.judge, j.sheet, str(j.questions), *map(number, (j.accuracy, j.f1, j.auc))]
-        for j in analysis.judged
+        [j.agent, j.kind, j.predictor, j.split, str(j.questions), *map(number, (j.accuracy, j.f1, j.auc))]
+        for j in analysis.predictors
     ]
-    return [["agent", "type", "judge", "sheet", "questions", "accuracy", "F1", "AUC"], *rows]
+    return [["agent", "type", "predictor", "split", "questions", "accuracy", "F1", "AUC"], *rows]
 
 
 def timings(analysis: Analysis) -> Table:
@@ -188,10 +191,10 @@ def timings(analysis: Analysis) -> Table:
 def spreads(analysis: Analysis) -> Table:
     """Figures 4 and 6."""
     names = [agent.name for agent in analysis.agents]
-    table = [["policy", "questions", *(f"{short(s)} {name}" for s in Scenario for name in names), "easy", "hard"]]
+    table = [["policy", "split", *(f"{short(s)} {name}" for s in Scenario for name in names), "easy", "hard"]]
     for each in analysis.spreads:
         cells = [number(share) for scenario in Scenario for share in each.shares[scenario]]
-        table.append([each.policy, each.sheet, *cells, number(each.easy), number(each.hard)])
+        table.append([each.policy, each.split, *cells, number(each.easy), number(each.hard)])
     return table
 
 
@@ -206,8 +209,8 @@ def aligned(table: Table) -> str:
 
 
 def label(policy: str) -> str:
-    """Tables and pictures show one lottery only, so it need not say whose."""
-    return LOTTERY if policy.startswith(LOTTERY) else policy
+    """Tables and pictures show one random mixture only, so it need not say whose."""
+    return RANDOM_MIXTURE if policy.startswith(RANDOM_MIXTURE) else policy
 
 
 def short(scenario: Scenario) -> str:
@@ -225,11 +228,11 @@ def interval(mean: float, low: float, high: float) -> str:
     return f"{mean:+.3f} [{low:+.3f}, {high:+.3f}]{'*' if low > 0 else ' '}"
 
 
-def _order(standing: Standing, sheet: str) -> list[str]:
+def _order(standing: Standing, split: str) -> list[str]:
     """By method, in the order in which policies were made."""
     rows: dict[str, Row] = {}
     for row in standing.rows:
-        if row.sheet == sheet and row.group == ALL and shown(standing, row.policy):
+        if row.split == split and row.group == ALL and shown(standing, row.policy):
             rows.setdefault(row.policy, row)
     return [policy for method in METHODS for policy, row in rows.items() if row.method == method]
 

@@ -1,4 +1,4 @@
-"""The four stages of a run. Each reads the files of the one before it and leaves its own.
+"""The four stages of a run. Each reads the files of those before it and leaves its own; none imports another.
 
 - `collect`   how often the base model answers each question right (section 3.2.2)
 - `sft`       teaches the agent to refuse what it cannot do, by examples (section 3.2.2)

@@ -10,21 +10,20 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from pathlib import Path
 
 from disrouter.artifacts import Evaluation, Stage, write_atomically
 from disrouter.calibration import Calibration
 from disrouter.scenario import Scenario
-from disrouter_training.data.shards import write_rows
+from disrouter_training.data.correctness import is_right
 from disrouter_training.data.sources import Question
-from disrouter_training.data.split import split_questions
+from disrouter_training.data.split import DEV, TEST
+from disrouter_training.data.split_files import read_judged
 from disrouter_training.evaluation.calibration import PROBED, calibrate
-from disrouter_training.evaluation.examination import Examination, by_id, examination, passes, time_replies, under
-from disrouter_training.evaluation.judgement import Answers, evaluation, is_right, predictions
-from disrouter_training.evaluation.results import EVALUATION_FILE, PREDICTIONS_FILE
-from disrouter_training.generation.batch_queries import Desk, Pass, reply
-from disrouter_training.generation.prompts import forced
-from disrouter_training.generation.transformers_generator import Sampling
+from disrouter_training.evaluation.examination import Examination, by_id, examination, queries, time_replies, under
+from disrouter_training.evaluation.judgement import Answers, evaluation, predictions
+from disrouter_training.evaluation.results import EVALUATION_FILE, write_predictions
+from disrouter_training.generation.batch_queries import BatchQueries, Query, reply
+from disrouter_training.generation.prompts import must_answer
 from disrouter_training.job import Job
 
 
@@ -32,49 +31,44 @@ def evaluate(job: Job, serving: str | None = None) -> Evaluation:
     """Run or resume the stage. `serving` names trained weights served today; None: the base model, prompted."""
     started = job.clock()
     job.layout.require(Stage.RL)
-    split = split_questions(job.config, job.pvc_root)
-    questions, everything = split.evaluation, [question for each in split.sheets.values() for question in each]
+    splits = read_judged(job.layout)
+    questions, everything = splits[TEST], [question for each in splits.values() for question in each]
     folder = job.folder(Stage.EVALUATE)
     base, candidate = job.base_model(), str(job.layout.weights(Stage.RL))
     served = "serving" if serving is None else f"serving-{hashlib.sha256(serving.encode()).hexdigest()[:8]}"
-    desk = desk_of(job, folder / "replies", Stage.EVALUATE)
+    batch = BatchQueries.of(job, folder / "replies", Stage.EVALUATE)
     contest = [
-        Pass(f"{served}-{s}", serving or base, reply(under(s, prompted=serving is None), desk.sampling))
+        Query(f"{served}-{s}", serving or base, reply(under(s, prompted=serving is None), batch.sampling))
         for s in Scenario
     ]
-    today = desk.ask(questions, contest)
-    rows = desk.ask(everything, [Pass("base", base, reply(forced, desk.sampling)), *passes(candidate, desk.sampling)])
+    today = batch.ask(questions, contest)
+    rows = batch.ask(
+        everything, [Query("base", base, reply(must_answer, batch.sampling)), *queries(candidate, batch.sampling)]
+    )
     found = examination(rows)
     answers = Answers(
         base=by_id(rows["base"]),
-        forced=found.forced,
+        must_answer=found.must_answer,
         serving={scenario: by_id(today[f"{served}-{scenario}"]) for scenario in Scenario},
         candidate=found.free,
     )
     result = evaluation(job.layout.run, questions, answers, job.config.rl.gamma)
-    calibration = _calibration(found, split.dev or questions)
+    calibration = _calibration(found, splits.get(DEV, questions))
     result = result.model_copy(
         update={"calibration": calibration, "preference_encoding": job.config.preference_encoding}
     )
-    table = [row for name, each in split.sheets.items() for row in predictions(name, each, answers, found.chance)]
-    write_rows(folder / PREDICTIONS_FILE, table)
+    table = [row for name, each in splits.items() for row in predictions(name, each, answers, found.chance)]
+    write_predictions(job.layout, table)
     write_atomically(folder / EVALUATION_FILE, json.dumps(result.dump(), indent=2) + "\n")
-    timing = time_replies(desk, candidate, questions, found)
+    timing = time_replies(batch, candidate, questions, found)
     metrics = {"serving": serving, "utilityGain": round(result.utility_gain, 4), "refusalTimeShare": timing.share}
     job.finish(Stage.EVALUATE, metrics, started)
     return result
-
-
-def desk_of(job: Job, folder: Path, label: str) -> Desk:
-    """Where this run's questions are asked: greedy, with the run's limits."""
-    config = job.config.collect
-    sampling = Sampling(samples=1, temperature=0, max_new_tokens=config.max_new_tokens, batch_size=config.batch_size)
-    return Desk(folder, label, sampling, job.stop, job.say, job.clock)
 
 
 def _calibration(found: Examination, questions: Sequence[Question]) -> Calibration | None:
     """The table of the probability mode; None where an answer begins with the refusal's first token."""
     if found.token is None:
         return None
-    right = [is_right(question, found.forced) for question in questions]
+    right = [is_right(question, found.must_answer[question.id]) for question in questions]
     return calibrate([found.chance[question.id] for question in questions], right, found.token, PROBED)

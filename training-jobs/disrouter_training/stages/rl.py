@@ -20,17 +20,18 @@ from disrouter.artifacts import Engine, PreferenceEncoding, RlConfig, Stage
 from disrouter.refusal import is_refusal
 from disrouter.scenario import PREFERENCE_DECIMALS, Scenario, StatedPreference, alpha_of, nearest
 from disrouter.utility import reward
-from disrouter_training.data.graders import is_correct
-from disrouter_training.data.shards import read_rows
+from disrouter_training.data.correctness import is_right
+from disrouter_training.data.shards import longest_first
 from disrouter_training.data.sources import Question
+from disrouter_training.data.split import TRAIN
+from disrouter_training.data.split_files import read_split
 from disrouter_training.generation.encoding import Encoder
 from disrouter_training.generation.engines import ROLLOUT_MEMORY, chosen, rollouts
 from disrouter_training.generation.prompts import Prompt, free
 from disrouter_training.job import Job
 from disrouter_training.models.gpu_memory import Work
 from disrouter_training.models.loading import computes_in_bf16, shape_of
-from disrouter_training.stages.sft import QUESTIONS_FILE
-from disrouter_training.training.collapse_guard import Keeper, refuse_collapsed
+from disrouter_training.training.collapse_guard import CheckpointKeeper, refuse_collapsed
 from disrouter_training.training.rl_metrics import Guard, StepMetrics
 from disrouter_training.training.step_log import METRICS_FILE, StepLog
 from disrouter_training.training.trainer import (
@@ -55,8 +56,7 @@ def rl(job: Job) -> None:
     started = job.clock()
     job.layout.require(Stage.SFT)
     config = job.config.rl
-    previous = job.layout.stage(Stage.SFT)
-    questions = [Question.model_validate(row) for row in read_rows(previous / QUESTIONS_FILE)]
+    questions = longest_first(read_split(job.layout, TRAIN))
     folder = job.folder(Stage.RL)
     refuse_collapsed(folder)
     checkpoint = job.ranks.from_leader(lambda: last_checkpoint(folder, job.say))
@@ -65,18 +65,18 @@ def rl(job: Job) -> None:
     metrics.rewind(step_of(checkpoint))
     progress = job.progress(Stage.RL, "replies", config.steps)
     replies = config.prompts_per_step * config.generations
-    keeper = Keeper(folder, guard, job)
+    checkpoint_keeper = CheckpointKeeper(folder, guard, job)
 
     def close_step(step: int, logs: dict[str, Any]) -> None:
         metrics.close_step(step, logs)
-        keeper.check(step)
+        checkpoint_keeper.check(step)
 
-    watcher = Watcher(progress, replies, job, close_step, keeper.keep)
+    watcher = Watcher(progress, replies, job, close_step, checkpoint_keeper.keep)
     trainer = _trainer(job, folder, questions, metrics, watcher)
     tokens = train(trainer, job, Stage.RL, checkpoint, progress)
     job.finish(Stage.RL, {"steps": config.steps, "tokens": tokens, "last": metrics.last_steps()}, started)
     drop_checkpoints(job, folder)
-    keeper.drop()
+    checkpoint_keeper.drop()
 
 
 def _one_sided(job: Job) -> bool:
@@ -184,7 +184,7 @@ def _reward_function(questions: Sequence[Question], gamma: float, metrics: StepM
             question = questions[number]
             text = completion[0]["content"]
             refused = is_refusal(text)
-            correct = not refused and is_correct(question.grader, question.answer, text)
+            correct = is_right(question, text)
             value = reward(refused=refused, correct=correct, alpha=asked, gamma=gamma)
             metrics.add(nearest(asked), value, refused=refused, correct=correct, text=text)
             rewards.append(value)

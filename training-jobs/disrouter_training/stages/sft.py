@@ -11,10 +11,9 @@ from datasets import Dataset
 from trl import SFTConfig, SFTTrainer
 
 from disrouter.artifacts import Stage
-from disrouter_training.data.samples import Collected, read_collected
-from disrouter_training.data.shards import write_rows
+from disrouter_training.data.samples import read_collected
 from disrouter_training.generation.encoding import Encoder
-from disrouter_training.generation.prompts import forced, free
+from disrouter_training.generation.prompts import free, must_answer
 from disrouter_training.job import Job
 from disrouter_training.models.gpu_memory import Work
 from disrouter_training.models.loading import computes_in_bf16, shape_of
@@ -34,15 +33,11 @@ from disrouter_training.training.trainer import (
     trainable,
 )
 
-QUESTIONS_FILE = "questions.jsonl"
-"""The training questions, passed on to the RL stage."""
-
 
 def sft(job: Job) -> None:
     """Run or resume the stage."""
     started = job.clock()
-    job.layout.require(Stage.COLLECT)
-    collected = read_collected(job.layout.stage(Stage.COLLECT))
+    collected = read_collected(job.layout)
     rng = random.Random(job.seed("sft"))
     extraction = job.config.sft.extraction
     raw = (lambda _, reply: reply) if extraction else None
@@ -66,8 +61,6 @@ def sft(job: Job) -> None:
     )
     trainer = _trainer(job, folder, examples, steps, watcher=watcher, digest=digest)
     tokens = train(trainer, job, Stage.SFT, checkpoint, progress)
-    if job.ranks.leads:
-        _pass_on(folder / QUESTIONS_FILE, collected)
     metrics = {
         "examples": len(examples),
         "steps": steps,
@@ -128,9 +121,4 @@ class _Trainer(SFTTrainer):  # type: ignore[misc]  # trl has no types
 
 def _tokens(encoder: Encoder, example: Example) -> dict[str, list[int]]:
     question, asked = example.question, example.asked
-    return encoder.example(forced(question) if asked is None else free(question, asked), example.reply)
-
-
-def _pass_on(path: Path, collected: list[Collected]) -> None:
-    rows = [item.question.model_dump(mode="json", exclude_none=True) for item in collected]
-    write_rows(path, rows)
+    return encoder.example(must_answer(question) if asked is None else free(question, asked), example.reply)

@@ -17,7 +17,7 @@ COLLAPSE_FILE = "collapse.txt"
 """Why the stage ended: it would end the same way again."""
 
 
-class Keeper:
+class CheckpointKeeper:
     """Keeps the last good checkpoint from the trainer's own tidying, at no cost where files can have two names."""
 
     def __init__(self, folder: Path, guard: Guard, job: Job) -> None:

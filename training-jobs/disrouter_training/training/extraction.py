@@ -17,7 +17,7 @@ from disrouter_training.data.sources import Question
 from disrouter_training.data.template import FINAL, THINK, Parts, as_template
 from disrouter_training.generation.engines import Generator, chosen, open_generator
 from disrouter_training.generation.prompts import Prompt
-from disrouter_training.generation.transformers_generator import Sampling
+from disrouter_training.generation.transformers_generator import greedy
 from disrouter_training.job import Job
 from disrouter_training.models.loading import release_memory
 from disrouter_training.process.places import resolve
@@ -109,7 +109,7 @@ def _templated(example: Example, reply: str) -> tuple[str, bool]:
 
 def _replies(job: Job, config: Extraction, tasks: Sequence[Question], raw: Mapping[str, str]) -> dict[str, str]:
     tokens = 2 * job.config.collect.max_new_tokens
-    sampling = Sampling(samples=1, temperature=0, max_new_tokens=tokens, batch_size=job.config.collect.batch_size)
+    sampling = greedy(job.config.collect, tokens=tokens)
     shards = shard(tasks, sampling.prompts_at_once)
     folder = job.folder(Stage.SFT) / FOLDER
     progress = job.progress(Stage.SFT, "extractions", len(shards))
@@ -118,8 +118,8 @@ def _replies(job: Job, config: Extraction, tasks: Sequence[Question], raw: Mappi
     generator = _Lazily(lambda: _open(job, config, list(prompts.values()), tokens))
 
     def work(part: Sequence[Question], number: int) -> list[Row]:
-        told = generator.get().replies([prompts[task.id] for task in part], sampling, job.seed("extract", number))
-        return [{"id": task.id, "reply": texts[0]} for task, texts in zip(part, told, strict=True)]
+        texts_of = generator.get().replies([prompts[task.id] for task in part], sampling, job.seed("extract", number))
+        return [{"id": task.id, "reply": texts[0]} for task, texts in zip(part, texts_of, strict=True)]
 
     rows = run_shards(folder, shards, work, progress, len)
     generator.close()

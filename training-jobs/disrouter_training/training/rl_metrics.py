@@ -41,7 +41,7 @@ class Tally:
         )
 
     def summary(self) -> dict[str, float | None]:
-        """Mean reward, answer rate, and precision of the answers (None without any)."""
+        """Mean reward, coverage, and precision of the answers (None without any)."""
         return {
             "reward": round(self.reward / self.replies, 4),
             "coverage": round(self.answers / self.replies, 4),
@@ -50,14 +50,14 @@ class Tally:
 
 
 class Guard:
-    """Watches the answer rate over all scenarios. A window of 0 steps watches nothing."""
+    """Watches the coverage over all scenarios. A window of 0 steps watches nothing."""
 
     def __init__(self, window: int) -> None:
         self._window = window
         self._rates: deque[float] = deque(maxlen=max(1, window))
 
     def see(self, rate: float) -> None:
-        """The answer rate of the next step, in [0, 1]."""
+        """The coverage of the next step, in [0, 1]."""
         self._rates.append(rate)
 
     @property

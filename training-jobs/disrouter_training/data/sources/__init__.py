@@ -5,10 +5,10 @@
 - `paper_datasets`  the ten datasets of the paper
 - `files`           JSONL and Parquet, on a claim, in a bucket or on the Hub
 - `hub`             datasets of the Hub
-- `read`            one dataset, row by row: a question, left out, or bad
+- `read`            one dataset, row by row: a question, filtered, or invalid
 """
 
 from disrouter_training.data.sources.question import Question
-from disrouter_training.data.sources.read import BadRow, Source, read_source
+from disrouter_training.data.sources.read import InvalidRow, Source, read_source
 
-__all__ = ["BadRow", "Question", "Source", "read_source"]
+__all__ = ["InvalidRow", "Question", "Source", "read_source"]

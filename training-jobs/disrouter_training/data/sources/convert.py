@@ -30,7 +30,7 @@ class Unusable(ValueError):
     """The row cannot become a question; says why."""
 
 
-class LeftOut(ValueError):
+class Filtered(ValueError):
     """The row is sound and does not belong to the task; says why. Counted, but no sign of a wrong file."""
 
 

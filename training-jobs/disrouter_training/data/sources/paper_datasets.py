@@ -11,7 +11,7 @@ import string
 from collections.abc import Sequence
 
 from disrouter_training.data.graders import SEPARATOR
-from disrouter_training.data.sources.convert import PARQUET_COPY, Fields, LeftOut, Row, Unusable, converter
+from disrouter_training.data.sources.convert import PARQUET_COPY, Fields, Filtered, Row, Unusable, converter
 
 _ONE_OF = "The final answer must be one of: [A, B, C, D] without any prefix or suffix."
 _SCIENCE = "Choose the most reasonable answer based on scientific reasoning and give a final answer. " + _ONE_OF
@@ -75,7 +75,7 @@ def drop(row: Row) -> Fields:
     if not spans:
         raise Unusable("answers_spans: no answer")
     if "spans" in kinds or (len(set(spans)) > 1 and kinds != {"span"}):
-        raise LeftOut("its answer is several spans at once")
+        raise Filtered("its answer is several spans at once")
     return {
         "id": row["query_id"],
         "instruction": "Read the following passage carefully and answer the question. "
@@ -106,7 +106,7 @@ def squad(row: Row) -> Fields:
     """Answerable questions on Wikipedia passages (Rajpurkar et al., 2018)."""
     answers = list(row["answers"]["text"])
     if not answers:
-        raise LeftOut("the passage does not answer it")
+        raise Filtered("the passage does not answer it")
     return {
         "id": row["id"],
         "instruction": "Answer the questions based on the provided context. Your response must follow the format "

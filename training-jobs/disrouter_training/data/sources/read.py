@@ -1,4 +1,4 @@
-"""One dataset, row by row: a question, left out by its converter, or bad. No row disappears without a word."""
+"""One dataset, row by row: a question, filtered by its converter, or invalid. No row disappears without a word."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from pydantic import ValidationError
 
 from disrouter.artifacts import DatasetSource
 from disrouter_training.data import graders
-from disrouter_training.data.sources.convert import Convert, Converter, LeftOut, Unusable, find, known, plain
+from disrouter_training.data.sources.convert import Convert, Converter, Filtered, Unusable, find, known, plain
 from disrouter_training.data.sources.files import Located, Unreadable, file_rows
 from disrouter_training.data.sources.hub import hub_rows
 from disrouter_training.data.sources.question import Question
 from disrouter_training.errors import DatasetError
 
-MAX_BAD_SHARE = 0.1
-"""Above this share of bad rows the file is taken for the wrong file."""
+MAX_INVALID_SHARE = 0.1
+"""Above this share of invalid rows the file is taken for the wrong file."""
 
 
-class BadRow(NamedTuple):
+class InvalidRow(NamedTuple):
     """A row that cannot be used: where it stands and why."""
 
     where: str
@@ -36,37 +36,37 @@ class Source:
 
     name: str
     questions: tuple[Question, ...]
-    bad: tuple[BadRow, ...]
-    left_out: dict[str, int]
+    invalid: tuple[InvalidRow, ...]
+    filtered: dict[str, int]
     """Sound rows that do not belong to the task: how many, by reason."""
 
     @property
     def fingerprint(self) -> str:
-        """Changes when any question does."""
+        """Changes when any question does, or the passage that says where it is held out."""
         digest = hashlib.sha256()
         for question in self.questions:
-            digest.update(question.model_dump_json().encode() + b"\n")
+            digest.update(f"{question.model_dump_json()}\n{question.passage or ''}\n".encode())
         return digest.hexdigest()[:16]
 
 
 def read_source(source: DatasetSource, pvc_root: Path) -> Source:
-    """Read one dataset. Raises DatasetError if it is not there, empty, or more bad than MAX_BAD_SHARE."""
+    """Read one dataset. Raises DatasetError if it is not there, empty, or more invalid than MAX_BAD_SHARE."""
     if source.file is not None:
         name, rows = source.file, file_rows(source.file, pvc_root)
         convert = plain if source.format is None else _format(source.format)
     else:
         converter = find(str(source.id)) or Converter(str(source.id), plain)
         name, rows, convert = str(source.id), hub_rows(source, converter), converter.convert
-    questions, bad, left_out = _parse(rows, Path(name).name, convert)
-    if bad and len(bad) > MAX_BAD_SHARE * (len(bad) + len(questions)):
-        first = "; ".join(f"{row.where}: {row.reason}" for row in bad[:3])
+    questions, invalid, filtered = _parse(rows, Path(name).name, convert)
+    if invalid and len(invalid) > MAX_INVALID_SHARE * (len(invalid) + len(questions)):
+        first = "; ".join(f"{row.where}: {row.reason}" for row in invalid[:3])
         raise DatasetError(
-            f"{name}: {len(bad)} of {len(bad) + len(questions)} rows are bad ({first}); correct the file, or register "
-            "a converter for it"
+            f"{name}: {len(invalid)} of {len(invalid) + len(questions)} rows are invalid ({first}); correct the file, "
+            "or register a converter for it"
         )
     if not questions:
         raise DatasetError(f"{name}: no questions; give rows with `question` and `answer`")
-    return Source(name, tuple(questions), tuple(bad), dict(left_out))
+    return Source(name, tuple(questions), tuple(invalid), dict(filtered))
 
 
 def _format(dataset: str) -> Convert:
@@ -76,24 +76,26 @@ def _format(dataset: str) -> Convert:
     return found.convert
 
 
-def _parse(rows: Iterable[Located], stem: str, convert: Convert) -> tuple[list[Question], list[BadRow], Counter[str]]:
+def _parse(
+    rows: Iterable[Located], stem: str, convert: Convert
+) -> tuple[list[Question], list[InvalidRow], Counter[str]]:
     questions: list[Question] = []
-    bad: list[BadRow] = []
-    left_out: Counter[str] = Counter()
+    invalid: list[InvalidRow] = []
+    filtered: Counter[str] = Counter()
     seen: set[str] = set()
     for where, content in rows:
         try:
             question = _question(content, f"{stem}:{where}", convert)
             if question.id in seen:
                 raise Unusable(f"id {question.id!r} is used by an earlier row")
-        except LeftOut as reason:
-            left_out[str(reason)] += 1
+        except Filtered as reason:
+            filtered[str(reason)] += 1
         except Unusable as reason:
-            bad.append(BadRow(where, str(reason)))
+            invalid.append(InvalidRow(where, str(reason)))
         else:
             seen.add(question.id)
             questions.append(question)
-    return questions, bad, left_out
+    return questions, invalid, filtered
 
 
 def _question(content: Any, default_id: str, convert: Convert) -> Question:
@@ -107,7 +109,7 @@ def _question(content: Any, default_id: str, convert: Convert) -> Question:
     except ValidationError as error:
         reasons = (f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
         raise Unusable("; ".join(reasons)) from None
-    except (LeftOut, Unusable):
+    except (Filtered, Unusable):
         raise
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         shown = f"no column {error}" if isinstance(error, KeyError) else str(error)

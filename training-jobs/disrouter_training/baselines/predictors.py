@@ -9,8 +9,8 @@ from sklearn.linear_model import LogisticRegression
 
 from disrouter_training.baselines.encoder import Backbone, Scratch
 from disrouter_training.baselines.lexical import Boosted, Linear
-from disrouter_training.baselines.material import Material, Scores
 from disrouter_training.baselines.text import TINY, Examples, TextModel
+from disrouter_training.baselines.training_data import Scores, TrainingData
 from disrouter_training.data.split import DEV
 from disrouter_training.evaluation.evidence import Bools, Floats
 
@@ -18,32 +18,34 @@ KIND = "External"
 """Table 5's word for them."""
 
 
-def text_models(material: Material) -> list[TextModel]:
+def text_models(training_data: TrainingData) -> list[TextModel]:
     """All that can be tried with what is at hand."""
     models: list[TextModel] = [Linear(), Boosted(), Scratch()]
-    return [*models, Backbone(material.backbone)] if material.backbone is not None else models
+    return [*models, Backbone(training_data.backbone)] if training_data.backbone is not None else models
 
 
 @dataclass(frozen=True)
-class Judges:
+class Predictors:
     """Every text model, one output an agent, taught by the frequency of right answers."""
 
-    name: str = "judges"
+    name: str = "predictors"
 
-    def fit(self, material: Material, seed: int) -> dict[str, Floats]:
-        """Chances [questions, agents] as `sheet/model`."""
-        dev = material.sheets[DEV]
-        examples = Examples(material.texts("train"), material.frequency, material.texts(DEV), dev.base.astype(float))
+    def fit(self, training_data: TrainingData, seed: int) -> dict[str, Floats]:
+        """Chances [questions, agents] as `split/model`."""
+        dev = training_data.splits[DEV]
+        examples = Examples(
+            training_data.texts("train"), training_data.frequency, training_data.texts(DEV), dev.base.astype(float)
+        )
         scores: dict[str, Floats] = {}
-        for model in text_models(material):
+        for model in text_models(training_data):
             predict = model.fit(examples, seed)
-            scores |= {f"{sheet}/{model.name}": predict(material.texts(sheet)) for sheet in material.asked}
+            scores |= {f"{split}/{model.name}": predict(training_data.texts(split)) for split in training_data.asked}
         return scores
 
 
-def names(scores: Scores, sheet: str) -> list[str]:
-    """The models that scored a sheet."""
-    return [name.removeprefix(f"{sheet}/") for name in scores if name.startswith(f"{sheet}/")]
+def names(scores: Scores, split: str) -> list[str]:
+    """The models that scored a split."""
+    return [name.removeprefix(f"{split}/") for name in scores if name.startswith(f"{split}/")]
 
 
 def calibrated(chances: Floats, dev_chances: Floats, dev_right: Bools) -> Floats:

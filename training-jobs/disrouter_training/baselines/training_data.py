@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from disrouter_training.evaluation.evidence import Evidence, Floats, Lineup, Sheet
+from disrouter_training.evaluation.evidence import Evidence, Floats, ModelSet, Split
 from disrouter_training.evaluation.policies import Routed
 
 Scores = Mapping[str, Floats]
@@ -14,11 +14,11 @@ Scores = Mapping[str, Floats]
 
 
 @dataclass(frozen=True)
-class Material:
-    """Questions by sheet (`train`, `dev`, `test`, `heldout`) and what the base models answered to them."""
+class TrainingData:
+    """Questions by split (`train`, `dev`, `test`, `heldout`) and what the base models answered to them."""
 
-    lineup: Lineup
-    sheets: Mapping[str, Sheet]
+    models: ModelSet
+    splits: Mapping[str, Split]
     frequency: Floats
     """[training questions, agents]: share of an agent's samples that are right, the measure of competence."""
     samples: Sequence[Sequence[tuple[str, float]]]
@@ -26,20 +26,20 @@ class Material:
     samples_each: int
     """Samples of one question; `samples[k][q * samples_each + i]` is the i-th of question q."""
     replies: Mapping[str, Sequence[Sequence[str]]]
-    """By sheet and agent: greedy replies."""
+    """By split and agent: greedy replies."""
     verified: Mapping[str, Mapping[str, Floats]]
-    """By way to verify and sheet: [questions, agents - 1], share of verifications that approve of the reply."""
+    """By way to verify and split: [questions, agents - 1], share of verifications that approve of the reply."""
     backbone: str | None = None
     """Folder of the smallest base model, whose weights a text model may start from; None: none does."""
 
-    def texts(self, sheet: str) -> list[str]:
+    def texts(self, split: str) -> list[str]:
         """What a router reads: the user message."""
-        return [question.user for question in self.sheets[sheet].questions]
+        return [question.user for question in self.splits[split].questions]
 
     @property
     def asked(self) -> list[str]:
-        """The sheets that are not trained on."""
-        return [name for name in self.sheets if name != "train"]
+        """The splits that are not trained on."""
+        return [name for name in self.splits if name != "train"]
 
 
 class Baseline(Protocol):
@@ -55,12 +55,12 @@ class Baseline(Protocol):
         """Whether another set of agents needs fitting again, so that it has no part in the sub-pools (Table 4)."""
         ...
 
-    def fit(self, material: Material, seed: int, /) -> dict[str, Floats]:
+    def fit(self, training_data: TrainingData, seed: int, /) -> dict[str, Floats]:
         """Learn, and score every question that is not trained on."""
         ...
 
-    def route(self, scores: Scores, evidence: Evidence, sheet: str, alpha: float, agents: Sequence[int], /) -> Routes:
-        """Route a sheet of `evidence`, whose agents are these columns of the pool that was fitted."""
+    def route(self, scores: Scores, evidence: Evidence, split: str, alpha: float, agents: Sequence[int], /) -> Routes:
+        """Route a split of `evidence`, whose agents are these columns of the pool that was fitted."""
         ...
 
 

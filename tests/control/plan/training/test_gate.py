@@ -1,0 +1,118 @@
+"""The gate alone: what of an evaluation it takes, what it lets through, and what it remembers of a promotion."""
+
+from __future__ import annotations
+
+import pytest
+
+from disrouter.api import Promotion
+from disrouter.artifacts import DatasetSource, Evaluation, RunConfig, ScenarioResult
+from disrouter.calibration import Calibration, CalibrationPoint
+from disrouter.scenario import Scenario
+from disrouter.terms import PreferenceEncoding
+from disrouter_operator.plan.training.gate import Unusable, Verdict, judge, promoted, promotion, read, served_name
+
+CONFIG = RunConfig(cascade="c", agent="a", model="hf://org/name", datasets=(DatasetSource(file="pvc://d/q.jsonl"),))
+CALIBRATION = Calibration(token="I", points=(CalibrationPoint(refusal=0.5, competence=0.5),))
+
+
+def evaluation(run: str = CONFIG.run, gains: tuple[float, ...] = (0.25, 0.0, 0.5)) -> Evaluation:
+    """Gains of a quarter on average."""
+    scenarios = tuple(
+        ScenarioResult(
+            scenario=scenario,
+            coverage=0.5,
+            selective_accuracy=0.5,
+            utility=0.125 + gain,
+            serving_utility=0.125,
+            self_assessment_accuracy=0.5,
+            self_assessment_f1=0.5,
+        )
+        for scenario, gain in zip(Scenario, gains, strict=True)
+    )
+    return Evaluation(
+        run=run,
+        questions=40,
+        base_accuracy=0.5,
+        must_answer_accuracy=0.5,
+        scenarios=scenarios,
+        calibration=CALIBRATION,
+        preference_encoding=PreferenceEncoding.CONTINUOUS,
+    )
+
+
+def test_what_is_served_has_a_name() -> None:
+    assert (served_name("abc"), served_name(None)) == ("abc", "base")
+
+
+def test_the_evaluation_of_the_run_is_taken() -> None:
+    assert read(evaluation().model_dump_json(by_alias=True), CONFIG) == evaluation()
+
+
+@pytest.mark.parametrize(
+    ("text", "reason", "message"),
+    [
+        (None, "ResultLost", f"the result of run {CONFIG.run} is lost with its pod"),
+        ("{", "ResultUnreadable", f"the result of run {CONFIG.run} is not an evaluation: Invalid JSON"),
+        (
+            evaluation("other").model_dump_json(by_alias=True),
+            "ResultOfOtherRun",
+            f"the result of run {CONFIG.run} speaks of run other",
+        ),
+    ],
+)
+def test_any_other_result_is_unusable_and_says_why(text: str | None, reason: str, message: str) -> None:
+    found = read(text, CONFIG)
+    assert isinstance(found, Unusable)
+    assert found.reason == reason
+    assert found.message.startswith(message)
+
+
+NUMBERS = f"run {CONFIG.run} gains +0.2500 of utility over %s, which is served, on 40 questions"
+
+
+@pytest.mark.parametrize(("against", "named"), [("base", "the base model"), ("abc", "run abc")])
+def test_a_gain_that_reaches_the_gates_passes(against: str, named: str) -> None:
+    assert judge(evaluation(), 0.25, against) == Verdict(True, NUMBERS % named)
+
+
+def test_a_smaller_gain_does_not_pass_and_says_what_to_do() -> None:
+    assert judge(evaluation(), 0.2501, "base") == Verdict(
+        False,
+        f"{NUMBERS % 'the base model'}, below the gate's +0.2501; it keeps serving as before: "
+        "train on more or other data, or lower spec.training.gate.minUtilityGain",
+    )
+
+
+NEWEST = Promotion(
+    run="new",
+    promoted_at="now",
+    utility_gain=0.25,
+    calibration=CALIBRATION,
+    preference_encoding=PreferenceEncoding.CONTINUOUS,
+)
+OLD, OLDER = Promotion(run="old", promoted_at="before"), Promotion(run="older", promoted_at="long before")
+
+
+def test_a_promotion_remembers_what_was_measured_and_goes_first() -> None:
+    assert promoted((OLD, OLDER), "new", evaluation("new"), "now", 3) == (NEWEST, OLD, OLDER)
+    assert promoted((OLD, OLDER), "new", evaluation("new"), "now", 2) == (NEWEST, OLD), "the limit"
+
+
+@pytest.mark.parametrize("known", [None, evaluation("other")])
+def test_without_an_evaluation_of_its_own_nothing_is_remembered(known: Evaluation | None) -> None:
+    assert promoted((), "new", known, "now", 3) == (Promotion(run="new", promoted_at="now"),)
+
+
+def test_the_run_that_is_served_already_changes_nothing() -> None:
+    assert promoted((OLD, OLDER), "old", evaluation("old"), "now", 2) == (OLD, OLDER)
+    assert promoted((OLD, OLDER), "old", evaluation("old"), "now", 1) == (OLD,)
+
+
+def test_an_earlier_run_that_is_served_again_is_in_the_history_once() -> None:
+    again = promoted((OLD, OLDER), "older", None, "now", 3)
+    assert again == (Promotion(run="older", promoted_at="now"), OLD)
+
+
+def test_a_promotion_is_found_by_its_run() -> None:
+    assert promotion((OLD, OLDER), "older") == OLDER
+    assert promotion((OLD, OLDER), None) is None
