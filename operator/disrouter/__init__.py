@@ -14,6 +14,7 @@ Pure: pydantic, msgspec and the standard library only, no I/O beyond reading and
 - `uris`         addresses of models and datasets
 - `names`        labels, headers and object names on the wire
 - `model`        the base of every model on the wire
+- `backoff`      how long to wait after failures
 - `errors`       exceptions
 """
 

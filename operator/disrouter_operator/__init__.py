@@ -16,6 +16,5 @@ writes the status once, only if it changed. Rooms, in the order in which a chang
 - `smoke_probe`  the question that new pods are asked: its types
 - `flags`        flags of the process and their variables of the environment
 - `settings`     what an installation decides once
-- `backoff`      how long to wait after failures
 - `errors`       exceptions
 """

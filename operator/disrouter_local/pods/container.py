@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from disrouter.backoff import Backoff
 from disrouter_local.errors import CannotStart
 from disrouter_local.objects import Clock, stamp
 from disrouter_local.pods.probes import Prober, Probes
 from disrouter_local.pods.process import Command, Process
-from disrouter_operator.backoff import Backoff
 
 RESTART = Backoff(first=0.5, longest=60.0)
 HEALTHY_SECONDS = 60.0

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from disrouter.backoff import Backoff
 from disrouter_local.errors import LocalError
 from disrouter_local.objects import Clock, key_of, uid_of, with_condition
 from disrouter_local.pods import podspec, volumes
@@ -22,7 +23,6 @@ from disrouter_local.pods.engines import Engine
 from disrouter_local.pods.process import Command
 from disrouter_local.pods.volumes import Claims
 from disrouter_local.ports import LOOPBACK, PortPool
-from disrouter_operator.backoff import Backoff
 from disrouter_operator.kube.resources import Object
 
 JOB_NICE = 10

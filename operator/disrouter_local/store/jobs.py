@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from disrouter.artifacts import INTERRUPTED
+from disrouter.backoff import Backoff
 from disrouter_local.objects import (
     controlled_by,
     is_true,
@@ -19,12 +21,9 @@ from disrouter_local.objects import (
     stamp,
     with_condition,
 )
-from disrouter_operator.backoff import Backoff
 from disrouter_operator.kube.client import Kube
 from disrouter_operator.kube.resources import JOBS, PODS, Object
 
-INTERRUPTED = 75
-"""EX_TEMPFAIL: a stage that saved its checkpoint and wants to go on later."""
 NODE_SHUTDOWN = "NodeShutdown"
 """`status.reason` of a pod whose processes ended with the runtime."""
 RETRY = Backoff(first=1.0, longest=60.0)

@@ -13,7 +13,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from disrouter_operator.backoff import Backoff
+from disrouter.backoff import Backoff
 from disrouter_operator.kube import diff
 from disrouter_operator.kube.resources import Object
 

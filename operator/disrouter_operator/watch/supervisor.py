@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from disrouter import names
-from disrouter_operator.backoff import Backoff
+from disrouter.backoff import Backoff
 from disrouter_operator.kube.observed import CHILDREN, label
 from disrouter_operator.kube.resource_versions import ResourceVersions, Scope
 from disrouter_operator.kube.resources import CASCADES, Key, Object, Resource

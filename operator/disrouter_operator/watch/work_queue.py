@@ -12,8 +12,8 @@ import time
 from collections.abc import Awaitable, Callable, Hashable
 from typing import Generic, TypeVar
 
+from disrouter.backoff import Backoff
 from disrouter.errors import DisrouterError
-from disrouter_operator.backoff import Backoff
 
 K = TypeVar("K", bound=Hashable)
 

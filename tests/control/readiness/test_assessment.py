@@ -255,7 +255,7 @@ async def test_rights_that_are_there_are_asked_for_once_a_minute_and_missing_one
 
 
 class _Life:
-    """A watchman on a clock of its own."""
+    """A monitor on a clock of its own."""
 
     def __init__(self) -> None:
         self.now, self.facts, self.lag, self.kube = 0.0, LEADS, 0.0, KubeFake()

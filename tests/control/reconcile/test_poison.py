@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from disrouter import names
-from disrouter_operator.backoff import Backoff
+from disrouter.backoff import Backoff
 from disrouter_operator.errors import KubeError, Rejected
 from disrouter_operator.kube.resources import CASCADES, DEPLOYMENTS, INFERENCE_SERVICES, SERVICES, Key, Object, Resource
 from disrouter_operator.reconcile.probe_runner import ProbeRunner

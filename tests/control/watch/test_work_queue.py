@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from disrouter_operator.backoff import Backoff
+from disrouter.backoff import Backoff
 from disrouter_operator.watch.work_queue import KeyedQueue
 
 Work = Callable[[str], Awaitable[float | None]]

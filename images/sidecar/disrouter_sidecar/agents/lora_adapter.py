@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import orjson
 from msgspec.structs import replace
 
+from disrouter.backoff import Backoff
 from disrouter.routes import AdapterRoute, AgentRoute
 from disrouter.terms import Awareness
 from disrouter_sidecar.config import Config
@@ -25,7 +26,7 @@ LOAD_PATH, UNLOAD_PATH = "/v1/load_lora_adapter", "/v1/unload_lora_adapter"
 CONNECT_SECONDS = 2.0
 LOAD_SECONDS = 300.0
 """A large adapter from a slow disk."""
-FIRST_RETRY_SECONDS, LAST_RETRY_SECONDS = 1.0, 30.0
+RETRIES = Backoff(first=1.0, longest=30.0)
 _ALREADY = "already been loaded"
 """vLLM's message for an adapter of this name that it has: loaded before this sidecar was restarted."""
 MAX_COMPLAINT = 512
@@ -89,14 +90,15 @@ class Adapters:
 
     async def run(self) -> None:
         """Follow what is wanted, for ever; after a failure again and again, more slowly each time."""
-        wait = FIRST_RETRY_SECONDS
+        failures = 0
         while True:
             self._changed.clear()
-            done = await self._follow()
+            failures = 0 if await self._follow() else failures + 1
             with suppress(TimeoutError):
-                async with asyncio.timeout(None if done else wait):
+                async with asyncio.timeout(RETRIES.delay(failures) if failures else None):
                     await self._changed.wait()
-            wait = FIRST_RETRY_SECONDS if done or self._changed.is_set() else min(wait * 2, LAST_RETRY_SECONDS)
+            if self._changed.is_set():
+                failures = 0
 
     async def _follow(self) -> bool:
         wanted = self._wanted

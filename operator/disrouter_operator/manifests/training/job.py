@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+from disrouter.artifacts import INTERRUPTED
 from disrouter_operator.kube.resources import JOBS, SERVICES, Object
 from disrouter_operator.manifests import pod_options
 from disrouter_operator.manifests.training import trainer_pod
 from disrouter_operator.manifests.training.trainer_pod import Step
 
-INTERRUPTED = 75
-"""Exit code of a trainer that kept its work and wants to go on (EX_TEMPFAIL)."""
 PORT = 29500
 """Where the first node's torchrun meets the others: its own default."""
 

@@ -16,7 +16,7 @@ from disrouter import names
 from disrouter.api import AgentStatus, Phase
 from disrouter.api.status import RUNNING_PHASES, STAGE_FAILED_PHASES
 from disrouter.artifacts import Evaluation, RunConfig, Stage
-from disrouter_operator.backoff import Backoff
+from disrouter.backoff import Backoff
 from disrouter_operator.kube.observed import Observed, label
 from disrouter_operator.kube.resources import Object, reference
 from disrouter_operator.kube.timestamps import seconds_until, timestamp

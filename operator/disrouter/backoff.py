@@ -1,4 +1,4 @@
-"""How long to wait after failures in a row: the one rule for all retries of the operator."""
+"""How long to wait after failures in a row: the one rule for all retries."""
 
 from __future__ import annotations
 
