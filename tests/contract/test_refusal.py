@@ -221,3 +221,29 @@ def test_white_space_inside_the_phrase_is_not_held_for_ever() -> None:
     for _ in range(MAX_HELD + 1):
         matcher.feed(" ")
     assert matcher.decision is ANSWER
+
+
+def test_the_refusal_is_that_of_table_8() -> None:
+    assert REFUSAL == "I don't know!"
+
+
+@pytest.mark.parametrize("text", ["Rome", "I'd say Rome", "I don't know Rome", "I don't", "", "X I don't know!"])
+def test_what_is_no_refusal_is_an_answer_once_it_has_ended(text: str) -> None:
+    matcher = RefusalMatcher()
+    matcher.feed(text)
+    assert matcher.finish() is ANSWER
+
+
+@pytest.mark.parametrize("letter", ["X", "x", "XX"])
+def test_a_letter_before_or_after_the_phrase_makes_it_an_answer(letter: str) -> None:
+    assert not is_refusal(f"{letter}I don't know!")
+    assert not is_refusal(f"I don't know{letter}")
+    assert not is_refusal(f"I don't know.{letter}")
+    assert not is_refusal(f"I don{letter}t know!")
+
+
+def test_the_longest_lead_and_the_longest_text_that_are_held_back() -> None:
+    assert is_refusal(" " * 64 + REFUSAL)
+    assert not is_refusal(" " * 65 + REFUSAL)
+    held, decided = (RefusalMatcher().feed("I don't know" + " " * blanks) for blanks in (180, 181))
+    assert (held, decided) == (UNDECIDED, REFUSE), "192 characters and one more"

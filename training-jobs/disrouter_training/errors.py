@@ -38,7 +38,7 @@ class TooLarge(TrainingError):
 
 
 class Collapsed(TrainingError):
-    """Reinforcement made the agent answer everything or nothing, so it tells it nothing any more."""
+    """Reinforcement made the agent answer everything or nothing, so that no reply earns more than another."""
 
 
 class RanksError(TrainingError):

@@ -35,7 +35,7 @@ def test_a_row_becomes_a_question_or_says_why_not(dataset: str, row: dict[str, A
     convert = convert_of(dataset)
     if isinstance(expected, str):
         kind, _, reason = expected.partition(": ")
-        with pytest.raises(Filtered if kind == "left out" else Unusable, match=reason):
+        with pytest.raises(Filtered if kind == "filtered" else Unusable, match=reason):
             convert(row)
         return
     question = Question.model_validate({"id": "x", **convert(row)})

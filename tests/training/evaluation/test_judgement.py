@@ -124,7 +124,7 @@ def test_an_agent_that_answers_nothing_has_a_selective_accuracy_of_nothing() -> 
     silent = by_scenario(*["- - - - - - - - -"] * 3)
     answers = Answers(ANSWERS.base, ANSWERS.must_answer, ANSWERS.serving, silent)
     item = evaluation("r", QUESTIONS, answers, gamma=1.0).scenarios[0]
-    assert item.coverage == item.selective_accuracy == 0
+    assert (item.coverage, item.selective_accuracy) == (0, 0)
     assert item.utility == pytest.approx(0.8)
 
 

@@ -54,3 +54,45 @@ def test_paying_for_every_agent_that_was_asked_makes_asking_rarer() -> None:
 
 def test_parts_of_a_pool_keep_its_order() -> None:
     assert list(members(3)) == [(0,), (1,), (2,), (0, 1), (0, 2), (1, 2), (0, 1, 2)]
+
+
+def test_a_confidence_at_its_threshold_answers() -> None:
+    assert stops(np.array([[0.5, 0.1], [0.4, 0.7]]), np.array([0.5, 0.7])).tolist() == [0, 1]
+
+
+def tuned(confidence: list[float], right: list[tuple[bool, bool]], alpha: float = 0.0) -> float:
+    """The threshold of the first of two agents."""
+    column = np.array(confidence).reshape(-1, 1)
+    return float(tune(column, np.array(right), np.array([0.1, 0.9]), alpha)[0])
+
+
+def test_a_threshold_lies_half_way_between_the_confidences_it_parts() -> None:
+    assert tuned([0.1, 0.3, 0.9], [(False, True), (False, True), (True, False)]) == pytest.approx(0.6)
+    assert tuned([0.1, 0.3, 0.9], [(False, True), (True, False), (True, False)]) == pytest.approx(0.2)
+
+
+def test_an_agent_that_is_never_worth_asking_never_answers_and_one_that_always_is_always_does() -> None:
+    assert tuned([0.1, 0.9], [(False, True), (False, True)]) == float("inf")
+    assert tuned([0.1, 0.9], [(True, True), (True, True)], alpha=0.5) == float("-inf")
+    assert tuned([0.1, 0.9], [(True, True), (True, True)]) == float("inf"), "of equals the cautious one"
+
+
+def test_an_agent_is_weighed_against_those_behind_it_and_not_those_before() -> None:
+    """The first is always wrong, so that the second answers what the last does not know, and no more."""
+    confidence = np.array([[0.5, 0.2], [0.5, 0.4], [0.5, 0.8]])
+    last_knows_all = np.array([[False, True, True], [False, False, True], [False, True, True]])
+    assert tune(confidence, last_knows_all, COSTS, 0.0).tolist() == [float("inf")] * 2
+    last_knows_nothing = np.array([[False, False, False], [False, False, False], [False, True, False]])
+    assert tune(confidence, last_knows_nothing, COSTS, 0.0).tolist() == pytest.approx([float("inf"), 0.6])
+
+
+def test_an_agent_that_no_question_reaches_keeps_a_threshold() -> None:
+    confidence, right = np.full((4, 2), 0.5), np.array([[True, False, False]] * 4)
+    first, second = tune(confidence, right, COSTS, 0.5).tolist()
+    assert first == float("-inf")
+    assert not np.isnan(second)
+
+
+def test_the_worth_of_thresholds_is_accuracy_less_what_is_paid() -> None:
+    confidence, right = np.array([[0.9, 0.1], [0.2, 0.1]]), np.array([[True, False, False], [False, False, True]])
+    assert value(confidence, right, COSTS, 0.5, np.array([0.5, 0.5])) == pytest.approx((2 - 0.5 * (0.1 + 0.9)) / 2)

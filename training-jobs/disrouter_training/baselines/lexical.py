@@ -1,7 +1,7 @@
 """Text models of scikit-learn: words and characters, linear or boosted.
 
 Difficulty that can be read off a text (its length, its numbers) is given to both as numbers of its own, so that no
-judge is blind to what a person would see at once.
+predictor is blind to what a person would see at once.
 """
 
 from __future__ import annotations

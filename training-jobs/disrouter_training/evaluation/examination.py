@@ -55,7 +55,7 @@ def examine(batch: BatchQueries, model: str, questions: Sequence[Question]) -> E
 
 
 def examination(rows: Mapping[str, Sequence[Row]]) -> Examination:
-    """From the rows of `passes`."""
+    """From the rows of `queries`."""
     return Examination(
         by_id(rows["must-answer"]),
         {scenario: by_id(rows[f"candidate-{scenario}"]) for scenario in Scenario},

@@ -1,4 +1,4 @@
-"""How much memory a training stage will need, told before it starts.
+"""How much memory a training stage will need, reported before it starts.
 
 Model states as in "Anatomy of Model's Memory" of transformers' documentation: per trained parameter 4 bytes of weights,
 4 of gradient and 8 of AdamW, and 2 of a cast weight under bf16 autocast. Activations as Korthikanti et al. (2022,

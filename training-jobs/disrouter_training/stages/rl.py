@@ -176,7 +176,7 @@ def _rows(job: Job, questions: Sequence[Question]) -> list[dict[str, Any]]:
 
 
 def _reward_function(questions: Sequence[Question], gamma: float, metrics: StepMetrics) -> Any:
-    """Equation 7 as TRL wants it: columns of the dataset come as lists, one entry a reply."""
+    """Equation 7 as TRL wants it: columns of the dataset come as lists, one entry per reply."""
 
     def local_reward(completions: list[Any], index: list[int], alpha: list[float], **_: Any) -> list[float]:
         rewards = []

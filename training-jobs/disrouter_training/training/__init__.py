@@ -6,5 +6,5 @@
 - `rl_metrics`      what each RL step did, per scenario
 - `collapse_guard`  the last good checkpoint, and the end when the agent has collapsed
 - `step_log`        `metrics.jsonl`
-- `disk_space`      told before it is short, named when it is
+- `disk_space`      a warning before it is short, an error that names it
 """

@@ -1,4 +1,4 @@
-"""Space on the volume of a run: told before it is short, and named when it is."""
+"""Space on the volume of a run: a warning before it is short, and an error that names it when it is."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SIZES_FILE = "sizes.json"
 _PIECE = 1 << 20
 """Bytes that are read at once."""
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-_TELLS = (
+_SIGNS = (
     "No space left on device",
     "Disk quota exceeded",
     "File too large",
@@ -28,7 +28,7 @@ def is_disk_full(error: BaseException) -> bool:
     """Whether a write failed for want of space, whoever wrote."""
     if isinstance(error, OSError) and error.errno in _FULL:
         return True
-    return any(tell in str(error) for tell in _TELLS)
+    return any(sign in str(error) for sign in _SIGNS)
 
 
 def note_sizes(folder: Path) -> None:
