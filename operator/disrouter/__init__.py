@@ -5,9 +5,8 @@ Pure: pydantic, msgspec and the standard library only, no I/O beyond reading and
 - `api`          the `SelfRoutingCascade` resource: models, rules, generated definition
 - `routes`       the route table that the operator writes and sidecars read
 - `terms`        words that the route table, the manifest and training share
-- `scenario`     the paper's scenarios, and how they instruct a chat
+- `scenario`     the paper's scenarios, how they instruct a chat, and the reward (equation 7)
 - `refusal`      the canonical refusal and its incremental matcher
-- `utility`      the local reward (equation 7)
 - `calibration`  from the chance of a refusal to competence
 - `artifacts`    the identity and the directory of a training run
 - `recipe`       what a training run may choose, stage by stage

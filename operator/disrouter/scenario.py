@@ -101,14 +101,19 @@ def parse_scenario(text: str) -> Scenario:
         raise InvalidRequest(f"unknown scenario {text[:64]!r}; use one of {known}", "scenario") from None
 
 
-def sft_threshold(alpha: float) -> float:
-    """Frequency of correct answers under which SFT teaches a refusal: delta = 1 - alpha (section 3.2.2)."""
-    return 1.0 - alpha
-
-
 def reject_threshold(alpha: float, gamma: float = 0.5) -> float:
     """Reward of a refusal and the competence above which answering pays: (1 - alpha) ** gamma (eq. 7 and 10)."""
     return float((1.0 - alpha) ** gamma)
+
+
+def reward(*, refused: bool, correct: bool, alpha: float, gamma: float = 0.5) -> float:
+    """The local, scenario-conditioned reward of one reply (eq. 7): 1, 0, or (1 - alpha) ** gamma for a refusal.
+
+    An agent learns by it when to refuse. What a whole cascade is worth (equations 1 and 2) is the trainer's to measure.
+    """
+    if refused:
+        return reject_threshold(alpha, gamma)
+    return 1.0 if correct else 0.0
 
 
 def instruct(

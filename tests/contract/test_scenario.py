@@ -16,7 +16,6 @@ from disrouter.scenario import (
     parse_scenario,
     prompt_of,
     reject_threshold,
-    sft_threshold,
 )
 
 
@@ -48,7 +47,7 @@ def test_an_unknown_scenario_names_the_known_ones() -> None:
 
 
 def test_thresholds_are_those_of_the_paper() -> None:
-    assert sft_threshold(0.2) == pytest.approx(0.8)
+    assert reject_threshold(0.2, gamma=1.0) == pytest.approx(0.8), "delta of section 3.2.2"
     assert reject_threshold(0.5) == pytest.approx(0.5**0.5)
     assert reject_threshold(0.8, gamma=1.0) == pytest.approx(0.2)
 

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 from disrouter.artifacts import Evaluation, ScenarioResult
 from disrouter.refusal import is_refusal
-from disrouter.scenario import Scenario
-from disrouter.utility import reward
+from disrouter.scenario import Scenario, reward
 from disrouter_training.data.correctness import is_right
 from disrouter_training.data.sources import Question
 from disrouter_training.evaluation.results import Prediction

@@ -18,8 +18,7 @@ from trl import RLOOConfig, RLOOTrainer
 
 from disrouter.artifacts import Engine, PreferenceEncoding, RlConfig, Stage
 from disrouter.refusal import is_refusal
-from disrouter.scenario import PREFERENCE_DECIMALS, Scenario, StatedPreference, alpha_of, nearest
-from disrouter.utility import reward
+from disrouter.scenario import PREFERENCE_DECIMALS, Scenario, StatedPreference, alpha_of, nearest, reward
 from disrouter_training.data.correctness import is_right
 from disrouter_training.data.shards import longest_first
 from disrouter_training.data.sources import Question

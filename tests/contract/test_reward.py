@@ -2,7 +2,7 @@
 
 import pytest
 
-from disrouter.utility import reward
+from disrouter.scenario import reward
 
 
 @pytest.mark.parametrize(
