@@ -35,6 +35,17 @@ RETIRED = {
     r"\bWatchman\b|\bwatchman\b": "ReadinessMonitor",
     r"\bclass (View|Stop|Life|Streams)\b": "Context, RouteEntry, TrainingDecision, OpenWatches",
     r"\b(a|the last|the next|each|every) pass (over|reads|writes|asks|is|ends|has|may|that)\b": "reconcile",
+    r"\b(Errand|Hearer|Wish|Lasting|ours_of|Visit|Walk)\b": "AttemptContext, ReplyListener, Preference, Neighbours, ...",
+    r"\bwish_of_(body|headers)\b": "preference_of_body, preference_of_headers",
+    r"cascade[./]walk\b": "cascade/chain_run",
+    r"routes[./]parser\b|\bread_table\b": "disrouter.routes",
+    r"\b(_still_not|_own_answer|_note_refusal)\b": "_fallback_failed, _record_answer, _record_refusal",
+    r"own engine|entry agent": "local engine, entrypoint",
+    r"\.(lasting|means)\b": "neighbours, dependencies",
+    r"turned_away|\bsum_up\b|\bMAX_TOLD\b|\bLinesHandler\b": "rejected, summarize, ...",
+    r"ports\.(Sink|Caller|Asking|Hearer)\b": "BodyListener, ClientListener, PendingRequest, ReplyListener",
+    r"logs\.(tell|Tell|Lines)\b": "log_request, RequestLog, LogWriter",
+    r"default_scenario": "preference",
 }
 """Patterns of whole words; a word that is right elsewhere is matched in its old place only."""
 
