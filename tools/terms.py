@@ -35,7 +35,7 @@ RETIRED = {
     r"\bWatchman\b|\bwatchman\b": "ReadinessMonitor",
     r"\bclass (View|Stop|Life|Streams)\b": "Context, RouteEntry, TrainingDecision, OpenWatches",
     r"\b(a|the last|the next|each|every) pass (over|reads|writes|asks|is|ends|has|may|that)\b": "reconcile",
-    r"\b(Errand|Hearer|Wish|Lasting|ours_of|Visit|Walk)\b": "AttemptContext, ReplyListener, Preference, Neighbours, ...",
+    r"\b(Errand|Hearer|Wish|Lasting|ours_of|Visit|Walk)\b": "AttemptContext, ReplyListener, Preference",
     r"\bwish_of_(body|headers)\b": "preference_of_body, preference_of_headers",
     r"cascade[./]walk\b": "cascade/chain_run",
     r"routes[./]parser\b|\bread_table\b": "disrouter.routes",
