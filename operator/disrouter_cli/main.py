@@ -45,7 +45,7 @@ def build_parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = argparse.ArgumentParser(
         prog="disrouter",
-        description='Self-routing cascades of LLMs: each model answers, or says "I don\'t know!" and hands on.',
+        description='Self-routing cascades of LLMs: each model answers, or says "I don\'t know!" and forwards.',
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -139,7 +139,7 @@ def _method(results: Results) -> str:
             "`direct` is what engine and generator do with no proxy between them: their own ceiling. Workloads and",
             "targets are shuffled anew in every round. Every answer is checked to the last character. CPU is user and",
             "system time of the proxy's processes. The sidecar runs as in a pod: metrics, request ids, limits and",
-            "timeouts on, tracing off. nginx only passes on; the sidecar also parses, instructs and decides.",
+            "timeouts on, tracing off. nginx only forwards; the sidecar also parses, instructs and decides.",
             "",
             f"Samples: {count}, of which {noisy} with more than {NOISY:g} cores of other people's work beside them "
             f"(median {foreign:.2f}) after retries, and {wrong} left out for a wrong or missing answer.{_cut(results)}",

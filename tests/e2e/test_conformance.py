@@ -141,10 +141,10 @@ async def test_chats(both: Both, fields: dict[str, Any], stream: bool) -> None:
     await compare(both, "/chat/completions", asked, direct, stream=stream)
 
 
-@pytest.mark.parametrize("wish", [*({"scenario": each.value} for each in Scenario), {"preference": 0.93}])
-async def test_wishes(both: Both, wish: dict[str, Any]) -> None:
-    scenario = Scenario(wish.get("scenario", Scenario.COST_FIRST))
-    asked = {"messages": [USER], "max_tokens": 40, "temperature": 0, "seed": 1, "disrouter": wish}
+@pytest.mark.parametrize("preference", [*({"scenario": each.value} for each in Scenario), {"preference": 0.93}])
+async def test_preferences(both: Both, preference: dict[str, Any]) -> None:
+    scenario = Scenario(preference.get("scenario", Scenario.COST_FIRST))
+    asked = {"messages": [USER], "max_tokens": 40, "temperature": 0, "seed": 1, "disrouter": preference}
     direct = {**asked, "messages": instruct([USER], scenario)}
     del direct["disrouter"]
     await compare(both, "/chat/completions", asked, direct, stream=False)

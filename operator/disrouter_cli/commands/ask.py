@@ -23,9 +23,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("question", help="the user's message; - reads it from standard input")
     parser.add_argument("--cascade", help="name of the cascade, where there are several")
     parser.add_argument("--agent", help="ask this agent alone; it answers without the chance to refuse")
-    wish = parser.add_mutually_exclusive_group()
-    wish.add_argument("--scenario", help="performance-first, balance or cost-first")
-    wish.add_argument("--preference", type=float, metavar="ALPHA", help="0 (performance only) to 1 (cost weighs most)")
+    preference = parser.add_mutually_exclusive_group()
+    preference.add_argument("--scenario", help="performance-first, balance or cost-first")
+    preference.add_argument(
+        "--preference", type=float, metavar="ALPHA", help="0 (performance only) to 1 (cost weighs most)"
+    )
     parser.add_argument("--stream", action="store_true", help="print the answer as it comes")
     parser.add_argument("--max-tokens", type=int, help="longest answer in tokens")
     parser.add_argument("--timeout", type=float, default=120.0, help="seconds (default 120)")
@@ -56,8 +58,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _request(args: argparse.Namespace, cascade: str) -> dict[str, Any]:
     question = sys.stdin.read() if args.question == "-" else args.question
-    wish = {"scenario": args.scenario, "preference": args.preference}
-    given = {name: value for name, value in wish.items() if value is not None}
+    preference = {"scenario": args.scenario, "preference": args.preference}
+    given = {name: value for name, value in preference.items() if value is not None}
     request: dict[str, Any] = {
         "model": f"{cascade}/{args.agent}" if args.agent else cascade,
         "messages": [{"role": "user", "content": question}],

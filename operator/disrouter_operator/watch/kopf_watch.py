@@ -1,4 +1,4 @@
-"""Kopf's watches as wake-ups: any event on a cascade or its children is handed on, and nothing is kept or written.
+"""Kopf's watches as wake-ups: any event on a cascade or its children is forwarded, and nothing is kept or written.
 
 The only module that imports kopf. Only `on.event` is used: it writes no annotation and no finalizer on anything. What
 is not ours never leaves the API server: Kopf lists and watches with our label's selector.

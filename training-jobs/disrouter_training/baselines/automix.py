@@ -1,4 +1,4 @@
-"""AutoMix (Aggarwal et al. 2024): each agent answers, verifies its own answer ten times, and hands on what it doubts.
+"""AutoMix (Aggarwal et al. 2024): each agent answers, verifies its own answer ten times, and forwards what it doubts.
 
 The share of verifications that approve is one of eleven values; what to do at each is chosen on dev, which for a
 decision that sees one agent's confidence at a time is what AutoMix's POMDP comes to. A verification costs as much as

@@ -1,6 +1,6 @@
 """Thresholds on the confidence of each agent of a cascade, chosen where the right answers are known. Pure.
 
-Agent k answers where its confidence reaches its threshold and hands on otherwise; the last always answers. One
+Agent k answers where its confidence reaches its threshold and forwards otherwise; the last always answers. One
 threshold has an optimum that is found exactly when the others stand still, so a few sweeps over the agents suffice.
 The cascades of FrugalGPT and AutoMix and the probability decision are all tuned by this.
 """

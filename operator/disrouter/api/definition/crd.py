@@ -90,7 +90,7 @@ def _root() -> Schema:
     _annotate(spec)
     return {
         "type": "object",
-        "description": "A pool of LLMs behind one endpoint in which each model answers or hands on.",
+        "description": "A pool of LLMs behind one endpoint in which each model answers or forwards.",
         "required": ["spec"],
         "properties": {
             "apiVersion": {"type": "string"},
