@@ -23,9 +23,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("question", help="the user's message; - reads it from standard input")
     parser.add_argument("--cascade", help="name of the cascade, where there are several")
     parser.add_argument("--agent", help="ask this agent alone; it answers without the chance to refuse")
-    preference = parser.add_mutually_exclusive_group()
-    preference.add_argument("--scenario", help="performance-first, balance or cost-first")
-    preference.add_argument(
+    chosen = parser.add_mutually_exclusive_group()
+    chosen.add_argument("--scenario", help="performance-first, balance or cost-first")
+    chosen.add_argument(
         "--preference", type=float, metavar="ALPHA", help="0 (performance only) to 1 (cost weighs most)"
     )
     parser.add_argument("--stream", action="store_true", help="print the answer as it comes")
