@@ -24,7 +24,7 @@ def good(number: int, **more: Any) -> dict[str, Any]:
     return {"id": f"q{number}", "question": f"What is {number}+1?", "answer": number + 1, **more}
 
 
-def test_bad_rows_are_reported_with_line_and_reason(tmp_path: Path) -> None:
+def test_invalid_rows_are_reported_with_line_and_reason(tmp_path: Path) -> None:
     rows: list[Any] = [good(number) for number in range(60)]
     rows[3:3] = ["{broken", {"question": "no answer?"}, "", {**good(7)}, [1, 2], good(99, grader="magic")]
     source = read_source(write(tmp_path / "q.jsonl", rows), tmp_path)
@@ -38,7 +38,7 @@ def test_bad_rows_are_reported_with_line_and_reason(tmp_path: Path) -> None:
     assert len(source.invalid) == 5
 
 
-def test_a_line_that_is_not_utf8_is_a_bad_row_and_not_another_question(tmp_path: Path) -> None:
+def test_a_line_that_is_not_utf8_is_a_invalid_rows_and_not_another_question(tmp_path: Path) -> None:
     source = write(tmp_path / "q.jsonl", [good(number) for number in range(20)])
     with (tmp_path / "q.jsonl").open("ab") as file:
         file.write('{"question": "Où?", "answer": "là"}\n{"question": "Où ?", "answer": "ici"}\n'.encode("latin-1"))
@@ -50,7 +50,7 @@ def test_a_line_that_is_not_utf8_is_a_bad_row_and_not_another_question(tmp_path:
     assert len(found.questions) == 21
 
 
-def test_too_many_bad_rows_mean_the_wrong_file(tmp_path: Path) -> None:
+def test_too_many_invalid_rows_mean_the_wrong_file(tmp_path: Path) -> None:
     source = write(tmp_path / "q.jsonl", [good(1), {"text": "x"}])
     with pytest.raises(
         DatasetError, match=r"1 of 2 rows are invalid \(line 2: question: Field required.*correct the file"

@@ -46,13 +46,13 @@ def test_held_out_questions_can_be_named_beside_a_share_of_the_training_question
     assert not asked & {question.user for question in (*split.train, *split.test)}
 
 
-def test_two_sheets_that_ask_the_same_are_refused(volumes: Path, tmp_path: Path) -> None:
+def test_two_split_that_ask_the_same_are_refused(volumes: Path, tmp_path: Path) -> None:
     both = config(tmp_path, dev=[{"file": f"file://{tmp_path}/test.jsonl"}])
     with pytest.raises(DatasetError, match=r"evaluate\.datasets and evaluate\.dev both ask 'Which colour is thing40"):
         split_questions(both, volumes)
 
 
-def test_evaluate_judges_every_sheet_and_calibrates_on_dev(finished: Trainer, tmp_path: Path) -> None:
+def test_evaluate_judges_every_split_and_calibrates_on_dev(finished: Trainer, tmp_path: Path) -> None:
     run = config(tmp_path)
     layout = RunLayout.of(tmp_path / "artifacts", run)
     for stage in (Stage.SFT, Stage.RL):

@@ -121,12 +121,12 @@ def test_the_best_single_agent_depends_on_the_preference() -> None:
 
 
 @pytest.mark.parametrize("cost", [0.1, 0.25, 0.9])
-def test_a_lottery_costs_what_it_is_matched_to(cost: float) -> None:
+def test_a_random_mixture_costs_what_it_is_matched_to(cost: float) -> None:
     routed = random_mixture(split(), split("dev"), MODELS, cost)
     assert routed.cost.mean() == pytest.approx(cost)
 
 
-def test_a_lottery_skips_an_agent_that_others_mixed_do_better() -> None:
+def test_a_random_mixture_skips_an_agent_that_others_mixed_do_better() -> None:
     base = np.array([[1, 0, 1], [0, 0, 1], [0, 0, 1], [0, 0, 1]], bool)
     routed = random_mixture(split("test", base), split("dev", base), MODELS, 0.4)
     assert routed.right.mean() == pytest.approx(0.25 + 0.75 * (0.4 - 0.1) / 0.8)

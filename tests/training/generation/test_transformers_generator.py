@@ -23,7 +23,7 @@ def generator(volumes: Path) -> TransformersGenerator:
     return TransformersGenerator(str(volumes / "models" / "tiny"), StopSignal())
 
 
-def test_a_forced_reply_is_whole_with_the_words_it_was_given(generator: TransformersGenerator) -> None:
+def test_a_must_answer_reply_is_whole_with_the_words_it_was_given(generator: TransformersGenerator) -> None:
     ((reply,),) = generator.replies([must_answer(QUESTIONS[0])], GREEDY, seed=0)
     assert reply.startswith(THINK)
     assert reply.endswith(f"The final answer is: {QUESTIONS[0].answer}.")

@@ -27,7 +27,7 @@ def pool_of(root: Path, **splits: Rows) -> Pool:
     return Pool.model_validate({"name": "p", "agents": AGENTS, "datasets": datasets})
 
 
-def test_a_question_that_a_sheet_repeats_stays_as_in_the_stages(tmp_path: Path) -> None:
+def test_a_question_that_a_split_repeats_stays_as_in_the_stages(tmp_path: Path) -> None:
     said: list[str] = []
     pool = pool_of(tmp_path, train=asks("a?", "b?", "a?"), dev=asks("c?", "c?"), test=asks("d?"))
     found = pool_questions(pool, tmp_path, said.append)
@@ -47,7 +47,7 @@ def test_training_questions_that_judge_are_dropped_and_counted(tmp_path: Path) -
     assert said == ["train: 3 of 4 questions are filtered: other splits ask them"]
 
 
-def test_bad_rows_of_a_sheet_are_counted_with_the_first_reason(tmp_path: Path) -> None:
+def test_invalid_rows_of_a_split_are_counted_with_the_first_reason(tmp_path: Path) -> None:
     said: list[str] = []
     train = asks(*(f"{number}?" for number in range(30))) + asks("magic?", grader="magic")
     pool_questions(pool_of(tmp_path, train=train, dev=asks("c?"), test=asks("d?")), tmp_path, said.append)
@@ -57,13 +57,13 @@ def test_bad_rows_of_a_sheet_are_counted_with_the_first_reason(tmp_path: Path) -
     )
 
 
-def test_two_sheets_that_judge_by_one_question_are_refused(tmp_path: Path) -> None:
+def test_two_split_that_judge_by_one_question_are_refused(tmp_path: Path) -> None:
     pool = pool_of(tmp_path, train=asks("a?"), dev=asks("c?"), test=asks("c?"))
     with pytest.raises(DatasetError, match=r"dev and test both ask 'c\?'; part them"):
         pool_questions(pool, tmp_path)
 
 
-def test_a_sheet_that_nothing_is_left_of_is_named(tmp_path: Path) -> None:
+def test_a_split_that_nothing_is_left_of_is_named(tmp_path: Path) -> None:
     pool = pool_of(tmp_path, train=asks("c?"), dev=asks("c?"), test=asks("d?"))
     with pytest.raises(DatasetError, match="no question is left for train: other splits ask the same"):
         pool_questions(pool, tmp_path, lambda line: None)

@@ -73,7 +73,7 @@ def test_random_at_the_cascades_cost_mixes_the_agents() -> None:
     assert matched.accuracy == pytest.approx((0.5 + 0.75) / 2)
 
 
-def test_without_a_dev_sheet_nothing_is_fitted_to_what_is_judged() -> None:
+def test_without_a_dev_split_nothing_is_fitted_to_what_is_judged() -> None:
     assert {row.policy for row in analysis().whole.rows if row.method == "Self-routing"} == {"cascade trained (text)"}
 
 

@@ -37,7 +37,7 @@ def test_sft_balances_scenarios_and_actions(finished: Trainer) -> None:
     assert {(share["answers"], share["refusals"]) for share in shares.values()} == {(80, 80)}
 
 
-def test_rl_logs_reward_answer_rate_and_precision_at_each_step(finished: Trainer) -> None:
+def test_rl_logs_reward_coverage_and_precision_at_each_step(finished: Trainer) -> None:
     rows = read_rows(finished.layout.stage(Stage.RL) / "metrics.jsonl")
     assert [row["step"] for row in rows] == list(range(1, 31))
     assert all(row["scenarios"].keys() == set(Scenario) for row in rows)
@@ -84,7 +84,7 @@ def test_predictions_hold_every_question_in_every_scenario(finished: Trainer) ->
     assert not any(row["refused"] and row["correct"] for row in rows)
 
 
-def test_a_forced_reply_never_refuses(finished: Trainer) -> None:
+def test_a_must_answer_reply_never_refuses(finished: Trainer) -> None:
     folder = finished.layout.stage(Stage.EVALUATE) / "replies" / "must-answer"
     rows = [row for path in folder.iterdir() for row in read_rows(path)]
     assert rows

@@ -5,7 +5,7 @@
         return {"question": row["text"], "answer": row["label"], "grader": "choice"}
 
 Another package registers its own as an entry point of `disrouter.datasets` whose name is the Hub id. A converter
-raises `Unusable` for a row that is broken, `LeftOut` for one that the dataset has on purpose and this use has not.
+raises `Unusable` for a row that is broken, `Filtered` for one that the dataset has on purpose and this use has not.
 """
 
 from __future__ import annotations

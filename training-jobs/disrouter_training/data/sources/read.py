@@ -99,7 +99,7 @@ def _parse(
 
 
 def _question(content: Any, default_id: str, convert: Convert) -> Question:
-    """Raises Unusable or LeftOut with the reason."""
+    """Raises Unusable or Filtered with the reason."""
     if isinstance(content, Unreadable):
         raise Unusable(content.reason)
     if not isinstance(content, dict):
