@@ -27,7 +27,7 @@ from disrouter_operator.watch.work_queue import KeyedQueue
 
 POLL_SECONDS = 0.1
 """How often the store's version is looked at: one small file."""
-PASS_SECONDS = 10.0
+RESYNC_SECONDS = 10.0
 """A reconcile of every cascade at least this often."""
 KEPT_LOGS = 100
 """Pods whose logs are kept over a restart of the runtime."""
@@ -134,7 +134,7 @@ class Runtime:
         loop = asyncio.get_running_loop()
         seen, last = -1, 0.0
         while True:
-            if store.version != seen or loop.time() - last > PASS_SECONDS:
+            if store.version != seen or loop.time() - last > RESYNC_SECONDS:
                 seen, last = store.version, loop.time()
                 node.wake()
                 for cascade in await store.list(CASCADES, None):

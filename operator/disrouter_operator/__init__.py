@@ -8,6 +8,9 @@ writes the status once, only if it changed. Rooms, in the order in which a chang
 - `plan`         pure decisions: desired + observed + now -> objects, deletions and a status
 - `manifests`    pure builders of Kubernetes objects
 - `status`       what is said of a cascade: conditions, status, Events
+
+Beside the way:
+
 - `readiness`    whether this replica can work, and if not, why
 - `telemetry`    its metrics and its probes
 - `kube`         the API server: resources, client, rate limit, leader election

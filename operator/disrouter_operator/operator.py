@@ -52,7 +52,7 @@ class Options:
 
 
 class Operator:
-    """Runs passes over the cascades of a cluster.
+    """Reconciles the cascades of a cluster.
 
     `kube` writes only while this replica leads (`fence.py`); `versions` is told by `kube` of every version.
     `probe` asks what there is; `events` writes Events of the operator's own `pod`, who leads or not.
@@ -74,7 +74,7 @@ class Operator:
         self._options = options
         self._election = election
         self.metrics = metrics or Metrics()
-        self._queue: KeyedQueue[Key] = KeyedQueue(self._pass, waited=self.metrics.waited.observe)
+        self._queue: KeyedQueue[Key] = KeyedQueue(self._reconcile, waited=self.metrics.waited.observe)
         self._memory = Memory(probes=ProbeRunner(self._queue.add))
         versions = versions or ResourceVersions(options.namespaces)
         self._survey = Survey(probe, options.namespaces)
@@ -154,7 +154,7 @@ class Operator:
         await _end([finishing])
         return done
 
-    async def _pass(self, key: Key) -> float | None:
+    async def _reconcile(self, key: Key) -> float | None:
         started = time.monotonic()
         result = "failed"
         self.pulse.beat()

@@ -9,7 +9,7 @@ question travels:
 - `generation`  prompts to replies
 - `training`    SFT and RL on top of TRL
 - `models`      loading and publishing weights
-- `evaluation`  replies to numbers, pure but for `examination`
+- `evaluation`  replies to numbers
 - `baselines`   learned routers to compare with
 - `report`      an evaluation as text, page and figures
 - `pool`        a whole pool of agents, several seeds, one report

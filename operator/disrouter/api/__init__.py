@@ -1,8 +1,8 @@
 """The `SelfRoutingCascade` resource: its models, its rules, its definition.
 
-- `spec`        `spec`
+- `spec`        `spec` of the cascade, and each agent's successor
 - `agent`       one agent
-- `traffic`     timeouts, retries, fallback, network policy
+- `traffic`     timeouts, retries, breaker, fallback, auth, TLS, network policy
 - `training`    `spec.training`
 - `pod`         what pods may carry beyond their containers
 - `quantity`    resource requirements

@@ -1,6 +1,6 @@
 """The few verbs that the control plane needs of an API server.
 
-`kube_api.ApiServer` speaks them to a cluster, the local runtime's store speaks them to a folder. Every method raises
+`api_server.ApiServer` speaks them to a cluster, the local runtime's store speaks them to a folder. Every method raises
 `KubeError` or one of its kinds and nothing else.
 """
 

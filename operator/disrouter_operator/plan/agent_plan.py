@@ -24,7 +24,7 @@ from disrouter_operator.smoke_probe import SmokeProbe
 
 @dataclass(frozen=True)
 class AgentPlan:
-    """Decisions on one agent. `stop` is None while it is held out of the route table."""
+    """Decisions on one agent. `entry` is None while it is held out of the route table."""
 
     status: AgentStatus
     entry: RouteEntry | None

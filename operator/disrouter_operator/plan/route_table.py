@@ -42,7 +42,7 @@ class RouteEntry:
 
 
 def table(cascade: Cascade, entries: Mapping[str, RouteEntry], entrypoint: str) -> RouteTable:
-    """The table over the agents in `stops`; one that is missing there is passed over by those that point at it."""
+    """The table over the agents in `entries`; one that is missing there is passed over by those that point at it."""
     spec = cascade.spec
     routes = {
         agent.name: AgentRoute(

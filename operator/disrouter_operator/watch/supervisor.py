@@ -1,6 +1,6 @@
 """Keeps the watches alive: starts them for the kinds that are installed, and starts them again when they die.
 
-They run in a thread of their own (see `handlers.watch`). What they bring becomes wake-ups of the cascade in question.
+They run in a thread of their own (see `kopf_watch.watch`). What they bring becomes wake-ups of the cascade in question.
 """
 
 from __future__ import annotations

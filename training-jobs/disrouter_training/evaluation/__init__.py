@@ -1,4 +1,4 @@
-"""From replies to numbers. Pure, but for `examination`, which asks a model.
+"""From replies to numbers. Pure, but for `examination`, which asks a model, and `results`, which holds files.
 
 - `examination`     what trained weights answer: must-answer, per scenario, and by probability
 - `judgement`       replies to the numbers of an evaluation

@@ -2,5 +2,5 @@
 
 - `loading`     a model and its tokenizer
 - `publishing`  all of the weights or none, with checksums
-- `gpu_memory`  how much a stage will need
+- `gpu_memory`  estimate of what a stage will need, before it starts
 """

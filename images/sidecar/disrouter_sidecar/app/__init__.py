@@ -1,7 +1,7 @@
 """The process, what its requests share, and what it serves.
 
 - `process`    wires the parts, serves, drains on SIGTERM
-- `endpoints`  each path, and the few lines between it and the policy
-- `service`    the sidecar without HTTP
+- `endpoints`  each path, and the few lines between it and `service`
+- `service`    what requests share, and what a request means (its context)
 - `health`     whether this agent can take requests
 """

@@ -1,7 +1,7 @@
 """One request's way through the cascade.
 
 - `inbound_request`  one request from the client's side: parsed, run, relayed, counted and logged once
-- `chain_run`        the local engine first, then agent after agent until one answers
+- `chain_run`        agents in order until one answers
 - `relay`            from the agent that answers to the client: bytes as they come
-- `neighbours`       what is remembered of agents between requests
+- `neighbours`       what is remembered of agents between requests: breakers, retries, adapters
 """

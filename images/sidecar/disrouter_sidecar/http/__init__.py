@@ -1,6 +1,8 @@
-"""HTTP/1.1 on raw sockets: `asyncio.Protocol` and llhttp. The policy imports `ports` and nothing else of it.
+"""HTTP/1.1 on raw sockets: `asyncio.Protocol` and llhttp.
 
-- `ports`          what the policy needs of HTTP, as protocols
+The rooms between `app` and this one import `ports` and `memory_limits` alone of it.
+
+- `ports`          what the other rooms need of HTTP, as protocols
 - `server`         connections of clients
 - `client`         connections to agents and engines
 - `head`           a request's head, checked

@@ -1,6 +1,6 @@
 """What one request carries through the cascade.
 
-- `context`    the request, parsed and checked: what every step reads
+- `context`    the parsed request, which `app.service` makes: what every step reads
 - `itinerary`  which agents it may still visit
-- `deadline`   the seconds that are left
+- `deadline`   the seconds and the reply memory that are left
 """

@@ -28,7 +28,7 @@ def _job(step: Step) -> Object:
     manifest = step.cascade.child(JOBS, step.name, {**labels, **step.queue()})
     manifest["spec"] = {
         "backoffLimit": jobs.backoff_limit,
-        "podFailurePolicy": _disruptions_do_not_count(),
+        "podFailurePolicy": _interruptions_do_not_count(),
         "template": {
             "metadata": {**placed.metadata, "labels": {**placed.labels, **labels}},
             "spec": placed.spec,
@@ -73,7 +73,7 @@ def _command(step: Step) -> list[str]:
     ]
 
 
-def _disruptions_do_not_count() -> Object:
+def _interruptions_do_not_count() -> Object:
     kept = {"containerName": trainer_pod.CONTAINER, "operator": "In", "values": [INTERRUPTED]}
     return {
         "rules": [
