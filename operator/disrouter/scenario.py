@@ -1,4 +1,4 @@
-"""The paper's scenarios, the functions that put their instruction into a chat or a plain prompt, and the reward (eq. 7).
+"""The paper's scenarios, the functions that put their instruction into a chat or a prompt, and the reward (eq. 7).
 
 Source: Table 7 (texts), section 2.1 (alpha), sections 3.2.2-3.2.3 (thresholds). The trainer and the sidecar both
 call `instruct`, so what an agent was taught is what it is asked.

@@ -38,7 +38,8 @@ class CascadeSpec(Model):
     scenario: Scenario | None = None
     """Default preference of requests that state none: `balance` if neither this nor `preference` is given."""
     preference: StrictFloat | None = Field(default=None, ge=0, le=1)
-    """Alpha instead of a scenario: 0 is performance only, 1 weighs cost most; agents that were not trained on numbers are told the nearest scenario."""
+    """Alpha instead of a scenario: 0 is performance only, 1 weighs cost most. Agents that were not trained on numbers
+    are told the nearest scenario."""
     agents: tuple[Agent, ...] = Field(min_length=1, max_length=MAX_AGENTS)
     """Cheapest first; the last one always answers."""
     entrypoint: str | None = Field(default=None, max_length=MAX_AGENT)

@@ -1,8 +1,8 @@
 """How an agent's workload is doing, judged from what KServe, the Deployment controller and the kubelet report.
 
 An InferenceService stays Ready on its old pods during a rollout, and its `observedGeneration` is its child's counter,
-so a finished rollout is read from the Deployment's pod template instead (notes in `inference_service.REVISION`). In Knative
-mode that is the Deployment of the newest revision: KServe calls the old one newest until it has seen the change.
+so a finished rollout is read from the Deployment's pod template instead (`inference_service.REVISION`). In Knative mode
+that is the Deployment of the newest revision: KServe calls the old one newest until it has seen the change.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
-_RECONCILE = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _CALL = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _WAIT = (0.005, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 120, 300)
 
@@ -32,7 +32,7 @@ class Metrics:
         name = "disrouter_operator"
         self.reconciles = Counter(f"{name}_reconciles", "Reconciles of a cascade", ["result"], registry=known)
         self.seconds = Histogram(
-            f"{name}_reconcile_seconds", "Duration of a reconcile", buckets=_RECONCILE, registry=known
+            f"{name}_reconcile_seconds", "Duration of a reconcile", buckets=_BUCKETS, registry=known
         )
         self.waited = Histogram(
             f"{name}_queue_wait_seconds", "From a wake-up to the start of its reconcile", buckets=_WAIT, registry=known
