@@ -46,6 +46,12 @@ RETIRED = {
     r"ports\.(Sink|Caller|Asking|Hearer)\b": "BodyListener, ClientListener, PendingRequest, ReplyListener",
     r"logs\.(tell|Tell|Lines)\b": "log_request, RequestLog, LogWriter",
     r"default_scenario": "preference",
+    r"\b(Lineup|Keeper|Workshop|TextJudges|QuestionSplit|EXIT_TRY_AGAIN)\b": "ModelSet, CheckpointKeeper, Splits, ...",
+    r"\b(BadRow|LeftOut|badRows|leftOut|bad_rows)\b|\bbad rows?\b": "invalid row, filtered row",
+    r"\b(prompted_cascade|cost_matched|accuracy_answered)\b": "text_cascade, random_mixture, selective_accuracy",
+    r"\bsheets?\b": "split",
+    r"\blineup\b": "model set",
+    r"\blotter(y|ies)\b|cost-matched": "random mixture",
 }
 """Patterns of whole words; a word that is right elsewhere is matched in its old place only."""
 

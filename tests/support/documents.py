@@ -33,7 +33,7 @@ class Shown:
 
     @property
     def is_pool(self) -> bool:
-        """A pool file of the trainer: agents or a cascade, and the questions of each sheet."""
+        """A pool file of the trainer: agents or a cascade, and the questions of each split."""
         return all("datasets" in document and "kind" not in document for document in self.documents())
 
     @property

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from disrouter.api.status import Phase
+
 CASCADE = "tiny"
 _PR_SET_PDEATHSIG = 1
 
@@ -24,7 +26,7 @@ class Agent:
     """An agent as `disrouter get` reports it."""
 
     name: str
-    phase: str
+    phase: Phase
     ready: bool
     run: str | None
     message: str | None
@@ -64,7 +66,7 @@ class Disrouter:
     def agents(self) -> list[Agent]:
         """Agents in route order."""
         return [
-            Agent(item["name"], item["phase"], item.get("ready", False), item.get("run"), item.get("message"))
+            Agent(item["name"], Phase(item["phase"]), item.get("ready", False), item.get("run"), item.get("message"))
             for item in self.cascade().get("status", {}).get("agents", [])
         ]
 

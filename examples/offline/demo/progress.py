@@ -10,7 +10,6 @@ from pathlib import Path
 
 from .disrouter import CASCADE, Agent, CommandFailed, Disrouter
 
-STAGES = {"Collecting": "collect", "SFT": "sft", "RL": "rl", "Evaluating": "evaluate"}
 INTERVAL = 5.0
 
 
@@ -53,7 +52,7 @@ def wait_until_ready(runtime: Disrouter, weights: Path, limit: float) -> None:
     last = ""
     while not runtime.ready():
         agents = runtime.agents()
-        failed = [agent for agent in agents if agent.phase.endswith("Failed")]
+        failed = [agent for agent in agents if agent.phase.failed]
         if failed:
             raise CommandFailed(f"agent {failed[0].name} is {failed[0].phase}: {failed[0].message}")
         if time.monotonic() - started > limit:
@@ -79,7 +78,7 @@ def wait_until_gone(runtime: Disrouter, agent: str, limit: float) -> None:
 
 
 def _doing(agent: Agent, weights: Path) -> str:
-    stage = STAGES.get(agent.phase)
+    stage = agent.phase.stage
     if stage is None or agent.run is None:
         return agent.phase.lower() if agent.ready else f"{agent.phase.lower()} (starting)"
     try:
