@@ -296,3 +296,21 @@ def test_the_manifest_has_the_fields_defaults_and_bounds_of_the_table(name: str)
     assert bounds == _bounds(parts[struct.__name__] | {"$defs": parts})
     assert all(field.keys() - {"default"} for field in bounds.values()), "each has bounds or choices"
     assert struct(**dict(model())) == struct()
+
+
+def test_no_part_of_a_table_can_be_changed() -> None:
+    table = _full()
+    small = table.agents["small"]
+    assert small.probability is not None
+    assert small.adapter is not None
+    parts = (table, table.timeouts, table.retries, table.breaker, table.fallback, small, small.adapter)
+    for part in (*parts, small.probability, small.probability.jump, small.probability.calibration):
+        field = msgspec.structs.fields(part)[0].name  # type: ignore[arg-type]
+        with pytest.raises(AttributeError, match="immutable type"):
+            setattr(part, field, "changed")
+
+
+def test_a_probability_without_a_gamma_has_the_papers() -> None:
+    probability = RouteTable.from_json(_changed("agents.small.probability.gamma", ...)).agents["small"].probability
+    assert probability is not None
+    assert probability.gamma == 0.5
