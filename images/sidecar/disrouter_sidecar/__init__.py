@@ -12,7 +12,7 @@ Rooms, in the order in which a request travels:
 - `security`       who may ask, and TLS
 - `telemetry`      metrics, logs, traces
 - `config`         the environment, parsed once
-- `mounted_files`  files that the kubelet swaps under a running process
+- `mounted_files`  notices files that the kubelet swaps: Secrets and the route table
 - `headers`        header lines, made once where many requests share them
 - `errors`         exceptions
 """

@@ -43,7 +43,7 @@ class Write:
 class Plan:
     """What a reconcile does, in this order: deletes orphans, applies, deletes, writes the status."""
 
-    facts: cascade_status.Findings
+    findings: cascade_status.Findings
     """What the status says."""
     orphans: tuple[Deletion, ...] = ()
     applies: tuple[Write, ...] = ()
@@ -74,7 +74,7 @@ def _plan(context: Context) -> Plan:
     waits = [drain.next_due, cleaning.again, OCCUPIED_RETRY_SECONDS if occupied else None]
     waits += [plan.again for plan in plans]
     return Plan(
-        facts=_facts(context, plans, table.entrypoint, drain, unknown),
+        findings=_facts(context, plans, table.entrypoint, drain, unknown),
         applies=tuple(
             Write(obj, _repair(obj, context.observed)) for obj in desired if not _as_wanted(obj, context.observed)
         ),

@@ -61,7 +61,7 @@ _OVER = {
 
 
 @dataclass(frozen=True)
-class Findings:
+class SurveyResult:
     """What the API server said when it was asked for each kind."""
 
     absent: frozenset[Resource] = frozenset()
@@ -87,7 +87,7 @@ class Facts:
     """All that readiness is judged on. `findings` is None until the first look is over."""
 
     role: Role = Role.CANDIDATE
-    findings: Findings | None = None
+    findings: SurveyResult | None = None
     lease_refused: str | None = None
     """The API server's words where this replica may not read or write the Lease."""
     listed: bool = False
@@ -135,7 +135,7 @@ def assess(facts: Facts) -> tuple[Problem, ...]:
     return tuple(found)
 
 
-def _of_cluster(findings: Findings) -> list[Problem]:
+def _of_cluster(findings: SurveyResult) -> list[Problem]:
     found: list[Problem] = []
     if findings.away is not None:
         found.append(Problem(Reason.API_SERVER_AWAY, f"asking the API server fails: {findings.away}"))

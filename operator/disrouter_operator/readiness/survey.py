@@ -14,7 +14,7 @@ from typing import Protocol
 from disrouter_operator.errors import REFUSED, KubeError
 from disrouter_operator.kube.observed import CHILDREN, OPTIONAL
 from disrouter_operator.kube.resources import CASCADES, Resource
-from disrouter_operator.readiness.assessment import Findings
+from disrouter_operator.readiness.assessment import SurveyResult
 
 LOOK_SECONDS = 10.0
 """How soon a kind that is installed or removed is noticed."""
@@ -43,7 +43,7 @@ class Survey:
     probe: Probe
     namespaces: Sequence[str] = ()
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
-    findings: Findings | None = field(default=None, init=False)
+    findings: SurveyResult | None = field(default=None, init=False)
     _looked: asyncio.Event = field(default_factory=asyncio.Event, init=False)
     _good_for: float = field(default=0.0, init=False)
     """Seconds for which rights that were found need not be asked for again."""
@@ -56,9 +56,9 @@ class Survey:
             await self.sleep(pause)
             self._good_for -= pause
 
-    async def look(self) -> Findings:
+    async def look(self) -> SurveyResult:
         """Ask now."""
-        known = self.findings or Findings()
+        known = self.findings or SurveyResult()
         try:
             found = await self._ask(known)
         except KubeError as error:
@@ -70,23 +70,23 @@ class Survey:
         looked.set()
         return found
 
-    async def usable(self) -> Findings:
+    async def usable(self) -> SurveyResult:
         """What is found as soon as the operator can work with it."""
         while self.findings is None or not self.findings.usable:
             await self._looked.wait()
         return self.findings
 
-    async def _ask(self, known: Findings) -> Findings:
+    async def _ask(self, known: SurveyResult) -> SurveyResult:
         absent = frozenset([kind for kind in (CASCADES, *sorted(OPTIONAL)) if not await self.probe.serves(kind)])
         if self._good_for > 0 and absent == known.absent:
-            return Findings(absent)
+            return SurveyResult(absent)
         forbidden = {}
         for kind in (CASCADES, *CHILDREN):
             words = await self._refusal(kind) if kind not in absent else None
             if words is not None:
                 forbidden[kind] = words
         self._good_for = RIGHTS_SECONDS
-        return Findings(absent, forbidden)
+        return SurveyResult(absent, forbidden)
 
     async def _refusal(self, kind: Resource) -> str | None:
         """Why a kind may not be listed in one of the namespaces; None if it may."""

@@ -69,7 +69,7 @@ async def reconcile(
         memory.probes.ask(key, plan.probes, settings.smoke)
     outcome = await carry_out(kube, plan, observed, memory.guard, now)
     generation = observed.parent["metadata"].get("generation", 0)
-    after = cascade_status.build(plan.facts, outcome.problems, before, generation, now)
+    after = cascade_status.build(plan.findings, outcome.problems, before, generation, now)
     await _write_status(kube, observed.parent, after)
     # Only now: a status that could not be written is derived again, and so are its events.
     await memory.recorder.record(kube, observed.parent, [*outcome.repaired, *events.transitions(before, after)], now)

@@ -1,6 +1,6 @@
 """What is said of a cascade. Pure, but for `recorder`, which writes Events.
 
-- `cascade_status`  `status`, from the agents' states
+- `cascade_status`  `status`: the last one read, the new one built from the agents' states
 - `conditions`      metav1.Condition
 - `kstatus`         Reconciling and Stalled, for Flux, Helm and `kubectl wait`
 - `events`          Events, from the difference of two statuses

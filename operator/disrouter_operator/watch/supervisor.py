@@ -17,7 +17,7 @@ from disrouter.backoff import Backoff
 from disrouter_operator.kube.observed import CHILDREN, label
 from disrouter_operator.kube.resource_versions import ResourceVersions, Scope
 from disrouter_operator.kube.resources import CASCADES, Key, Object, Resource
-from disrouter_operator.readiness.assessment import Findings
+from disrouter_operator.readiness.assessment import SurveyResult
 from disrouter_operator.readiness.open_watches import Closed, OpenWatches
 from disrouter_operator.watch import kopf_watch
 from disrouter_operator.watch.sessions import Observe
@@ -42,10 +42,10 @@ class Surveyed(Protocol):
     """What is known of the cluster (`survey.py`)."""
 
     @property
-    def findings(self) -> Findings | None:
+    def findings(self) -> SurveyResult | None:
         """Of the last look."""
 
-    async def usable(self) -> Findings:
+    async def usable(self) -> SurveyResult:
         """Wait until the operator can work with what is found."""
 
 
@@ -120,7 +120,7 @@ class Watches:
             self.streams = OpenWatches(kinds, self.namespaces, self.streams)
 
     def _trouble(self) -> str | None:
-        findings = self.survey.findings or Findings()
+        findings = self.survey.findings or SurveyResult()
         if findings.away is not None:
             self._closed_since = None
             return None

@@ -21,7 +21,7 @@ from disrouter_operator.kube.resources import (
     TRAIN_JOBS,
     Resource,
 )
-from disrouter_operator.readiness.assessment import GRACE, SETTLING, Facts, Findings, Role, State, step
+from disrouter_operator.readiness.assessment import GRACE, SETTLING, Facts, Role, State, SurveyResult, step
 from disrouter_operator.readiness.monitor import DEAD_SECONDS, Pod, ReadinessMonitor
 from disrouter_operator.readiness.open_watches import Closed, OpenWatches
 from disrouter_operator.readiness.survey import HURRY_SECONDS, LOOK_SECONDS, RIGHTS_SECONDS, Survey
@@ -29,7 +29,7 @@ from disrouter_operator.status.events import Note
 from disrouter_operator.telemetry.metrics import Metrics
 from support.kube_fake import KubeFake
 
-FINE = Findings(frozenset({TRAIN_JOBS}))
+FINE = SurveyResult(frozenset({TRAIN_JOBS}))
 LEADS = Facts(Role.LEADER, FINE, listed=True)
 WAITS = "403: pods is forbidden"
 
@@ -64,7 +64,7 @@ def test_a_standby_is_ready_when_it_may_list_each_kind_and_must_earn_it_again_wh
     replica = _Replica()
     replica.at(0, Facts(findings=FINE))
     assert replica.state.trouble == "it is not known yet who leads"
-    replica.at(1, Facts(Role.STANDBY, Findings(forbidden={PODS: WAITS})))
+    replica.at(1, Facts(Role.STANDBY, SurveyResult(forbidden={PODS: WAITS})))
     assert "cannot list pods" in str(replica.state.trouble)
     assert replica.at(1, Facts(Role.STANDBY, FINE)) == ["ready: this replica stands by"]
     replica.at(60, Facts(Role.LEADER, FINE, closed={PODS: Closed()}))
@@ -76,12 +76,12 @@ def test_a_standby_is_ready_when_it_may_list_each_kind_and_must_earn_it_again_wh
     ("facts", "said"),
     [
         (
-            Facts(Role.STANDBY, Findings(frozenset({CASCADES}))),
+            Facts(Role.STANDBY, SurveyResult(frozenset({CASCADES}))),
             "not ready: the definition selfroutingcascades.disrouter.io is not installed; "
             "install the chart disrouter-crds, or `kubectl apply -f crds/`",
         ),
         (
-            Facts(Role.STANDBY, Findings(forbidden={SERVICES: "403: services is forbidden", PODS: WAITS})),
+            Facts(Role.STANDBY, SurveyResult(forbidden={SERVICES: "403: services is forbidden", PODS: WAITS})),
             "not ready: cannot list pods, services: 403: pods is forbidden; let the chart bind its role "
             "(rbac.create: true), or grant the rules of charts/disrouter/templates/rbac.yaml",
         ),
@@ -109,15 +109,15 @@ def test_what_is_missing_is_said_once_with_the_remedy(facts: Facts, said: str) -
 
 def test_rights_that_come_one_by_one_are_no_news_and_one_that_goes_too_is() -> None:
     replica = _Replica()
-    replica.at(0, Facts(Role.STANDBY, Findings(forbidden={PODS: WAITS, JOBS: WAITS})))
-    assert len(replica.at(SETTLING, Facts(Role.STANDBY, Findings(forbidden={PODS: WAITS, JOBS: WAITS})))) == 1
-    assert replica.at(1, Facts(Role.STANDBY, Findings(forbidden={JOBS: WAITS}))) == []
-    assert len(replica.at(1, Facts(Role.STANDBY, Findings(forbidden={JOBS: WAITS, SERVICES: WAITS})))) == 1
+    replica.at(0, Facts(Role.STANDBY, SurveyResult(forbidden={PODS: WAITS, JOBS: WAITS})))
+    assert len(replica.at(SETTLING, Facts(Role.STANDBY, SurveyResult(forbidden={PODS: WAITS, JOBS: WAITS})))) == 1
+    assert replica.at(1, Facts(Role.STANDBY, SurveyResult(forbidden={JOBS: WAITS}))) == []
+    assert len(replica.at(1, Facts(Role.STANDBY, SurveyResult(forbidden={JOBS: WAITS, SERVICES: WAITS})))) == 1
 
 
 def test_without_kserve_it_is_ready_and_says_what_waits() -> None:
     replica = _Replica()
-    facts = replace(LEADS, findings=Findings(frozenset({INFERENCE_SERVICES})))
+    facts = replace(LEADS, findings=SurveyResult(frozenset({INFERENCE_SERVICES})))
     assert replica.at(0, facts) == ["ready: this replica leads and its watches are open"]
     assert replica.at(SETTLING, facts) == [
         "KServe is not installed (there is no definition inferenceservices.serving.kserve.io): agents with a model "
@@ -129,7 +129,7 @@ def test_without_kserve_it_is_ready_and_says_what_waits() -> None:
 
 def test_a_kind_that_may_not_be_listed_and_can_be_done_without_is_told_and_keeps_it_ready() -> None:
     replica = _Replica()
-    facts = replace(LEADS, findings=Findings(forbidden={TRAIN_JOBS: "403: no"}))
+    facts = replace(LEADS, findings=SurveyResult(forbidden={TRAIN_JOBS: "403: no"}))
     replica.at(0, facts)
     (said,) = replica.at(SETTLING, facts)
     assert said.startswith("cannot list trainjobs.trainer.kubeflow.org, which is taken for absent: 403: no; ")
@@ -159,8 +159,8 @@ def test_watches_that_break_one_after_the_other_are_one_trouble() -> None:
 
 
 def test_an_api_server_that_has_just_started_and_refuses_everybody_is_no_news() -> None:
-    replica, missing = _Replica(), Facts(Role.STANDBY, Findings(forbidden={PODS: WAITS}))
-    assert replica.at(0, Facts(Role.STANDBY, Findings(away="connection refused"))) == []
+    replica, missing = _Replica(), Facts(Role.STANDBY, SurveyResult(forbidden={PODS: WAITS}))
+    assert replica.at(0, Facts(Role.STANDBY, SurveyResult(away="connection refused"))) == []
     assert replica.at(SETTLING - 1, missing) == []
     assert replica.at(SETTLING - 1, Facts(Role.STANDBY, FINE)) == ["ready: this replica stands by"]
 
@@ -211,7 +211,7 @@ async def test_each_kind_is_asked_for_in_each_namespace_and_absent_ones_are_not(
     server.absent = {TRAIN_JOBS}
     server.errors = {PODS: KubeError("GET /api/v1/pods: 403: pods is forbidden", 403)}
     found = await Survey(server, ["a", "b"]).look()
-    assert found == Findings(frozenset({TRAIN_JOBS}), {PODS: "403: pods is forbidden"})
+    assert found == SurveyResult(frozenset({TRAIN_JOBS}), {PODS: "403: pods is forbidden"})
     assert not found.usable
     assert server.asked.count(JOBS) == 2
     assert TRAIN_JOBS not in server.asked
@@ -225,7 +225,7 @@ async def test_an_api_server_that_does_not_answer_leaves_known_what_was_known() 
     server.errors = {CONFIG_MAPS: Unreachable("GET /api/v1/configmaps: connection refused")}
     server.absent = {INFERENCE_SERVICES, TRAIN_JOBS}
     found = await survey.look()
-    assert found == Findings(frozenset({INFERENCE_SERVICES}), away="connection refused")
+    assert found == SurveyResult(frozenset({INFERENCE_SERVICES}), away="connection refused")
     assert not found.usable
     server.errors.clear()
     assert (await survey.look()).usable
@@ -284,8 +284,8 @@ def test_watches_that_stay_dead_for_a_minute_although_the_api_server_answers_nee
     "facts",
     [
         replace(LEADS, closed={PODS: Closed()}, findings=replace(FINE, away="connection refused")),
-        replace(LEADS, closed={PODS: Closed()}, findings=Findings(frozenset({CASCADES}))),
-        replace(LEADS, closed={PODS: Closed()}, findings=Findings(forbidden={PODS: WAITS})),
+        replace(LEADS, closed={PODS: Closed()}, findings=SurveyResult(frozenset({CASCADES}))),
+        replace(LEADS, closed={PODS: Closed()}, findings=SurveyResult(forbidden={PODS: WAITS})),
         replace(LEADS, closed={PODS: Closed("watch: HTTP 403", refused=True)}),
         Facts(Role.STANDBY, FINE, closed={PODS: Closed()}),
     ],
@@ -309,7 +309,7 @@ def test_a_watch_that_is_open_and_stays_silent_is_dead_too() -> None:
 async def test_each_change_is_a_line_a_metric_and_an_event_of_the_operators_pod(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    life, missing = _Life(), Facts(Role.LEADER, Findings(frozenset({CASCADES})))
+    life, missing = _Life(), Facts(Role.LEADER, SurveyResult(frozenset({CASCADES})))
     with caplog.at_level(logging.INFO, "disrouter_operator"):
         for facts in (missing, missing, missing, LEADS, LEADS):
             life.facts, life.now = facts, life.now + SETTLING

@@ -13,7 +13,7 @@ from aiohttp.test_utils import TestServer
 
 from disrouter_operator.kube.resource_versions import ResourceVersions
 from disrouter_operator.kube.resources import CASCADES
-from disrouter_operator.readiness.assessment import Findings
+from disrouter_operator.readiness.assessment import SurveyResult
 from disrouter_operator.telemetry.metrics import Metrics
 from disrouter_operator.watch import kopf_watch
 from disrouter_operator.watch.supervisor import Watches
@@ -25,9 +25,9 @@ async def _gone(_: web.Request) -> web.Response:
 
 
 class _Fine:
-    findings = Findings()
+    findings = SurveyResult()
 
-    async def usable(self) -> Findings:
+    async def usable(self) -> SurveyResult:
         return self.findings
 
 

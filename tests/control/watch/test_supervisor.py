@@ -22,7 +22,7 @@ from disrouter_operator.kube.resources import (
     Object,
     Resource,
 )
-from disrouter_operator.readiness.assessment import Findings
+from disrouter_operator.readiness.assessment import SurveyResult
 from disrouter_operator.telemetry.metrics import Metrics
 from disrouter_operator.watch.kopf_watch import Deliver
 from disrouter_operator.watch.sessions import Observe
@@ -38,7 +38,7 @@ class _Stage:
         self._scripts = list(scripts)
         self.kinds: list[frozenset[Resource]] = []
         self.keys: list[Key] = []
-        self.findings = Findings(OPTIONAL)
+        self.findings = SurveyResult(OPTIONAL)
         self.versions = ResourceVersions()
         self.metrics = Metrics()
         self.pauses: list[float] = []
@@ -58,7 +58,7 @@ class _Stage:
         script = self._scripts.pop(0) if self._scripts else _wait
         await asyncio.to_thread(script, deliver, stop)
 
-    async def usable(self) -> Findings:
+    async def usable(self) -> SurveyResult:
         while not self.findings.usable:  # noqa: ASYNC110  nothing announces it
             await asyncio.sleep(0.005)
         return self.findings
@@ -139,7 +139,7 @@ async def test_a_kind_that_is_installed_later_is_watched_without_a_restart_of_th
 
     def install() -> bool:
         if len(stage.kinds) == 1:
-            stage.findings = Findings(OPTIONAL - {INFERENCE_SERVICES})
+            stage.findings = SurveyResult(OPTIONAL - {INFERENCE_SERVICES})
         return len(stage.kinds) == 2
 
     await stage.until(install)
@@ -160,7 +160,7 @@ async def test_while_the_api_server_is_away_nothing_is_started_again() -> None:
     stage.opens = False
 
     def go_away(_: Deliver, stop: threading.Event) -> None:
-        stage.findings = Findings(OPTIONAL, away="connection refused")
+        stage.findings = SurveyResult(OPTIONAL, away="connection refused")
         stop.wait()
 
     def looked_often() -> bool:
@@ -175,14 +175,14 @@ async def test_while_the_api_server_is_away_nothing_is_started_again() -> None:
 
 async def test_nothing_is_watched_until_every_kind_may_be_listed() -> None:
     stage = _Stage()
-    stage.findings, asked = Findings(OPTIONAL, {JOBS: "403"}), 0
+    stage.findings, asked = SurveyResult(OPTIONAL, {JOBS: "403"}), 0
 
     def grant() -> bool:
         nonlocal asked
         asked += 1
         if asked == 5:
             assert stage.kinds == []
-            stage.findings = Findings(OPTIONAL)
+            stage.findings = SurveyResult(OPTIONAL)
         return len(stage.kinds) == 1
 
     await stage.until(grant)
@@ -190,7 +190,7 @@ async def test_nothing_is_watched_until_every_kind_may_be_listed() -> None:
 
 async def test_a_kind_that_may_not_be_listed_and_can_be_done_without_is_not_watched() -> None:
     stage = _Stage()
-    stage.findings = Findings(forbidden={TRAIN_JOBS: "403"})
+    stage.findings = SurveyResult(forbidden={TRAIN_JOBS: "403"})
     await stage.until(lambda: len(stage.kinds) == 1)
     assert TRAIN_JOBS not in stage.kinds[0]
     assert INFERENCE_SERVICES in stage.kinds[0]

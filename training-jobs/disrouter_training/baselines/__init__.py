@@ -1,8 +1,9 @@
 """Learned routers to compare with, as the paper describes them (section 4.1, Appendix F).
 
 All learn from the same training questions. On the same dev questions they choose, for each scenario, which text model,
-which agents and which thresholds; networks also stop where the loss on dev is least. Learning rates are fixed in the
-code, but for GraphRouter's, which is chosen on dev among two. None sees a test question before it routes it.
+which agents and which thresholds; networks also stop where the loss on dev is least, each after a patience of its own.
+Learning rates are fixed in the code, but for GraphRouter's, which is chosen on dev among two. None sees a test question
+before it routes it.
 
 What takes time (fitting) gives arrays, which are kept; what routes by them is pure.
 

@@ -24,7 +24,7 @@ from disrouter_training.generation.transformers_generator import Sample, Samplin
 from disrouter_training.job import Job
 
 SHOWN_INVALID_ROWS = 5
-"""Bad rows printed; all of them are in `invalid_rows.jsonl`."""
+"""Invalid rows printed; all of them are in `invalid_rows.jsonl`."""
 
 
 def collect(job: Job) -> None:

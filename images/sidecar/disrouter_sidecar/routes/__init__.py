@@ -1,4 +1,4 @@
 """The route table (`disrouter.routes`) as this sidecar has it.
 
-- `reload`  the last good one, until a better one is read
+- `reload`  keeps the last good one, while `mounted_files` notices a new file
 """

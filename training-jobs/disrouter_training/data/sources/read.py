@@ -50,7 +50,7 @@ class Source:
 
 
 def read_source(source: DatasetSource, pvc_root: Path) -> Source:
-    """Read one dataset. Raises DatasetError if it is not there, empty, or more invalid than MAX_BAD_SHARE."""
+    """Read one dataset. Raises DatasetError if it is not there, empty, or more invalid than MAX_INVALID_SHARE."""
     if source.file is not None:
         name, rows = source.file, file_rows(source.file, pvc_root)
         convert = plain if source.format is None else _format(source.format)
