@@ -37,7 +37,7 @@ class _Process:
         (self._port,) = free_ports(1)
         self.plane = plane
         settings = {"lease_namespace": NAMESPACE, "operator_namespace": NAMESPACE} | settings
-        self.replica = Replica(name, kubeconfig, folder, operator_port=str(self._port), **settings)
+        self.replica = Replica(name, kubeconfig, folder, port=str(self._port), **settings)
 
     def __enter__(self) -> _Process:
         self._killed = killed_at_the_end(self.replica)
