@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 
 from disrouter_operator.kube.resources import (
-    CASCADES,
     CONFIG_MAPS,
     DEPLOYMENTS,
     INFERENCE_SERVICES,
@@ -56,27 +55,18 @@ class Observed:
         uid = self.parent["metadata"]["uid"]
         return [obj for obj in self.children[resource].values() if owner_uid(obj) == uid]
 
+    def without(self, uids: Collection[str]) -> Observed:
+        """The same look without these children."""
+        children = {
+            resource: {name: obj for name, obj in each.items() if obj["metadata"]["uid"] not in uids}
+            for resource, each in self.children.items()
+        }
+        return replace(self, children=children)
+
 
 def is_terminating(obj: Object | None) -> bool:
     """Whether an object is there and on its way out."""
     return obj is not None and bool(obj["metadata"].get("deletionTimestamp"))
-
-
-def is_orphan(obj: Object | None, parent: Object) -> bool:
-    """Whether an object belongs to a former cascade of this one's name.
-
-    The garbage collector knows owners by uid, but hears of them through informers that know objects by name: a cascade
-    that is deleted and made anew while its watch is interrupted (an API server that restarts) looks like one that
-    changed, and what the former one owned stays for ever. The name is live with another uid, so that owner is gone.
-    """
-    owners = obj["metadata"].get("ownerReferences") or [] if obj is not None else []
-    owner = next((each for each in owners if each.get("controller")), None)
-    if owner is None:
-        return False
-    group = str(owner.get("apiVersion", "")).partition("/")[0]
-    name = (group, owner.get("kind"), owner.get("name"))
-    same_name = name == (CASCADES.group, CASCADES.kind, parent["metadata"]["name"])
-    return same_name and owner.get("uid") != parent["metadata"]["uid"]
 
 
 def label(obj: Object, name: str) -> str | None:

@@ -6,8 +6,8 @@ names is drained, and only then deleted.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from disrouter import names
@@ -15,7 +15,7 @@ from disrouter.api import CascadeStatus
 from disrouter.errors import InvalidCascade
 from disrouter.routes import RouteTable
 from disrouter_operator.kube import diff
-from disrouter_operator.kube.observed import Observed, is_orphan, is_terminating, label
+from disrouter_operator.kube.observed import Observed, is_terminating, label
 from disrouter_operator.kube.resources import INFERENCE_SERVICES, POD_DISRUPTION_BUDGETS, Object, Resource, resource_of
 from disrouter_operator.manifests.cascade import COMPONENT_TRAINING, Cascade
 from disrouter_operator.manifests.serving import disruption_budget, network_policy, service
@@ -59,24 +59,27 @@ def make_plan(observed: Observed, before: CascadeStatus, settings: Settings, now
     try:
         # A pod's patch shows only when it is merged whether it leaves what the operator relies on.
         cascade = Cascade.of(observed.parent)
-        context = Context(cascade, observed, settings, now, {agent.name: agent for agent in before.agents})
-        return replace(_plan(context), orphans=orphans)
+        own = observed.without({each.uid for each in orphans})  # what goes says nothing of this cascade
+        context = Context(cascade, own, settings, now, {agent.name: agent for agent in before.agents})
+        return _plan(context, orphans)
     except InvalidCascade as error:
         return Plan(cascade_status.Invalid(str(error)), orphans)
 
 
-def _plan(context: Context) -> Plan:
+def _plan(context: Context, orphans: tuple[Deletion, ...]) -> Plan:
     plans = [plan_agent(context, index) for index, _ in context.cascade.indexed()]
     table = _table(context, plans)
     desired, unknown = _known(_desired(context, plans, table), context.observed)
     drain, cleaning = pruning.drain(context, plans), pruning.clean(context, plans)
-    occupied = any(_occupied(obj, context.observed) for obj in desired)
-    waits = [drain.next_due, cleaning.again, OCCUPIED_RETRY_SECONDS if occupied else None]
+    taken = {(each.resource, each.name) for each in orphans}
+    free = [obj for obj in desired if not _occupied(obj, context.observed, taken)]
+    waits = [drain.next_due, cleaning.again, OCCUPIED_RETRY_SECONDS if len(free) < len(desired) else None]
     waits += [plan.again for plan in plans]
     return Plan(
         findings=_facts(context, plans, table.entrypoint, drain, unknown),
+        orphans=orphans,
         applies=tuple(
-            Write(obj, _repair(obj, context.observed)) for obj in desired if not _as_wanted(obj, context.observed)
+            Write(obj, _repair(obj, context.observed)) for obj in free if not _as_wanted(obj, context.observed)
         ),
         deletes=(*drain.due, *cleaning.due, *pruning.obsolete(context, desired, drain)),
         requeue_after=min((wait for wait in waits if wait is not None), default=None),
@@ -122,15 +125,14 @@ def _as_wanted(desired: Object, observed: Observed) -> bool:
     live = _live(desired, observed)
     if live is None:
         return False
-    if _occupied(desired, observed) or label(desired, names.LABEL_COMPONENT) == COMPONENT_TRAINING:
+    if label(desired, names.LABEL_COMPONENT) == COMPONENT_TRAINING:
         return True  # Jobs and their inputs are named by their content and never patched
     return diff.satisfies(live, desired)
 
 
-def _occupied(desired: Object, observed: Observed) -> bool:
-    """Whether the name still belongs to an object that goes."""
-    live = _live(desired, observed)
-    return is_terminating(live) or is_orphan(live, observed.parent)
+def _occupied(desired: Object, observed: Observed, taken: Collection[tuple[Resource, str]]) -> bool:
+    """Whether the name still belongs to an object that goes: one that is terminating, or an orphan (`taken`)."""
+    return is_terminating(_live(desired, observed)) or (resource_of(desired), desired["metadata"]["name"]) in taken
 
 
 def _live(desired: Object, observed: Observed) -> Object | None:

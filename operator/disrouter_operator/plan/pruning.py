@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from disrouter import names
-from disrouter_operator.kube.observed import Observed, is_orphan, is_terminating, label
+from disrouter_operator.kube.observed import Observed, is_terminating, label
 from disrouter_operator.kube.resources import (
+    CASCADES,
     CONFIG_MAPS,
     DEPLOYMENTS,
     INFERENCE_SERVICES,
@@ -181,8 +182,25 @@ def orphans(observed: Observed) -> Iterator[Deletion]:
     """What a former cascade of this one's name left behind, under names that this one may need."""
     for children in observed.children.values():
         for obj in children.values():
-            if is_orphan(obj, observed.parent) and not is_terminating(obj):
+            if _is_orphan(obj, observed.parent) and not is_terminating(obj):
                 yield _deletion(obj)
+
+
+def _is_orphan(obj: Object, parent: Object) -> bool:
+    """Whether an object belongs to a former cascade of this one's name.
+
+    The garbage collector knows owners by uid, but hears of them through informers that know objects by name: a cascade
+    that is deleted and made anew while its watch is interrupted (an API server that restarts) looks like one that
+    changed, and what the former one owned stays for ever. The name is live with another uid, so that owner is gone.
+    """
+    owners = obj["metadata"].get("ownerReferences") or []
+    owner = next((each for each in owners if each.get("controller")), None)
+    if owner is None:
+        return False
+    group = str(owner.get("apiVersion", "")).partition("/")[0]
+    name = (group, owner.get("kind"), owner.get("name"))
+    same_name = name == (CASCADES.group, CASCADES.kind, parent["metadata"]["name"])
+    return same_name and owner.get("uid") != parent["metadata"]["uid"]
 
 
 def _deletion(obj: Object) -> Deletion:

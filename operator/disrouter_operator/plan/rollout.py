@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from disrouter import names
 from disrouter.api import Agent, AgentStatus, DeploymentMode, Rollout
-from disrouter_operator.kube.observed import Observed, label
+from disrouter_operator.kube.observed import Observed, is_terminating, label
 from disrouter_operator.kube.resources import INFERENCE_SERVICES, Object, reference
 from disrouter_operator.manifests.cascade import COMPONENT_AGENT, Cascade
 from disrouter_operator.manifests.serving import inference_service, service
@@ -69,7 +69,7 @@ def living(observed: Observed, agent: str) -> list[Object]:
         for obj in observed.owned(INFERENCE_SERVICES)
         if label(obj, names.LABEL_AGENT) == agent
         and label(obj, names.LABEL_COMPONENT) == COMPONENT_AGENT
-        and not obj["metadata"].get("deletionTimestamp")
+        and not is_terminating(obj)
     ]
     return sorted(found, key=lambda obj: (str(obj["metadata"].get("creationTimestamp", "")), obj["metadata"]["name"]))
 
@@ -101,7 +101,7 @@ def _beside_routed(context: Context, agent: Agent, placement: Placement) -> Plac
     moved = replace(placement, routed=placement.desired, state=target, kept=())
     if not target.rolled_out or (target.cold and not state.cold):
         return placement
-    if target.cold or context.settings.smoke is None:  # nobody serves, so there is nobody to ask and nothing to lose
+    if target.cold or context.settings.smoke is None:  # cold: nobody serves, so nobody can answer, and nothing is lost
         return moved
     probe = _probe(context, agent, placement)
     if probe not in context.observed.answers:

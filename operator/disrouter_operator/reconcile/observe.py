@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from disrouter import names
 from disrouter_operator.errors import KubeError
 from disrouter_operator.kube.client import Kube
-from disrouter_operator.kube.observed import CHILDREN, DISPENSABLE, OPTIONAL, Observed
+from disrouter_operator.kube.observed import CHILDREN, DISPENSABLE, OPTIONAL, Observed, is_terminating
 from disrouter_operator.kube.resources import CASCADES, Key, Object, Resource
 from disrouter_operator.smoke_probe import Answers
 
@@ -19,7 +19,7 @@ async def observe(kube: Kube, key: Key, answers: Answers) -> Observed | None:
     """Read a cascade and its children; None if the cascade is gone or on its way out. `answers` are known already."""
     namespace, name = key
     parent = await kube.get(CASCADES, namespace, name)
-    if parent is None or parent["metadata"].get("deletionTimestamp"):
+    if parent is None or is_terminating(parent):
         return None
     labels = {names.LABEL_CASCADE: name}
     lists = await asyncio.gather(*(_list(kube, resource, namespace, labels) for resource in CHILDREN))

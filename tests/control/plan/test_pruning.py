@@ -102,6 +102,18 @@ async def test_what_a_former_cascade_of_the_same_name_left_goes_and_its_successo
     assert scene.kube.writes == []
 
 
+async def test_what_a_former_cascade_left_says_nothing_of_its_successor() -> None:
+    scene = Scene(clusters.example())
+    await scene.run()
+    scene.serve("small", "large")
+    await scene.run()
+    assert scene.agent("large")["ready"] is True
+    del scene.kube.objects[CASCADES, "default", "qwen"]
+    scene.kube.put(clusters.example())
+    await scene.run()
+    assert [agent["ready"] for agent in scene.status["agents"]] == [False, False, False]
+
+
 @pytest.mark.parametrize(
     "owner", [{"name": "other"}, {"kind": "Deployment"}, {"apiVersion": "example.com/v1"}, {"controller": False}]
 )
