@@ -20,14 +20,24 @@ from msgspec import Meta
 from disrouter.calibration import Calibration
 from disrouter.errors import InvalidRouteTable
 from disrouter.scenario import Scenario
-from disrouter.terms import MAX_GAMMA, MAX_GENERATION, Awareness, DecisionMode, FallbackPolicy, PreferenceEncoding
+from disrouter.terms import (
+    MAX_GAMMA,
+    MAX_GENERATION,
+    Awareness,
+    DecisionMode,
+    FallbackPolicy,
+    PreferenceEncoding,
+    UndecidablePolicy,
+)
 
 __all__ = [
     "ROUTES_FILE",
     "AdapterRoute",
     "AgentRoute",
+    "AliasRoute",
     "Awareness",
     "Breaker",
+    "Capabilities",
     "DecisionMode",
     "Fallback",
     "FallbackPolicy",
@@ -36,6 +46,7 @@ __all__ = [
     "Retries",
     "RouteTable",
     "Timeouts",
+    "UndecidablePolicy",
 ]  # fmt: skip
 
 ROUTES_FILE = "routes.json"
@@ -55,8 +66,11 @@ class Timeouts(_Part, frozen=True, kw_only=True):
     first_byte: Seconds = 60.0
     idle: Seconds = 60.0
     chain: Seconds = 600.0
-    whole: Seconds | None = None
-    """Wait for one agent's answer that is no stream and so comes all at once; absent: what `chain` leaves."""
+    whole: Seconds = 300.0
+    """Wait for one agent's answer that is no stream and so comes all at once."""
+    keep_alive: Annotated[float, Meta(ge=0, le=86400)] = 15.0
+    """Silence after which a streaming client that no agent has answered yet gets a comment, and with it status 200 and
+    no headers about the path; then one each time again. 0: never."""
 
 
 class Retries(_Part, frozen=True, kw_only=True):
@@ -108,6 +122,25 @@ class AdapterRoute(_Part, frozen=True, kw_only=True):
     path: Annotated[str, Meta(min_length=1, max_length=1024)]
 
 
+class Capabilities(_Part, frozen=True, kw_only=True):
+    """What an agent's engine can do; what is absent is learned from its errors. A request that needs what an agent
+    lacks passes over it unasked."""
+
+    images: bool | None = None
+    audio: bool | None = None
+    tools: bool | None = None
+    structured_output: bool | None = None
+    context_length: Annotated[int, Meta(ge=1, le=100_000_000)] | None = None
+    """Tokens of prompt and answer together."""
+
+
+class AliasRoute(_Part, frozen=True, kw_only=True):
+    """What another name of a model stands for."""
+
+    agent: str | None = None
+    """The agent that must answer; absent: the cascade routes."""
+
+
 class AgentRoute(_Part, frozen=True, kw_only=True):
     """One agent as the others see it: an address, a price, a successor."""
 
@@ -121,6 +154,11 @@ class AgentRoute(_Part, frozen=True, kw_only=True):
     adapter: AdapterRoute | None = None
     preference_encoding: PreferenceEncoding | None = None
     """How its weights were taught to be told a preference; absent: by the three scenarios."""
+    prompt_opens_reasoning: bool = False
+    """Its chat template ends in an opened reasoning block, so that a reply begins inside it."""
+    deferral_tool: bool = False
+    """Where a request brings tools, it gets one more, whose call is a refusal."""
+    capabilities: Capabilities = Capabilities()
 
 
 class RouteTable(_Part, frozen=True, kw_only=True):
@@ -138,6 +176,12 @@ class RouteTable(_Part, frozen=True, kw_only=True):
     retries: Retries = Retries()
     breaker: Breaker = Breaker()
     fallback: Fallback = Fallback()
+    undecidable: UndecidablePolicy = UndecidablePolicy.FORWARD
+    """What becomes of a reply that cannot be judged, while another agent is left."""
+    aliases: Annotated[dict[Annotated[str, Meta(min_length=1, max_length=256)], AliasRoute], Meta(max_length=64)] = {}
+    """Other names by which clients may ask for the cascade or one agent."""
+    cors_origins: Annotated[list[Annotated[str, Meta(min_length=1, max_length=256)]], Meta(max_length=32)] = []
+    """Origins whose pages may ask, `*` for all; none: browsers keep every page of another origin away."""
     agents: Annotated[dict[str, AgentRoute], Meta(min_length=1)]
 
     def __post_init__(self) -> None:
@@ -151,6 +195,9 @@ class RouteTable(_Part, frozen=True, kw_only=True):
             jump = route.probability.jump if route.probability is not None else None
             if jump is not None and jump.to not in agents:
                 raise ValueError(f"agents.{name} jumps to {jump.to!r}, not among the agents {sorted(agents)}")
+        for alias, known in self.aliases.items():
+            if known.agent is not None and known.agent not in agents:
+                raise ValueError(f"aliases.{alias} {known.agent!r} is not among the agents {sorted(agents)}")
         for name in agents:
             self.path_from(name)
 

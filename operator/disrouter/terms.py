@@ -43,6 +43,15 @@ class FallbackPolicy(StrEnum):
     FAIL = "fail"
 
 
+class UndecidablePolicy(StrEnum):
+    """What becomes of a reply that cannot be judged: it is no JSON, or in an encoding that nobody asked for."""
+
+    FORWARD = "forward"
+    """The next agent is asked while one is left: the reply may be a refusal."""
+    ANSWER = "answer"
+    """The client gets it: it may be an answer."""
+
+
 def answers(competence: float, alpha: float, gamma: float) -> bool:
     """Whether answering is worth at least the reward of a refusal (eq. 10)."""
     return competence >= reject_threshold(alpha, gamma)
