@@ -238,26 +238,30 @@ class RouteTable(_Part, frozen=True, kw_only=True):
 
 
 _MISSING = re.compile(r"Object missing required field `(\w+)`")
+_PLACE = re.compile(r" - at (?:`key` in )?`\$(.*)`$")
+"""Where it is wrong, as msgspec says at the end."""
 _ANY_KEY = "[...]"
-"""What msgspec says instead of a key, which here is an agent's name."""
+"""What msgspec says instead of a key, which here is the name of an agent or an alias."""
+_NAMED = {"agents": AgentRoute, "aliases": AliasRoute}
 
 
 def _reason(text: str, message: str) -> str:
     """msgspec's message with the field in front, as `agents.small.cost: Expected ...`."""
-    what, _, field = message.rpartition(" - at `$") if " - at `$" in message else (message, "", "")
-    field = field.rstrip("`")
+    place = _PLACE.search(message)
+    what, field = (message[: place.start()], place[1].removeprefix(".")) if place is not None else (message, "")
     if _ANY_KEY in field:
-        field = field.replace(_ANY_KEY, f".{_invalid_agent(text)}", 1)
+        named = field.partition(_ANY_KEY)[0]
+        field = field.replace(_ANY_KEY, f".{_invalid_key(text, named)}", 1)
     if missing := _MISSING.match(what):
-        field, what = f"{field}.{missing[1]}", "Field required"
-    return f"{field.removeprefix('.')}: {what}" if field else what
+        field, what = f"{field}.{missing[1]}".removeprefix("."), "Field required"
+    return f"{field}: {what}" if field else what
 
 
-def _invalid_agent(text: str) -> str:
-    """The first agent that cannot be read, by its name."""
-    for name, route in msgspec.json.decode(text)["agents"].items():
+def _invalid_key(text: str, named: str) -> str:
+    """The first of the agents or aliases that cannot be read, by its name."""
+    for name, route in msgspec.json.decode(text)[named].items():
         try:
-            msgspec.convert(route, AgentRoute)
+            msgspec.convert(route, _NAMED[named])
         except msgspec.ValidationError:
             return str(name)
     return "?"

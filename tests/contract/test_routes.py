@@ -10,6 +10,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from disrouter import routes
 from disrouter.api import CascadeSpec, parse
@@ -19,13 +20,16 @@ from disrouter.errors import InvalidRouteTable
 from disrouter.routes import (
     AdapterRoute,
     AgentRoute,
+    AliasRoute,
     Awareness,
+    Capabilities,
     Fallback,
     FallbackPolicy,
     JumpRoute,
     ProbabilityRoute,
     RouteTable,
     Timeouts,
+    UndecidablePolicy,
 )
 from disrouter.terms import PreferenceEncoding
 from support.manifests import valid
@@ -53,9 +57,19 @@ def _full() -> RouteTable:
         ),
         adapter=AdapterRoute(name="run-1", path="/mnt/run-1"),
         preference_encoding=PreferenceEncoding.CONTINUOUS,
+        prompt_opens_reasoning=True,
+        deferral_tool=True,
+        capabilities=Capabilities(images=False, audio=False, tools=True, structured_output=True, context_length=8192),
     )
     large = AgentRoute(url="https://large:8443", cost=0.9, awareness=Awareness.NONE)
-    return _table(preference=0.3, timeouts=Timeouts(whole=9.5), agents={"small": small, "large": large})
+    return _table(
+        preference=0.3,
+        timeouts=Timeouts(whole=9.5, keep_alive=3.0),
+        undecidable=UndecidablePolicy.ANSWER,
+        aliases={"gpt-4o": AliasRoute(), "meta-llama/Llama": AliasRoute(agent="small")},
+        cors_origins=["https://app.example.com"],
+        agents={"small": small, "large": large},
+    )
 
 
 def _changed(path: str, value: Any) -> bytes:
@@ -80,7 +94,7 @@ def test_a_full_table_survives_json() -> None:
 
 def test_equal_tables_are_equal_text_whatever_the_order_of_their_agents() -> None:
     table = _full()
-    turned = _table(preference=0.3, timeouts=table.timeouts, agents=dict(reversed(table.agents.items())))
+    turned = replace(table, agents=dict(reversed(table.agents.items())))
     assert list(turned.agents) != list(table.agents)
     assert turned.to_json() == table.to_json()
 
@@ -124,6 +138,19 @@ def test_the_path_goes_from_the_entrypoint_to_the_one_that_always_answers() -> N
         ("agents.small.probability.calibration.points.1.competence", 0.95, "not rise in competence"),
         ("fallback.policy", "never", "fallback.policy: "),
         ("timeouts", None, "timeouts: "),
+        ("timeouts.whole", None, "timeouts.whole: "),
+        ("undecidable", "refuse", "undecidable: Invalid enum value 'refuse'"),
+        ("agents.small.deferralTool", None, "agents.small.deferralTool: Expected `bool`"),
+        ("agents.small.capabilities.images", "yes", "agents.small.capabilities.images: Expected `bool | null`"),
+        ("aliases.gpt-4o", [], "aliases.gpt-4o: Expected `object`"),
+        ("aliases.gpt-4o.agent", 4, r"aliases.gpt-4o.agent: Expected `str \| null`"),
+        ("aliases.gpt-4o.agent", "huge", "aliases.gpt-4o 'huge' is not among the agents"),
+        ("aliases", {"": {}}, "aliases: Expected `str` of length >= 1"),
+        ("aliases", {"x" * 257: {}}, "aliases: Expected `str` of length <= 256"),
+        ("aliases", {f"a{k}": {} for k in range(65)}, "aliases: Expected `object` of length <= 64"),
+        ("corsOrigins", [""], r"corsOrigins\[0\]: "),
+        ("corsOrigins", ["x" * 257], r"corsOrigins\[0\]: "),
+        ("corsOrigins", ["*"] * 33, "corsOrigins: "),
     ],
 )
 def test_a_broken_table_names_the_field_and_says_why(path: str, value: Any, says: str) -> None:
@@ -141,12 +168,14 @@ _NUMBERS = {
     "timeouts.idle": (0.001, 86400, 0.001),
     "timeouts.chain": (0.001, 86400, 0.001),
     "timeouts.whole": (0.001, 86400, 0.001),
+    "timeouts.keepAlive": (0, 86400, 0.001),
     "retries.ratio": (0, 10, 0.001),
     "retries.burst": (0, 10000, 1),
     "breaker.failures": (1, 1000, 1),
     "breaker.openSeconds": (0.001, 86400, 0.001),
     "fallback.retryAfter": (1, 3600, 1),
     "agents.small.cost": (0, 1, 0.001),
+    "agents.small.capabilities.contextLength": (1, 100_000_000, 1),
     "agents.small.probability.gamma": (0, 4, 0.001),
     "agents.small.probability.jump.below": (0, 1, 0.001),
     "agents.small.probability.calibration.points.0.competence": (0.2, 1, 0.001),
@@ -168,11 +197,17 @@ def test_a_number_is_taken_up_to_its_bounds_and_no_further(path: str) -> None:
 @pytest.mark.parametrize("path", _NUMBERS)
 @pytest.mark.parametrize("value", ["1", True, [], {}], ids=repr)
 def test_nothing_else_stands_for_a_number(path: str, value: Any) -> None:
-    with pytest.raises(InvalidRouteTable, match=r"Expected `(int|float|float \| null)`, got"):
+    with pytest.raises(InvalidRouteTable, match=r"Expected `(int|float)( \| null)?`, got"):
         RouteTable.from_json(_changed(path, value))
 
 
-@pytest.mark.parametrize("path", ["preference", "timeouts.whole", "agents.small.next", "agents.small.probability"])
+_OPTIONAL = (
+    *("preference", "aliases.meta-llama/Llama.agent", "agents.small.next", "agents.small.probability"),
+    *(f"agents.small.capabilities.{name}" for name in ("images", "structuredOutput", "contextLength")),
+)
+
+
+@pytest.mark.parametrize("path", _OPTIONAL)
 def test_what_may_be_absent_may_be_null(path: str) -> None:
     assert RouteTable.from_json(_changed(path, None)) == RouteTable.from_json(_changed(path, ...))
 
@@ -189,11 +224,14 @@ def test_a_table_that_says_as_little_as_it_may_has_the_defaults() -> None:
     agents = {"small": {"url": "http://small", "cost": 0, "awareness": "none"}}
     least = {"generation": 1, "cascade": "qwen", "entrypoint": "small", "agents": agents}
     table = RouteTable.from_json(json.dumps(least))
-    assert table.timeouts == Timeouts(connect=2, first_byte=60, idle=60, chain=600, whole=None)
+    assert table.timeouts == Timeouts(connect=2, first_byte=60, idle=60, chain=600, whole=300, keep_alive=15)
     assert (table.max_hops, table.scenario, table.preference) == (16, "balance", None)
     assert table.fallback == Fallback(policy=FallbackPolicy.BEST_EFFORT, retry_after=5)
     assert table.retries == routes.Retries(ratio=0.2, burst=100)
     assert table.breaker == routes.Breaker(failures=5, open_seconds=10)
+    assert (table.undecidable, table.aliases, table.cors_origins) == ("forward", {}, [])
+    small = table.agents["small"]
+    assert (small.deferral_tool, small.prompt_opens_reasoning, small.capabilities) == (False, False, Capabilities())
 
 
 def test_what_no_sidecar_would_read_is_not_written() -> None:
@@ -213,6 +251,11 @@ def test_what_is_no_table_is_refused_in_one_line(text: bytes) -> None:
     with pytest.raises(InvalidRouteTable) as caught:
         RouteTable.from_json(text)
     assert "\n" not in str(caught.value)
+
+
+def test_an_alias_is_named_even_where_the_agents_are_missing() -> None:
+    with pytest.raises(InvalidRouteTable, match=r"aliases\.gpt-4o\.agent: Expected"):
+        RouteTable.from_json('{"aliases": {"gpt-4o": {"agent": 3}}}')
 
 
 def test_text_that_is_not_json_is_refused_as_such() -> None:
@@ -303,8 +346,9 @@ def test_no_part_of_a_table_can_be_changed() -> None:
     small = table.agents["small"]
     assert small.probability is not None
     assert small.adapter is not None
-    parts = (table, table.timeouts, table.retries, table.breaker, table.fallback, small, small.adapter)
-    for part in (*parts, small.probability, small.probability.jump, small.probability.calibration):
+    parts = (table, table.timeouts, table.retries, table.breaker, table.fallback, table.aliases["gpt-4o"])
+    inner = (small, small.adapter, small.capabilities)
+    for part in (*parts, *inner, small.probability, small.probability.jump, small.probability.calibration):
         field = msgspec.structs.fields(part)[0].name  # type: ignore[arg-type]
         with pytest.raises(AttributeError, match="immutable type"):
             setattr(part, field, "changed")
