@@ -62,7 +62,7 @@ def test_every_field_of_the_spec_is_described() -> None:
         *("value", "fallback", "breaker", "retries", "auth", "networkPolicy", "jobs", "decision", "env", "ratio"),
         *("burst", "failures", "openSeconds", "metric", "labels", "nodeSelector", "tolerations", "operator"),
         *("effect", "tolerationSeconds", "serviceAccountName", "priorityClassName", "imagePullSecrets", "headers"),
-        *("namespaceLabels", "podLabels", "enabled", "backend"),
+        *("namespaceLabels", "podLabels", "enabled", "backend", "origins"),
     }  # fmt: skip
 
 
@@ -85,7 +85,7 @@ def test_cel_rules_use_only_what_kubernetes_1_30_knows_the_cost_of() -> None:
     rules = [rule["rule"] for _, node in nodes(ROOT) for rule in node.get("x-kubernetes-validations", [])]
     without_texts = [re.sub(r"'[^']*'", "''", rule) for rule in rules]
     called = {name for rule in without_texts for name in re.findall(r"(\w+)\(", rule)}
-    assert called <= {"all", "exists", "has", "size", "startsWith", "lowerAscii"}
+    assert called <= {"all", "exists", "has", "size", "startsWith", "lowerAscii", "substring", "indexOf"}
     assert not [rule for rule in without_texts if re.search(r"\.(all|exists)\(\w+, \w+,", rule)]
 
 
@@ -98,7 +98,9 @@ def test_the_default_of_an_object_holds_the_defaults_inside_it() -> None:
 
 
 @pytest.mark.parametrize(
-    "case", [case for case in INVALID if case.by_schema and case.name != "duplicate names"], ids=lambda case: case.name
+    "case",
+    [case for case in INVALID if case.by_schema and not case.name.startswith("duplicate")],
+    ids=lambda case: case.name,
 )
 def test_the_schema_alone_refuses_what_it_can_express(case: Invalid) -> None:
     with pytest.raises(jsonschema.ValidationError):

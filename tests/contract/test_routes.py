@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from disrouter import routes
-from disrouter.api import CascadeSpec, parse
+from disrouter.api import Agent, CascadeSpec, parse
 from disrouter.api.definition.crd import structural
 from disrouter.calibration import Calibration, CalibrationPoint
 from disrouter.errors import InvalidRouteTable
@@ -339,6 +339,25 @@ def test_the_manifest_has_the_fields_defaults_and_bounds_of_the_table(name: str)
     assert bounds == _bounds(parts[struct.__name__] | {"$defs": parts})
     assert all(field.keys() - {"default"} for field in bounds.values()), "each has bounds or choices"
     assert struct(**dict(model())) == struct()
+
+
+def test_the_manifest_has_the_capabilities_of_the_table() -> None:
+    _, parts = msgspec.json.schema_components([Capabilities], ref_template="#/$defs/{name}")
+    bounds = _bounds(get_type_hints(Agent)["capabilities"].model_json_schema())
+    assert bounds == _bounds(parts["Capabilities"])
+    assert bounds.keys() == {"images", "audio", "tools", "structuredOutput", "contextLength"}
+
+
+def test_the_manifest_takes_as_many_aliases_and_origins_as_the_table_and_none_that_is_longer() -> None:
+    (_, parts), spec = msgspec.json.schema_components([RouteTable]), structural(CascadeSpec.model_json_schema())
+    table = parts["RouteTable"]["properties"]
+    length = ("minLength", "maxLength")
+    aliases, origins = spec["properties"]["aliases"], spec["properties"]["cors"]["properties"]["origins"]
+    alias = aliases["items"]["properties"]["name"]
+    assert aliases["maxItems"] == table["aliases"]["maxProperties"]
+    assert {key: alias[key] for key in length} == {key: table["aliases"]["propertyNames"][key] for key in length}
+    assert origins["maxItems"] == table["corsOrigins"]["maxItems"]
+    assert {key: origins["items"][key] for key in length} == {key: table["corsOrigins"]["items"][key] for key in length}
 
 
 def test_no_part_of_a_table_can_be_changed() -> None:

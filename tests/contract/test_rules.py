@@ -54,6 +54,44 @@ def test_addresses_and_quantities_that_fit() -> None:
     assert resources.requests == {"cpu": "2", "memory": "1.5Gi"}
 
 
+@pytest.mark.parametrize(
+    "name", ["gpt-4o", "meta-llama/Llama-3.1-8B", "qwen-small", "qwen2/small", "small", "!~", "m" * 256]
+)
+def test_a_model_of_another_system_may_be_an_alias(name: str) -> None:
+    manifest = valid()
+    manifest["spec"]["aliases"] = [{"name": name, "agent": "small"}, {"name": "other"}]
+    assert violations(manifest) == []
+
+
+@pytest.mark.parametrize(
+    "origin",
+    ["*", "http://localhost:3000", "https://app.example.com", "https://[::1]:8443", f"https://{'a' * 248}"],
+)
+def test_origins_that_browsers_write(origin: str) -> None:
+    assert violations(valid() | {"spec": valid()["spec"] | {"cors": {"origins": [origin]}}}) == []
+
+
+def test_a_line_feed_behind_an_alias_is_no_part_of_it() -> None:
+    """`$` stands before one in some dialects of patterns."""
+    manifest = valid()
+    manifest["spec"]["aliases"] = [{"name": "gpt-4o\n"}]
+    assert [v.field for v in violations(manifest)] == ["spec.aliases[0].name"]
+
+
+def test_without_a_name_no_alias_is_taken() -> None:
+    manifest = valid() | {"metadata": {}}
+    manifest["spec"]["aliases"] = [{"name": "/small"}]
+    assert [v.field for v in violations(manifest)] == ["metadata.name"]
+
+
+def test_what_a_manifest_says_nothing_of_is_learned_or_off() -> None:
+    spec = parse(valid())
+    assert (spec.timeouts.whole, spec.timeouts.keep_alive, spec.undecidable) == (300, 15, "forward")
+    assert (spec.aliases, spec.cors.origins) == ((), ())
+    assert spec.agents[0].capabilities.dump() == {}
+    assert (spec.awareness(0).deferral_tool, spec.awareness(0).prompt_opens_reasoning) == (False, None)
+
+
 def test_the_valid_manifest_has_no_violations() -> None:
     assert violations(valid()) == []
 

@@ -189,10 +189,30 @@ def _with_agents(*agents: dict[str, Any]) -> Manifest:
     return manifest
 
 
+def _with_every_field_on_requests() -> Manifest:
+    manifest = valid()
+    capabilities = {"images": False, "audio": False, "tools": True, "structuredOutput": True, "contextLength": 8192}
+    manifest["spec"]["agents"][0] |= {
+        "capabilities": capabilities,
+        "selfAwareness": {"mode": "trained", "deferralTool": True, "promptOpensReasoning": False},
+    }
+    names = ["gpt-4o", "meta-llama/Llama-3.1-8B", *(f"{k:0256}" for k in range(62))]
+    return manifest | {
+        "spec": manifest["spec"]
+        | {
+            "timeouts": {"keepAlive": 0, "whole": 86400},
+            "undecidable": "answer",
+            "aliases": [{"name": "qwen-plain"}, *({"name": name, "agent": "large"} for name in names[:-1])],
+            "cors": {"origins": ["*", "http://localhost:3000", *(f"https://{k:0248}" for k in range(30))]},
+        }
+    }
+
+
 @pytest.mark.parametrize(
     "manifest",
     [
         valid(),
+        _with_every_field_on_requests(),
         _with_agents(
             {"name": "tiny", "cost": 0, "next": "expert"},
             {"name": "expert", "cost": 0.1, "next": "small"},
@@ -210,7 +230,14 @@ def _with_agents(*agents: dict[str, Any]) -> Manifest:
             {"name": "b", "cost": 1},
         ),
     ],
-    ids=["valid", "equal costs and routes that jump", "a jump and a last agent on s3", "sixteen", "arguments"],
+    ids=[
+        "valid",
+        "every field on requests",
+        "equal costs and routes that jump",
+        "a jump and a last agent on s3",
+        "sixteen",
+        "arguments",
+    ],
 )
 def test_what_is_right_breaks_no_rule(cascades: CustomObjectsApi, manifest: Manifest) -> None:
     assert _answers(cascades, manifest) == ("", "")

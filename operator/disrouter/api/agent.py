@@ -5,11 +5,12 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import Field, StrictFloat, StrictInt
+from pydantic import Field, StrictBool, StrictFloat, StrictInt
 
+from disrouter import routes
 from disrouter.api.pod import EnvVar, PodOptions, SecretKey, Sourced
 from disrouter.api.quantity import ResourceRequirements
-from disrouter.model import Model
+from disrouter.model import Model, mirrored
 from disrouter.names import DNS_LABEL, MAX_AGENT
 from disrouter.routes import Awareness, DecisionMode
 from disrouter.uris import ADAPTER_URI, MODEL_URI
@@ -91,6 +92,28 @@ class SelfAwareness(Model):
     """`trained` by the cascade's training, `prompted` only, or `none`: always answers (the last agent)."""
     untrained: Untrained = Untrained.PROMPTED
     """While it trains for the first time: serve as `prompted`, or `hold` it out of the route."""
+    deferral_tool: StrictBool = mirrored(routes.AgentRoute, "deferral_tool")
+    """Where a request brings tools, add one whose call is a refusal: agents that may call tools seldom refuse in
+    words."""
+    prompt_opens_reasoning: StrictBool | None = None
+    """Its chat template ends in an opened reasoning block (DeepSeek-R1, QwQ, Qwen3-Thinking without a reasoning
+    parser), so that a reply begins inside it. Absent: it does not."""
+
+
+class Capabilities(Model):
+    """What an agent's engine can do; what is absent is learned from its errors. A request that needs what an agent
+    lacks passes over it unasked."""
+
+    images: StrictBool | None = mirrored(routes.Capabilities, "images")
+    """Whether it reads images."""
+    audio: StrictBool | None = mirrored(routes.Capabilities, "audio")
+    """Whether it hears audio."""
+    tools: StrictBool | None = mirrored(routes.Capabilities, "tools")
+    """Whether it calls tools; vLLM needs `--enable-auto-tool-choice` and a parser."""
+    structured_output: StrictBool | None = mirrored(routes.Capabilities, "structured_output")
+    """Whether its answers follow a JSON schema."""
+    context_length: StrictInt | None = mirrored(routes.Capabilities, "context_length")
+    """Tokens of prompt and answer together; absent: `--max-model-len` of `engine.args`, where it is a plain number."""
 
 
 class Jump(Model):
@@ -156,6 +179,7 @@ class Agent(Model):
     self_awareness: SelfAwareness | None = None
     """Default: the last agent `none`, an external one `prompted`, else `trained` where `spec.training` is given."""
     decision: Decision = Decision()
+    capabilities: Capabilities = Capabilities()
     revision: str | None = Field(default=None, pattern=RUN, max_length=10)
     """Roll back: serve this earlier run (see `status.agents[].history`), or `base` for the untrained model."""
     replicas: Replicas = Replicas()

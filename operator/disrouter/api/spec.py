@@ -8,11 +8,11 @@ from pydantic import Field, StrictFloat, StrictInt
 
 from disrouter.api.agent import Agent, SelfAwareness
 from disrouter.api.pod import PodOptions
-from disrouter.api.traffic import Auth, Breaker, Fallback, NetworkPolicy, Retries, Timeouts, Tls
+from disrouter.api.traffic import Alias, Auth, Breaker, Cors, Fallback, NetworkPolicy, Retries, Timeouts, Tls
 from disrouter.api.training import Training
-from disrouter.model import Model
+from disrouter.model import Model, mirrored
 from disrouter.names import MAX_AGENT
-from disrouter.routes import Awareness
+from disrouter.routes import Awareness, RouteTable, UndecidablePolicy
 from disrouter.scenario import Scenario
 
 MAX_AGENTS = 16
@@ -50,6 +50,12 @@ class CascadeSpec(Model):
     retries: Retries = Retries()
     breaker: Breaker = Breaker()
     fallback: Fallback = Fallback()
+    undecidable: UndecidablePolicy = mirrored(RouteTable, "undecidable")
+    """A reply that cannot be judged (no JSON, or in an encoding that nobody asked for) while another agent is left:
+    `forward` asks that one, `answer` gives the reply to the client."""
+    aliases: tuple[Alias, ...] = Field(default=(), max_length=64)
+    """Other names by which clients may ask for the cascade or for one agent, so that they need no change."""
+    cors: Cors = Cors()
     auth: Auth = Auth()
     tls: Tls | None = None
     """Encrypt requests between sidecars and from clients to the entry."""

@@ -1,15 +1,26 @@
-"""How requests travel: timeouts, retries, what happens when nobody answers, and who may talk to whom.
+"""How requests travel: timeouts, retries, what happens when nobody answers, under which names clients may ask, and who
+may talk to whom.
 
-Timeouts, retries, breaker and fallback travel in the route table, which says their defaults and bounds.
+Timeouts, retries, breaker, fallback, aliases and origins travel in the route table, which says their defaults and
+bounds.
 """
 
 from __future__ import annotations
+
+from typing import Annotated
 
 from pydantic import Field, StrictFloat, StrictInt
 
 from disrouter import routes
 from disrouter.api.pod import Labels, ObjectName, SecretKey
 from disrouter.model import Model, mirrored
+from disrouter.names import MAX_AGENT
+
+ALIAS = r"^[!-~]+$"
+"""What other systems call models: `gpt-4o`, `meta-llama/Llama-3.1-8B`."""
+ORIGIN = r"^(\*|https?://([-._0-9a-z]+|\[[:.0-9a-f]+\])(:[0-9]{1,5})?)$"
+"""As a browser writes it, in lower case and without a path: origins are compared as texts."""
+Origin = Annotated[str, Field(pattern=ORIGIN, min_length=1, max_length=256)]
 
 
 class Timeouts(Model):
@@ -19,8 +30,11 @@ class Timeouts(Model):
     first_byte: StrictFloat = mirrored(routes.Timeouts, "first_byte")
     idle: StrictFloat = mirrored(routes.Timeouts, "idle")
     chain: StrictFloat = mirrored(routes.Timeouts, "chain")
-    whole: StrictFloat | None = mirrored(routes.Timeouts, "whole")
-    """Wait for one agent's answer that is no stream and so comes all at once; absent: what `chain` leaves."""
+    whole: StrictFloat = mirrored(routes.Timeouts, "whole")
+    """Wait for one agent's answer that is no stream and so comes all at once."""
+    keep_alive: StrictFloat = mirrored(routes.Timeouts, "keep_alive")
+    """Silence after which a streaming client that no agent has answered yet gets a comment, so that no proxy between
+    cuts it off, and again each time as long. Its status is then 200 and its headers name no path. 0: never."""
 
 
 class Retries(Model):
@@ -44,6 +58,22 @@ class Fallback(Model):
     """`best-effort`: the costliest agent before them that is up must answer; `fail`: 503 with Retry-After."""
     retry_after: StrictInt = mirrored(routes.Fallback, "retry_after")
     """Seconds that a 503 asks its client to wait."""
+
+
+class Alias(Model):
+    """Another name that clients may ask for."""
+
+    name: str = Field(pattern=ALIAS, min_length=1, max_length=256)
+    """What a request may say as `model`; not the cascade's own name, nor what begins with it and `/`."""
+    agent: str | None = Field(default=None, max_length=MAX_AGENT)
+    """The agent that must answer; absent: the cascade routes, as for its own name."""
+
+
+class Cors(Model):
+    """Which web pages may ask, and read the answer (cross-origin resource sharing)."""
+
+    origins: tuple[Origin, ...] = Field(default=(), max_length=32)
+    """Where they come from: `https://host`, `https://host:port`, or `*` for everywhere; empty: from nowhere."""
 
 
 class Auth(Model):

@@ -46,6 +46,16 @@ _OWNED = " || ".join(
     for spelt in _spellings(flag)
 )
 
+CASCADE_RULES: tuple[Rule, ...] = (
+    {
+        "rule": "!has(self.spec.aliases) || self.spec.aliases.all(a,"
+        " (a.name + '/').substring(0, (a.name + '/').indexOf('/')) != self.metadata.name)",
+        "message": "spec.aliases[].name: the cascade's own name and all that begins with it and '/' are taken; use "
+        "another",
+    },
+)
+"""Over the whole resource: only here its name can be read, of which servers know no bound. So what is compared with it
+is cut from the alias, and it is joined with nothing."""
 SPEC_RULES: tuple[Rule, ...] = (
     {
         "rule": "!(has(self.scenario) && has(self.preference))",
@@ -101,6 +111,10 @@ SPEC_RULES: tuple[Rule, ...] = (
     {
         "rule": "!has(self.entrypoint) || self.agents.exists(a, a.name == self.entrypoint)",
         "message": "spec.entrypoint: no agent has that name; use one of spec.agents[].name",
+    },
+    {
+        "rule": "!has(self.aliases) || self.aliases.all(l, !has(l.agent) || self.agents.exists(a, a.name == l.agent))",
+        "message": "spec.aliases[].agent: no agent has that name; use one of spec.agents[].name",
     },
     {
         "rule": "self.agents.all(a, a.name != (has(self.entrypoint) ? self.entrypoint : self.agents[0].name)"

@@ -12,6 +12,7 @@ from typing import Any
 from disrouter.api.definition.cel import (
     AGENT_RULES,
     AUTOSCALING_RULES,
+    CASCADE_RULES,
     DATASET_RULES,
     ENGINE_RULES,
     HEADER_RULES,
@@ -92,6 +93,7 @@ def _root() -> Schema:
         "type": "object",
         "description": "A pool of LLMs behind one endpoint in which each model answers or forwards.",
         "required": ["spec"],
+        "x-kubernetes-validations": [dict(rule) for rule in CASCADE_RULES],
         "properties": {
             "apiVersion": {"type": "string"},
             "kind": {"type": "string"},
@@ -115,9 +117,9 @@ def _status() -> Schema:
 
 def _annotate(spec: Schema) -> None:
     """Put in what models cannot say: list keys and rules over fields."""
-    agents = spec["properties"]["agents"]
-    agents |= {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]}
-    agent = agents["items"]
+    for named in ("agents", "aliases"):
+        spec["properties"][named] |= {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]}
+    agent = spec["properties"]["agents"]["items"]
     training = spec["properties"]["training"]["properties"]
     engine = agent["properties"]["engine"]
     for schema, rules in (

@@ -2,5 +2,6 @@
 
 - `cascade`  the rules of a whole cascade
 - `serving`  what each way to run an agent can do
+- `aliases`  the names by which clients may ask
 - `shape`    what pydantic finds, in the words of the manifest
 """

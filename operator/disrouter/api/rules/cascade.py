@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from disrouter.api.agent import ENGINE_OWNED, Agent, Autoscaler
 from disrouter.api.pod import PodOptions
-from disrouter.api.rules import serving
+from disrouter.api.rules import aliases, serving
 from disrouter.api.rules.shape import shape_violations
 from disrouter.api.spec import CascadeSpec
 from disrouter.api.training import Training
@@ -35,6 +35,7 @@ def parse(manifest: Mapping[str, Any]) -> CascadeSpec:
         found += shape_violations(error.errors())
         raise InvalidCascade(found) from None
     found += _meaning(spec)
+    found += aliases.violations(_name(manifest), spec)
     if found:
         raise InvalidCascade(found)
     return spec
@@ -47,6 +48,12 @@ def violations(manifest: Mapping[str, Any]) -> list[Violation]:
     except InvalidCascade as error:
         return list(error.violations)
     return []
+
+
+def _name(manifest: Mapping[str, Any]) -> str:
+    """The cascade's; empty where there is none."""
+    metadata = manifest.get("metadata")
+    return str(metadata.get("name") or "") if isinstance(metadata, Mapping) else ""
 
 
 def _envelope(manifest: Mapping[str, Any]) -> Iterator[Violation]:
@@ -65,7 +72,7 @@ def _envelope(manifest: Mapping[str, Any]) -> Iterator[Violation]:
     for field in ("labels", "annotations"):
         if not isinstance(metadata.get(field) or {}, Mapping):
             yield Violation(f"metadata.{field}", "is not an object; write name: value pairs")
-    name, namespace = str(metadata.get("name") or ""), str(metadata.get("namespace") or "default")
+    name, namespace = _name(manifest), str(metadata.get("namespace") or "default")
     if len(name) > MAX_CASCADE:
         yield Violation("metadata.name", f"has {len(name)} characters; use at most {MAX_CASCADE}")
     elif not is_dns_label(name):

@@ -13,6 +13,7 @@ from disrouter.api.agent import HEADER_NAME, HEADER_VALUE, PROVIDER_URL, RUN
 from disrouter.api.pod import DATA_KEY, ENV_NAME, QUALIFIED_NAME
 from disrouter.api.quantity import QUANTITY, RESOURCE_NAME
 from disrouter.api.spec import CascadeSpec
+from disrouter.api.traffic import ALIAS, ORIGIN
 from disrouter.errors import Violation
 from disrouter.names import DNS_LABEL, OBJECT_NAME
 from disrouter.uris import ADAPTER_URI, FILE_URI, HUB_DATASET, MODEL_URI
@@ -32,6 +33,8 @@ _WORDS = {
     HUB_DATASET: "write a dataset of the Hub as org/name",
     PROVIDER_URL: "write https://host/v1; a key belongs into apiKeySecretRef",
     QUANTITY: "write a quantity such as 2, 500m or 8Gi",
+    ALIAS: "use printable ASCII without blanks",
+    ORIGIN: "write https://host or https://host:port, in lower case and without a path, or *",
     RESOURCE_NAME: "write a resource such as cpu, memory or nvidia.com/gpu",
 }
 """Patterns in plain words."""
@@ -73,14 +76,14 @@ def _field(location: tuple[int | str, ...]) -> str:
 
 
 def _suggestion(location: tuple[int | str, ...]) -> str:
-    known = _aliases(CascadeSpec, location[:-1])
+    known = _wire_names(CascadeSpec, location[:-1])
     close = difflib.get_close_matches(str(location[-1]), known, n=1)
     if close:
         return f", did you mean {close[0]!r}?"
     return f" (known here: {', '.join(known)})" if known else ""
 
 
-def _aliases(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
+def _wire_names(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
     """Wire names of the fields of the model that lies at `location` below `model`."""
     for part in location:
         if isinstance(part, int):
