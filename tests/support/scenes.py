@@ -101,3 +101,12 @@ class Scene:
             message = clusters.evaluation(run, gain) if stage is Stage.EVALUATE else ""
             self.end_job(agent, stage, clusters.complete(), message)
         await self.run()
+
+
+async def serving(manifest: Object, *agents: str) -> Scene:
+    """A cascade whose agents of these names serve."""
+    scene = Scene(manifest)
+    await scene.run()
+    scene.serve(*agents)
+    await scene.run()
+    return scene

@@ -6,12 +6,14 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from disrouter import names
-from disrouter.api import Agent, Promotion
+from disrouter.api import Agent, Promotion, SelfAwareness
 from disrouter.routes import (
     ROUTES_FILE,
     AgentRoute,
+    AliasRoute,
     Awareness,
     Breaker,
+    Capabilities,
     DecisionMode,
     Fallback,
     JumpRoute,
@@ -42,22 +44,11 @@ class RouteEntry:
 
 
 def table(cascade: Cascade, entries: Mapping[str, RouteEntry], entrypoint: str) -> RouteTable:
-    """The table over the agents in `entries`; one that is missing there is passed over by those that point at it."""
+    """The table over the agents in `entries`; one that is missing there is passed over by those that point at it,
+    and its aliases are left out."""
     spec = cascade.spec
     routes = {
-        agent.name: AgentRoute(
-            url=entries[agent.name].url,
-            cost=agent.cost,
-            awareness=entries[agent.name].awareness,
-            next=_next(cascade, cascade.spec.successor(index), entries),
-            probability=_probability(cascade, agent, entries),
-            adapter=engine_container.adapter_route(agent),
-            preference_encoding=trained.preference_encoding
-            if (trained := entries[agent.name].trained) is not None
-            else None,
-        )
-        for index, agent in cascade.indexed()
-        if agent.name in entries
+        agent.name: _route(cascade, index, entries) for index, agent in cascade.indexed() if agent.name in entries
     }
     return RouteTable(
         generation=cascade.generation,
@@ -69,6 +60,13 @@ def table(cascade: Cascade, entries: Mapping[str, RouteEntry], entrypoint: str) 
         retries=Retries(**dict(spec.retries)),
         breaker=Breaker(**dict(spec.breaker)),
         fallback=Fallback(**dict(spec.fallback)),
+        undecidable=spec.undecidable,
+        aliases={
+            alias.name: AliasRoute(agent=alias.agent)
+            for alias in spec.aliases
+            if alias.agent is None or alias.agent in routes
+        },
+        cors_origins=list(spec.cors.origins),
         agents=routes,
     )
 
@@ -91,6 +89,36 @@ def config_map(cascade: Cascade, routes: RouteTable) -> Object:
     manifest = cascade.child(CONFIG_MAPS, name, cascade.labels(COMPONENT_ROUTES))
     manifest["data"] = {ROUTES_FILE: routes.to_json()}
     return manifest
+
+
+def _route(cascade: Cascade, index: int, entries: Mapping[str, RouteEntry]) -> AgentRoute:
+    """Agent `index` as the others see it."""
+    agent, said = cascade.spec.agents[index], cascade.spec.awareness(index)
+    entry = entries[agent.name]
+    return AgentRoute(
+        url=entry.url,
+        cost=agent.cost,
+        awareness=entry.awareness,
+        next=_next(cascade, cascade.spec.successor(index), entries),
+        probability=_probability(cascade, agent, entries),
+        adapter=engine_container.adapter_route(agent),
+        preference_encoding=entry.trained.preference_encoding if entry.trained is not None else None,
+        prompt_opens_reasoning=_prompt_opens_reasoning(said),
+        deferral_tool=said.deferral_tool,
+        capabilities=_capabilities(agent),
+    )
+
+
+def _capabilities(agent: Agent) -> Capabilities:
+    """What the manifest says of its engine, by capability or by argument."""
+    said = dict(agent.capabilities)
+    said["context_length"] = agent.capabilities.context_length or engine_container.context_length(agent)
+    return Capabilities(**said)
+
+
+def _prompt_opens_reasoning(said: SelfAwareness) -> bool:
+    """What the manifest says; where it says nothing, no run has recorded it."""
+    return said.prompt_opens_reasoning or False
 
 
 def _next(cascade: Cascade, agent: str | None, entries: Mapping[str, RouteEntry]) -> str | None:

@@ -15,7 +15,7 @@ from disrouter.routes import JumpRoute
 from disrouter.terms import PreferenceEncoding
 from disrouter_operator.kube.resources import INFERENCE_SERVICES, SERVICES, Object
 from support import clusters
-from support.scenes import Scene
+from support.scenes import Scene, serving
 
 CALIBRATION = Calibration(
     token="I",
@@ -37,16 +37,8 @@ def _tree() -> Object:
     return manifest
 
 
-async def _serving(manifest: Object, *agents: str) -> Scene:
-    scene = Scene(manifest)
-    await scene.run()
-    scene.serve(*agents)
-    await scene.run()
-    return scene
-
-
 async def test_a_tree_is_entered_where_the_manifest_says() -> None:
-    scene = await _serving(_tree(), "tiny", "small", "coder", "medium", "large")
+    scene = await serving(_tree(), "tiny", "small", "coder", "medium", "large")
     table = scene.table()
     assert table.path() == ["small", "coder", "medium", "large"]
     assert table.path_from("tiny") == ["tiny", "large"]
@@ -54,7 +46,7 @@ async def test_a_tree_is_entered_where_the_manifest_says() -> None:
 
 
 async def test_an_entry_that_does_not_serve_hands_over_to_the_next_of_its_route() -> None:
-    scene = await _serving(_tree(), "tiny", "medium", "large")
+    scene = await serving(_tree(), "tiny", "medium", "large")
     assert scene.table().entrypoint == "medium"
     assert scene.condition("EndpointReady")["status"] == "True"
     scene.serve("small")
@@ -63,7 +55,7 @@ async def test_an_entry_that_does_not_serve_hands_over_to_the_next_of_its_route(
 
 
 async def test_another_entry_moves_the_endpoint_and_no_pod() -> None:
-    scene = await _serving(_tree(), "tiny", "small", "coder", "medium", "large")
+    scene = await serving(_tree(), "tiny", "small", "coder", "medium", "large")
     manifest = _tree()
     manifest["spec"]["entrypoint"] = "tiny"
     manifest["spec"]["agents"][0]["next"] = "small"
@@ -100,6 +92,15 @@ EDITS: dict[str, Callable[[Any], object]] = {
     "retries": lambda spec: spec.update(retries={"ratio": 0.5, "burst": 1}),
     "breaker": lambda spec: spec.update(breaker={"failures": 2, "openSeconds": 1}),
     "fallback": lambda spec: spec.update(fallback={"policy": "fail", "retryAfter": 1}),
+    "waiting": lambda spec: spec.update(timeouts={"whole": 60, "keepAlive": 0}),
+    "undecidable": lambda spec: spec.update(undecidable="answer"),
+    "aliases": lambda spec: spec.update(aliases=[{"name": "gpt-4o"}, {"name": "gpt-4o-mini", "agent": "small"}]),
+    "cors": lambda spec: spec.update(cors={"origins": ["*"]}),
+    "capabilities": lambda spec: spec["agents"][0].update(capabilities={"images": False, "contextLength": 4096}),
+    "deferral tool": lambda spec: spec["agents"][0].update(selfAwareness={"mode": "trained", "deferralTool": True}),
+    "opened reasoning": lambda spec: spec["agents"][2].update(
+        selfAwareness={"mode": "none", "promptOpensReasoning": True}
+    ),
     "decision": lambda spec: spec["agents"][0].update(decision={"mode": "probability"}),
     "drain": lambda spec: spec.update(drainSeconds=1),
 }
@@ -107,7 +108,7 @@ EDITS: dict[str, Callable[[Any], object]] = {
 
 @pytest.mark.parametrize("edit", EDITS)
 async def test_an_edit_of_the_routes_touches_no_pod(edit: str) -> None:
-    scene = await _serving(clusters.example(), "small", "medium", "large")
+    scene = await serving(clusters.example(), "small", "medium", "large")
     manifest = clusters.example()
     EDITS[edit](manifest["spec"])
     scene.kube.put(manifest)
@@ -147,7 +148,7 @@ async def test_the_probability_mode_begins_with_the_run_that_was_calibrated() ->
     jump = {"to": "large", "below": 0.1}
     manifest["spec"]["agents"][0]["decision"] = {"mode": "probability", "jump": jump}
     manifest["spec"]["training"]["rl"] = {"gamma": 0.7}
-    scene = await _serving(manifest, "small", "medium", "large")
+    scene = await serving(manifest, "small", "medium", "large")
     assert scene.table().agents["small"].probability is None
     await _train(scene, CALIBRATION)
     assert scene.table().agents["small"].probability is None, "its pods still serve the base model"
@@ -164,7 +165,7 @@ async def test_the_probability_mode_begins_with_the_run_that_was_calibrated() ->
 async def test_without_a_calibration_the_text_is_read() -> None:
     manifest = clusters.example()
     manifest["spec"]["agents"][0]["decision"] = {"mode": "probability"}
-    scene = await _serving(manifest, "small", "medium", "large")
+    scene = await serving(manifest, "small", "medium", "large")
     await _train(scene, None)
     scene.serve("small")
     await scene.run()
@@ -173,7 +174,7 @@ async def test_without_a_calibration_the_text_is_read() -> None:
 
 
 async def test_only_weights_that_were_taught_numbers_are_told_numbers() -> None:
-    scene = await _serving(clusters.example(), "small", "medium", "large")
+    scene = await serving(clusters.example(), "small", "medium", "large")
     await _train(scene, None, PreferenceEncoding.CONTINUOUS)
     assert scene.table().agents["small"].preference_encoding is None, "its pods still serve the base model"
     scene.serve("small")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
+import re
 
 from disrouter import names, uris
 from disrouter.api import Agent
@@ -17,6 +19,9 @@ SERVER = ["python3", "-m", "vllm.entrypoints.openai.api_server"]
 STORAGE_URI = "STORAGE_URI"
 """Names weights to KServe where it does not run a server of its own (custom_predictor.go GetStorageUri): what its
 initializer downloads, or the modelcar of an image, lies at `MODELS_MOUNT`."""
+MAX_MODEL_LEN = "--max-model-len"
+_PLAIN_NUMBER = re.compile("[1-9][0-9]{0,7}")
+"""Within what a route table takes."""
 _KSERVE_FETCHES = ("s3", "oci")
 _REQUESTS = {"cpu": "2", "memory": "8Gi"}
 _LIMITS = {"cpu": "8", "memory": "32Gi"}
@@ -72,6 +77,16 @@ def adapter_route(agent: Agent) -> AdapterRoute | None:
     digest = hashlib.sha256(uri.encode()).hexdigest()[:10]
     path = uris.parse(uri).path.strip("/")
     return AdapterRoute(name=f"{agent.name}-{digest}", path=f"{ADAPTERS_MOUNT}/{path}")
+
+
+def context_length(agent: Agent) -> int | None:
+    """Tokens that the engine is told to keep at most; None where it is not, or not in a plain number (`8k`, `auto`)."""
+    said = None
+    for argument, following in itertools.pairwise((*agent.engine.args, "")):
+        flag, assigned, value = argument.partition("=")
+        if flag.replace("_", "-") == MAX_MODEL_LEN:  # vLLM takes `_` for `-`, and the last of two
+            said = value if assigned else following
+    return int(said) if said is not None and _PLAIN_NUMBER.fullmatch(said) else None
 
 
 def _environment(agent: Agent, run: str | None) -> list[Object]:
