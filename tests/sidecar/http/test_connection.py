@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import re
 import socket
+import tracemalloc
 from dataclasses import dataclass, field
 
 import pytest
@@ -103,6 +104,28 @@ class Waiting:
             self.cancelled += 1
             raise
         await client.reply(200, {}, b"done")
+
+
+@pytest.mark.parametrize("size", [2, 1000])
+async def test_a_body_in_tiny_chunks_holds_what_it_claims(size: int) -> None:
+    """Else a client would hold many times what is counted for it: a piece of two bytes takes fifty by itself."""
+    memory, total = MemoryLimit(1 << 30, "request"), 1 << 17
+    chunks = (b"%x\r\n" % size + b"x" * size + b"\r\n") * (total // size)
+    async with listening(limits=Limits(body=1 << 21), memory=memory) as (_, port):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        tracemalloc.start()
+        writer.write(b"POST /echo HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n" + chunks)
+        await writer.drain()
+        del chunks
+        await until(lambda: memory.used >= total // size * size)
+        await asyncio.sleep(0.1)
+        held = tracemalloc.get_traced_memory()[0]
+        tracemalloc.stop()
+        assert held < 2 * memory.used
+        writer.write(b"0\r\n\r\n")
+        await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), SECONDS)
+        assert await asyncio.wait_for(reader.readexactly(total // size * size), SECONDS) == b"x" * (total // size * size)
+        writer.close()
 
 
 async def test_requests_sent_ahead_are_answered_in_order_whatever_the_cut() -> None:
