@@ -38,6 +38,8 @@ class Incoming:
     head: Head
     handler: Handler
     claim: MemoryClaim
+    head_bytes: int = 0
+    """What the head holds that is not claimed yet."""
     size: int = 0
     """Bytes of the body so far."""
     _first: bytes = b""
@@ -72,7 +74,8 @@ class Site:
     client does not know yet, and what it sends next would be lost."""
     stopping: bool = False
     """Whether connections end after the answer that is under way, announced or not."""
-    connections: set[ClientConnection] = field(default_factory=set)
+    connections: dict[ClientConnection, None] = field(default_factory=dict)
+    """Those that are open, the oldest first."""
     emptied: asyncio.Event = field(default_factory=asyncio.Event)
     _date: tuple[int, str] = (-1, "")
 
@@ -83,7 +86,7 @@ class Site:
             self._date = (second, f"date: {formatdate(usegmt=True)}\r\n")
         return self._date[1]
 
-    def incoming(self, head: Head) -> Incoming:
+    def incoming(self, head: Head, head_bytes: int) -> Incoming:
         """A request whose body may come. Raises Rejected for whatever can be refused by its head."""
         handler = self.routes.find(head)
         encoding = head.headers.get("content-encoding")
@@ -92,7 +95,42 @@ class Site:
             raise Rejected(415, "unsupported_encoding", message, param="content-encoding")
         if (head.length or 0) > self.limits.body:
             raise self._too_large()
-        return Incoming(head, handler, self.memory.claim())
+        claim = self.memory.claim()
+        if head_bytes <= self.limits.small_head:
+            return Incoming(head, handler, claim, head_bytes)
+        claim(head_bytes)
+        return Incoming(head, handler, claim)
+
+    def head_claim(self, claim: MemoryClaim | None, head_bytes: int) -> MemoryClaim | None:
+        """Claim a head that is still on its way, in place of what was claimed of it before. Raises Rejected."""
+        if claim is not None:
+            claim.close()
+        if head_bytes <= self.limits.small_head:
+            return None
+        claim = self.memory.claim()
+        claim(head_bytes)
+        return claim
+
+    def admit(self, connection: ClientConnection) -> bool:
+        """Take a client in; False where there are too many. Far too many are disconnected."""
+        limits, connections = self.limits, self.connections
+        full = len(connections) >= limits.connections
+        if full:
+            idle = next((each for each in connections if each.idle), None)
+            if idle is not None:
+                idle.abort()
+                del connections[idle]
+                full = False
+            elif len(connections) >= limits.connections + limits.excess:
+                connection.abort()
+        connections[connection] = None
+        return not full
+
+    def leave(self, connection: ClientConnection) -> None:
+        """A client's connection is closed."""
+        self.connections.pop(connection, None)
+        if not self.connections:
+            self.emptied.set()
 
     def take(self, incoming: Incoming, piece: bytes) -> None:
         """Bytes are claimed as they come: a client that announces much and sends nothing holds nothing."""
