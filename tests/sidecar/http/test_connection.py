@@ -396,6 +396,33 @@ async def test_a_head_that_trickles_is_not_waited_for() -> None:
         writer.close()
 
 
+async def test_a_request_that_is_not_read_on_is_not_late() -> None:
+    """Its client has sent it: it waits in the socket until those ahead of it have been answered."""
+    waiting, limits = Waiting(), Limits(body=10, ahead=2, head_seconds=0.2, body_seconds=0.2)
+    one = b"GET /wait HTTP/1.1\r\nhost: x\r\n\r\n"
+    for half in (LAST[:20], LAST[:-1]):
+        waiting.go.clear()
+        waiting.started = 0
+        async with listening({"/wait": {"GET": waiting.serve}}, limits) as (_, port):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(one * 3 + half)
+            await until(lambda: waiting.started == 1)
+            writer.write(LAST[len(half) :])
+            await asyncio.sleep(0.5)
+            waiting.go.set()
+            got = await asyncio.wait_for(reader.read(), SECONDS)
+            assert re.findall(rb"HTTP/1.1 (\d+)", got) == [b"200"] * 4
+            writer.close()
+
+
+async def test_the_seconds_of_a_request_run_once_it_is_read_on() -> None:
+    waiting, limits = Waiting(), Limits(body=10, ahead=2, head_seconds=0.2, body_seconds=0.2)
+    waiting.go.set()
+    async with listening({"/wait": {"GET": waiting.serve}}, limits) as (_, port):
+        got = await talk(port, b"GET /wait HTTP/1.1\r\nhost: x\r\n\r\n" * 3 + LAST[:-1])
+    assert re.findall(rb"HTTP/1.1 (\d+)", got) == [b"200"] * 3 + [b"408"]
+
+
 async def test_a_client_that_leaves_ends_its_request_at_once_and_gives_its_memory_back() -> None:
     waiting, memory = Waiting(), MemoryLimit(1000, "request")
     async with listening({"/wait": {"POST": waiting.serve}}, memory=memory) as (listener, port):

@@ -102,12 +102,16 @@ class ClientConnection(asyncio.Protocol):
             self._claim_head()
         if self._moved:
             self._moved = False
-            if self._patience is None:
-                self._deadline.clear()
-            else:
-                self._deadline.set(self._patience)
+            self._await_phase()
         if self._ready and self._exchange is None:
             self._serve()
+
+    def _await_phase(self) -> None:
+        """From now on the client has its seconds; none run for what is not read."""
+        if self._patience is None or self._unread:
+            self._deadline.clear()
+        else:
+            self._deadline.set(self._patience)
 
     def _claim_head(self) -> None:
         """Claim what has come of a head that is not complete."""
@@ -296,6 +300,8 @@ class ClientConnection(asyncio.Protocol):
         if self._unread:
             self._unread = False
             self.transport.resume_reading()
+            if self._phase in (Phase.HEAD, Phase.BODY):
+                self._await_phase()
 
     def _start(self, incoming: Incoming) -> None:
         head = incoming.head
