@@ -29,6 +29,8 @@ class Limits:
     """The same in one read; a client that sends more at once is disconnected."""
     head_seconds: float = 10.0
     """From a request's first byte, or from the connection, until its head is complete."""
+    handshake_seconds: float = 10.0
+    """From the connection until TLS is agreed on; the seconds of the head follow."""
     body_seconds: float = 60.0
     """From the head until the body is complete."""
     idle_seconds: float = 75.0

@@ -45,7 +45,9 @@ class Listener:
     async def start(self, host: str, port: int) -> int:
         """Listen; the port that was bound. Raises OSError when it cannot be."""
         loop = asyncio.get_running_loop()
-        listen = partial(loop.create_server, lambda: ClientConnection(self.site, loop), backlog=BACKLOG, ssl=self._tls)
+        listen = partial(loop.create_server, lambda: ClientConnection(self.site, loop), backlog=BACKLOG)
+        if self._tls is not None:
+            listen = partial(listen, ssl=self._tls, ssl_handshake_timeout=self.site.limits.handshake_seconds)
         first = await listen(host=host, port=port)
         self._servers = [first]
         for bound in first.sockets:
