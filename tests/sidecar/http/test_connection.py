@@ -579,6 +579,17 @@ async def test_stopping_does_not_wait_for_ever() -> None:
         writer.close()
 
 
+async def test_a_stream_that_reads_nothing_does_not_hold_up_the_end() -> None:
+    source = Source(pieces=1_000_000)
+    async with listening({"/stream": {"GET": source.serve}}) as (listener, port):
+        _, writer = await asyncio.open_connection("127.0.0.1", port, limit=1024)
+        writer.write(b"GET /stream HTTP/1.1\r\nhost: x\r\n\r\n")
+        await until(lambda: source.paused)
+        await asyncio.wait_for(listener.stop(0.05), SECONDS)
+        assert source.closed
+        writer.close()
+
+
 async def test_an_answer_to_nobody_says_so() -> None:
     started = asyncio.Event()
     gone: list[bool] = []

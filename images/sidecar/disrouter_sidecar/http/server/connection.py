@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import cast
 
-from disrouter_sidecar.errors import Rejected
+from disrouter_sidecar.errors import Reason, Rejected, UpstreamFailed
 from disrouter_sidecar.headers import Lines
 from disrouter_sidecar.http.deadline import Deadline
 from disrouter_sidecar.http.encode import CONTINUE
@@ -176,6 +176,12 @@ class ClientConnection(asyncio.Protocol):
     def abort(self) -> None:
         """Close at once; what waits to be read is lost."""
         self.transport.abort()
+
+    def cut(self) -> None:
+        """Close soon: the client of a stream is told that it ends before its time, any other is disconnected."""
+        failure = UpstreamFailed(Reason.COLD, "the sidecar is shutting down")
+        if self._exchange is None or not self._exchange.cut(failure):
+            self.abort()
 
     @property
     def idle(self) -> bool:
