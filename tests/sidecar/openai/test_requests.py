@@ -15,6 +15,7 @@ from aiohttp import FormData
 from disrouter.errors import InvalidRequest
 from disrouter.routes import RouteTable
 from disrouter_sidecar.openai import Chat, query
+from support.raw_http import talk
 from support.sidecars import Cascade
 
 HELLO = [{"role": "user", "content": "hello"}]
@@ -113,7 +114,7 @@ async def test_unknown_paths_and_methods_get_the_same_shape(
 
 async def test_a_form_is_not_json(three: Cascade) -> None:
     response = await three.http.post(f"{three.entry.url}/v1/chat/completions", data=FormData({"model": "qwen"}))
-    assert response.status == 400
+    assert response.status == 415
 
 
 async def test_the_openai_client_gets_its_own_exceptions(three: Cascade) -> None:
@@ -167,3 +168,30 @@ def test_nesting_beside_a_long_number_is_refused_when_read_and_when_written() ->
         deep = [deep]
     with pytest.raises(InvalidRequest, match="nested too deeply"):
         query.dumps({"x": 10**30, "y": deep})
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"content-type": "application/json; charset=utf-8"}, 200),
+        ({"content-type": "Application/JSON"}, 200),
+        ({}, 200),
+        ({"origin": "https://evil.example"}, 415),
+        ({"content-type": ""}, 415),
+        ({"content-type": "text/plain"}, 415),
+        ({"content-type": "text/plain", "origin": "https://evil.example"}, 415),
+        ({"content-type": "application/x-www-form-urlencoded"}, 415),
+        ({"content-type": "application/jsonx"}, 415),
+    ],
+)
+@pytest.mark.parametrize("api", ["/chat/completions", "/completions", "/responses"])
+async def test_only_json_is_taken(three: Cascade, api: str, headers: dict[str, str], status: int) -> None:
+    """A page of any origin may send a form's types to a sidecar on its reader's machine, without asking first."""
+    raw = json.dumps({"model": "qwen", "messages": HELLO, "prompt": "hello", "input": "hello"}).encode()
+    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    head = f"POST /v1{api} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{lines}content-length: {len(raw)}\r\n\r\n"
+    got = await talk(int(three.entry.url.rpartition(":")[2]), head.encode() + raw)
+    assert got.startswith(b"HTTP/1.1 %d " % status)
+    if status == 415:
+        assert b"application/json" in got.partition(b"\r\n\r\n")[2]
+        assert three.entry.engine.bodies == []
