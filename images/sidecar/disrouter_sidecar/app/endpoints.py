@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache, partial
 
 import orjson
@@ -66,7 +67,13 @@ class Endpoints:
                 "/metrics": {"GET": self.metrics},
             },
             self._service.authenticator.admit,
+            self._origins,
         )
+
+    def _origins(self) -> Sequence[str]:
+        """Those of the route table as it is now."""
+        table = self._service.holder.current
+        return () if table is None else table.cors_origins
 
     def answer(self, dialect: Dialect, request: Request, client: Client) -> None:
         """POST to one of the APIs."""

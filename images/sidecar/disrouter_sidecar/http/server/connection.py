@@ -22,7 +22,7 @@ from disrouter_sidecar.http.ports import Request
 from disrouter_sidecar.http.server.error_replies import send_error
 from disrouter_sidecar.http.server.exchange import Exchange
 from disrouter_sidecar.http.server.request_parser import RequestReader
-from disrouter_sidecar.http.server.site import Incoming, Phase, Site
+from disrouter_sidecar.http.server.site import Incoming, Phase, Refusal, Site
 
 _UNREAD = Head("GET", "/", {}, old=False, keep_alive=False, length=0, wants_continue=False)
 """Stands for the head of a request that was refused while it was read."""
@@ -35,9 +35,9 @@ class ClientConnection(asyncio.Protocol):
     """Reads requests, has one answered at a time, and is the `Wire` of that answer."""
 
     __slots__ = (
-        "_closes", "_deadline", "_excess", "_exchange", "_head_claim", "_incoming", "_late", "_loop", "_moved", "_over",
-        "_patience", "_phase", "_reader", "_ready", "_serving", "_site", "_stall", "_task", "_unread", "_waiting",
-        "full", "gone", "transport", "write",
+        "_closes", "_deadline", "_excess", "_exchange", "_head", "_head_claim", "_incoming", "_late", "_loop", "_moved",
+        "_over", "_patience", "_phase", "_reader", "_ready", "_serving", "_site", "_stall", "_task", "_unread",
+        "_waiting", "full", "gone", "transport", "write",
     )  # fmt: skip
 
     transport: asyncio.Transport
@@ -69,7 +69,9 @@ class ClientConnection(asyncio.Protocol):
         self._head_claim: MemoryClaim | None = None
         """For a large head that is not complete."""
         self._incoming: Incoming | None = None
-        self._ready: deque[Incoming | Rejected] | None = None
+        self._head = _UNREAD
+        """Of the request that is being read, once it is complete."""
+        self._ready: deque[Incoming | Refusal] | None = None
         """What waits for its turn; None where nothing ever had to."""
         self._serving = False
         self._unread = False
@@ -234,6 +236,7 @@ class ClientConnection(asyncio.Protocol):
     def headed(self, head: Head) -> None:
         """Its head is complete: whatever can be refused before the body comes is refused here."""
         self._release_head()
+        self._head = head
         if self._excess and head.path.startswith("/v1/"):
             raise Rejected(503, "overloaded", "too many clients are connected; try again shortly")
         self._incoming = self._site.incoming(head, self._reader.head_bytes)
@@ -254,11 +257,12 @@ class ClientConnection(asyncio.Protocol):
         """A request is complete: answer it, or let it wait for its turn."""
         incoming, self._incoming = self._incoming, None
         self._phase = Phase.IDLE
+        self._head = _UNREAD
         self._patience, self._moved = None, True
         if incoming is not None:
             self._queue(incoming)
 
-    def _queue(self, item: Incoming | Rejected) -> None:
+    def _queue(self, item: Incoming | Refusal) -> None:
         """Behind those before it; the first of them is answered once all bytes at hand are read."""
         ready = self._ready
         if ready is None:
@@ -291,7 +295,7 @@ class ClientConnection(asyncio.Protocol):
         try:
             while self._ready and self._exchange is None and not self._over:
                 item = self._ready.popleft()
-                if isinstance(item, Rejected):
+                if isinstance(item, Refusal):
                     self._send_error(item)
                 else:
                     self._start(item)
@@ -375,14 +379,15 @@ class ClientConnection(asyncio.Protocol):
             self._incoming.claim.close()
             self._incoming = None
         self._release_head()
+        refusal = Refusal(error, self._head)
         if self._exchange is not None or self._ready:
-            self._queue(error)
+            self._queue(refusal)
         else:
-            self._send_error(error)
+            self._send_error(refusal)
 
-    def _send_error(self, error: Rejected) -> None:
-        self._exchange = exchange = Exchange(self, _UNREAD)
-        send_error(exchange, error)
+    def _send_error(self, refusal: Refusal) -> None:
+        self._exchange = exchange = Exchange(self, refusal.head._replace(method="GET", keep_alive=False))
+        send_error(exchange, refusal.error)
         exchange.done()
 
     def _refuse_more(self) -> None:
@@ -400,7 +405,10 @@ class ClientConnection(asyncio.Protocol):
     # What an answer needs.
 
     def lines(self, head: Head) -> Lines:
-        """Date, and whether the connection lasts."""
+        """Date, whether the connection lasts, and what a page of another origin may read."""
         date = self._site.date(self._loop.time())
         self._closes = not head.keep_alive or self._site.stopping or self._site.closing()
+        origin = head.headers.get("origin")
+        if origin is not None:
+            date += self._site.routes.cors.lines(head.path, origin)
         return f"{date}connection: close\r\n" if self._closes else date

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from enum import Enum, auto
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from disrouter_sidecar.errors import Rejected
 from disrouter_sidecar.http.head import Head
@@ -60,6 +60,13 @@ class Incoming:
         first, more = self._first, self._more
         self._first, self._more = b"", None
         return first if more is None else first + more
+
+
+class Refusal(NamedTuple):
+    """Of a request that was not read to its end."""
+
+    error: Rejected
+    head: Head
 
 
 @dataclass
