@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import sys
+import time
 from collections.abc import Iterator
 from typing import Any, cast
 
@@ -14,6 +15,7 @@ from aiohttp import FormData
 
 from disrouter.errors import InvalidRequest
 from disrouter.routes import RouteTable
+from disrouter_sidecar.errors import Rejected
 from disrouter_sidecar.openai import Chat, query
 from support.raw_http import talk
 from support.sidecars import Cascade
@@ -195,3 +197,36 @@ async def test_only_json_is_taken(three: Cascade, api: str, headers: dict[str, s
     if status == 415:
         assert b"application/json" in got.partition(b"\r\n\r\n")[2]
         assert three.entry.engine.bodies == []
+
+
+@pytest.mark.parametrize(
+    ("many", "status"),
+    [
+        ({"messages": HELLO * 60_000}, 200),
+        ({"messages": HELLO * 70_000}, 413),
+        ({"x": [[]] * 70_000}, 413),
+        ({"x": [[[]]] * 40_000}, 413),
+        ({"x": list(range(500_000))}, 200),
+        ({"x": '{"[' * 400_000}, 200),
+        ({"x": "\\" * 400_000 + "{" * 100_000}, 200),
+    ],
+    ids=["messages", "too many messages", "lists", "lists in lists", "numbers", "text", "backslashes"],
+)
+async def test_a_body_of_very_many_values_is_refused_before_it_is_parsed(
+    three: Cascade, many: dict[str, Any], status: int
+) -> None:
+    """Else one of them would stop every stream for half a second."""
+    response = await three.post(body(**many))
+    assert response.status == status
+    if status == 413:
+        assert "objects and lists" in (await response.json())["error"]["message"]
+    assert await three.said(await three.ask()) == ("small", "four")
+
+
+@pytest.mark.parametrize("unit", [b'\\"', b'"{', b"\\", b'{"[', b'"'])
+def test_counting_values_takes_no_longer_for_what_is_no_json(unit: bytes) -> None:
+    for raw in (b'"' + unit * 300_000 + b"{" * 70_000, b"{" * 70_000 + b'"' + unit * 300_000):
+        began = time.perf_counter()
+        with pytest.raises((InvalidRequest, Rejected)):
+            query._loads(raw)
+        assert time.perf_counter() - began < 2
