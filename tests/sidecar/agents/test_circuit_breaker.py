@@ -7,12 +7,13 @@ import dataclasses
 import pytest
 from msgspec.structs import replace
 
-from disrouter.routes import AgentRoute, RouteTable
+from disrouter.routes import AgentRoute, RouteTable, Timeouts
 from disrouter.routes import Breaker as Settings
 from disrouter.terms import Awareness
 from disrouter_sidecar.agents.circuit_breaker import Breakers
 from disrouter_sidecar.agents.outcomes import ChainEnded, Refused
 from disrouter_sidecar.errors import Reason, Rejected, UpstreamFailed
+from disrouter_sidecar.request.deadline import Budget
 from support.fake_engine import Script
 from support.sidecars import REFUSAL, URL_OF_NOBODY, Cascade
 
@@ -199,6 +200,52 @@ async def test_the_next_agent_has_a_breaker_of_its_own(three: Cascade) -> None:
 async def test_a_clients_short_deadline_opens_no_breaker(three: Cascade) -> None:
     three.publish(three.table(breaker=Settings(failures=1, open_seconds=60.0)))
     three.entry.engine.script = Script(hang=True)
-    assert (await three.ask(headers={"x-disrouter-deadline": "50"})).status == 503
+    assert (await three.ask(headers={"x-disrouter-deadline": "200"})).status == 503
     three.entry.engine.script = Script(text="four")
     assert await three.said(await three.ask()) == ("small", "four")
+
+
+def budget(time: Time, limit: float | None, *, stream: bool = False) -> Budget:
+    settings = Timeouts(connect=2, first_byte=60, idle=10, whole=300, chain=600)
+    return Budget(settings, time, lambda _: None, stream=stream, limit=limit)
+
+
+@pytest.mark.parametrize(
+    ("limit", "stream", "after", "excused"),
+    [
+        (0.5, True, 0.45, True),
+        (0.5, False, 0.3, True),
+        (3.0, True, 2.9, True),
+        (3.0, True, 2.0, False),
+        (590.0, True, 59.9, False),
+        (61.0, True, 60.1, False),
+        (310.0, False, 300.0, False),
+        (599.0, False, 2.0, False),
+        (None, True, 599.9, False),
+    ],
+    ids=["early", "a busy turn early", "behind a connection", "the connection", "first byte", "nearly", "whole", "long",
+         "no deadline"],
+)  # fmt: skip
+def test_a_timeout_is_excused_by_what_bounded_it_not_by_the_clock(
+    limit: float | None, stream: bool, after: float, excused: bool
+) -> None:
+    """Under load timers fire a turn of the loop early, and anybody can send a deadline."""
+    time = Time()
+    waiting = budget(time, limit, stream=stream)
+    waiting.waits()
+    time.now += after
+    assert waiting.cut_short is excused
+
+
+def test_a_wait_that_cannot_begin_is_excused_too() -> None:
+    time = Time()
+    waiting = budget(time, 0.5)
+    time.now += 0.6
+    with pytest.raises(UpstreamFailed):
+        waiting.waits()
+    assert waiting.cut_short
+
+
+async def test_nobody_is_asked_for_what_little_time_is_left(three: Cascade) -> None:
+    assert (await three.ask(headers={"x-disrouter-deadline": "40"})).status == 503
+    assert all(agent.engine.bodies == [] for agent in three.agents.values())

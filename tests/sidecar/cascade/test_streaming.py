@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+from pathlib import Path
 
+import aiohttp
 import pytest
 
-from support.fake_engine import Script, delta, stream_of
-from support.sidecars import REFUSAL, Cascade
+from disrouter_sidecar.app.process import running
+from support.fake_engine import Script, delta, fake_engine, stream_of
+from support.sidecar_process import line
+from support.sidecars import REFUSAL, Cascade, config_of
 
 
 def bytewise(text: str) -> list[bytes]:
@@ -115,3 +119,23 @@ async def test_many_requests_at_once_each_get_their_own_answer(three: Cascade) -
     assert set(bodies[::2]) == {b"".join(stream_of("four"))}
     assert {json.loads(body)["choices"][0]["message"]["content"] for body in bodies[1::2]} == {"four"}
     assert len({response.headers["x-request-id"] for response in responses}) == 100
+
+
+async def test_a_stream_that_the_end_of_the_sidecar_cuts_says_so(tmp_path: Path) -> None:
+    """Its client would else take what it got for the whole answer, or a broken network for the cause."""
+    async with fake_engine() as engine, aiohttp.ClientSession() as http:
+        engine.script = Script(text="four", then="hang")
+        routes = tmp_path / "routes.json"
+        routes.write_text(line({"small": "http://127.0.0.1:9"}).to_json())
+        async with running(config_of("small", engine.url, routes)) as (service, listener):
+            port = await listener.start("127.0.0.1", 0)
+            body = {"model": "qwen", "stream": True, "messages": [{"role": "user", "content": "x"}]}
+            response = await http.post(f"http://127.0.0.1:{port}/v1/chat/completions", json=body)
+            assert b"four" in await response.content.readuntil(b"four")
+            await listener.stop(0.05)
+            *_, last, end = (await response.read()).split(b"\n\n")
+            assert end == b""
+            assert json.loads(last.removeprefix(b"data: "))["error"]["code"] == "upstream_failed"
+            assert b"shutting down" in last
+            assert service.metrics.inflight == 0
+            await asyncio.wait_for(engine.cancelled.wait(), 5)

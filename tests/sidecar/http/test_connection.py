@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import re
 import socket
+import tracemalloc
 from dataclasses import dataclass, field
 
 import pytest
@@ -14,6 +15,7 @@ from disrouter_sidecar.errors import ClientGone
 from disrouter_sidecar.http.limits import Limits
 from disrouter_sidecar.http.memory_limits import MemoryLimit
 from disrouter_sidecar.http.ports import BodyListener, Client, Request
+from disrouter_sidecar.http.server.router import Methods
 from support.local import until
 from support.raw_http import SECONDS, echo, listening, talk
 
@@ -105,6 +107,30 @@ class Waiting:
         await client.reply(200, {}, b"done")
 
 
+@pytest.mark.parametrize("size", [2, 1000])
+async def test_a_body_in_tiny_chunks_holds_what_it_claims(size: int) -> None:
+    """Else a client would hold many times what is counted for it: a piece of two bytes takes fifty by itself."""
+    memory, total = MemoryLimit(1 << 30, "request"), 1 << 17
+    chunks = (b"%x\r\n" % size + b"x" * size + b"\r\n") * (total // size)
+    async with listening(limits=Limits(body=1 << 21), memory=memory) as (_, port):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        tracemalloc.start()
+        writer.write(b"POST /echo HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n" + chunks)
+        await writer.drain()
+        del chunks
+        await until(lambda: memory.used >= total // size * size)
+        await asyncio.sleep(0.1)
+        held = tracemalloc.get_traced_memory()[0]
+        tracemalloc.stop()
+        assert held < 2 * memory.used
+        writer.write(b"0\r\n\r\n")
+        await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), SECONDS)
+        assert await asyncio.wait_for(reader.readexactly(total // size * size), SECONDS) == b"x" * (
+            total // size * size
+        )
+        writer.close()
+
+
 async def test_requests_sent_ahead_are_answered_in_order_whatever_the_cut() -> None:
     data = POST + CHUNKED + b"GET /echo HTTP/1.1\r\nhost: x\r\n\r\n" + LAST
     async with listening() as (_, port):
@@ -188,6 +214,89 @@ async def test_an_error_waits_for_the_answers_before_it() -> None:
         got = await talk(port, POST + b"rubbish\r\n\r\n" + POST)
     assert got.index(b"200 OK") < got.index(b"400 Bad Request")
     assert got.count(b"hello") == 1
+
+
+async def test_heads_count_as_memory_while_they_come_and_until_they_are_answered() -> None:
+    waiting, memory = Waiting(), MemoryLimit(40_000, "request")
+    half = b"GET /wait HTTP/1.1\r\nhost: x\r\ncookie: " + b"c" * 30_000
+    async with listening({"/wait": {"GET": waiting.serve}}, memory=memory) as (listener, port):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(half[:20_000])
+        await until(lambda: memory.used == 20_000)
+        assert (await talk(port, half)).startswith(b"HTTP/1.1 503 "), "together they would be too much"
+        writer.write(half[20_000:] + b"\r\n\r\n")
+        await until(lambda: waiting.started == 1 and memory.used == len(half) + 4)
+        assert (await talk(port, LAST)).endswith(b"hello"), "small heads are not counted"
+        waiting.go.set()
+        assert (await asyncio.wait_for(reader.readuntil(b"done"), SECONDS)).startswith(b"HTTP/1.1 200 ")
+        await until(lambda: memory.used == 0)
+        writer.write(half)
+        await until(lambda: memory.used == len(half))
+        writer.close()
+        await until(lambda: listener.connections == 0)
+        assert memory.used == 0
+
+
+async def test_requests_that_wait_count_with_their_heads() -> None:
+    waiting, memory = Waiting(), MemoryLimit(1 << 30, "request")
+    one = b"GET /wait HTTP/1.1\r\nhost: x\r\n\r\n"
+    async with listening({"/wait": {"GET": waiting.serve}}, memory=memory) as (_, port):
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(one * 3)
+        await until(lambda: waiting.started == 1)
+        assert memory.used > 2 * len(one)
+        writer.close()
+        await until(lambda: memory.used == 0)
+
+
+async def test_one_client_too_many_takes_the_place_of_an_idle_one() -> None:
+    async with (
+        listening(limits=Limits(body=1000, connections=3)) as (listener, port),
+        contextlib.AsyncExitStack() as clients,
+    ):
+        idle = []
+        for sent in (b"", b"GET /echo HTTP/1.1\r\nhos", POST):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            clients.callback(writer.close)
+            writer.write(sent)
+            idle.append(reader)
+            await until(lambda: listener.connections == len(idle))
+        await asyncio.wait_for(idle[2].readuntil(b"hello"), SECONDS)
+        for index in range(3):
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+            clients.callback(writer.close)
+            with contextlib.suppress(ConnectionResetError):
+                assert await asyncio.wait_for(idle[index].read(), SECONDS) == b""
+            assert listener.connections == 3
+        assert (await talk(port, LAST)).endswith(b"hello")
+
+
+async def test_too_many_busy_clients_are_told_so_and_probes_are_still_answered() -> None:
+    waiting = Waiting()
+    table: dict[str, Methods] = {"/v1/wait": {"GET": waiting.serve}}
+    async with listening(table, Limits(body=1000, connections=2, excess=1)) as (listener, port):
+        async with contextlib.AsyncExitStack() as clients:
+            for _ in range(2):
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+                clients.callback(writer.close)
+                writer.write(b"GET /v1/wait HTTP/1.1\r\nhost: x\r\n\r\n")
+            await until(lambda: waiting.started == 2)
+            got = await talk(port, b"GET /v1/wait HTTP/1.1\r\nhost: x\r\n\r\n")
+            assert got.startswith(b"HTTP/1.1 503 ")
+            assert b"\r\nretry-after: " in got
+            assert b"\r\nconnection: close\r\n" in got
+            await until(lambda: listener.connections == 2)
+            assert (await talk(port, LAST)).endswith(b"hello")
+            await until(lambda: listener.connections == 2)
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+            clients.callback(writer.close)
+            writer.write(POST[:-1])
+            await until(lambda: listener.connections == 3)
+            await asyncio.sleep(0.05)
+            with contextlib.suppress(ConnectionResetError):
+                assert await talk(port, b"") == b""
+            assert waiting.started == 2
+        await until(lambda: listener.connections == 0)
 
 
 async def test_a_refused_client_that_goes_on_sending_reads_why() -> None:
@@ -285,6 +394,33 @@ async def test_a_head_that_trickles_is_not_waited_for() -> None:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         writer.close()
+
+
+async def test_a_request_that_is_not_read_on_is_not_late() -> None:
+    """Its client has sent it: it waits in the socket until those ahead of it have been answered."""
+    waiting, limits = Waiting(), Limits(body=10, ahead=2, head_seconds=0.2, body_seconds=0.2)
+    one = b"GET /wait HTTP/1.1\r\nhost: x\r\n\r\n"
+    for half in (LAST[:20], LAST[:-1]):
+        waiting.go.clear()
+        waiting.started = 0
+        async with listening({"/wait": {"GET": waiting.serve}}, limits) as (_, port):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(one * 3 + half)
+            await until(lambda: waiting.started == 1)
+            writer.write(LAST[len(half) :])
+            await asyncio.sleep(0.5)
+            waiting.go.set()
+            got = await asyncio.wait_for(reader.read(), SECONDS)
+            assert re.findall(rb"HTTP/1.1 (\d+)", got) == [b"200"] * 4
+            writer.close()
+
+
+async def test_the_seconds_of_a_request_run_once_it_is_read_on() -> None:
+    waiting, limits = Waiting(), Limits(body=10, ahead=2, head_seconds=0.2, body_seconds=0.2)
+    waiting.go.set()
+    async with listening({"/wait": {"GET": waiting.serve}}, limits) as (_, port):
+        got = await talk(port, b"GET /wait HTTP/1.1\r\nhost: x\r\n\r\n" * 3 + LAST[:-1])
+    assert re.findall(rb"HTTP/1.1 (\d+)", got) == [b"200"] * 3 + [b"408"]
 
 
 async def test_a_client_that_leaves_ends_its_request_at_once_and_gives_its_memory_back() -> None:
@@ -440,6 +576,17 @@ async def test_stopping_does_not_wait_for_ever() -> None:
         await until(lambda: waiting.started == 1)
         await asyncio.wait_for(listener.stop(0.05), SECONDS)
         assert waiting.cancelled == 1
+        writer.close()
+
+
+async def test_a_stream_that_reads_nothing_does_not_hold_up_the_end() -> None:
+    source = Source(pieces=1_000_000)
+    async with listening({"/stream": {"GET": source.serve}}) as (listener, port):
+        _, writer = await asyncio.open_connection("127.0.0.1", port, limit=1024)
+        writer.write(b"GET /stream HTTP/1.1\r\nhost: x\r\n\r\n")
+        await until(lambda: source.paused)
+        await asyncio.wait_for(listener.stop(0.05), SECONDS)
+        assert source.closed
         writer.close()
 
 

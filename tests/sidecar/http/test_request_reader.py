@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from disrouter_sidecar.errors import Rejected
-from disrouter_sidecar.http.head import Head
+from disrouter_sidecar.http.head import NAMES, Head
 from disrouter_sidecar.http.limits import Limits
 from disrouter_sidecar.http.server.request_parser import RequestReader
 
@@ -166,3 +169,80 @@ def test_which_connections_last(version: str, connection: str, keep: bool) -> No
     head = read(f"GET / HTTP/{version}\r\nhost: x\r\n{line}\r\n".encode()).heads[0]
     assert head.keep_alive is keep
     assert head.old is (version == "1.0")
+
+
+def padded(size: int, cookies: int = 1) -> bytes:
+    """A head of exactly that many bytes."""
+    line, crumb = b"GET / HTTP/1.1\r\nhost: x\r\n", b"cookie: "
+    each = (size - len(line) - 2) // cookies
+    lines = [crumb + b"c" * (each - len(crumb) - 2) + b"\r\n"] * cookies
+    rest = size - len(line) - 2 - each * cookies
+    return line + b"".join(lines)[:-2] + b"c" * rest + b"\r\n\r\n"
+
+
+@pytest.mark.parametrize("size", [1, 100, 1 << 20])
+@pytest.mark.parametrize("cookies", [1, 10])
+@pytest.mark.parametrize("before", [b"", SIZED, CHUNKED, GET * 20, UPGRADE], ids=len)
+def test_a_head_has_the_same_bound_in_one_piece_in_many_and_behind_another_request(
+    before: bytes, cookies: int, size: int
+) -> None:
+    seen = Seen()
+    feed(RequestReader(LIMITS, seen), before + padded(LIMITS.head, cookies) + GET, size)
+    assert seen.heads[-1].path == "/a b"
+    with pytest.raises(Rejected) as caught:
+        feed(RequestReader(LIMITS, Seen()), before + padded(LIMITS.head + 1, cookies) + GET, size)
+    assert caught.value.status == 431
+
+
+def outcome(data: bytes, cuts: list[int]) -> tuple[int, list[tuple[str, bytes]], int]:
+    """The status of what is refused, 0 where nothing is; what was read before, and how many requests were complete."""
+    seen, status = Seen(), 0
+    reader = RequestReader(LIMITS, seen)
+    places = [0, *sorted(cuts), len(data)]
+    try:
+        for start, end in pairwise(places):
+            reader.feed(data[start:end])
+    except Rejected as error:
+        status = error.status
+    return status, [(head.path, body) for head, body in zip(seen.heads, seen.bodies, strict=True)], seen.done
+
+
+NAME = st.sampled_from([b"a", b"Cookie", b"x-" + b"n" * 60, b"accept"])
+VALUE = st.integers(0, 700).map(lambda size: b"v" * size)
+SPACES = st.sampled_from([b"", b" ", b"  \t ", b" " * 900])
+HEADER = st.tuples(NAME, SPACES, VALUE).map(lambda parts: parts[0] + b":" + parts[1] + parts[2] + b"\r\n")
+HEADERS = st.one_of(st.lists(HEADER, max_size=6), st.integers(0, 25).map(lambda count: [b"a: b\r\n"] * count))
+PATH = st.one_of(st.integers(0, 10), st.integers(190, 210)).map(lambda size: b"/" + b"p" * size)
+BODY = st.sampled_from(
+    [
+        b"\r\n",
+        b"content-length: 0\r\n\r\n",
+        b"content-length: 9\r\n\r\n\r\n\r\n\r\n\r\nx",
+        b"transfer-encoding: chunked\r\n\r\n4\r\n\r\n\r\n\r\n1;e=f\r\nx\r\n0\r\n\r\n",
+        b"transfer-encoding: chunked\r\n\r\n1;" + b"e" * 3500 + b"\r\nx\r\n0\r\nt: u\r\n\r\n",
+        b"transfer-encoding: chunked\r\n\r\n1;" + b"e" * 5000 + b"\r\nx\r\n0\r\nt: u\r\n\r\n",
+        b"connection: upgrade\r\nupgrade: h2c\r\ncontent-length: 1\r\n\r\nx",
+        b"expect: tea\r\n\r\n",
+        b"content-length: nine\r\n\r\n",
+    ]
+)
+REQUEST = st.tuples(st.sampled_from([b"", b"\r\n", b"\r\n\r\n"]), PATH, HEADERS, BODY).map(
+    lambda parts: parts[0] + b"POST " + parts[1] + b" HTTP/1.1\r\nhost: x\r\n" + b"".join(parts[2]) + parts[3]
+)
+
+
+@given(st.lists(REQUEST, min_size=1, max_size=4).map(b"".join), st.data())
+def test_what_becomes_of_requests_does_not_depend_on_the_cut(data: bytes, draw: st.DataObject) -> None:
+    cuts = draw.draw(st.lists(st.integers(0, len(data)), max_size=8))
+    whole = outcome(data, [])
+    assert outcome(data, cuts) == whole
+    assert outcome(data, list(range(1, len(data)))) == whole
+
+
+def test_names_of_strangers_fill_no_memory() -> None:
+    for index in range(3000):
+        read(b"GET / HTTP/1.1\r\nhost: x\r\nx-%d: 1\r\nx-%d-%b: 1\r\n\r\n" % (index, index, b"n" * 100))
+    read(GET)
+    assert len(NAMES) <= 1024
+    assert max(map(len, NAMES)) <= 40
+    assert NAMES[b"Host"] == "host"

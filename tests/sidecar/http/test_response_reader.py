@@ -88,3 +88,21 @@ def test_what_is_no_reply_fails(data: bytes) -> None:
         read(data)
     with pytest.raises(UpstreamFailed):
         read(*(data[start : start + 100] for start in range(0, len(data), 100)))
+
+
+def padded(size: int) -> bytes:
+    """A head of exactly that many bytes."""
+    start = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\nx: "
+    return start + b"y" * (size - len(start) - 4) + b"\r\n\r\n"
+
+
+@pytest.mark.parametrize("step", [1000, 1 << 20])
+@pytest.mark.parametrize("interim", [b"", b"HTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\n"], ids=["alone", "interim"])
+def test_a_head_has_the_same_bound_in_one_piece_and_in_many(step: int, interim: bytes) -> None:
+    def pieces(size: int) -> list[bytes]:
+        data = interim + padded(size - len(interim)) + b"hello"
+        return [data[start : start + step] for start in range(0, len(data), step)]
+
+    assert b"".join(read(*pieces(MAX_HEAD_BYTES)).pieces) == b"hello"
+    with pytest.raises(UpstreamFailed, match="larger than"):
+        read(*pieces(MAX_HEAD_BYTES + 1))

@@ -130,6 +130,52 @@ async def test_a_pooled_connection_that_closes_before_a_byte_of_the_reply_is_rep
         assert len(server.requests) == 3, "sent again once, not for ever"
 
 
+async def test_a_connection_with_unsent_bytes_of_its_request_is_not_used_again() -> None:
+    """An agent may refuse a request by its head and read no further: the next request would wait behind the rest."""
+    connections, done = 0, asyncio.Event()
+
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 413 Too Large\r\ncontent-length: 2\r\n\r\nno")
+        await done.wait()
+        writer.transport.abort()
+
+    server = await asyncio.start_server(refuse, "127.0.0.1", 0, limit=1024)
+    async with server, HttpUpstream() as upstream:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+        for body in (b"x" * (16 << 20), b"{}"):
+            reply = await upstream.ask(url, body, {}, connect=SECONDS, head=5.0)
+            assert (reply.status, await read(reply)) == (413, b"no")
+        assert connections == 2
+        done.set()
+
+
+async def test_a_request_is_not_sent_twice_that_was_long_under_way() -> None:
+    """Whoever got it may have worked on it: an engine would answer it twice, a provider charge for both."""
+    requests = 0
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal requests
+        while await reader.readuntil(b"{}"):
+            requests += 1
+            if requests == 2:
+                await asyncio.sleep(0.5)
+                break
+            writer.write(SIZED)
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server, HttpUpstream() as upstream:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+        await read(await upstream.ask(url, b"{}", {}, connect=SECONDS, head=SECONDS))
+        with pytest.raises(UpstreamFailed) as caught:
+            await upstream.ask(url, b"{}", {}, connect=SECONDS, head=SECONDS)
+        assert caught.value.reason is Reason.CONNECT
+        assert requests == 2
+
+
 async def test_a_request_is_not_sent_again_once_a_byte_of_its_reply_has_come() -> None:
     async with raw_server([SIZED], [b"HTTP/1.1 "], close_after=False) as server, HttpUpstream() as upstream:
         await read(await ask(upstream, server))

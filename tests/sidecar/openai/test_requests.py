@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import sys
+import time
 from collections.abc import Iterator
 from typing import Any, cast
 
@@ -14,7 +15,9 @@ from aiohttp import FormData
 
 from disrouter.errors import InvalidRequest
 from disrouter.routes import RouteTable
+from disrouter_sidecar.errors import Rejected
 from disrouter_sidecar.openai import Chat, query
+from support.raw_http import talk
 from support.sidecars import Cascade
 
 HELLO = [{"role": "user", "content": "hello"}]
@@ -113,7 +116,7 @@ async def test_unknown_paths_and_methods_get_the_same_shape(
 
 async def test_a_form_is_not_json(three: Cascade) -> None:
     response = await three.http.post(f"{three.entry.url}/v1/chat/completions", data=FormData({"model": "qwen"}))
-    assert response.status == 400
+    assert response.status == 415
 
 
 async def test_the_openai_client_gets_its_own_exceptions(three: Cascade) -> None:
@@ -167,3 +170,63 @@ def test_nesting_beside_a_long_number_is_refused_when_read_and_when_written() ->
         deep = [deep]
     with pytest.raises(InvalidRequest, match="nested too deeply"):
         query.dumps({"x": 10**30, "y": deep})
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"content-type": "application/json; charset=utf-8"}, 200),
+        ({"content-type": "Application/JSON"}, 200),
+        ({}, 200),
+        ({"origin": "https://evil.example"}, 415),
+        ({"content-type": ""}, 415),
+        ({"content-type": "text/plain"}, 415),
+        ({"content-type": "text/plain", "origin": "https://evil.example"}, 415),
+        ({"content-type": "application/x-www-form-urlencoded"}, 415),
+        ({"content-type": "application/jsonx"}, 415),
+    ],
+)
+@pytest.mark.parametrize("api", ["/chat/completions", "/completions", "/responses"])
+async def test_only_json_is_taken(three: Cascade, api: str, headers: dict[str, str], status: int) -> None:
+    """A page of any origin may send a form's types to a sidecar on its reader's machine, without asking first."""
+    raw = json.dumps({"model": "qwen", "messages": HELLO, "prompt": "hello", "input": "hello"}).encode()
+    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    head = f"POST /v1{api} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{lines}content-length: {len(raw)}\r\n\r\n"
+    got = await talk(int(three.entry.url.rpartition(":")[2]), head.encode() + raw)
+    assert got.startswith(b"HTTP/1.1 %d " % status)
+    if status == 415:
+        assert b"application/json" in got.partition(b"\r\n\r\n")[2]
+        assert three.entry.engine.bodies == []
+
+
+@pytest.mark.parametrize(
+    ("many", "status"),
+    [
+        ({"messages": HELLO * 60_000}, 200),
+        ({"messages": HELLO * 70_000}, 413),
+        ({"x": [[]] * 70_000}, 413),
+        ({"x": [[[]]] * 40_000}, 413),
+        ({"x": list(range(500_000))}, 200),
+        ({"x": '{"[' * 400_000}, 200),
+        ({"x": "\\" * 400_000 + "{" * 100_000}, 200),
+    ],
+    ids=["messages", "too many messages", "lists", "lists in lists", "numbers", "text", "backslashes"],
+)
+async def test_a_body_of_very_many_values_is_refused_before_it_is_parsed(
+    three: Cascade, many: dict[str, Any], status: int
+) -> None:
+    """Else one of them would stop every stream for half a second."""
+    response = await three.post(body(**many))
+    assert response.status == status
+    if status == 413:
+        assert "objects and lists" in (await response.json())["error"]["message"]
+    assert await three.said(await three.ask()) == ("small", "four")
+
+
+@pytest.mark.parametrize("unit", [b'\\"', b'"{', b"\\", b'{"[', b'"'])
+def test_counting_values_takes_no_longer_for_what_is_no_json(unit: bytes) -> None:
+    for raw in (b'"' + unit * 300_000 + b"{" * 70_000, b"{" * 70_000 + b'"' + unit * 300_000):
+        began = time.perf_counter()
+        with pytest.raises((InvalidRequest, Rejected)):
+            query._loads(raw)
+        assert time.perf_counter() - began < 2

@@ -82,6 +82,16 @@ async def test_nobody_else_gets_in(guarded: Cascade, headers: dict[str, str]) ->
             assert reply.status == status, path
 
 
+@pytest.mark.parametrize("key", ["schl\u00fcssel", "cl\u00e0", "\u9375"])
+async def test_a_key_need_not_be_ascii(guarded: Cascade, mounts: tuple[Path, Path], key: str) -> None:
+    (mounts[0] / "carol").write_text(key, encoding="utf-8")
+    guarded.entry.service.authenticator.poll()
+    port = int(guarded.entry.url.rpartition(":")[2])
+    head = f"GET /v1/models HTTP/1.1\r\nhost: x\r\nconnection: close\r\nauthorization: Bearer {key}\r\n\r\n"
+    assert (await talk(port, head.encode())).startswith(b"HTTP/1.1 200 ")
+    assert (await talk(port, head.replace(key, key + "x").encode())).startswith(b"HTTP/1.1 401 ")
+
+
 async def test_the_openai_client_raises_its_own_exception(guarded: Cascade) -> None:
     async with guarded.openai() as client:
         with pytest.raises(openai.AuthenticationError):

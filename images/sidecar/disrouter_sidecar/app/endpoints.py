@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache, partial
 
 import orjson
@@ -12,7 +13,7 @@ from disrouter_sidecar.app.health import Readiness
 from disrouter_sidecar.app.service import Service
 from disrouter_sidecar.cascade.inbound_request import Call
 from disrouter_sidecar.errors import Rejected
-from disrouter_sidecar.headers import lines
+from disrouter_sidecar.headers import Headers, lines
 from disrouter_sidecar.http.memory_limits import parsed_size
 from disrouter_sidecar.http.ports import Client, Request
 from disrouter_sidecar.http.server.router import Routes
@@ -30,6 +31,20 @@ _JSON = {"content-type": JSON}
 @lru_cache(maxsize=1)
 def _openapi() -> bytes:
     return orjson.dumps(document(DIALECTS, __version__))
+
+
+def _check_type(headers: Headers) -> None:
+    """Raises Rejected (415) for a body that is not called JSON.
+
+    Browsers let every page send other types to every address, this one on a developer's machine included; a page can
+    also send none, which other clients may.
+    """
+    kind = headers.get("content-type")
+    if kind == JSON or (kind is None and "origin" not in headers):
+        return
+    if kind is None or kind.partition(";")[0].strip().lower() != JSON:
+        message = f"the content type {(kind or '')[:64]!r} is not served; send JSON with `content-type: {JSON}`"
+        raise Rejected(415, "unsupported_media_type", message, param="content-type")
 
 
 class Endpoints:
@@ -52,13 +67,20 @@ class Endpoints:
                 "/metrics": {"GET": self.metrics},
             },
             self._service.authenticator.admit,
+            self._origins,
         )
+
+    def _origins(self) -> Sequence[str]:
+        """Those of the route table as it is now."""
+        table = self._service.holder.current
+        return () if table is None else table.cors_origins
 
     def answer(self, dialect: Dialect, request: Request, client: Client) -> None:
         """POST to one of the APIs."""
         request_id = logs.request_id(request.headers.get(HEADER_REQUEST_ID))
         try:
             headers = self._service.authenticator.admit(request.headers)
+            _check_type(request.headers)
             request.claim(parsed_size(request.body) - len(request.body))
         except Rejected as error:
             status, error_headers, body = rejection(error)

@@ -14,6 +14,8 @@ from disrouter_sidecar.headers import Headers
 NAMES: dict[bytes, str] = {}
 _MAX_NAMES = 1024
 """Names of headers that are remembered, so that the same few are decoded once."""
+_LONGEST_NAME = 40
+"""Bytes of a name that is remembered: names come from strangers too, and longer ones are no common ones."""
 ONCE = frozenset(("authorization", "content-length", "content-type", "expect", "host", "transfer-encoding"))
 """Headers that must not be repeated: two proxies could read the request in two ways."""
 
@@ -43,7 +45,9 @@ def name_of(raw: bytes) -> str:
     name = NAMES.get(raw)
     if name is None:
         name = raw.decode("latin-1").lower()
-        if len(NAMES) < _MAX_NAMES:
+        if len(raw) <= _LONGEST_NAME:
+            if len(NAMES) >= _MAX_NAMES:
+                NAMES.clear()  # or the names of a stranger would stay, and common ones would not be remembered
             NAMES[raw] = name
     return name
 

@@ -13,14 +13,24 @@ class Limits:
     """Bytes of a request's body."""
     head: int = 32 * 1024
     """Bytes of a request's line and headers together."""
+    small_head: int = 4 * 1024
+    """Bytes of a head that are not counted while it has its turn: `connections` bounds these, so that probes of a
+    sidecar whose memory is claimed are still answered."""
     url: int = 8 * 1024
     headers: int = 100
+    connections: int = 4096
+    """Clients at once. One more takes the place of the oldest that has asked nothing yet; where there is none it gets
+    503, and answers to probes alone."""
+    excess: int = 256
+    """Clients beyond `connections` that are told so; the next are disconnected."""
     ahead: int = 8
     """Requests that wait for their turn before a client is read no further until they have had it."""
     most_ahead: int = 128
     """The same in one read; a client that sends more at once is disconnected."""
     head_seconds: float = 10.0
     """From a request's first byte, or from the connection, until its head is complete."""
+    handshake_seconds: float = 10.0
+    """From the connection until TLS is agreed on; the seconds of the head follow."""
     body_seconds: float = 60.0
     """From the head until the body is complete."""
     idle_seconds: float = 75.0

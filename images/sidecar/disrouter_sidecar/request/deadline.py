@@ -10,6 +10,10 @@ from disrouter.routes import Timeouts
 from disrouter_sidecar.errors import Reason, UpstreamFailed
 from disrouter_sidecar.http.memory_limits import ClaimBytes
 
+LEAST_SECONDS = 0.05
+"""Nobody is asked with less: that would be a timeout, and none of the agent's making."""
+EARLY_SECONDS = 1.0
+"""A timer fires that much before its time at most."""
 _MAX_DIGITS = 9
 
 
@@ -29,7 +33,7 @@ class Budget:
     `limit` is the deadline that came with the request, in seconds: any client can send it, so it only shortens.
     """
 
-    __slots__ = ("_clock", "_deadline", "_seconds", "_stream", "claim", "timeouts")
+    __slots__ = ("_bounded", "_clock", "_connects", "_deadline", "_seconds", "_stream", "claim", "timeouts")
 
     def __init__(
         self,
@@ -46,16 +50,25 @@ class Budget:
         self._clock = clock
         self._seconds = timeouts.chain if limit is None else min(timeouts.chain, limit)
         self._deadline = clock() + self._seconds
+        self._bounded = False
+        """The current wait ends with the deadline, not with a bound of the route table."""
+        self._connects = False
+        """The current wait begins with a connection, whose bound is the route table's."""
 
     @property
     def over(self) -> bool:
-        """Whether the deadline has passed."""
-        return self._clock() >= self._deadline
+        """Whether so little is left until the deadline that nobody need be asked any more."""
+        return self._clock() >= self._deadline - LEAST_SECONDS
 
     @property
     def cut_short(self) -> bool:
-        """Whether the client's own, shorter deadline has passed: that is no failure of an agent."""
-        return self.over and self._seconds < self.timeouts.chain
+        """Whether a timeout now is the work of the client's own, shorter deadline: that is no failure of an agent.
+
+        What bounded the wait decides, not the clock, for under load a timer fires a turn of the loop before its time.
+        """
+        if not self._bounded or self._seconds >= self.timeouts.chain:
+            return False
+        return not self._connects or self._deadline - self._clock() < EARLY_SECONDS
 
     def header(self) -> str:
         """The milliseconds left, for the next hop."""
@@ -64,8 +77,9 @@ class Budget:
     def waits(self, agents: int = 1) -> tuple[float, float]:
         """Seconds for a connection, and for the first byte of an agent behind which `agents` may be asked in turn."""
         left, timeouts = self.left(), self.timeouts
-        bound = timeouts.first_byte if self._stream else timeouts.whole
-        return min(left, timeouts.connect), left if bound is None else min(left, bound * agents)
+        bound = (timeouts.first_byte if self._stream else timeouts.whole) * agents
+        self._bounded, self._connects = left <= bound, left > timeouts.connect
+        return min(left, timeouts.connect), min(left, bound)
 
     def first(self, agents: int = 1) -> float:
         """Seconds to wait for the first byte; see `waits`."""
@@ -75,11 +89,13 @@ class Budget:
         """Seconds to wait for the next byte while nothing is committed."""
         left = self.left()
         bound = self.timeouts.idle if self._stream else self.timeouts.whole
-        return left if bound is None else min(left, bound)
+        self._bounded, self._connects = left <= bound, False
+        return min(left, bound)
 
     def left(self) -> float:
         """Seconds until the deadline. Raises UpstreamFailed once it has passed."""
         left = self._deadline - self._clock()
         if left <= 0:
+            self._bounded, self._connects = True, False
             raise UpstreamFailed(Reason.TIMEOUT, f"the chain's deadline of {self._seconds:g} s has passed")
         return left

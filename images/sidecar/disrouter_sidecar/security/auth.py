@@ -105,4 +105,7 @@ def _short(file: Path) -> bytes:
 
 
 def _bearer(header: str) -> bytes:
-    return header[len(_SCHEME) :].strip().encode() if header[: len(_SCHEME)].lower() == _SCHEME else b""
+    """The key's bytes as they were sent: the parser reads each byte of a header as one character."""
+    if header[: len(_SCHEME)].lower() != _SCHEME:
+        return b""
+    return header[len(_SCHEME) :].encode("latin-1", "replace").strip()

@@ -17,6 +17,9 @@ from disrouter_sidecar.http.deadline import Deadline
 
 KEEP_ALIVE_SECONDS = 4.0
 """Less than uvicorn's 5 s, so that an engine seldom closes a connection just as it is taken from the pool."""
+STALE_SECONDS = 0.1
+"""A pooled connection that ends within that time of a request had been closed before it, so that nobody has read the
+request. Later on somebody may be working at it, and it is not sent again."""
 DRAIN_SECONDS = 0.25
 DRAIN_BYTES = 16 * 1024
 """What is still read of a body that is about to end: a few chunks cost less than a new connection."""
@@ -34,7 +37,7 @@ class ConnectionListener(Protocol):
     def failed(self, failure: UpstreamFailed) -> None: ...
 
     def stale(self) -> None:
-        """The connection had waited in the pool and was closed before any byte of a reply: another one will do."""
+        """The connection had waited in the pool and was closed meanwhile: another one will do."""
         ...
 
 
@@ -50,7 +53,7 @@ class OutboundConnection(asyncio.Protocol):
     """Sends a request, reads its reply, and goes back to its pool."""
 
     __slots__ = (
-        "_drained", "_forget", "_keep", "_listener", "_reply", "_seconds", "_silent", "_state", "_used",
+        "_asked", "_drained", "_forget", "_keep", "_listener", "_reply", "_seconds", "_silent", "_state", "_used",
         "deadline", "loop", "reader", "transport",
     )  # fmt: skip
 
@@ -71,6 +74,8 @@ class OutboundConnection(asyncio.Protocol):
         self._used = False
         self._silent = True
         """No byte of a reply to the current request yet."""
+        self._asked = 0.0
+        """When the current request was sent, by the loop's clock."""
         self._seconds = 0.0
         self._drained = 0
         self._listener: ConnectionListener | None = None
@@ -79,6 +84,7 @@ class OutboundConnection(asyncio.Protocol):
     def ask(self, listener: ConnectionListener, head: bytes, body: bytes, seconds: float) -> None:
         """Send; the listener gets the reply's head."""
         self.reader.begin()
+        self._asked = self.loop.time()
         self._state, self._silent, self._listener = _State.HEAD, True, listener
         self.wait(seconds)
         if len(body) <= JOINED_BYTES:
@@ -101,9 +107,13 @@ class OutboundConnection(asyncio.Protocol):
         return data
 
     def release(self) -> None:
-        """The reply is complete: wait for the next request where both sides allow it."""
+        """The reply is complete: wait for the next request where both sides allow it.
+
+        An early reply leaves unsent bytes of its request, behind which the next one would wait.
+        """
         self._reply = None
-        if not self.reader.reusable or self.transport.is_closing():
+        transport = self.transport
+        if not self.reader.reusable or transport.is_closing() or transport.get_write_buffer_size():
             self.abort()
             return
         self._state, self._used = _State.IDLE, True
@@ -188,9 +198,10 @@ class OutboundConnection(asyncio.Protocol):
             self.abort()
 
     def _fail(self, failure: UpstreamFailed) -> None:
-        listener, reply, stale = self._listener, self._reply, self._used and self._silent
+        listener, reply = self._listener, self._reply
+        stale = self._used and self._silent and failure.reason is Reason.CONNECT
         self.abort()
-        if listener is not None and stale and failure.reason is Reason.CONNECT:
+        if listener is not None and stale and self.loop.time() - self._asked < STALE_SECONDS:
             listener.stale()
         elif listener is not None:
             listener.failed(failure)

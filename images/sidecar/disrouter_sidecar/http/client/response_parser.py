@@ -19,7 +19,7 @@ class ResponseReader:
         "_framed",
         "_lasts",
         "_parser",
-        "_silent",
+        "_size",
         "complete",
         "headed",
         "headers",
@@ -44,7 +44,8 @@ class ResponseReader:
         self.surplus = False
         """More came than was asked for: the connection is not to be used again."""
         self._fields = 0
-        self._silent = 0
+        self._size = 0
+        """Bytes until the head was complete, interim replies included."""
         self._framed = False
         self._lasts = False
 
@@ -60,7 +61,21 @@ class ResponseReader:
 
     def feed(self, data: bytes) -> None:
         """Raises UpstreamFailed on what is no HTTP or has a head beyond the bounds."""
-        headed = self.headed
+        if self.headed:
+            self._feed(data)
+            return
+        room = MAX_HEAD_BYTES - self._size
+        self._size += len(data)
+        if len(data) < room:
+            self._feed(data)
+            return
+        self._feed(data[:room])
+        if not self.headed:
+            raise UpstreamFailed(Reason.CONNECT, f"the head of its reply is larger than {MAX_HEAD_BYTES} bytes")
+        if len(data) > room:
+            self._feed(data[room:])
+
+    def _feed(self, data: bytes) -> None:
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
@@ -68,11 +83,6 @@ class ResponseReader:
                 self.surplus = True
                 return
             raise UpstreamFailed(Reason.CONNECT, f"its reply is not HTTP/1.1 ({str(error)[:80]})") from None
-        if headed or self.headed:
-            return
-        self._silent += len(data)
-        if self._silent > MAX_HEAD_BYTES:
-            raise UpstreamFailed(Reason.CONNECT, f"the head of its reply is larger than {MAX_HEAD_BYTES} bytes")
 
     def eof(self) -> bool:
         """The connection has ended; True when that is how the body ends."""

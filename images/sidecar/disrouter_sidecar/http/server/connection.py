@@ -12,19 +12,22 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import cast
 
-from disrouter_sidecar.errors import Rejected
+from disrouter_sidecar.errors import Reason, Rejected, UpstreamFailed
 from disrouter_sidecar.headers import Lines
 from disrouter_sidecar.http.deadline import Deadline
 from disrouter_sidecar.http.encode import CONTINUE
 from disrouter_sidecar.http.head import Head
+from disrouter_sidecar.http.memory_limits import MemoryClaim
 from disrouter_sidecar.http.ports import Request
 from disrouter_sidecar.http.server.error_replies import send_error
 from disrouter_sidecar.http.server.exchange import Exchange
 from disrouter_sidecar.http.server.request_parser import RequestReader
-from disrouter_sidecar.http.server.site import Incoming, Phase, Site
+from disrouter_sidecar.http.server.site import Incoming, Phase, Refusal, Site
 
 _UNREAD = Head("GET", "/", {}, old=False, keep_alive=False, length=0, wants_continue=False)
 """Stands for the head of a request that was refused while it was read."""
+_WAITING_BYTES = 1024
+"""What a request takes that waits for its turn, without the bytes of its head and body."""
 _log = logging.getLogger(__name__)
 
 
@@ -32,9 +35,9 @@ class ClientConnection(asyncio.Protocol):
     """Reads requests, has one answered at a time, and is the `Wire` of that answer."""
 
     __slots__ = (
-        "_closes", "_deadline", "_exchange", "_incoming", "_late", "_loop", "_moved", "_over", "_patience", "_phase",
-        "_reader", "_ready", "_serving", "_site", "_stall", "_task", "_unread", "_waiting", "full", "gone", "transport",
-        "write",
+        "_closes", "_deadline", "_excess", "_exchange", "_head", "_head_claim", "_incoming", "_late", "_loop", "_moved",
+        "_over", "_patience", "_phase", "_reader", "_ready", "_serving", "_site", "_stall", "_task", "_unread",
+        "_waiting", "full", "gone", "transport", "write",
     )  # fmt: skip
 
     transport: asyncio.Transport
@@ -61,8 +64,14 @@ class ClientConnection(asyncio.Protocol):
         """Seconds that the client has for the current phase, from its first bytes."""
         self._moved = False
         """The phase has changed with these bytes."""
+        self._excess = False
+        """There are too many clients already."""
+        self._head_claim: MemoryClaim | None = None
+        """For a large head that is not complete."""
         self._incoming: Incoming | None = None
-        self._ready: deque[Incoming | Rejected] | None = None
+        self._head = _UNREAD
+        """Of the request that is being read, once it is complete."""
+        self._ready: deque[Incoming | Refusal] | None = None
         """What waits for its turn; None where nothing ever had to."""
         self._serving = False
         self._unread = False
@@ -80,7 +89,7 @@ class ClientConnection(asyncio.Protocol):
         self.transport = cast(asyncio.Transport, transport)
         self.write = self.transport.write
         self.transport.set_write_buffer_limits(high=self._site.limits.unread)
-        self._site.connections.add(self)
+        self._excess = not self._site.admit(self)
         self._deadline.set(self._site.limits.head_seconds)
 
     def data_received(self, data: bytes) -> None:
@@ -91,14 +100,32 @@ class ClientConnection(asyncio.Protocol):
             self._reader.feed(data)
         except Rejected as error:
             self._refuse(error)
+        if self._phase is Phase.HEAD:
+            self._claim_head()
         if self._moved:
             self._moved = False
-            if self._patience is None:
-                self._deadline.clear()
-            else:
-                self._deadline.set(self._patience)
+            self._await_phase()
         if self._ready and self._exchange is None:
             self._serve()
+
+    def _await_phase(self) -> None:
+        """From now on the client has its seconds; none run for what is not read."""
+        if self._patience is None or self._unread:
+            self._deadline.clear()
+        else:
+            self._deadline.set(self._patience)
+
+    def _claim_head(self) -> None:
+        """Claim what has come of a head that is not complete."""
+        try:
+            self._head_claim = self._site.head_claim(self._head_claim, self._reader.head_bytes)
+        except Rejected as error:
+            self._refuse(error)
+
+    def _release_head(self) -> None:
+        if self._head_claim is not None:
+            self._head_claim.close()
+            self._head_claim = None
 
     def eof_received(self) -> None:
         """asyncio: the client sends no more. One that waits for an answer has left, as proxies assume."""
@@ -115,11 +142,10 @@ class ClientConnection(asyncio.Protocol):
         for item in (self._incoming, *(self._ready or ())):
             if isinstance(item, Incoming):
                 item.claim.close()
+        self._release_head()
         self._incoming = self._ready = None
         self._leave()
-        self._site.connections.discard(self)
-        if not self._site.connections:
-            self._site.emptied.set()
+        self._site.leave(self)
 
     def _leave(self) -> None:
         exchange = self._exchange
@@ -152,6 +178,17 @@ class ClientConnection(asyncio.Protocol):
     def abort(self) -> None:
         """Close at once; what waits to be read is lost."""
         self.transport.abort()
+
+    def cut(self) -> None:
+        """Close soon: the client of a stream is told that it ends before its time, any other is disconnected."""
+        failure = UpstreamFailed(Reason.COLD, "the sidecar is shutting down")
+        if self._exchange is None or not self._exchange.cut(failure):
+            self.abort()
+
+    @property
+    def idle(self) -> bool:
+        """Whether it has asked nothing that is not answered; a head that is still on its way is nothing yet."""
+        return self._exchange is None and self._phase in (Phase.IDLE, Phase.HEAD)
 
     def retire(self) -> None:
         """Close unless a request or its answer is under way."""
@@ -198,7 +235,11 @@ class ClientConnection(asyncio.Protocol):
 
     def headed(self, head: Head) -> None:
         """Its head is complete: whatever can be refused before the body comes is refused here."""
-        self._incoming = self._site.incoming(head)
+        self._release_head()
+        self._head = head
+        if self._excess and head.path.startswith("/v1/"):
+            raise Rejected(503, "overloaded", "too many clients are connected; try again shortly")
+        self._incoming = self._site.incoming(head, self._reader.head_bytes)
         if head.has_body:
             self._phase = Phase.BODY
             self._patience, self._moved = self._site.limits.body_seconds, True
@@ -216,23 +257,33 @@ class ClientConnection(asyncio.Protocol):
         """A request is complete: answer it, or let it wait for its turn."""
         incoming, self._incoming = self._incoming, None
         self._phase = Phase.IDLE
+        self._head = _UNREAD
         self._patience, self._moved = None, True
         if incoming is not None:
             self._queue(incoming)
 
-    def _queue(self, item: Incoming | Rejected) -> None:
+    def _queue(self, item: Incoming | Refusal) -> None:
         """Behind those before it; the first of them is answered once all bytes at hand are read."""
         ready = self._ready
         if ready is None:
             ready = self._ready = deque()
         ahead = len(ready) - (self._exchange is None)
-        if isinstance(item, Incoming) and ahead >= self._site.limits.most_ahead:
-            item.claim.close()
-            raise Rejected(429, "too_many_requests", "too many requests ahead of their answers; wait for some")
+        if isinstance(item, Incoming) and ahead > 0:
+            self._wait(item, ahead)
         ready.append(item)
         if ahead + 1 == self._site.limits.ahead:
             self._unread = True
             self.transport.pause_reading()
+
+    def _wait(self, incoming: Incoming, ahead: int) -> None:
+        """A request that waits behind others holds its head too. Raises Rejected where it may not."""
+        try:
+            if ahead >= self._site.limits.most_ahead:
+                raise Rejected(429, "too_many_requests", "too many requests ahead of their answers; wait for some")
+            incoming.claim(incoming.head_bytes + _WAITING_BYTES)
+        except Rejected:
+            incoming.claim.close()
+            raise
 
     # Answers.
 
@@ -244,7 +295,7 @@ class ClientConnection(asyncio.Protocol):
         try:
             while self._ready and self._exchange is None and not self._over:
                 item = self._ready.popleft()
-                if isinstance(item, Rejected):
+                if isinstance(item, Refusal):
                     self._send_error(item)
                 else:
                     self._start(item)
@@ -259,6 +310,8 @@ class ClientConnection(asyncio.Protocol):
         if self._unread:
             self._unread = False
             self.transport.resume_reading()
+            if self._phase in (Phase.HEAD, Phase.BODY):
+                self._await_phase()
 
     def _start(self, incoming: Incoming) -> None:
         head = incoming.head
@@ -325,14 +378,16 @@ class ClientConnection(asyncio.Protocol):
         if self._incoming is not None:
             self._incoming.claim.close()
             self._incoming = None
+        self._release_head()
+        refusal = Refusal(error, self._head)
         if self._exchange is not None or self._ready:
-            self._queue(error)
+            self._queue(refusal)
         else:
-            self._send_error(error)
+            self._send_error(refusal)
 
-    def _send_error(self, error: Rejected) -> None:
-        self._exchange = exchange = Exchange(self, _UNREAD)
-        send_error(exchange, error)
+    def _send_error(self, refusal: Refusal) -> None:
+        self._exchange = exchange = Exchange(self, refusal.head._replace(method="GET", keep_alive=False))
+        send_error(exchange, refusal.error)
         exchange.done()
 
     def _refuse_more(self) -> None:
@@ -350,7 +405,10 @@ class ClientConnection(asyncio.Protocol):
     # What an answer needs.
 
     def lines(self, head: Head) -> Lines:
-        """Date, and whether the connection lasts."""
+        """Date, whether the connection lasts, and what a page of another origin may read."""
         date = self._site.date(self._loop.time())
         self._closes = not head.keep_alive or self._site.stopping or self._site.closing()
+        origin = head.headers.get("origin")
+        if origin is not None:
+            date += self._site.routes.cors.lines(head.path, origin)
         return f"{date}connection: close\r\n" if self._closes else date

@@ -121,6 +121,13 @@ class Exchange:
         """`ports.BodyListener`: the body ends incomplete."""
         self._relayed(failure)
 
+    def cut(self, failure: Exception) -> bool:
+        """End a stream that is under way as if it had broken; False where there is none."""
+        if self._rest is None:
+            return False
+        self._relayed(failure)
+        return True
+
     def left(self) -> None:
         """The client has gone."""
         self._rest = None

@@ -7,6 +7,7 @@ import os
 import socket
 import ssl
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import Self
 
@@ -20,6 +21,9 @@ BACKLOG = 4096
 ACCEPTED = 16
 """New clients at most in one turn of the loop: libuv takes one for each handle on the port (since 1.48). Under full
 load a turn is long, and behind those that connect and leave at once new clients would wait for seconds."""
+
+LAST_SECONDS = 1.0
+"""For clients to read that their streams end before their time, when the sidecar ends."""
 
 
 class Listener:
@@ -45,7 +49,9 @@ class Listener:
     async def start(self, host: str, port: int) -> int:
         """Listen; the port that was bound. Raises OSError when it cannot be."""
         loop = asyncio.get_running_loop()
-        listen = partial(loop.create_server, lambda: ClientConnection(self.site, loop), backlog=BACKLOG, ssl=self._tls)
+        listen = partial(loop.create_server, lambda: ClientConnection(self.site, loop), backlog=BACKLOG)
+        if self._tls is not None:
+            listen = partial(listen, ssl=self._tls, ssl_handshake_timeout=self.site.limits.handshake_seconds)
         first = await listen(host=host, port=port)
         self._servers = [first]
         for bound in first.sockets:
@@ -64,9 +70,18 @@ class Listener:
             async with asyncio.timeout(seconds):
                 await self._empty()
         except TimeoutError:
-            for connection in [*self.site.connections]:
-                connection.abort()
-            await self._empty()
+            await self._cut()
+
+    async def _cut(self) -> None:
+        """End what is still under way, with a word to those that read it."""
+        for connection in [*self.site.connections]:
+            connection.cut()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LAST_SECONDS):
+                await self._empty()
+        for connection in [*self.site.connections]:
+            connection.abort()
+        await self._empty()
 
     async def __aenter__(self) -> Self:
         return self

@@ -10,6 +10,8 @@ from disrouter_sidecar.errors import Rejected
 from disrouter_sidecar.http.head import NAMES, ONCE, Head, head_of, name_of
 from disrouter_sidecar.http.limits import Limits
 
+_EMPTY_LINE = b"\r\n\r\n"
+
 
 class RequestEvents(Protocol):
     """Events of the reader, in the order of the bytes. Each may raise Rejected, which ends the reading."""
@@ -29,7 +31,8 @@ class RequestReader:
     """Feeds llhttp and checks what it leaves to us: sizes, counts, and HTTP's rules about a head."""
 
     __slots__ = (
-        "_count", "_events", "_headers", "_in_body", "_limits", "_parser", "_refused", "_silent", "_upgrade", "_url",
+        "_count", "_events", "_headers", "_in_body", "_left", "_limits", "_moved", "_parser", "_refused", "_size",
+        "_tail", "_upgrade", "_url",
     )  # fmt: skip
 
     def __init__(self, limits: Limits, events: RequestEvents) -> None:
@@ -40,45 +43,78 @@ class RequestReader:
         self._headers: dict[str, str] = {}
         self._count = 0
         """Headers and trailers so far."""
-        self._silent = 0
-        """Bytes fed since anything came of them: what llhttp and its wrapper hold, or chunk extensions to no end."""
+        self._size = 0
+        """Bytes of this head; in a chunked body, bytes since it was last looked whether anything came of them."""
+        self._tail = b""
+        """Last bytes of a part that is not complete: its end may be cut in two."""
+        self._left: int | None = None
+        """Bytes of the body that are still to come, None where it comes in chunks."""
+        self._moved = False
+        """Bytes of a chunked body have come since the last look."""
         self._in_body = False
         self._upgrade = False
         self._refused: Rejected | None = None
 
+    @property
+    def head_bytes(self) -> int:
+        """Size of the head that is being read, or in `headed` has been."""
+        return self._size
+
     def feed(self, data: bytes) -> None:
-        """Raises Rejected: 400, 431 and so on; nothing may be fed after it."""
-        most = self._limits.head
-        if len(data) <= most or self._in_body:
-            self._feed(data)
-            return
-        rest, start = memoryview(data), 0
+        """Raises Rejected: 400, 431 and so on; nothing may be fed after it.
+
+        llhttp gets no byte behind the end of a head or a body together with it. So each part is counted for itself, and
+        bounds are the same whatever the pieces that the bytes arrive in.
+        """
+        rest = data if len(data) <= self._limits.head else memoryview(data)
+        start = 0
         while start < len(data):
-            end = len(data) if self._in_body else self._end_of_head(data, start)
+            end = self._end_of_part(data, start)
             self._feed(rest[start:end])
             start = end
 
-    def _end_of_head(self, data: bytes, start: int) -> int:
-        """Where the head ends, so that its body comes in one piece; where it does not, as much as a head may have."""
-        most = start + self._limits.head
-        end = data.find(b"\r\n\r\n", start, most)
-        return most if end < 0 else end + 4
+    def _end_of_part(self, data: bytes, start: int) -> int:
+        """Behind the head or the body that `start` is in, or as far as its bound or the data go.
+
+        A head and a chunked body end with an empty line, a body of known length by its length.
+        """
+        if self._in_body and self._left is not None:
+            return min(len(data), start + self._left)
+        most, tail = min(len(data), start + self._limits.head - self._size), self._tail
+        if tail:
+            place = (tail + data[start : min(start + 3, most)]).find(_EMPTY_LINE) - len(tail) + start
+            if place >= start - len(tail):
+                self._tail = b""
+                return place + 4
+        place = data.find(_EMPTY_LINE, start, most)
+        if place < 0:
+            self._tail = (tail + data[max(start, most - 3) : most])[-3:]
+            return most
+        self._tail = b""
+        return place + 4
 
     def _feed(self, data: bytes | memoryview) -> None:
-        """In the head at most as much at once as a head may have, so that what is too much shows."""
-        self._silent += len(data)
+        """Part of a head or of a body."""
+        self._size += len(data)
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            self._downgrade(bytes(data[upgrade.args[0] :]))
+        except httptools.HttpParserUpgrade:
+            self._downgrade()
         except httptools.HttpParserCallbackError:
             raise self._refused or Rejected(400, "invalid_request", "the request cannot be understood") from None
         except httptools.HttpParserError as error:
             raise Rejected(400, "invalid_request", f"this is not HTTP/1.1: {str(error)[:80]}") from None
-        if self._silent > self._limits.head:
-            raise self._too_large()
+        if self._size >= self._limits.head:
+            self._look()
 
-    def _downgrade(self, rest: bytes) -> None:
+    def _look(self) -> None:
+        """Raises Rejected for a head that does not end within its bound, and for as many bytes of a chunked body of
+        which nothing came: chunk extensions or trailers to no end."""
+        if not self._moved:
+            raise self._too_large()
+        self._size, self._moved = 0, False
+
+    def _downgrade(self) -> None:
         """Read a request that offers another protocol as if it did not (RFC 9110, section 7.8): llhttp stops there.
 
         Java's client offers h2c with every request.
@@ -88,8 +124,8 @@ class RequestReader:
         line = b"%b %b HTTP/%b\r\n" % (self._parser.get_method(), self._url, self._parser.get_http_version().encode())
         kept = [f"{name}: {value}\r\n" for name, value in self._headers.items() if name != "upgrade"]
         self._parser = httptools.HttpRequestParser(self)
-        self._upgrade = False
-        self.feed(b"".join([line, "".join(kept).encode("latin-1"), b"\r\n", rest]))
+        self._upgrade, self._size = False, 0
+        self.feed(b"".join([line, "".join(kept).encode("latin-1"), b"\r\n"]))
 
     def close(self) -> None:
         """Nothing will be fed any more: let go of all that holds this reader, so that no cycle is left."""
@@ -131,19 +167,22 @@ class RequestReader:
         self._upgrade = parser.should_upgrade()
         if self._upgrade:
             return
-        self._silent = 0
-        self._in_body = True
         try:
             method, version = parser.get_method().decode("latin-1"), parser.get_http_version()
-            self._events.headed(
-                head_of(method, self._url, version, self._headers, keep_alive=parser.should_keep_alive())
-            )
+            head = head_of(method, self._url, version, self._headers, keep_alive=parser.should_keep_alive())
+            self._events.headed(head)
         except Rejected as error:
             self._refuse(error)
+        self._in_body, self._left = True, head.length
+        self._size, self._moved = 0, False
 
     def on_body(self, piece: bytes) -> None:
         """llhttp: bytes of the body."""
-        self._silent = 0
+        if self._left is None:
+            self._moved = True
+        else:
+            self._left -= len(piece)
+            self._size = 0
         try:
             self._events.body(piece)
         except Rejected as error:
@@ -153,7 +192,7 @@ class RequestReader:
         """llhttp: the request is complete."""
         if self._upgrade:
             return
-        self._silent = 0
+        self._size, self._moved = 0, False
         self._in_body = False
         self._headers = {}
         try:

@@ -8,6 +8,7 @@ from disrouter_sidecar.errors import Rejected
 from disrouter_sidecar.headers import Headers
 from disrouter_sidecar.http.head import Head
 from disrouter_sidecar.http.ports import Handler
+from disrouter_sidecar.http.server.cors import Cors, Origins
 
 Methods = Mapping[str, Handler]
 Admit = Callable[[Headers], object]
@@ -19,8 +20,14 @@ MAX_UNKNOWN = 16 * 1024
 class Routes:
     """A table of paths; one that ends in `/*` stands for everything longer that begins so. HEAD is answered as GET."""
 
-    def __init__(self, table: Mapping[str, Methods], admit: Admit = lambda _: None) -> None:
-        """`admit` keeps clients without a key from filling the memory; the handler authenticates small requests."""
+    def __init__(
+        self, table: Mapping[str, Methods], admit: Admit = lambda _: None, origins: Origins = tuple[str]
+    ) -> None:
+        """`admit` keeps clients without a key from filling the memory; the handler authenticates small requests.
+
+        `origins` tells which pages of other origins may ask.
+        """
+        self.cors = Cors(origins)
         self._admit = admit
         self._exact = {path: methods for path, methods in table.items() if not path.endswith("/*")}
         self._below = {path[:-1]: methods for path, methods in table.items() if path.endswith("/*")}
@@ -35,6 +42,9 @@ class Routes:
         methods = self._exact.get(head.path) or self._longer(head.path)
         if methods is not None:
             handler = methods.get("GET" if head.method == "HEAD" else head.method)
+            if handler is not None:
+                return handler
+            handler = self.cors.preflight(head, methods)
             if handler is not None:
                 return handler
         message = f"{head.method} {head.path[:128]} is not served here; see {self._known}"

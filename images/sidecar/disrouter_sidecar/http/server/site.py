@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from enum import Enum, auto
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from disrouter_sidecar.errors import Rejected
 from disrouter_sidecar.http.head import Head
@@ -38,13 +38,35 @@ class Incoming:
     head: Head
     handler: Handler
     claim: MemoryClaim
-    pieces: list[bytes] = field(default_factory=list)
+    head_bytes: int = 0
+    """What the head holds that is not claimed yet."""
     size: int = 0
+    """Bytes of the body so far."""
+    _first: bytes = b""
+    _more: bytearray | None = None
+    """What came behind the first piece, in one place: an object for each piece would hold fifty bytes more than it."""
+
+    def add(self, piece: bytes) -> None:
+        """The next bytes of the body."""
+        if not self._first:
+            self._first = piece
+        elif self._more is None:
+            self._more = bytearray(piece)
+        else:
+            self._more += piece
 
     def body(self) -> bytes:
-        """All of it."""
-        pieces, self.pieces = self.pieces, []
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        """All of it; nothing of it is kept here."""
+        first, more = self._first, self._more
+        self._first, self._more = b"", None
+        return first if more is None else first + more
+
+
+class Refusal(NamedTuple):
+    """Of a request that was not read to its end."""
+
+    error: Rejected
+    head: Head
 
 
 @dataclass
@@ -59,7 +81,8 @@ class Site:
     client does not know yet, and what it sends next would be lost."""
     stopping: bool = False
     """Whether connections end after the answer that is under way, announced or not."""
-    connections: set[ClientConnection] = field(default_factory=set)
+    connections: dict[ClientConnection, None] = field(default_factory=dict)
+    """Those that are open, the oldest first."""
     emptied: asyncio.Event = field(default_factory=asyncio.Event)
     _date: tuple[int, str] = (-1, "")
 
@@ -70,7 +93,7 @@ class Site:
             self._date = (second, f"date: {formatdate(usegmt=True)}\r\n")
         return self._date[1]
 
-    def incoming(self, head: Head) -> Incoming:
+    def incoming(self, head: Head, head_bytes: int) -> Incoming:
         """A request whose body may come. Raises Rejected for whatever can be refused by its head."""
         handler = self.routes.find(head)
         encoding = head.headers.get("content-encoding")
@@ -79,7 +102,42 @@ class Site:
             raise Rejected(415, "unsupported_encoding", message, param="content-encoding")
         if (head.length or 0) > self.limits.body:
             raise self._too_large()
-        return Incoming(head, handler, self.memory.claim())
+        claim = self.memory.claim()
+        if head_bytes <= self.limits.small_head:
+            return Incoming(head, handler, claim, head_bytes)
+        claim(head_bytes)
+        return Incoming(head, handler, claim)
+
+    def head_claim(self, claim: MemoryClaim | None, head_bytes: int) -> MemoryClaim | None:
+        """Claim a head that is still on its way, in place of what was claimed of it before. Raises Rejected."""
+        if claim is not None:
+            claim.close()
+        if head_bytes <= self.limits.small_head:
+            return None
+        claim = self.memory.claim()
+        claim(head_bytes)
+        return claim
+
+    def admit(self, connection: ClientConnection) -> bool:
+        """Take a client in; False where there are too many. Far too many are disconnected."""
+        limits, connections = self.limits, self.connections
+        full = len(connections) >= limits.connections
+        if full:
+            idle = next((each for each in connections if each.idle), None)
+            if idle is not None:
+                idle.abort()
+                del connections[idle]
+                full = False
+            elif len(connections) >= limits.connections + limits.excess:
+                connection.abort()
+        connections[connection] = None
+        return not full
+
+    def leave(self, connection: ClientConnection) -> None:
+        """A client's connection is closed."""
+        self.connections.pop(connection, None)
+        if not self.connections:
+            self.emptied.set()
 
     def take(self, incoming: Incoming, piece: bytes) -> None:
         """Bytes are claimed as they come: a client that announces much and sends nothing holds nothing."""
@@ -87,7 +145,7 @@ class Site:
         if incoming.size > self.limits.body:
             raise self._too_large()
         incoming.claim(len(piece))
-        incoming.pieces.append(piece)
+        incoming.add(piece)
 
     def _too_large(self) -> Rejected:
         limit = self.limits.body
