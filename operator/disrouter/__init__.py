@@ -6,7 +6,7 @@ Pure: pydantic, msgspec and the standard library only, no I/O beyond reading and
 - `routes`       the route table that the operator writes and sidecars read
 - `terms`        words that the route table, the manifest and training share
 - `scenario`     the paper's scenarios, how they instruct a chat, and the reward (equation 7)
-- `refusal`      the canonical refusal and its incremental matcher
+- `refusal`      the canonical refusal, and how it is recognised
 - `calibration`  from the chance of a refusal to competence: the table's type and lookup
 - `artifacts`    the identity and the directory of a training run
 - `recipe`       what a training run may choose, stage by stage

@@ -123,15 +123,16 @@ def instruct(
 
     The paper prepends the text to the query. In a longer chat the first user message keeps it at one place, so an
     engine's prefix cache stays valid from turn to turn. Content given as parts gets a text part in front, of the type
-    `part`. A chat without a user message gets the instruction as a leading system message. `prompted` adds the words of
-    the refusal for an agent that was not trained.
+    `part`. A chat without a user message gets it in its first system or developer message, or else as a leading system
+    message: strict templates take only one. `prompted` adds the words of the refusal for an agent that was not trained.
     """
     text = _instruction(preference, prompted=prompted)
     out = [dict(message) for message in messages]
-    for message in out:
-        if message.get("role") == "user":
-            message["content"] = _prepend(text, message.get("content"), part)
-            return out
+    for roles in (("user",), ("system", "developer")):
+        for message in out:
+            if message.get("role") in roles:
+                message["content"] = _prepend(text, message.get("content"), part)
+                return out
     return [{"role": "system", "content": text}, *out]
 
 

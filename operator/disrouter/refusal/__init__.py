@@ -1,0 +1,9 @@
+"""The canonical refusal, and how it is recognised.
+
+- `matcher`  decides at the earliest text that can decide
+- `text`     a reply's text without its wrapping
+"""
+
+from disrouter.refusal.matcher import MAX_HELD, MAX_LEAD, REFUSAL, Decision, RefusalMatcher, is_refusal, judge
+
+__all__ = ["MAX_HELD", "MAX_LEAD", "REFUSAL", "Decision", "RefusalMatcher", "is_refusal", "judge"]
