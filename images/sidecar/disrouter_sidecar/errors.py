@@ -4,6 +4,7 @@ SidecarError
 ├── InvalidConfig        the environment is wrong; the process exits with code 2
 ├── Rejected             the sidecar itself answers the client with an OpenAI-shaped error
 ├── UpstreamFailed       an agent could not be used; the next is asked
+│   └── InstructionRejected
 ├── outcomes.Refused     the agent said "I don't know!"; the next is asked
 ├── outcomes.ChainEnded  another agent's sidecar reports that no agent of its chain can answer
 └── ClientGone           the client closed its connection; everything upstream is cancelled
@@ -37,6 +38,16 @@ class Reason(StrEnum):
     """The engine or provider does not know the agent's model."""
     UNSUPPORTED = "unsupported"
     """The engine or provider does not offer the API that is asked for."""
+    CAPABILITY = "capability"
+    """It cannot take what the request brings, such as an image; known beforehand or from its error."""
+    REJECTED = "rejected"
+    """Its engine rejects the request as it was instructed: the next agent, asked differently, may take it."""
+    EMPTY = "empty"
+    """Its reply ended well and says nothing."""
+    UNFINISHED = "unfinished"
+    """Its token limit or a stop string ended its reply before it said anything."""
+    UNDECIDABLE = "undecidable"
+    """Its reply cannot be read, so it may be a refusal."""
     RATE_LIMITED = "rate_limited"
     BREAKER = "breaker"
     """It failed too often in a row and is left alone for a while."""
@@ -85,6 +96,10 @@ class UpstreamFailed(SidecarError):
         self.retry_after = retry_after
         """Seconds that the agent itself asked to wait."""
         super().__init__(f"{reason}: {detail}")
+
+
+class InstructionRejected(UpstreamFailed):
+    """The local engine rejects an instructed request: whether the plain one as well is still to be seen."""
 
 
 class ClientGone(SidecarError):

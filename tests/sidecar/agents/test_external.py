@@ -14,6 +14,7 @@ from disrouter.routes import Awareness
 from disrouter.scenario import PROMPTED_SUFFIX
 from disrouter_sidecar.config import Config
 from disrouter_sidecar.errors import InvalidConfig
+from disrouter_sidecar.openai import Chat
 from disrouter_sidecar.openai.provider_errors import error_in_shape
 from support.fake_provider import KEY, MODEL, Provider, fake_provider
 from support.sidecars import REFUSAL, Cascade, cascade
@@ -111,7 +112,9 @@ async def test_what_the_client_did_wrong_it_sees_as_openais_clients_read_it(thre
 SHAPES: list[tuple[Any, str]] = [
     ([{"error": {"code": 400, "message": "bad", "status": "INVALID_ARGUMENT"}}], "bad"),
     ({"detail": "bad"}, "bad"),
-    ({"detail": [{"loc": ["body"], "msg": "x", "message": "bad"}]}, "bad"),
+    ({"detail": [{"loc": ["body", "n"], "msg": "bad", "type": "int_type"}]}, "body.n: bad"),
+    ({"type": "error", "error": {"type": "invalid_request_error", "message": "bad"}}, "bad"),
+    ({"error": {"detail": "bad"}}, "bad"),
     ({"error": "bad"}, "bad"),
     ({"message": "bad"}, "bad"),
     ({"surprise": 1}, "the agent's engine answered with status 400 and no readable message"),
@@ -121,14 +124,14 @@ SHAPES: list[tuple[Any, str]] = [
 
 @pytest.mark.parametrize(("value", "message"), SHAPES)
 def test_other_shapes_of_errors_are_put_into_openais(value: Any, message: str) -> None:
-    assert json.loads(error_in_shape(400, json.dumps(value).encode()))["error"]["message"] == message
+    assert json.loads(error_in_shape(400, json.dumps(value).encode(), Chat()))["error"]["message"] == message
 
 
 def test_openais_own_shape_and_plain_text_keep_their_words() -> None:
     own = b'{ "error": {"message": "x", "type": "t", "more": 1} }'
-    assert error_in_shape(400, own) is own
-    assert json.loads(error_in_shape(400, b"too long"))["error"]["message"] == "too long"
-    assert len(error_in_shape(400, b"x" * 100_000)) < 1000
+    assert error_in_shape(400, own, Chat()) is own
+    assert json.loads(error_in_shape(400, b"too long", Chat()))["error"]["message"] == "too long"
+    assert len(error_in_shape(400, b"x" * 100_000, Chat())) < 3000
 
 
 GOOD = {

@@ -11,11 +11,12 @@ from urllib.parse import urlsplit
 import orjson
 import pytest
 
-from disrouter_sidecar.agents.attempt import MAX_REPLY_BYTES, AgentAttempt, Attempt, EngineAttempt
-from disrouter_sidecar.agents.decision import StreamDecider
+from disrouter_sidecar.agents.attempt import MAX_REPLY_BYTES, AgentAttempt, Attempt
+from disrouter_sidecar.agents.engine_attempt import EngineAttempt
 from disrouter_sidecar.cascade.chain_run import ChainRun
 from disrouter_sidecar.cascade.inbound_request import InboundRequest
 from disrouter_sidecar.config import MAX_BODY_BYTES
+from disrouter_sidecar.decision.stream import StreamDecider
 from disrouter_sidecar.errors import Rejected
 from disrouter_sidecar.http.client.reply import OutboundReply
 from disrouter_sidecar.http.client.request import OutboundRequest

@@ -7,14 +7,15 @@ from typing import Any
 
 import pytest
 
-from disrouter.refusal import Decision
 from disrouter.scenario import Scenario
-from disrouter_sidecar.agents.decision import StreamDecider, decide_whole
+from disrouter_sidecar.decision.stream import StreamDecider
+from disrouter_sidecar.decision.verdict import Verdict
+from disrouter_sidecar.decision.whole import decide_whole
 from disrouter_sidecar.openai import Chat, Completions, Dialect, Responses
 from support.fake_engine import DONE, Script, event
 from support.sidecars import REFUSAL, Cascade
 
-ANSWER, REFUSE = Decision.ANSWER, Decision.REFUSE
+ANSWER, REFUSE, EMPTY = Verdict.ANSWER, Verdict.REFUSE, Verdict.EMPTY
 BALANCE = Scenario.BALANCE.prompt
 
 
@@ -49,13 +50,13 @@ def response_stream(*words: str) -> list[bytes]:
 CUT = {"incomplete_details": {"reason": "max_output_tokens"}}
 CALL = {"type": "function_call", "name": "f", "arguments": "{}"}
 THOUGHT = {"type": "reasoning", "content": [{"type": "reasoning_text", "text": "hm"}]}
-WHOLE: list[tuple[str, Dialect, bytes, Decision]] = [
+WHOLE: list[tuple[str, Dialect, bytes, Verdict]] = [
     ("a completion that answers", Completions(), completion("four"), ANSWER),
     ("a completion that refuses", Completions(), completion(" " + REFUSAL), REFUSE),
     ("one of two refuses", Completions(), completion(REFUSAL, "four"), ANSWER),
     ("both refuse", Completions(), completion(REFUSAL, REFUSAL), REFUSE),
     ("a completion cut off in the refusal", Completions(), completion("I don't", finish="length"), REFUSE),
-    ("no choices", Completions(), b"{}", ANSWER),
+    ("no choices", Completions(), b"{}", EMPTY),
     ("a response that answers", Responses(), response(message("four")), ANSWER),
     ("a response that refuses", Responses(), response(message(REFUSAL)), REFUSE),
     ("thoughts first", Responses(), response(THOUGHT, message(REFUSAL)), REFUSE),
@@ -63,17 +64,17 @@ WHOLE: list[tuple[str, Dialect, bytes, Decision]] = [
     ("a refusal and a call", Responses(), response(message(REFUSAL), CALL), ANSWER),
     ("a provider's own refusal", Responses(), response(message(REFUSAL, "refusal")), ANSWER),
     ("a response cut off in the refusal", Responses(), response(message("I don't"), **CUT), REFUSE),
-    ("nothing", Responses(), response(), ANSWER),
-    ("a chat read as a chat", Chat(), completion(REFUSAL), ANSWER),
+    ("nothing", Responses(), response(), EMPTY),
+    ("a completion read as a chat", Chat(), completion(REFUSAL), EMPTY),
 ]
 
 
 @pytest.mark.parametrize(("dialect", "body", "expected"), [row[1:] for row in WHOLE], ids=[row[0] for row in WHOLE])
-def test_a_whole_reply_decides(dialect: Dialect, body: bytes, expected: Decision) -> None:
-    assert decide_whole(dialect, body) is expected
+def test_a_whole_reply_decides(dialect: Dialect, body: bytes, expected: Verdict) -> None:
+    assert decide_whole(dialect, body).verdict is expected
 
 
-STREAMS: list[tuple[str, Dialect, list[bytes], Decision]] = [
+STREAMS: list[tuple[str, Dialect, list[bytes], Verdict]] = [
     ("text", Completions(), [chunk("four"), chunk("", finish="stop"), DONE], ANSWER),
     ("refused", Completions(), [chunk("I don't "), chunk("know!"), chunk("", finish="stop"), DONE], REFUSE),
     ("events", Responses(), response_stream("fo", "ur"), ANSWER),
@@ -87,7 +88,7 @@ STREAMS: list[tuple[str, Dialect, list[bytes], Decision]] = [
 @pytest.mark.parametrize(
     ("dialect", "pieces", "expected"), [row[1:] for row in STREAMS], ids=[row[0] for row in STREAMS]
 )
-def test_a_stream_decides_however_it_is_cut(dialect: Dialect, pieces: list[bytes], expected: Decision) -> None:
+def test_a_stream_decides_however_it_is_cut(dialect: Dialect, pieces: list[bytes], expected: Verdict) -> None:
     whole = b"".join(pieces)
     for size in (1, 7, len(whole)):
         decider = StreamDecider(dialect)

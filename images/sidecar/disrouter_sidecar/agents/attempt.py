@@ -1,8 +1,7 @@
 """One attempt at one agent: an answer to relay, or the reason to ask the next agent.
 
-The local engine is asked in the client's own mode. A stream is held back until it decides, a whole reply is read and
-inspected. Nothing is sent to the client here, so another agent can still answer after any failure. Everything runs by
-callback from the agent's socket: no task has to wait.
+Nothing is sent to the client here, so another agent can still answer after any failure. Everything runs by callback
+from the agent's socket: no task has to wait.
 """
 
 from __future__ import annotations
@@ -11,16 +10,11 @@ from typing import Protocol
 
 from disrouter.errors import InvalidRequest
 from disrouter.names import HEADER_PATH
-from disrouter.refusal import Decision
-from disrouter_sidecar.agents.decision import StreamDecider, decide_whole, usage_of_whole
-from disrouter_sidecar.agents.failures import failure_of, reason_of, reason_of_event
+from disrouter_sidecar.agents.failures import failure_of, reason_of
 from disrouter_sidecar.agents.outcomes import Answer, AttemptListener, ChainEnded, Refused
-from disrouter_sidecar.errors import Reason, Rejected, UpstreamFailed
+from disrouter_sidecar.errors import Reason, Rejected
 from disrouter_sidecar.headers import Headers, Lines
 from disrouter_sidecar.http.ports import PendingRequest, Reply, Upstream
-from disrouter_sidecar.openai.errors import JSON
-from disrouter_sidecar.openai.provider_errors import error_in_shape
-from disrouter_sidecar.openai.query import Query
 from disrouter_sidecar.request.context import RequestContext
 from disrouter_sidecar.request.deadline import Budget
 from disrouter_sidecar.request.itinerary import LOOP, parse_path
@@ -31,6 +25,9 @@ _TOO_LARGE = (
     f"the answer is larger than {MAX_REPLY_BYTES} bytes; ask for fewer choices, tokens or logprobs, or for a stream"
 )
 """Another agent's answer would be as large, so none is asked, and this is no failure of the agent."""
+EVENT_STREAM = "text/event-stream"
+PIECE_BYTES = 64
+"""What a piece that is held takes beside its bytes."""
 
 
 class AttemptContext(AttemptListener, Protocol):
@@ -132,7 +129,7 @@ class Attempt:
 
     def _read(self, reply: Reply, piece: bytes, end: bool) -> Answer | None:
         """Read the next bytes; returns the answer once the reply is decided. Raises what `failed` then gets."""
-        self.budget.claim(len(piece))
+        self.budget.claim(len(piece) + PIECE_BYTES)
         self._size += len(piece)
         if self._size > MAX_REPLY_BYTES:
             raise Rejected(400, "reply_too_large", _TOO_LARGE)
@@ -147,62 +144,6 @@ class Attempt:
         if reason is not None:
             raise failure_of(reply, reason)
         return Answer(reply, body, ended=True)
-
-
-class EngineAttempt(Attempt):
-    """At the local engine, which may refuse if it `decides`. The `last` agent's context-length error is the answer."""
-
-    __slots__ = ("_decider", "_decides", "_last", "_query")
-
-    def __init__(self, listener: AttemptListener, budget: Budget, query: Query, *, decides: bool, last: bool) -> None:
-        super().__init__(listener, budget)
-        self._query = query
-        self._decides = decides
-        self._last = last
-        self._decider: StreamDecider | None = None
-
-    def _begin(self, reply: Reply) -> float:
-        if not (200 <= reply.status < 300 and is_stream(reply)):
-            return self.budget.idle()
-        self._whole = False
-        if self._decides and "content-encoding" not in reply.headers:
-            self._decider = StreamDecider(self._query.dialect, self._query.choices)
-        return self.budget.first()
-
-    def _read(self, reply: Reply, piece: bytes, end: bool) -> Answer | None:
-        if self._whole:
-            return super()._read(reply, piece, end)
-        if self._decider is None:
-            return Answer(reply, piece, end)
-        self.budget.claim(len(piece))
-        return self._decide(self._decider, reply, piece, end)
-
-    def _decide(self, decider: StreamDecider, reply: Reply, piece: bytes, end: bool) -> Answer | None:
-        decision = decider.feed(piece)
-        if end and decision is Decision.UNDECIDED and decider.error is None:
-            decision = decider.finish()
-        if decider.error is not None:
-            reason = reason_of_event(decider.error)
-            if reason is not None:
-                raise UpstreamFailed(reason, "its stream began with an error")
-            decision = Decision.ANSWER
-        if decision is Decision.REFUSE:
-            raise Refused(usage=decider.usage)
-        held = self._held
-        if decision is Decision.ANSWER:
-            return Answer(reply, piece if not held else b"".join((*held, piece)), end)
-        held.append(piece)
-        return None
-
-    def _evaluate(self, reply: Reply, body: bytes) -> Answer:
-        if 200 <= reply.status < 300:
-            if self._decides and decide_whole(self._query.dialect, body) is Decision.REFUSE:
-                raise Refused(usage=usage_of_whole(body))
-            return Answer(reply, body, ended=True)
-        reason = reason_of(reply.status, body)
-        if reason is not None and not (self._last and reason is Reason.CONTEXT_LENGTH):
-            raise failure_of(reply, reason)
-        return Answer(reply, error_in_shape(reply.status, body), ended=True, content_type=JSON)
 
 
 class AgentAttempt(Attempt):
@@ -244,5 +185,6 @@ def _path_of(reply: Reply) -> tuple[str, ...]:
 
 
 def is_stream(reply: Reply) -> bool:
-    """Whether the body is a stream of events."""
-    return reply.headers.get("content-type", "").startswith("text/event-stream")
+    """Whether the body is a stream of events, by its media type."""
+    kind = reply.headers.get("content-type", "")
+    return kind.startswith(EVENT_STREAM) or kind.lstrip()[: len(EVENT_STREAM)].lower() == EVENT_STREAM

@@ -13,7 +13,7 @@ from disrouter.routes import RouteTable
 from disrouter_sidecar.agents.outcomes import ChainEnded, Refused
 from disrouter_sidecar.errors import Reason, UpstreamFailed
 
-_FAILURES = frozenset({Reason.REFUSED, Reason.COLD, Reason.CONNECT, Reason.TIMEOUT, Reason.SERVER_ERROR})
+_FAILURES = frozenset({Reason.REFUSED, Reason.COLD, Reason.CONNECT, Reason.TIMEOUT, Reason.SERVER_ERROR, Reason.EMPTY})
 _ALIVE = frozenset(Reason) - _FAILURES
 
 

@@ -1,4 +1,4 @@
-"""The local engine, asked in one of three ways: decide by text, decide by probability, or must-answer."""
+"""The local engine: asked to decide by its text, by the chance of its first token, or first of all; or to answer."""
 
 from __future__ import annotations
 
@@ -9,18 +9,23 @@ from disrouter.names import HEADER_REQUEST_ID
 from disrouter.routes import ProbabilityRoute
 from disrouter.scenario import Scenario
 from disrouter.terms import Awareness, answers
-from disrouter_sidecar.agents.attempt import Attempt, AttemptContext, EngineAttempt
-from disrouter_sidecar.agents.decision import usage_of_whole
+from disrouter_sidecar.agents.abilities import Abilities
+from disrouter_sidecar.agents.attempt import Attempt, AttemptContext
+from disrouter_sidecar.agents.engine_attempt import EngineAttempt, judging_of
+from disrouter_sidecar.agents.failures import lacks_by_error
 from disrouter_sidecar.agents.lora_adapter import Adapters, Served
 from disrouter_sidecar.agents.outcomes import Answer, AttemptListener, Refused
-from disrouter_sidecar.agents.probability_probe import chance_of, probe_fields
 from disrouter_sidecar.config import Config
+from disrouter_sidecar.decision.probability_probe import chance_of, probe_fields
+from disrouter_sidecar.decision.whole import usage_of_whole
+from disrouter_sidecar.errors import UpstreamFailed
 from disrouter_sidecar.headers import lines
 from disrouter_sidecar.http.ports import Upstream
 from disrouter_sidecar.openai import DIALECTS
+from disrouter_sidecar.openai.constraints import CONSTRAINTS, binding, shortest, unconstrained
 from disrouter_sidecar.openai.errors import JSON
 from disrouter_sidecar.openai.preference import Preference
-from disrouter_sidecar.openai.query import dumps, engine_fields
+from disrouter_sidecar.openai.query import Query, dumps, engine_fields
 from disrouter_sidecar.request.context import RequestContext
 from disrouter_sidecar.telemetry.metrics import Metrics
 
@@ -36,8 +41,11 @@ class Cancellable(Protocol):
 class Engine:
     """The engine beside this sidecar."""
 
-    def __init__(self, config: Config, upstream: Upstream, adapters: Adapters, metrics: Metrics) -> None:
+    def __init__(
+        self, config: Config, upstream: Upstream, adapters: Adapters, abilities: Abilities, metrics: Metrics
+    ) -> None:
         self.adapters = adapters
+        self.abilities = abilities
         self.metrics = metrics
         self._upstream = upstream
         self.use(config)
@@ -52,7 +60,9 @@ class Engine:
 
     def answer(self, parent: AttemptContext, *, last: bool) -> Attempt:
         """Must-answer: asked without an instruction, so that it does not refuse. Raises UpstreamFailed."""
-        attempt = EngineAttempt(parent, parent.budget, parent.context.query, decides=False, last=last)
+        query = parent.context.query
+        judging = judging_of(query.choices, refuses=False, cut=query.stops, stream=query.stream, last=last)
+        attempt = EngineAttempt(parent, parent.budget, parent.context, judging, self)
         self._ask(attempt, parent, self._fields(parent.context, None, Awareness.NONE))
         return attempt
 
@@ -64,16 +74,51 @@ class Engine:
             return ProbabilityDecision(self, parent, preference, route.probability, route.awareness)
         return self.decide_by_text(parent, preference, served)
 
-    def decide_by_text(self, parent: AttemptContext, preference: Preference, served: Served) -> Attempt:
+    def decide_by_text(self, parent: AttemptContext, preference: Preference, served: Served) -> Cancellable:
         """Let it decide by the text of its reply. Raises UpstreamFailed."""
-        query, route = parent.context.query, served.route
-        attempt = EngineAttempt(parent, parent.budget, query, decides=True, last=False)
-        self._ask(
-            attempt,
-            parent,
-            engine_fields(query, served.model, preference.stated(route.preference_encoding), route.awareness),
+        query = parent.context.query
+        deferral = served.route.deferral_tool and query.tools
+        if deferral:
+            query = query.with_fields(query.dialect.offer_deferral(query.fields))
+        if not CONSTRAINTS.isdisjoint(query.fields):
+            bound = binding(query.fields, deferral=deferral)
+            if bound:
+                free = query.replaced(unconstrained(query.fields, bound))
+                return DecisionFirst(self, parent, preference, served, free)
+        return self.let_decide(parent, parent, query, preference, served)
+
+    def let_decide(
+        self, parent: AttemptContext, listener: AttemptListener, query: Query, preference: Preference, served: Served
+    ) -> Attempt:
+        """Ask it this question, instructed. Raises UpstreamFailed."""
+        route = served.route
+        judging = judging_of(
+            query.choices,
+            reasoning=route.prompt_opens_reasoning,
+            cut=query.stops,
+            stream=query.stream,
+            instructed=route.awareness is not Awareness.NONE,
         )
+        attempt = EngineAttempt(listener, parent.budget, parent.context, judging, self)
+        stated = preference.stated(route.preference_encoding)
+        self._ask(attempt, parent, engine_fields(query, served.model, stated, route.awareness))
         return attempt
+
+    def check(self, parent: AttemptContext, listener: AttemptListener) -> Attempt:
+        """Ask for the least of the client's own request, to see whether the engine takes it. Raises UpstreamFailed."""
+        judging = judging_of(1, refuses=False, last=True)
+        attempt = EngineAttempt(listener, parent.budget, parent.context, judging, self)
+        self._ask(attempt, parent, shortest(self._fields(parent.context, None, Awareness.NONE)))
+        return attempt
+
+    def undecidable(self) -> None:
+        """`EngineObserver`: count a reply that cannot be judged."""
+        self.metrics.undecidable.inc()
+
+    def rejected(self, context: RequestContext, body: bytes) -> None:
+        """`EngineObserver`: learn from an error what the engine cannot do."""
+        lacks, length = lacks_by_error(body)
+        self.abilities.learn(lacks & context.needs().capabilities, length)
 
     def probe(
         self, parent: AttemptContext, listener: AttemptListener, scenario: Scenario, awareness: Awareness
@@ -100,6 +145,64 @@ class Engine:
         attempt.ask(self._upstream, self._urls[context.query.dialect.path], head, dumps(fields))
 
 
+class RejectionCheck:
+    """An instructed request that the engine has rejected may be right without the instruction, which is tried here.
+
+    What the plain request earns too is the client's to see; what only the instruction has caused is not.
+    """
+
+    __slots__ = ("_attempt", "_parent", "_rejected")
+
+    def __init__(self, engine: Engine, parent: AttemptContext, rejected: UpstreamFailed) -> None:
+        self._parent = parent
+        self._rejected = UpstreamFailed(rejected.reason, rejected.detail)
+        self._attempt = engine.check(parent, self)
+
+    def cancel(self) -> None:
+        """The client has left."""
+        self._attempt.cancel()
+
+    def answered(self, answer: Answer) -> None:
+        """`AttemptListener`."""
+        if 200 <= answer.reply.status < 300:
+            self._parent.failed(self._rejected)
+        else:
+            self._parent.answered(answer)
+
+    def failed(self, _: Exception) -> None:
+        """`AttemptListener`."""
+        self._parent.failed(self._rejected)
+
+
+class DecisionFirst:
+    """Decides by a question without what binds the reply, a grammar for example, then asks for the answer under it."""
+
+    __slots__ = ("_current", "_engine", "_parent")
+
+    def __init__(
+        self, engine: Engine, parent: AttemptContext, preference: Preference, served: Served, free: Query
+    ) -> None:
+        self._engine = engine
+        self._parent = parent
+        self._current: Cancellable = engine.let_decide(parent, self, free, preference, served)
+
+    def cancel(self) -> None:
+        """The client has left."""
+        self._current.cancel()
+
+    def answered(self, answer: Answer) -> None:
+        """`AttemptListener` of the decision: it does not refuse, so its generation ends here."""
+        answer.reply.close()
+        try:
+            self._current = self._engine.answer(self._parent, last=False)
+        except Exception as error:
+            self._parent.failed(error)
+
+    def failed(self, error: Exception) -> None:
+        """`AttemptListener` of the decision: it refuses, or the engine failed."""
+        self._parent.failed(error)
+
+
 class ProbabilityDecision:
     """Decides by probability: probes first, then asks for the answer or refuses; without a probability, by text."""
 
@@ -117,7 +220,7 @@ class ProbabilityDecision:
         self._parent = parent
         self._preference = preference
         self._route = route
-        self._current = engine.probe(parent, self, route.calibration.scenario, awareness)
+        self._current: Cancellable = engine.probe(parent, self, route.calibration.scenario, awareness)
 
     def cancel(self) -> None:
         """The client has left."""

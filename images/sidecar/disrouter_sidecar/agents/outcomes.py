@@ -16,7 +16,9 @@ class Answer(NamedTuple):
     held: bytes
     ended: bool
     content_type: str | None = None
-    """Instead of the reply's own, where what is held is not what came."""
+    """Instead of the reply's own, where that is wrong or what is held is not what came."""
+    plain: bool = False
+    """What is held has lost the encoding that it came in."""
 
 
 class AttemptListener(Protocol):

@@ -83,7 +83,7 @@ class Endpoints:
             _check_type(request.headers)
             request.claim(parsed_size(request.body) - len(request.body))
         except Rejected as error:
-            status, error_headers, body = rejection(error)
+            status, error_headers, body = rejection(error, dialect.error_body)
             client.put(status, lines({**error_headers, HEADER_REQUEST_ID: request_id}), body)
             client.done()
             self._service.rejected(dialect.name, request_id, error)

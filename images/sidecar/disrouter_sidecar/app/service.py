@@ -12,15 +12,16 @@ from disrouter_sidecar.agents.next_hop import Hops
 from disrouter_sidecar.cascade.chain_run import Dependencies
 from disrouter_sidecar.cascade.inbound_request import Call, InboundRequest
 from disrouter_sidecar.cascade.neighbours import Neighbours
+from disrouter_sidecar.cascade.tool_loops import ToolLoops
 from disrouter_sidecar.config import Config
 from disrouter_sidecar.errors import Rejected
 from disrouter_sidecar.http.memory_limits import REPLY_BYTES, REQUEST_BYTES, MemoryLimit
 from disrouter_sidecar.http.ports import Client, Upstream
 from disrouter_sidecar.openai.preference import preference_of_headers
-from disrouter_sidecar.openai.query import parse
+from disrouter_sidecar.openai.query import Query, parse
 from disrouter_sidecar.request.context import RequestContext
 from disrouter_sidecar.request.deadline import parse_deadline
-from disrouter_sidecar.request.itinerary import Guide, parse_path
+from disrouter_sidecar.request.itinerary import Guide, Itinerary, parse_path
 from disrouter_sidecar.routes.reload import RouteHolder
 from disrouter_sidecar.security.auth import Authenticator
 from disrouter_sidecar.telemetry.logs import RequestLog, log_request
@@ -48,6 +49,7 @@ class Service:
     reply_memory: MemoryLimit = field(default_factory=lambda: MemoryLimit(REPLY_BYTES, "reply"))
     watched: list[Callable[[], object]] = field(default_factory=list)
     """Called at each look at mounted files."""
+    tool_loops: ToolLoops = field(default_factory=ToolLoops)
     neighbours: Neighbours = field(init=False)
     dependencies: Dependencies = field(init=False)
     """What the runs of all requests share."""
@@ -58,7 +60,8 @@ class Service:
         self.metrics.follow(
             lambda: float(self.neighbours.breakers.open()), lambda: self.neighbours.adapters.problem is not None
         )
-        engine = Engine(self.config, self.upstream, self.neighbours.adapters, self.metrics)
+        neighbours = self.neighbours
+        engine = Engine(self.config, self.upstream, neighbours.adapters, neighbours.abilities, self.metrics)
         hops = Hops(self.hop_upstream, self.authenticator.hop_headers)
         self.dependencies = Dependencies(self.config.agent, engine, hops, self.neighbours, self.metrics, self.clock)
 
@@ -107,8 +110,18 @@ class Service:
         itinerary, free = guide.itinerary(visited, query.pinned), query.pinned is None
         if not call.dialect.instructable(query.fields):
             itinerary, free = itinerary.to_the_end(), False
+        continues = False
+        if free and query.tools:
+            itinerary, continues = self._continued(query, itinerary)
         chosen = query.preference or preference or guide.preference if free else None
         scenario = None if chosen is None else chosen.scenario
         return RequestContext(
-            query, guide, table, itinerary, visited, scenario, chosen, headers, call.request_id, deadline
+            query, guide, table, itinerary, visited, scenario, chosen, headers, call.request_id, deadline, continues
         )
+
+    def _continued(self, query: Query, itinerary: Itinerary) -> tuple[Itinerary, bool]:
+        """From the agent that began the loop of tool calls which this request goes on with, if one did."""
+        agent = self.tool_loops.began(query.dialect.turns(query.fields))
+        if agent is None or agent not in itinerary.agents:
+            return itinerary, False
+        return itinerary.beginning(agent), True

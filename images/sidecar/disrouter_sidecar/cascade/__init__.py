@@ -3,5 +3,6 @@
 - `inbound_request`  one request from the client's side: parsed, run, relayed, counted and logged once
 - `chain_run`        agents in order until one answers
 - `relay`            from the agent that answers to the client: bytes as they come
+- `tool_loops`       which agent goes on with a loop of tool calls
 - `neighbours`       what is remembered of agents between requests: breakers, retries, adapters
 """

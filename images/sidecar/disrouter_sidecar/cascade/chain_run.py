@@ -9,21 +9,24 @@ from typing import Protocol
 from disrouter.names import HEADER_AGENT, HEADER_REFUSED
 from disrouter.terms import FallbackPolicy
 from disrouter_sidecar.agents.circuit_breaker import AttemptGuard
-from disrouter_sidecar.agents.engine import Cancellable, Engine
+from disrouter_sidecar.agents.engine import Cancellable, Engine, RejectionCheck
 from disrouter_sidecar.agents.next_hop import Hops, headers_of_hops
 from disrouter_sidecar.agents.outcomes import Answer, ChainEnded, Refused
 from disrouter_sidecar.cascade.neighbours import Neighbours
-from disrouter_sidecar.errors import Reason, Rejected, UpstreamFailed
+from disrouter_sidecar.errors import InstructionRejected, Reason, Rejected, UpstreamFailed
 from disrouter_sidecar.headers import Headers
 from disrouter_sidecar.openai.usage import Usage, header_of
 from disrouter_sidecar.request.context import RequestContext
 from disrouter_sidecar.request.deadline import Budget
 from disrouter_sidecar.request.itinerary import Itinerary, ResponseHeaders, response_headers_of
+from disrouter_sidecar.request.needs import lack
 from disrouter_sidecar.telemetry import metrics as names
 from disrouter_sidecar.telemetry.metrics import Metrics
 from disrouter_sidecar.telemetry.tracing import Span
 
 DECISION = "disrouter.decision"
+_UP = frozenset((Reason.EMPTY, Reason.UNFINISHED, Reason.UNDECIDABLE, Reason.REJECTED))
+"""Failures after which the engine may still answer a request without an instruction."""
 
 
 class ChainListener(Protocol):
@@ -60,7 +63,7 @@ class ChainRun:
     """
 
     __slots__ = (
-        "_agent", "_attempt", "_attempt_span", "_chain_ended", "_dependencies", "_engine_refused", "_guard",
+        "_agent", "_attempt", "_attempt_span", "_chain_ended", "_dependencies", "_engine_is_up", "_guard",
         "_is_fallback", "_itinerary", "_listener", "_refusal_usage", "_span", "_started", "budget", "context",
         "failed_agents", "path",
     )  # fmt: skip
@@ -83,8 +86,8 @@ class ChainRun:
         self._guard: AttemptGuard | None = None
         self._attempt_span = span
         self._started = 0.0
-        self._engine_refused = False
-        """The local engine is up and has refused: it can answer as a fallback."""
+        self._engine_is_up = False
+        """The local engine has refused, or its reply was of no use: it can answer as a fallback."""
         self._is_fallback = False
         """The current attempt is that fallback."""
         self._refusal_usage: Usage | None = None
@@ -121,6 +124,9 @@ class ChainRun:
     def failed(self, error: Exception) -> None:
         """`AttemptListener`: the agent has refused or failed."""
         try:
+            if isinstance(error, InstructionRejected):
+                self._attempt = RejectionCheck(self._dependencies.engine, self, error)
+                return
             self._attempt = None
             self._end_attempt(error)
             if self._is_fallback:
@@ -148,18 +154,37 @@ class ChainRun:
     def _ask_agent(self, agent: str) -> None:
         """Start an attempt at one agent. Raises UpstreamFailed where it fails at once."""
         dependencies, context, itinerary = self._dependencies, self.context, self._itinerary
+        if context.guide.lacking or dependencies.neighbours.abilities.known:
+            self._check_abilities(agent)
         try:
             self._begin_attempt(agent)
             if agent != dependencies.own:
                 path = self.path if dependencies.own in self.path else [*self.path, dependencies.own]
                 self._attempt = dependencies.hops.ask(self, agent, path, itinerary.ahead)
-            elif context.preference is not None and itinerary.decides(context.table.agents[agent].awareness):
+            elif (
+                context.preference is not None
+                and itinerary.decides(context.table.agents[agent].awareness)
+                and not (context.continues and itinerary is context.itinerary)
+            ):
                 self._attempt = dependencies.engine.decide(self, context.preference)
             else:
                 self._attempt = dependencies.engine.answer(self, last=itinerary.ahead == 1)
         except Exception as error:
             self._end_attempt(error)
             raise
+
+    def _check_abilities(self, agent: str) -> None:
+        """Raise UpstreamFailed where the agent cannot take what the request brings and another one comes after it."""
+        context, dependencies = self.context, self._dependencies
+        abilities = dependencies.neighbours.abilities
+        if self._itinerary.ahead == 1:
+            return
+        own, known = agent == dependencies.own, context.table.agents[agent].capabilities
+        learned = abilities.lacks() if own else frozenset()
+        lacks = lack(context.needs(), known, learned, abilities.context_length() if own else None)
+        if lacks is not None:
+            self._agent = agent
+            raise UpstreamFailed(Reason.CAPABILITY, lacks)
 
     def _begin_attempt(self, agent: str) -> None:
         """Open the attempt's span and pass its circuit breaker. Raises UpstreamFailed where the breaker is open."""
@@ -221,7 +246,7 @@ class ChainRun:
 
     def _record_refusal(self, refusal: Refused) -> None:
         metrics = self._dependencies.metrics
-        self._engine_refused, self._refusal_usage = True, refusal.usage or Usage()
+        self._engine_is_up, self._refusal_usage = True, refusal.usage or Usage()
         metrics.refused(self._refusal_usage)
         metrics.decided(names.REFUSE, self.context.scenario, self._dependencies.clock() - self._started)
 
@@ -247,7 +272,7 @@ class ChainRun:
         The costliest agent that is up falls back first: it was the last to refuse, so its sidecar is the first here.
         """
         best_effort = self.context.table.fallback.policy is FallbackPolicy.BEST_EFFORT
-        if not (self._engine_refused and best_effort and not self.budget.over):
+        if not (self._engine_is_up and best_effort and not self.budget.over):
             self._end_unanswered()
             return
         self._is_fallback = True
@@ -278,6 +303,7 @@ class ChainRun:
         metrics.failed_over(failure.reason)
         if agent == self._dependencies.own:
             metrics.decided(names.FAILOVER, self.context.scenario, 0)
+            self._engine_is_up |= failure.reason in _UP
             if failure.reason is Reason.NOT_FOUND:
                 self._dependencies.neighbours.adapters.lost()
 

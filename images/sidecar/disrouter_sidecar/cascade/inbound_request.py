@@ -11,6 +11,7 @@ from disrouter.names import HEADER_AGENT, HEADER_HOPS, HEADER_PATH, HEADER_REFUS
 from disrouter_sidecar.agents.outcomes import Answer
 from disrouter_sidecar.cascade.chain_run import ChainRun, Dependencies
 from disrouter_sidecar.cascade.relay import break_off, relay
+from disrouter_sidecar.cascade.tool_loops import ToolLoops
 from disrouter_sidecar.config import Config
 from disrouter_sidecar.errors import ClientGone, Rejected, UpstreamFailed
 from disrouter_sidecar.headers import Headers, lines
@@ -18,6 +19,7 @@ from disrouter_sidecar.http.memory_limits import MemoryLimit
 from disrouter_sidecar.http.ports import Client
 from disrouter_sidecar.openai.dialect import Dialect
 from disrouter_sidecar.openai.errors import JSON, rejection
+from disrouter_sidecar.openai.query import Query
 from disrouter_sidecar.openai.usage import itemised
 from disrouter_sidecar.request.context import RequestContext
 from disrouter_sidecar.request.deadline import Budget
@@ -48,6 +50,7 @@ class Sidecar(Protocol):
     tracing: Tracing
     metrics: Metrics
     dependencies: Dependencies
+    tool_loops: ToolLoops
 
     @property
     def clock(self) -> Callable[[], float]:
@@ -112,12 +115,20 @@ class InboundRequest:
         self._answer = answer = answer if context.visited else _itemised(answer, response_headers.headers)
         try:
             head = f"{response_headers.lines}{HEADER_REQUEST_ID}: {self._call.request_id}\r\n"
+            if context.query.tools:
+                self._remember_loop(context.query, response_headers.headers)
             if relay(answer, self._client, head, context.table.timeouts.idle):
                 self._finish("answer")
             else:
                 self._forget(context)
         except Exception as error:
             self.failed(error)
+
+    def _remember_loop(self, query: Query, response_headers: Headers) -> None:
+        """The agent that answers a conversation with tools may call one: what follows is its own."""
+        agent = response_headers.get(HEADER_AGENT)
+        if agent is not None:
+            self._service.tool_loops.remember(query.dialect.turns(query.fields), agent)
 
     def _forget(self, context: RequestContext) -> None:
         """A stream may last for minutes: free what it does not need, the request's headers and body, raw and parsed."""
@@ -136,7 +147,7 @@ class InboundRequest:
         if failure is None:
             self._finish("answer")
         elif isinstance(failure, UpstreamFailed):
-            break_off(self._client, failure)
+            break_off(self._client, failure, self._call.dialect)
             self._finish(f"broken_{failure.reason}")
         else:
             self.failed(failure)
@@ -158,7 +169,7 @@ class InboundRequest:
             outcome = "internal_error"
             error = Rejected(500, outcome, "the sidecar failed on this request; its log says why")
         if not self._client.started:
-            status, headers, body = rejection(error)
+            status, headers, body = rejection(error, self._call.dialect.error_body)
             self._client.put(status, lines({**headers, HEADER_REQUEST_ID: self._call.request_id}), body)
         self._finish(outcome)
 

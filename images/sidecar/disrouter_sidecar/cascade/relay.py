@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from disrouter_sidecar.agents.attempt import is_stream
+from disrouter_sidecar.agents.attempt import EVENT_STREAM, is_stream
 from disrouter_sidecar.agents.outcomes import Answer
 from disrouter_sidecar.errors import UpstreamFailed
 from disrouter_sidecar.headers import Lines, lines
 from disrouter_sidecar.http.ports import Client
+from disrouter_sidecar.openai.dialect import Dialect
 from disrouter_sidecar.openai.errors import error_event
 
 
@@ -21,8 +22,9 @@ def relay(answer: Answer, client: Client, response_headers: Lines, idle: float) 
     reply = answer.reply
     headers = reply.headers
     kind = answer.content_type or headers.get("content-type")
-    streamed = is_stream(reply)
-    head = _head(kind, headers.get("content-encoding"), headers.get("retry-after"), streamed) + response_headers
+    streamed = is_stream(reply) or kind == EVENT_STREAM
+    encoding = None if answer.plain else headers.get("content-encoding")
+    head = _head(kind, encoding, headers.get("retry-after"), streamed) + response_headers
     if answer.ended:
         client.put(reply.status, head, answer.held, streamed=streamed)
     else:
@@ -30,9 +32,10 @@ def relay(answer: Answer, client: Client, response_headers: Lines, idle: float) 
     return answer.ended
 
 
-def break_off(client: Client, failure: UpstreamFailed) -> None:
+def break_off(client: Client, failure: UpstreamFailed, dialect: Dialect) -> None:
     """End a stream that broke with an event that says so."""
-    event = error_event("upstream_failed", f"the answer broke off: {failure.reason} ({failure.detail})")
+    text = f"the answer broke off: {failure.reason} ({failure.detail})"
+    event = error_event(dialect.error_body(500, "upstream_failed", text))
     client.finish(event if client.last.endswith(b"\n\n") else b"\n\n" + event)
 
 

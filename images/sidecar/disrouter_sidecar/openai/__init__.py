@@ -1,13 +1,14 @@
-"""OpenAI's three ways to ask a model, each described once, and the shapes around them.
+"""The APIs by which clients ask a model, each described once, and the shapes around them.
 
 - `dialect`          what the rest of the sidecar needs to know of an API
 - `chat`             chat completions
 - `completions`      plain completions
 - `responses`        the responses API
+- `messages`         Anthropic's messages
+- `constraints`      what of a request would keep an agent from refusing
 - `query`            one request, parsed and checked, rewritten for the engine
 - `preference`       a request's scenario or preference
 - `usage`            tokens of refused hops
-- `sse`              server-sent events out of bytes in any pieces
 - `errors`           errors and the list of models
 - `provider_errors`  errors of engines and providers, in that shape
 - `openapi`          the endpoints as an OpenAPI document
@@ -16,8 +17,9 @@
 from disrouter_sidecar.openai.chat import Chat
 from disrouter_sidecar.openai.completions import Completions
 from disrouter_sidecar.openai.dialect import Dialect
+from disrouter_sidecar.openai.messages import Messages
 from disrouter_sidecar.openai.responses import Responses
 
-DIALECTS: tuple[Dialect, ...] = (Chat(), Completions(), Responses())
+DIALECTS: tuple[Dialect, ...] = (Chat(), Completions(), Responses(), Messages())
 
-__all__ = ["DIALECTS", "Chat", "Completions", "Dialect", "Responses"]
+__all__ = ["DIALECTS", "Chat", "Completions", "Dialect", "Messages", "Responses"]

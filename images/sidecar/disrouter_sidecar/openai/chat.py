@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from disrouter.errors import InvalidRequest
 from disrouter.scenario import StatedPreference, instruct
-from disrouter_sidecar.openai.dialect import ChoiceUpdate, Fields, index_of, number_of_choices, objects, plain_error
+from disrouter_sidecar.openai.dialect import (
+    ChoiceUpdate,
+    Fields,
+    ending,
+    has_error,
+    index_of,
+    number_of_choices,
+    objects,
+    plain_error,
+    text_of,
+)
+from disrouter_sidecar.openai.errors import error_body
 
-CUT_OFF = "length"
-"""`finish_reason` of a choice that met its token limit."""
-_ANSWERS = frozenset(("tool_calls", "function_call", "refusal", "audio"))
+DEFERRAL = "defer_to_a_larger_model"
+"""The deferral tool: an agent that calls it has refused."""
+DEFERRAL_MEANS = (
+    "Call this, and nothing else, if you choose not to answer or are not certain which other function to call. A "
+    "larger model then takes over."
+)
+_ANSWERS = frozenset(("tool_calls", "function_call", "refusal", "audio", "images"))
+_FILTERED = "content_filter"
+"""Why a reply ended that the provider's policy has kept back: an answer, as its `refusal` is."""
 
 
 class Chat:
@@ -37,6 +54,26 @@ class Chat:
         """The instruction starts the first user message."""
         return {"messages": instruct(fields["messages"], preference, prompted=prompted)}
 
+    def offer_deferral(self, fields: Fields, /) -> Fields:
+        """One more function, where the request brings any."""
+        tools = fields.get("tools")
+        if not isinstance(tools, list) or not tools:
+            return {}
+        function = {"name": DEFERRAL, "description": DEFERRAL_MEANS, "parameters": {"type": "object", "properties": {}}}
+        return {"tools": [*tools, {"type": "function", "function": function}]}
+
+    def turns(self, fields: Fields, /) -> Sequence[Fields]:
+        """`messages`."""
+        return objects(fields["messages"])
+
+    def error_body(self, status: int, code: str | None, message: str, param: str | None = None) -> bytes:
+        """`{"error": {...}}`."""
+        return error_body(status, code, message, param)
+
+    def in_shape(self, value: Any, /) -> bool:
+        """An object `error` with a `message`."""
+        return has_error(value)
+
     def event(self, event: Fields) -> Iterator[ChoiceUpdate]:
         """One chunk."""
         for choice in objects(event.get("choices")):
@@ -49,9 +86,7 @@ class Chat:
     def whole(self, reply: Fields) -> Iterator[ChoiceUpdate]:
         """Each choice's message."""
         for choice in objects(reply.get("choices")):
-            message = choice.get("message")
-            content = message.get("content") if isinstance(message, dict) else None
-            yield _update(choice, message) if isinstance(content, str) else ChoiceUpdate(index_of(choice), answers=True)
+            yield _update(choice, choice.get("message"))
 
 
 def check_messages(messages: Any, param: str) -> None:
@@ -70,12 +105,18 @@ def check_messages(messages: Any, param: str) -> None:
 
 def _update(choice: Fields, message: Any) -> ChoiceUpdate:
     fields: Fields = message if isinstance(message, dict) else {}
-    content = fields.get("content")
-    reason = choice.get("finish_reason")
-    return ChoiceUpdate(
-        index_of(choice),
-        content if isinstance(content, str) else "",
-        answers=not _ANSWERS.isdisjoint(fields) and any(fields[key] for key in _ANSWERS & fields.keys()),
-        ended=reason is not None,
-        truncated=reason == CUT_OFF,
-    )
+    text, answers = text_of(fields.get("content"))
+    ended, truncated = ending(choice)
+    defers = False
+    if not _ANSWERS.isdisjoint(fields):
+        defers = _first_call(fields.get("tool_calls")) == DEFERRAL
+        answers |= not defers and any(fields[key] for key in _ANSWERS & fields.keys())
+    answers |= choice.get("finish_reason") == _FILTERED
+    return ChoiceUpdate(index_of(choice), text, answers, ended, truncated, defers)
+
+
+def _first_call(calls: Any) -> Any:
+    """The name of the first function that is called."""
+    call = next(iter(objects(calls)), {})
+    function = call.get("function")
+    return function.get("name") if isinstance(function, dict) else None

@@ -6,12 +6,23 @@ would show or lose the instruction: such requests go, as they are, to an agent t
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from disrouter.errors import InvalidRequest
 from disrouter.scenario import StatedPreference, instruct_prompt
-from disrouter_sidecar.openai.chat import CUT_OFF
-from disrouter_sidecar.openai.dialect import ChoiceUpdate, Fields, index_of, number_of_choices, objects, plain_error
+from disrouter_sidecar.openai.dialect import (
+    ChoiceUpdate,
+    Fields,
+    ending,
+    has_error,
+    index_of,
+    number_of_choices,
+    objects,
+    plain_error,
+    text_of,
+)
+from disrouter_sidecar.openai.errors import error_body
 
 _KINDS = "`prompt` must be a string, a list of strings, a list of token ids or a list of such lists"
 
@@ -53,18 +64,28 @@ class Completions:
         """The instruction starts every prompt."""
         return {"prompt": instruct_prompt(fields["prompt"], preference, prompted=prompted)}
 
+    def offer_deferral(self, _: Fields, /) -> Fields:
+        """It knows no tools."""
+        return {}
+
+    def turns(self, _: Fields, /) -> Sequence[Fields]:
+        """It is no conversation."""
+        return ()
+
+    def error_body(self, status: int, code: str | None, message: str, param: str | None = None) -> bytes:
+        """`{"error": {...}}`."""
+        return error_body(status, code, message, param)
+
+    def in_shape(self, value: Any, /) -> bool:
+        """An object `error` with a `message`."""
+        return has_error(value)
+
     def event(self, event: Fields) -> Iterator[ChoiceUpdate]:
         """One chunk; it looks like a whole reply."""
         for choice in objects(event.get("choices")):
-            text, reason = choice.get("text"), choice.get("finish_reason")
-            readable = text is None or isinstance(text, str)
-            yield ChoiceUpdate(
-                index_of(choice),
-                text if isinstance(text, str) else "",
-                answers=not readable,
-                ended=reason is not None,
-                truncated=reason == CUT_OFF,
-            )
+            text, answers = text_of(choice.get("text"))
+            ended, truncated = ending(choice)
+            yield ChoiceUpdate(index_of(choice), text, answers=answers, ended=ended, truncated=truncated)
 
     def error(self, event: Fields) -> Fields | None:
         """An `error` event."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -24,7 +24,9 @@ class ChoiceUpdate:
     """It has what no refusal has: a tool call, audio, or a refusal by the provider's policy."""
     ended: bool = False
     truncated: bool = False
-    """With `ended`: its token limit ended it."""
+    """Its token limit or a stop string ended it."""
+    defers: bool = False
+    """It calls the deferral tool: a refusal."""
 
 
 class Dialect(Protocol):
@@ -61,6 +63,22 @@ class Dialect(Protocol):
         """The fields that change when the instruction is put in."""
         ...
 
+    def offer_deferral(self, fields: Fields, /) -> Fields:
+        """The fields that change when the deferral tool is offered; none where the request brings no tools."""
+        ...
+
+    def turns(self, fields: Fields, /) -> Sequence[Fields]:
+        """The conversation, one object per turn; empty where the API has none."""
+        ...
+
+    def error_body(self, status: int, code: str | None, message: str, param: str | None = None) -> bytes:
+        """An error in the API's shape."""
+        ...
+
+    def in_shape(self, value: Any, /) -> bool:
+        """Whether an engine's error already has it."""
+        ...
+
     def event(self, event: Fields) -> Iterable[ChoiceUpdate]:
         """What one event of a stream adds to its choices."""
         ...
@@ -86,14 +104,66 @@ def objects(value: Any) -> list[Fields]:
 
 
 def index_of(choice: Fields) -> int:
-    """Its place among the choices; -1, which none has, where it is not a number."""
-    index = choice.get("index", 0)
-    return index if isinstance(index, int) else -1
+    """Its place among the choices, 0 where it gives none."""
+    index = choice.get("index")
+    if isinstance(index, str) and index.isascii() and index.isdigit():
+        return int(index)
+    return index if isinstance(index, int) else 0
+
+
+_TRUNCATED = frozenset(("length", "max_tokens", "max_output_tokens", "model_length"))
+_ENDED = _TRUNCATED | {
+    *("stop", "eos", "eos_token", "end", "end_turn", "stop_sequence", "tool_calls", "tool_use", "function_call"),
+    *("content_filter", "refusal", "abort", "error", "done", "finished", "completed"),
+}
+"""Why a choice ended, by any engine. Other words, an empty one among them, do not say that it has."""
+
+
+def ending(choice: Fields) -> tuple[bool, bool]:
+    """Whether a choice has ended, and whether a limit or a stop string cut it off."""
+    reason = choice.get("finish_reason")
+    if not isinstance(reason, str):
+        return False, False
+    reason = reason.lower()
+    return reason in _ENDED, reason in _TRUNCATED or isinstance(choice.get("stop_reason"), str)
+
+
+_SILENT = frozenset(
+    ("thinking", "redacted_thinking", "reasoning", "reasoning_text", "summary_text", "reasoning_content")
+)
+
+
+def text_of(content: Any) -> tuple[str, bool]:
+    """The text of a reply's content, and whether it has what no refusal has, such as an image.
+
+    Content is a string, or a list of parts of which those of reasoning say nothing.
+    """
+    if isinstance(content, str):
+        return content, False
+    if content is None:
+        return "", False
+    texts, answers = [], False
+    for part in content if isinstance(content, list) else [content]:
+        if isinstance(part, str):
+            texts.append(part)
+        elif isinstance(part, dict) and part.get("type") not in _SILENT:
+            text = part.get("text")
+            texts.append(text if isinstance(text, str) else "")
+            answers |= not isinstance(text, str) and len(part) > ("type" in part)
+    return "".join(texts), answers
 
 
 def plain_error(event: Fields) -> Fields | None:
-    """`{"error": ...}`, as engines send it under status 200."""
+    """`{"error": ...}` or `{"object": "error", ...}`, as engines send them under status 200."""
     error = event.get("error")
-    if error is None or isinstance(error, dict):
-        return error
-    return {"message": str(error)}
+    if error:
+        return error if isinstance(error, dict) else {"message": str(error)}
+    return (
+        event if event.get("object") == "error" or (event.get("type") == "error" and "choices" not in event) else None
+    )
+
+
+def has_error(value: Any) -> bool:
+    """OpenAI's shape of an error: an object `error` with a `message`."""
+    error = value.get("error") if isinstance(value, dict) else None
+    return isinstance(error, dict) and isinstance(error.get("message"), str)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 
@@ -21,15 +21,21 @@ def error_body(status: int, code: str | None, message: str, param: str | None = 
     return orjson.dumps({"error": {"message": message, "type": kind, "param": param, "code": code}})
 
 
-def error_event(code: str, message: str) -> bytes:
-    """The same as the last event of a stream that broke after its first byte reached the client."""
-    return b"data: " + error_body(500, code, message) + b"\n\n"
+def error_event(body: bytes) -> bytes:
+    """An error as the last event of a stream that broke after its first byte reached the client."""
+    return (b"event: error\ndata: " if body.startswith(b'{"type":"error"') else b"data: ") + body + b"\n\n"
 
 
-def rejection(error: Rejected | InvalidRequest) -> tuple[int, dict[str, str], bytes]:
+class ErrorShape(Protocol):
+    """Writes an error in an API's shape: `error_body`, or a dialect's own."""
+
+    def __call__(self, status: int, code: str | None, message: str, param: str | None = None) -> bytes: ...
+
+
+def rejection(error: Rejected | InvalidRequest, shape: ErrorShape = error_body) -> tuple[int, dict[str, str], bytes]:
     """Status, headers and body for an error that the sidecar itself answers with."""
     if isinstance(error, InvalidRequest):
-        return 400, {"content-type": JSON}, error_body(400, "invalid_request", str(error), error.param)
+        return 400, {"content-type": JSON}, shape(400, "invalid_request", str(error), error.param)
     headers = {"content-type": JSON}
     if error.status in (429, 503):
         headers["retry-after"] = str(error.retry_after)
@@ -40,7 +46,7 @@ def rejection(error: Rejected | InvalidRequest) -> tuple[int, dict[str, str], by
     if error.path is not None:
         headers[HEADER_PATH] = ",".join(error.path)
         headers[HEADER_HOPS] = str(len(error.path))
-    return error.status, headers, error_body(error.status, error.code, str(error), error.param)
+    return error.status, headers, shape(error.status, error.code, str(error), error.param)
 
 
 def model_list(table: RouteTable, created: int) -> list[dict[str, Any]]:
@@ -49,6 +55,6 @@ def model_list(table: RouteTable, created: int) -> list[dict[str, Any]]:
 
 
 def model_names(table: RouteTable) -> list[str]:
-    """`<cascade>`, then `<cascade>/<agent>` for each agent, cheapest first."""
+    """`<cascade>`, then `<cascade>/<agent>` for each agent, cheapest first, then the aliases."""
     agents = sorted(table.agents, key=lambda name: (table.agents[name].cost, name))
-    return [table.cascade, *(f"{table.cascade}/{agent}" for agent in agents)]
+    return [table.cascade, *(f"{table.cascade}/{agent}" for agent in agents), *sorted(table.aliases)]

@@ -28,6 +28,7 @@ _MESSAGE: Schema = {
 _TOKENS: Schema = {"type": "array", "items": {"type": "integer"}, "minItems": 1}
 _SUBJECTS: Mapping[str, tuple[str, Schema]] = {
     "/chat/completions": ("messages", {"type": "array", "items": _MESSAGE, "minItems": 1}),
+    "/messages": ("messages", {"type": "array", "items": _MESSAGE, "minItems": 1}),
     "/completions": (
         "prompt",
         {
@@ -116,7 +117,7 @@ def _ask(dialect: Dialect) -> Schema:
         "type": "object",
         "required": ["model", subject],
         "properties": {
-            "model": {"type": "string", "minLength": 1, "description": "`<cascade>`, or `<cascade>/<agent>`."},
+            "model": {"type": "string", "minLength": 1, "description": "`<cascade>`, `<cascade>/<agent>` or an alias."},
             subject: schema,
             "stream": {"type": ["boolean", "null"]},
             EXTENSION: _EXTENSION,

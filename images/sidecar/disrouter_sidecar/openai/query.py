@@ -13,6 +13,7 @@ from disrouter.routes import RouteTable
 from disrouter.scenario import StatedPreference
 from disrouter.terms import Awareness
 from disrouter_sidecar.errors import Rejected
+from disrouter_sidecar.openai.constraints import cuts_refusal
 from disrouter_sidecar.openai.dialect import Dialect, Fields
 from disrouter_sidecar.openai.errors import model_names
 from disrouter_sidecar.openai.preference import EXTENSION, Preference, preference_of_body
@@ -43,6 +44,18 @@ class Query(NamedTuple):
     choices: int
     preference: Preference | None
     """As the body states it, None where it states none."""
+    stops: bool = False
+    """A stop string of the client would cut a refusal short."""
+    tools: bool = False
+    """An agent may call a function of the client's."""
+
+    def with_fields(self, changed: Fields) -> Query:
+        """With some of its fields changed, for the engine."""
+        return self._replace(fields={**self.fields, **changed}) if changed else self
+
+    def replaced(self, fields: Fields) -> Query:
+        """With other fields for the engine: one choice, as a stream."""
+        return self._replace(fields=fields, stream=True, choices=1)
 
 
 def parse(raw: bytes, dialect: Dialect, table: RouteTable) -> Query:
@@ -59,17 +72,24 @@ def parse(raw: bytes, dialect: Dialect, table: RouteTable) -> Query:
     preference = preference_of_body(fields.get(EXTENSION))
     pinned = target(model, table)
     dialect.check(fields, pinned is not None)
-    return Query(dialect, raw, fields, model, pinned, stream is True, dialect.choices(fields), preference)
+    stops = ("stop" in fields or "stop_sequences" in fields) and (
+        cuts_refusal(fields.get("stop")) or cuts_refusal(fields.get("stop_sequences"))
+    )
+    tools = "tools" in fields or "functions" in fields
+    return Query(dialect, raw, fields, model, pinned, stream is True, dialect.choices(fields), preference, stops, tools)
 
 
 def target(model: str, table: RouteTable) -> str | None:
-    """The agent that `<cascade>/<agent>` pins, None for `<cascade>`. Raises Rejected for any other name."""
+    """The agent that `<cascade>/<agent>` or an alias pins, None for the cascade. Raises Rejected for any other name."""
     cascade, slash, agent = model.partition("/")
     if cascade == table.cascade:
         if not slash:
             return None
         if agent in table.agents:
             return agent
+    alias = table.aliases.get(model)
+    if alias is not None:
+        return alias.agent
     message = f"the model {model[:128]!r} does not exist; known: {', '.join(model_names(table))}"
     raise Rejected(404, "model_not_found", message, param="model")
 

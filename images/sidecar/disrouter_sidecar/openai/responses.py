@@ -5,12 +5,14 @@ Answers are not kept, and agents do not share theirs, so a reference to a kept a
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from disrouter.errors import InvalidRequest
 from disrouter.scenario import StatedPreference, instruct
-from disrouter_sidecar.openai.dialect import ChoiceUpdate, Fields, objects, plain_error
+from disrouter_sidecar.openai.chat import DEFERRAL, DEFERRAL_MEANS
+from disrouter_sidecar.openai.dialect import ChoiceUpdate, Fields, has_error, objects, plain_error
+from disrouter_sidecar.openai.errors import error_body
 
 _ENDS = ("response.completed", "response.incomplete")
 _SILENT = ("message", "reasoning")
@@ -61,6 +63,27 @@ class Responses:
         instructed = instruct(items, preference, prompted=prompted, part="input_text")
         return {"input": instructed[0]["content"] if isinstance(given, str) else instructed}
 
+    def offer_deferral(self, fields: Fields, /) -> Fields:
+        """One more function, where the request brings any."""
+        tools = fields.get("tools")
+        if not isinstance(tools, list) or not tools:
+            return {}
+        parameters = {"type": "object", "properties": {}}
+        function = {"type": "function", "name": DEFERRAL, "description": DEFERRAL_MEANS, "parameters": parameters}
+        return {"tools": [*tools, function]}
+
+    def turns(self, fields: Fields, /) -> Sequence[Fields]:
+        """`input`, where it is a list of items."""
+        return objects(fields["input"])
+
+    def error_body(self, status: int, code: str | None, message: str, param: str | None = None) -> bytes:
+        """`{"error": {...}}`."""
+        return error_body(status, code, message, param)
+
+    def in_shape(self, value: Any, /) -> bool:
+        """An object `error` with a `message`."""
+        return has_error(value)
+
     def event(self, event: Fields) -> Iterator[ChoiceUpdate]:
         """One typed event."""
         kind = event.get("type")
@@ -71,7 +94,9 @@ class Responses:
             yield ChoiceUpdate(0, answers=True)
         elif kind == "response.output_item.added":
             item = event.get("item")
-            yield ChoiceUpdate(0, answers=not isinstance(item, dict) or item.get("type") not in _SILENT)
+            defers = isinstance(item, dict) and item.get("name") == DEFERRAL
+            answers = not defers and (not isinstance(item, dict) or item.get("type") not in _SILENT)
+            yield ChoiceUpdate(0, answers=answers, defers=defers)
         elif kind in _ENDS:
             yield ChoiceUpdate(0, ended=True, truncated=_cut_off(event.get("response")))
 
@@ -90,10 +115,11 @@ class Responses:
         if not output:
             return
         parts = [part for item in output if item.get("type") == "message" for part in objects(item.get("content"))]
-        calls = any(item.get("type") not in _SILENT for item in output)
+        defers = any(item.get("name") == DEFERRAL for item in output)
+        calls = not defers and any(item.get("type") not in _SILENT for item in output)
         readable = all(part.get("type") == "output_text" and isinstance(part.get("text"), str) for part in parts)
         text = "".join(part["text"] for part in parts) if readable else ""
-        yield ChoiceUpdate(0, text, answers=calls or not readable, ended=True, truncated=_cut_off(reply))
+        yield ChoiceUpdate(0, text, answers=calls or not readable, ended=True, truncated=_cut_off(reply), defers=defers)
 
 
 def _check_item(item: Any, param: str) -> None:

@@ -11,6 +11,7 @@ from disrouter_sidecar.headers import Headers
 from disrouter_sidecar.openai.preference import Preference
 from disrouter_sidecar.openai.query import Query
 from disrouter_sidecar.request.itinerary import Guide, Itinerary
+from disrouter_sidecar.request.needs import Needs, needs_of
 
 
 class RequestContext(NamedTuple):
@@ -29,6 +30,14 @@ class RequestContext(NamedTuple):
     request_id: str
     deadline: float | None = None
     """Seconds that the hop before left, None where the request comes from outside."""
+
+    continues: bool = False
+    """It goes on with a loop of tool calls that the first agent of the itinerary began: that agent does not refuse."""
+
+    def needs(self) -> Needs:
+        """What it brings; looked at where an agent is known to lack anything."""
+        query = self.query
+        return needs_of(query.fields, query.dialect.turns(query.fields), len(query.raw))
 
     def headers_of(self, names: Sequence[str]) -> Headers:
         """The client's headers of these names."""

@@ -17,6 +17,7 @@ from disrouter.terms import Awareness
 from disrouter_sidecar.errors import Rejected
 from disrouter_sidecar.headers import Headers, Lines, lines
 from disrouter_sidecar.openai.preference import Preference
+from disrouter_sidecar.request.needs import declares
 
 MAX_PATH = 64
 """Agents that a path may name: the largest hop cap of a route table."""
@@ -52,6 +53,10 @@ class Itinerary(NamedTuple):
         place = self.agents.index(to)
         over = self.agents[:place][::-1] if spare else ()
         return self._replace(agents=self.agents[place:] + over)
+
+    def beginning(self, agent: str) -> Itinerary:
+        """From `agent` on, with those before it behind, the costliest first; unchanged where it is not ahead."""
+        return self.jump(agent, spare=True)
 
     def without(self, tried: Collection[str]) -> Itinerary:
         """After another sidecar has tried these."""
@@ -90,12 +95,14 @@ def itinerary(table: RouteTable, own: str, visited: Sequence[str], pinned: str |
 class Guide:
     """One route table with what nearly all of this sidecar's requests take from it, made once."""
 
-    __slots__ = ("_own", "_own_response_headers", "_whole", "preference", "table")
+    __slots__ = ("_own", "_own_response_headers", "_whole", "lacking", "preference", "table")
 
     def __init__(self, table: RouteTable, own: str) -> None:
         self.table = table
         self.preference = Preference.of_table(table)
         """For a request that states none."""
+        self.lacking = any(declares(route.capabilities) for route in table.agents.values())
+        """Whether any agent is said to lack a capability."""
         self._own = own
         self._whole = itinerary(table, own, (), None)
         self._own_response_headers: dict[Scenario | None, ResponseHeaders] = {}

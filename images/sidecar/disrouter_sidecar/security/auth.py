@@ -59,11 +59,11 @@ class Authenticator:
         """The headers that can be trusted. Raises Rejected (401) for a client without a valid API key."""
         if self._hop is None:
             return headers
-        presented = _bearer(headers.get("authorization", ""))
+        presented = _bearer(headers.get("authorization", "")) or headers.get("x-api-key", "").encode("latin-1")
         if self._hop.value.keys.know(presented):
             return headers
         if self._keys is not None and not self._keys.value.know(presented):
-            message = "no valid API key was sent; send one as `Authorization: Bearer <key>`"
+            message = "no valid API key was sent; send one as `Authorization: Bearer <key>` or as `x-api-key`"
             raise Rejected(401, "invalid_api_key", message)
         return {name: value for name, value in headers.items() if name not in _INTERNAL}
 

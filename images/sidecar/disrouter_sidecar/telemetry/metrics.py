@@ -56,6 +56,10 @@ class Metrics:
             "unreadable_probability_probes",
             "Probability probes without a readable probability: the text decided instead.",
         )
+        self.undecidable = self._counter(
+            "undecidable_replies",
+            "Replies of the engine that cannot be judged; spec.undecidable says what becomes of them.",
+        )
         cost = Counter("disrouter_cost", "Cost of the answers, in the cascade's unit.", _OWN, registry=self.registry)
         self._cost = cost.labels(*self._own)
         self._refused_tokens = Counter(

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from disrouter.calibration import Calibration, CalibrationPoint
 from disrouter.routes import Fallback, FallbackPolicy, JumpRoute, ProbabilityRoute, RouteTable
 from disrouter.scenario import Scenario, reject_threshold
-from disrouter_sidecar.agents.probability_probe import TOP, chance_of, probe_fields
+from disrouter_sidecar.decision.probability_probe import TOP, chance_of, probe_fields
 from support.fake_engine import Script, probe_of, stream_of, whole_of
 from support.sidecars import Cascade
 
@@ -114,11 +114,10 @@ async def test_an_engine_that_fails_at_the_probe_is_failed_over(three: Cascade) 
 
 
 async def test_an_engine_that_gives_no_logprobs_decides_by_its_text(three: Cascade) -> None:
-    """A wrong request of the client's looks the same at the probe: its own request then tells it so."""
     three.publish(by_chance(three.table()))
-    three.entry.engine.script = Script(status=400, body=b'{"error": {"message": "logprobs are not allowed"}}')
-    response = await three.ask()
-    assert (response.status, len(three.entry.engine.bodies)) == (400, 2)
+    three.scripts(Script(text="four", probe=b'{"error": {"message": "logprobs are not allowed"}}'), "unused", "unused")
+    assert await three.said(await three.ask()) == ("small", "four")
+    assert len(three.entry.engine.bodies) == 2
 
 
 async def test_a_hopeless_query_jumps_to_the_agent_that_the_table_names(three: Cascade) -> None:
@@ -186,8 +185,8 @@ def test_what_bends_the_first_token_is_left_out_of_a_probe_and_what_shapes_the_p
     kept = {"messages": [], "tools": [{}], "chat_template_kwargs": {"enable_thinking": False}}
     probe = probe_fields({**bent, **kept})
     assert {key: probe[key] for key in kept} == kept
-    assert not bent.keys() & probe.keys() - {"n"}
-    assert probe["n"] == 1
+    assert not bent.keys() & probe.keys() - {"n", "tool_choice"}
+    assert (probe["n"], probe["tool_choice"]) == (1, "none")
 
 
 @given(st.dictionaries(st.sampled_from(["I", " I", "I ", "i", "The", "\n", ""]), st.floats(1e-9, 1.0), min_size=1))

@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import orjson
+from disrouter_sidecar.decision.lenient_json import loads
 
 TOP = 20
 """Alternatives asked for: as many as vLLM and OpenAI give without being set up for more."""
@@ -30,6 +30,8 @@ def probe_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
     """The probe for an instructed request of a chat (`messages`) or a completion (`prompt`)."""
     probe = {key: value for key, value in fields.items() if key not in _DROPPED}
     probe.update(max_tokens=1, n=1, stream=False)
+    if "tools" in fields:  # left out it would mean `auto`, which engines without a parser of calls refuse
+        probe["tool_choice"] = "none"
     probe.update({"logprobs": True, "top_logprobs": TOP} if "messages" in fields else {"logprobs": TOP})
     return probe
 
@@ -37,9 +39,9 @@ def probe_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
 def chance_of(body: bytes, token: str) -> float | None:
     """P(the first token is `token`) by a probe's reply, white space aside; None where it cannot be read."""
     try:
-        likely = list(_first_token(orjson.loads(body)["choices"][0]["logprobs"]))
+        likely = list(_first_token(loads(body)["choices"][0]["logprobs"]))
         chance = math.fsum(math.exp(logprob) for text, logprob in likely if text.strip() == token.strip())
-    except (orjson.JSONDecodeError, KeyError, IndexError, TypeError, AttributeError, ValueError, OverflowError):
+    except (KeyError, IndexError, TypeError, AttributeError, ValueError, OverflowError):
         return None
     return min(chance, 1.0) if likely and chance >= 0 else None
 

@@ -9,21 +9,25 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from disrouter.refusal import Decision, is_refusal
-from disrouter_sidecar.agents.decision import MAX_HELD_BYTES, MAX_PARSED_BYTES, StreamDecider, decide_whole
+from disrouter.refusal import Decision, judge
+from disrouter.refusal.text import after_reasoning
+from disrouter_sidecar.decision.sse import EventReader
+from disrouter_sidecar.decision.stream import MAX_HELD_BYTES, Expectation, StreamDecider
+from disrouter_sidecar.decision.verdict import Verdict
+from disrouter_sidecar.decision.whole import LARGE, decide_whole
 from disrouter_sidecar.openai import Chat
-from disrouter_sidecar.openai.sse import EventReader
 from support.fake_engine import DONE, delta, event, stream_of, whole_of
 from support.sidecars import REFUSAL
 from support.texts import CUTS, TEXTS, cut
 
-ANSWER, REFUSE, UNDECIDED = Decision.ANSWER, Decision.REFUSE, Decision.UNDECIDED
+ANSWER, REFUSE, UNDECIDED = Verdict.ANSWER, Verdict.REFUSE, Verdict.UNDECIDED
+EMPTY, UNFINISHED, UNDECIDABLE, FAILED = Verdict.EMPTY, Verdict.UNFINISHED, Verdict.UNDECIDABLE, Verdict.FAILED
 CALL: dict[str, Any] = {"tool_calls": [{"index": 0, "id": "1", "function": {"name": "f", "arguments": ""}}]}
 
-STREAMS: list[tuple[str, int, Sequence[bytes], Decision]] = [
+STREAMS: list[tuple[str, int, Sequence[bytes], Verdict]] = [
     ("an answer", 1, stream_of("four"), ANSWER),
     ("a refusal", 1, stream_of(REFUSAL), REFUSE),
     ("a refusal with a curly apostrophe", 1, stream_of("I don’t know!"), REFUSE),
@@ -31,7 +35,7 @@ STREAMS: list[tuple[str, int, Sequence[bytes], Decision]] = [
     ("an answer that begins like a refusal", 1, stream_of("I don't know the year, but the city is Rome"), ANSWER),
     ("a refusal that the token limit cuts off", 1, [delta(content="I don't"), delta(finish="length"), DONE], REFUSE),
     ("the same in one chunk", 1, [delta(content="I don’t kn", finish="length"), DONE], REFUSE),
-    ("a cut before the refusal shows", 1, [delta(content="I"), delta(finish="length"), DONE], ANSWER),
+    ("a cut at the refusal's first word", 1, [delta(content="I"), delta(finish="length"), DONE], REFUSE),
     ("an answer of the same words", 1, [delta(content="I don't"), delta(finish="stop"), DONE], ANSWER),
     ("comments between events", 1, [b": keep-alive\n\n", *stream_of(REFUSAL), b": bye\n\n"], REFUSE),
     ("carriage returns", 1, [piece.replace(b"\n", b"\r\n") for piece in stream_of(REFUSAL)], REFUSE),
@@ -43,12 +47,12 @@ STREAMS: list[tuple[str, int, Sequence[bytes], Decision]] = [
     ("a tool call", 1, [delta(role="assistant"), delta(**CALL), delta(finish="tool_calls"), DONE], ANSWER),
     ("text, then a tool call", 1, [delta(content="I"), delta(**CALL)], ANSWER),
     ("a policy refusal", 1, [delta(refusal="I can't help")], ANSWER),
-    ("nothing but roles", 1, [delta(role="assistant"), delta(content=""), delta(content=None), DONE], ANSWER),
-    ("nothing", 1, [], ANSWER),
-    ("usage only", 1, [event({"choices": [], "usage": {}}), DONE], ANSWER),
-    ("no JSON", 1, [event(b"what?")], ANSWER),
-    ("choices of another shape", 1, [event({"choices": {"a": 1}}), event({"choices": [1]}), event([1])], ANSWER),
-    ("a choice nobody asked for", 1, [delta(1, content="I")], ANSWER),
+    ("nothing but roles", 1, [delta(role="assistant"), delta(content=""), delta(content=None), DONE], EMPTY),
+    ("nothing", 1, [], EMPTY),
+    ("usage only", 1, [event({"choices": [], "usage": {}}), DONE], EMPTY),
+    ("no JSON", 1, [event(b"what?")], UNDECIDABLE),
+    ("choices of another shape", 1, [event({"choices": {"a": 1}}), event({"choices": [1]}), event([1])], EMPTY),
+    ("a choice of another number", 1, [delta(1, content=REFUSAL)], REFUSE),
     ("the last event without its blank line", 1, [b"".join(stream_of("I don't know")[:-2])[:-2]], REFUSE),
     ("two refusals of two", 2, stream_of(REFUSAL, choices=2), REFUSE),
     ("one refusal of two", 2, [delta(0, content=REFUSAL), delta(1, content="four")], ANSWER),
@@ -61,7 +65,7 @@ BY_NAME = pytest.mark.parametrize(
 
 def run(body: bytes, cuts: Iterator[int] | Sequence[int], choices: int) -> StreamDecider:
     """Feed the pieces between the cuts, checking that a decision once made stays."""
-    decider = StreamDecider(Chat(), choices)
+    decider = StreamDecider(Chat(), Expectation(choices))
     seen = UNDECIDED
     edges = [0, *sorted(cuts), len(body)]
     for start, end in pairwise(edges):
@@ -74,17 +78,17 @@ def run(body: bytes, cuts: Iterator[int] | Sequence[int], choices: int) -> Strea
 
 
 @BY_NAME
-def test_the_decision_at_once_and_byte_by_byte(choices: int, pieces: Sequence[bytes], expected: Decision) -> None:
+def test_the_decision_at_once_and_byte_by_byte(choices: int, pieces: Sequence[bytes], expected: Verdict) -> None:
     body = b"".join(pieces)
-    assert run(body, (), choices).decision is expected
-    assert run(body, range(1, len(body)), choices).decision is expected
+    assert run(body, (), choices).verdict is expected
+    assert run(body, range(1, len(body)), choices).verdict is expected
 
 
 @given(data=st.data(), row=st.sampled_from(STREAMS))
-def test_the_decision_with_any_cuts(data: st.DataObject, row: tuple[str, int, Sequence[bytes], Decision]) -> None:
+def test_the_decision_with_any_cuts(data: st.DataObject, row: tuple[str, int, Sequence[bytes], Verdict]) -> None:
     body = b"".join(row[2])
     cuts = data.draw(st.lists(st.integers(0, len(body)), max_size=12))
-    assert run(body, cuts, row[1]).decision is row[3]
+    assert run(body, cuts, row[1]).verdict is row[3]
 
 
 @given(text=TEXTS.filter(bool), places=CUTS, escaped=st.booleans(), data=st.data())
@@ -92,14 +96,16 @@ def test_any_text_in_any_deltas_and_any_bytes_decides_as_the_text_itself(
     text: str, places: list[int], escaped: bool, data: st.DataObject
 ) -> None:
     """The stream may be cut inside an escape or a character; the whole reply says the same."""
+    assume(after_reasoning(text) == text or text.lstrip().startswith("<think>"))
     said = [{"choices": [{"index": 0, "delta": {"content": piece}}]} for piece in cut(text, places)]
     ended = {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
     events = [event(json.dumps(value, ensure_ascii=escaped).encode()) for value in [*said, ended]]
     body = b"".join([*events, DONE])
     cuts = data.draw(st.lists(st.integers(0, len(body)), max_size=12))
-    expected = REFUSE if is_refusal(text) else ANSWER
-    assert run(body, cuts, 1).decision is expected
-    assert decide_whole(Chat(), whole_of(text)) is expected
+    decision, speaks = judge(text)
+    expected = REFUSE if decision is Decision.REFUSE else ANSWER if speaks else EMPTY
+    assert run(body, cuts, 1).verdict is expected
+    assert decide_whole(Chat(), whole_of(text)).verdict is expected
 
 
 def test_an_answer_is_known_at_its_first_word_and_a_refusal_at_its_mark() -> None:
@@ -111,26 +117,26 @@ def test_an_answer_is_known_at_its_first_word_and_a_refusal_at_its_mark() -> Non
     assert decider.feed(delta(content="!")) is REFUSE
 
 
-def test_a_stream_that_reasons_without_end_is_released() -> None:
+def test_a_stream_that_reasons_without_end_cannot_be_decided() -> None:
     decider = StreamDecider(Chat())
-    piece = delta(reasoning_content="x" * 1000)
+    piece = delta(reasoning_content="x" * 100_000)
     fed = 0
     while decider.feed(piece) is UNDECIDED:
         fed += len(piece)
         assert fed <= MAX_HELD_BYTES
-    assert decider.decision is ANSWER
+    assert decider.verdict is UNDECIDABLE
 
 
-def test_a_line_without_end_is_released() -> None:
+def test_a_line_without_end_cannot_be_decided() -> None:
     decider = StreamDecider(Chat())
-    assert decider.feed(b"data: " + b"x" * MAX_HELD_BYTES) is ANSWER
+    assert decider.feed(b"data: " + b"x" * MAX_HELD_BYTES) is UNDECIDABLE
 
 
 def test_an_error_event_is_kept_for_whoever_decides_what_it_means() -> None:
     decider = StreamDecider(Chat())
     decider.feed(event({"error": {"message": "boom", "code": 500}}) + b"".join(stream_of("four")))
     assert decider.error == {"message": "boom", "code": 500}
-    assert decider.decision is UNDECIDED
+    assert decider.verdict is FAILED
 
 
 @given(st.lists(st.binary(max_size=20).filter(lambda data: not set(data) & {10, 13}), max_size=8), st.data())
@@ -158,25 +164,25 @@ def test_an_event_of_several_lines_is_one_payload() -> None:
         (b'{"choices": [{"message": {"content": null, "tool_calls": [{"id": "1"}]}}]}', ANSWER),
         (b'{"choices": [{"message": {"content": "I don\'t know!", "tool_calls": [{"id": "1"}]}}]}', ANSWER),
         (b'{"choices": [{"message": {"reasoning_content": "hm", "content": "I don\'t know!"}}]}', REFUSE),
-        (b'{"choices": []}', ANSWER),
+        (b'{"choices": []}', EMPTY),
         (whole_of("I don't kn", finish="length"), REFUSE),
-        (whole_of("I don", finish="length"), ANSWER),
+        (whole_of("I don", finish="length"), REFUSE),
         (whole_of("I don't"), ANSWER),
-        (whole_of(REFUSAL) + b" " * MAX_PARSED_BYTES, ANSWER),
-        (b'{"choices": "x"}', ANSWER),
-        (b'{"choices": [1]}', ANSWER),
-        (b"[]", ANSWER),
-        (b"<html>", ANSWER),
+        (whole_of(REFUSAL) + b" " * LARGE, REFUSE),
+        (b'{"choices": "x"}', EMPTY),
+        (b'{"choices": [1]}', EMPTY),
+        (b"[]", EMPTY),
+        (b"<html>", UNDECIDABLE),
     ],
 )
-def test_the_decision_on_a_whole_reply(body: bytes, expected: Decision) -> None:
-    assert decide_whole(Chat(), body) is expected
+def test_the_decision_on_a_whole_reply(body: bytes, expected: Verdict) -> None:
+    assert decide_whole(Chat(), body).verdict is expected
 
 
 def test_choices_that_are_asked_for_cost_nothing_until_they_are_seen() -> None:
     """A client may ask for a million: 128 for each of 10,000 prompts."""
     tracemalloc.start()
-    decider = StreamDecider(Chat(), 128 * 10_000)
+    decider = StreamDecider(Chat(), Expectation(128 * 10_000))
     assert decider.feed(delta(0, content=REFUSAL)) is UNDECIDED
     assert tracemalloc.get_traced_memory()[1] < 100_000
     tracemalloc.stop()

@@ -1,0 +1,121 @@
+"""Answer or refuse, from a whole reply."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import msgspec
+
+from disrouter.refusal import Decision, judge
+from disrouter_sidecar.decision.lenient_json import loads
+from disrouter_sidecar.decision.sse import looks_like_events
+from disrouter_sidecar.decision.stream import PLAIN, Expectation, StreamDecider
+from disrouter_sidecar.decision.verdict import Verdict
+from disrouter_sidecar.openai.dialect import ChoiceUpdate, Dialect
+from disrouter_sidecar.openai.usage import Usage, usage_of
+
+LARGE = 1024 * 1024
+"""Bytes of a reply of which only the choices are parsed, not the numbers beside them, which take many times as much."""
+_TEXT_OPENS = (b'"content":"', b'"text":"')
+_UNCERTAIN = frozenset(b"Ii\"\\<[({&*_`#>~'-")
+"""With what a refusal that a limit cuts off, wrapping or an empty text may begin."""
+
+
+class WholeReply(NamedTuple):
+    """What a reply is, and what else was read in it."""
+
+    verdict: Verdict
+    error: Mapping[str, Any] | None = None
+    usage: Usage | None = None
+
+
+def decide_whole(dialect: Dialect, body: bytes, expectation: Expectation = PLAIN) -> WholeReply:
+    """A refusal when it has choices and each of them refuses or says nothing, one of them refusing."""
+    try:
+        reply = _loads(body)
+    except ValueError:
+        return _decide_unread(dialect, body, expectation)
+    if not isinstance(reply, dict):
+        reply = reply[0] if isinstance(reply, list) and reply and isinstance(reply[0], dict) else {}
+    error = dialect.error(reply)
+    if error is not None:
+        return WholeReply(Verdict.FAILED, error)
+    return WholeReply(_verdict(list(dialect.whole(reply)), expectation), usage=usage_of(reply))
+
+
+def says_something_else(body: bytes) -> bool:
+    """Whether a reply is known for an answer unread: its first text begins with what begins no refusal.
+
+    Each refusal holds "don", unless JSON or HTML spells its letters otherwise.
+    """
+    if b"don" in body.lower() or b"\\u" in body or b"&#" in body or not body.isascii():
+        return False
+    for opens in _TEXT_OPENS:
+        place = body.find(opens)
+        if place >= 0:
+            text = body[place + len(opens) :].lstrip(b" ")
+            return bool(text) and text[0] not in _UNCERTAIN
+    return False
+
+
+def _verdict(choices: list[ChoiceUpdate], expected: Expectation) -> Verdict:
+    refused = cut = False
+    for choice in choices:
+        if choice.answers:
+            return Verdict.ANSWER
+        truncated = choice.truncated or expected.cut
+        decision, said = judge(choice.text, truncated=truncated, reasoning=expected.reasoning)
+        if choice.defers or (expected.refuses and decision is Decision.REFUSE):
+            refused = True
+        elif said:
+            return Verdict.ANSWER
+        cut |= truncated
+    if refused:
+        return Verdict.REFUSE
+    return Verdict.UNFINISHED if cut else Verdict.EMPTY
+
+
+def _decide_unread(dialect: Dialect, body: bytes, expectation: Expectation) -> WholeReply:
+    """No JSON: a stream that nobody asked for, or nothing that can be judged."""
+    if not looks_like_events(body):
+        return WholeReply(Verdict.EMPTY if not body.strip() else Verdict.UNDECIDABLE)
+    decider = StreamDecider(dialect, expectation)
+    if decider.feed(body) is Verdict.UNDECIDED:
+        decider.finish()
+    return WholeReply(decider.verdict, decider.error, decider.usage)
+
+
+class _Choice(msgspec.Struct):
+    index: Any = 0
+    message: Any = None
+    text: Any = None
+    finish_reason: Any = None
+    stop_reason: Any = None
+
+
+class _Large(msgspec.Struct):
+    """The fields of a large reply that are read; everything else is skipped without a value being made."""
+
+    choices: list[_Choice] | None = None
+    error: Any = None
+
+
+def _loads(body: bytes) -> Any:
+    """Raises ValueError where it is no JSON."""
+    if len(body) > LARGE:
+        try:
+            large = msgspec.json.decode(body, type=_Large)
+        except (msgspec.DecodeError, UnicodeError):
+            return loads(body)
+        if large.choices is not None:
+            return msgspec.to_builtins(large)
+    return loads(body)
+
+
+def usage_of_whole(body: bytes) -> Usage | None:
+    """What a whole reply says it has used."""
+    try:
+        return usage_of(loads(body))
+    except ValueError:
+        return None
