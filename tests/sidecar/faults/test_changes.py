@@ -87,7 +87,7 @@ async def test_sigterm_ends_what_does_not_end_by_itself_in_bounded_time(tmp_path
         await arrived
         assert await sidecar.end() == 0
         await asyncio.wait_for(clients, 60)
-        assert len(load.tally.lost) == 16, "cut off, and their clients can tell"
+        assert load.tally.failed == {"error event": 16}, "cut off, and their clients are told"
         async with asyncio.timeout(60):
             while engine.open:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)

@@ -66,19 +66,17 @@ def test_a_share_is_given_back_whatever_happens() -> None:
 
 
 async def test_large_bodies_at_once_are_told_to_come_back_and_then_served(three: Cascade) -> None:
-    body = many(b"{}", MAX_BODY_BYTES)
-    three.entry.engine.script = Script(hang=True)
-    held = asyncio.create_task(three.post(body))
-    await asyncio.wait_for(three.entry.engine.asked.wait(), 10)
-    response = await three.post(body)
-    assert response.status == 503
-    assert int(response.headers["retry-after"]) > 0
-    assert (await response.json())["error"]["code"] == "overloaded"
-    held.cancel()
-    await asyncio.wait_for(three.entry.engine.cancelled.wait(), 5)
+    body = b'{"model": "qwen", "messages": [{"role": "user", "content": "%b"}]}' % (b"x" * MIB)
+    memory = three.entry.service.request_memory
+    with memory.claim() as take:
+        take(memory.limit - 8 * MIB)
+        response = await three.post(body)
+        assert response.status == 503
+        assert int(response.headers["retry-after"]) > 0
+        assert (await response.json())["error"]["code"] == "overloaded"
     three.entry.engine.script = Script(text="four")
-    await until(lambda: three.entry.service.request_memory.used == 0)
     assert (await three.post(body)).status == 200
+    await until(lambda: memory.used == 0)
 
 
 @pytest.mark.parametrize("stream", [False, True])
