@@ -11,7 +11,8 @@ import unicodedata
 from functools import lru_cache
 
 _THOUGHTS = ("think", "thinking", "thought", "thoughts", "reasoning", "reflection", "seed:think")
-_THOUGHT = "|".join(_THOUGHTS)
+_TOKENS = ("s", "bos", "eos", "pad", "unk", "start_of_turn", "end_of_turn")
+_THOUGHT, _TOKEN = "|".join(_THOUGHTS), "|".join(_TOKENS)
 _OPENED = re.compile(rf"<(?:{_THOUGHT})>|\[THINK\]|◁think▷|<\|begin_of_thought\|>", re.IGNORECASE)
 CLOSED = re.compile(
     rf"</(?:{_THOUGHT})>|\[/THINK\]|◁/think▷|<\|end_of_thought\|>|<\|channel\|>final<\|message\|>", re.IGNORECASE
@@ -19,19 +20,14 @@ CLOSED = re.compile(
 """The end of a reasoning block, by any model's template."""
 LONGEST_CLOSED = len("<|channel|>final<|message|>")
 _SPECIAL = re.compile(
-    rf"<\|[^<>|]{{1,48}}\|>|<｜[^<>｜]{{1,48}}｜>|</?(?:s|bos|eos|pad|unk|start_of_turn|end_of_turn)>|</(?:{_THOUGHT})>"
+    rf"<\|[^<>|]{{1,48}}\|>|<｜[^<>｜]{{1,48}}｜>|</?(?:{_TOKEN})>|</(?:{_THOUGHT})>"
     r"|\[/?(?:INST|THINK)\]|◁/think▷",
     re.IGNORECASE,
 )
 """A special token that was not taken out, or the end of a reasoning block that the template had opened."""
 _PARTIAL = re.compile(r"<[|｜](?:[^<>|｜]{0,48}[|｜]?)?\Z")
 _NAMED = (
-    *(
-        f"<{slash}{name}>"
-        for name in ("s", "bos", "eos", "pad", "unk", "start_of_turn", "end_of_turn")
-        for slash in ("", "/")
-    ),
-    *(f"<{slash}{name}>" for name in _THOUGHTS for slash in ("", "/")),
+    *(f"<{slash}{name}>" for name in (*_TOKENS, *_THOUGHTS) for slash in ("", "/")),
     *("[inst]", "[/inst]", "[think]", "[/think]", "◁think▷", "◁/think▷"),
 )
 _ROLES = ("assistant", "model", "final")
@@ -75,7 +71,7 @@ class Lead:
     def waits(self) -> bool:
         """Whether more text could make wrapping of what is left."""
         rest = self.rest
-        if not rest or _OPEN_ENTITY.search(rest) is not None:
+        if not rest or ends_in_entity(rest):
             return True
         folded = rest.lower()
         return is_partial(folded) or (self.token and any(role.startswith(folded) for role in (*_ROLES, _REASONS)))

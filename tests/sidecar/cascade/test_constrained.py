@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from disrouter_sidecar.openai.chat import DEFERRAL
+from disrouter_sidecar.openai.dialect import DEFERRAL
 from support.fake_engine import Script, event, stream_of, whole_of
 from support.raw_engine import Body, RawEngine, RawReply, raw_engine
 from support.sidecars import REFUSAL, Cascade, cascade

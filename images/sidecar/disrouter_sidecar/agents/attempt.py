@@ -136,7 +136,11 @@ class Attempt:
         if not end:
             self._held.append(piece)
             return None
-        return self._evaluate(reply, piece if not self._held else b"".join((*self._held, piece)))
+        return self._evaluate(reply, self._joined(piece))
+
+    def _joined(self, piece: bytes) -> bytes:
+        """What is held, and this piece behind it."""
+        return piece if not self._held else b"".join((*self._held, piece))
 
     def _evaluate(self, reply: Reply, body: bytes) -> Answer:
         """The answer in a whole reply. Raises what `failed` then gets."""

@@ -174,21 +174,36 @@ class RejectionCheck:
         self._parent.failed(self._rejected)
 
 
-class DecisionFirst:
-    """Decides by a question without what binds the reply, a grammar for example, then asks for the answer under it."""
+class TwoSteps:
+    """Asks the engine twice: what the first reply says decides what comes next."""
 
     __slots__ = ("_current", "_engine", "_parent")
 
-    def __init__(
-        self, engine: Engine, parent: AttemptContext, preference: Preference, served: Served, free: Query
-    ) -> None:
+    _current: Cancellable
+
+    def __init__(self, engine: Engine, parent: AttemptContext) -> None:
         self._engine = engine
         self._parent = parent
-        self._current: Cancellable = engine.let_decide(parent, self, free, preference, served)
 
     def cancel(self) -> None:
         """The client has left."""
         self._current.cancel()
+
+    def failed(self, error: Exception) -> None:
+        """`AttemptListener` of the first step: it refuses, or the engine failed."""
+        self._parent.failed(error)
+
+
+class DecisionFirst(TwoSteps):
+    """Decides by a question without what binds the reply, a grammar for example, then asks for the answer under it."""
+
+    __slots__ = ()
+
+    def __init__(
+        self, engine: Engine, parent: AttemptContext, preference: Preference, served: Served, free: Query
+    ) -> None:
+        super().__init__(engine, parent)
+        self._current = engine.let_decide(parent, self, free, preference, served)
 
     def answered(self, answer: Answer) -> None:
         """`AttemptListener` of the decision: it does not refuse, so its generation ends here."""
@@ -198,15 +213,11 @@ class DecisionFirst:
         except Exception as error:
             self._parent.failed(error)
 
-    def failed(self, error: Exception) -> None:
-        """`AttemptListener` of the decision: it refuses, or the engine failed."""
-        self._parent.failed(error)
 
-
-class ProbabilityDecision:
+class ProbabilityDecision(TwoSteps):
     """Decides by probability: probes first, then asks for the answer or refuses; without a probability, by text."""
 
-    __slots__ = ("_current", "_engine", "_parent", "_preference", "_route")
+    __slots__ = ("_preference", "_route")
 
     def __init__(
         self,
@@ -216,15 +227,10 @@ class ProbabilityDecision:
         route: ProbabilityRoute,
         awareness: Awareness,
     ) -> None:
-        self._engine = engine
-        self._parent = parent
+        super().__init__(engine, parent)
         self._preference = preference
         self._route = route
-        self._current: Cancellable = engine.probe(parent, self, route.calibration.scenario, awareness)
-
-    def cancel(self) -> None:
-        """The client has left."""
-        self._current.cancel()
+        self._current = engine.probe(parent, self, route.calibration.scenario, awareness)
 
     def answered(self, answer: Answer) -> None:
         """`AttemptListener` of the probe."""
@@ -232,10 +238,6 @@ class ProbabilityDecision:
             self._decide(answer.held)
         except Exception as error:
             self._parent.failed(error)
-
-    def failed(self, error: Exception) -> None:
-        """`AttemptListener` of the probe."""
-        self._parent.failed(error)
 
     def _decide(self, probed: bytes) -> None:
         engine, route, parent = self._engine, self._route, self._parent

@@ -125,7 +125,11 @@ class EngineAttempt(Attempt):
     def _read(self, reply: Reply, piece: bytes, end: bool) -> Answer | None:
         if self._sniffed is not None:
             return self._sniff(reply, piece, end)
-        return super()._read(reply, piece, end) if self._whole else self._read_stream(reply, piece, piece, end)
+        return (
+            super()._read(reply, piece, end)
+            if self._whole
+            else self._read_stream(reply, piece, self._plain(piece), end)
+        )
 
     def _sniff(self, reply: Reply, piece: bytes, end: bool) -> Answer | None:
         """Find out whether the body is a stream of events, though its media type says otherwise."""
@@ -138,15 +142,14 @@ class EngineAttempt(Attempt):
         if not streams:
             return super()._read(reply, piece, end)
         self._begin_stream()
-        return self._read_stream(reply, piece, plain, end, sniffed=True)
+        return self._read_stream(reply, piece, plain, end)
 
-    def _read_stream(
-        self, reply: Reply, piece: bytes, plain: bytes, end: bool, *, sniffed: bool = False
-    ) -> Answer | None:
+    def _read_stream(self, reply: Reply, piece: bytes, plain: bytes, end: bool) -> Answer | None:
+        """`plain` is what has not been read yet, without its encoding."""
         decider = self._decider
         if decider is None:
             return self._answer(reply, piece, end)
-        verdict = decider.feed(plain if sniffed else self._plain(piece))
+        verdict = decider.feed(plain)
         if end and verdict is Verdict.UNDECIDED:
             verdict = decider.finish()
         if verdict is Verdict.UNDECIDED:
@@ -157,8 +160,7 @@ class EngineAttempt(Attempt):
         return self._answer(reply, piece, end)
 
     def _answer(self, reply: Reply, piece: bytes, end: bool) -> Answer:
-        held = piece if not self._held else b"".join((*self._held, piece))
-        return Answer(reply, held, end, content_type=None if is_stream(reply) else EVENT_STREAM)
+        return Answer(reply, self._joined(piece), end, content_type=None if is_stream(reply) else EVENT_STREAM)
 
     def _hold(self, piece: bytes) -> None:
         self.budget.claim(len(piece) + PIECE_BYTES)

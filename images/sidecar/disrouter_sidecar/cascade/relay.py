@@ -10,7 +10,6 @@ from disrouter_sidecar.errors import UpstreamFailed
 from disrouter_sidecar.headers import Lines, lines
 from disrouter_sidecar.http.ports import Client
 from disrouter_sidecar.openai.dialect import Dialect
-from disrouter_sidecar.openai.errors import error_event
 
 
 def relay(answer: Answer, client: Client, response_headers: Lines, idle: float) -> bool:
@@ -35,7 +34,7 @@ def relay(answer: Answer, client: Client, response_headers: Lines, idle: float) 
 def break_off(client: Client, failure: UpstreamFailed, dialect: Dialect) -> None:
     """End a stream that broke with an event that says so."""
     text = f"the answer broke off: {failure.reason} ({failure.detail})"
-    event = error_event(dialect.error_body(500, "upstream_failed", text))
+    event = dialect.error_event("upstream_failed", text)
     client.finish(event if client.last.endswith(b"\n\n") else b"\n\n" + event)
 
 

@@ -18,3 +18,10 @@ def loads(text: bytes) -> Any:
         return json.loads(text.decode("utf-8-sig", errors="replace"))
     except RecursionError:
         raise ValueError("nested too deeply") from None
+
+
+def object_in(value: Any) -> dict[str, Any]:
+    """The object that a value is, or the first of a list (Gemini's errors); empty where it is neither."""
+    if isinstance(value, list) and value:
+        value = value[0]
+    return value if isinstance(value, dict) else {}

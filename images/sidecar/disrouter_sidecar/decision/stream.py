@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from disrouter.refusal import Decision, RefusalMatcher
-from disrouter_sidecar.decision.lenient_json import loads
+from disrouter_sidecar.decision.lenient_json import loads, object_in
 from disrouter_sidecar.decision.sse import EventReader
 from disrouter_sidecar.decision.verdict import Verdict
 from disrouter_sidecar.openai.dialect import ChoiceUpdate, Dialect
@@ -166,9 +166,6 @@ class _AnyWord(RefusalMatcher):
 def _object(payload: bytes, *, typed_error: bool) -> Mapping[str, Any] | None:
     """An event's JSON object, empty for a value that is none; None where it cannot be read."""
     try:
-        value = loads(payload)
+        return object_in(loads(payload))
     except ValueError:
         return {"message": payload[:500].decode(errors="replace")} if typed_error else None
-    if isinstance(value, list) and value:
-        value = value[0]
-    return value if isinstance(value, dict) else {}

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from disrouter.refusal import Decision, judge
-from disrouter_sidecar.decision.lenient_json import loads
+from disrouter_sidecar.decision.lenient_json import loads, object_in
 from disrouter_sidecar.decision.sse import looks_like_events
 from disrouter_sidecar.decision.stream import PLAIN, Expectation, StreamDecider
 from disrouter_sidecar.decision.verdict import Verdict
@@ -33,11 +33,9 @@ class WholeReply(NamedTuple):
 def decide_whole(dialect: Dialect, body: bytes, expectation: Expectation = PLAIN) -> WholeReply:
     """A refusal when it has choices and each of them refuses or says nothing, one of them refusing."""
     try:
-        reply = _loads(body)
+        reply = object_in(_loads(body))
     except ValueError:
         return _decide_unread(dialect, body, expectation)
-    if not isinstance(reply, dict):
-        reply = reply[0] if isinstance(reply, list) and reply and isinstance(reply[0], dict) else {}
     error = dialect.error(reply)
     if error is not None:
         return WholeReply(Verdict.FAILED, error)

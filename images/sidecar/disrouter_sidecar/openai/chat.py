@@ -8,30 +8,27 @@ from typing import Any
 from disrouter.errors import InvalidRequest
 from disrouter.scenario import StatedPreference, instruct
 from disrouter_sidecar.openai.dialect import (
+    DEFERRAL,
+    DEFERRAL_MEANS,
+    NO_PARAMETERS,
     ChoiceUpdate,
     Fields,
     ending,
-    has_error,
     index_of,
     number_of_choices,
     objects,
     plain_error,
     text_of,
+    with_tool,
 )
-from disrouter_sidecar.openai.errors import error_body
+from disrouter_sidecar.openai.errors import OpenAIErrors
 
-DEFERRAL = "defer_to_a_larger_model"
-"""The deferral tool: an agent that calls it has refused."""
-DEFERRAL_MEANS = (
-    "Call this, and nothing else, if you choose not to answer or are not certain which other function to call. A "
-    "larger model then takes over."
-)
 _ANSWERS = frozenset(("tool_calls", "function_call", "refusal", "audio", "images"))
 _FILTERED = "content_filter"
 """Why a reply ended that the provider's policy has kept back: an answer, as its `refusal` is."""
 
 
-class Chat:
+class Chat(OpenAIErrors):
     """`POST /v1/chat/completions`. Reasoning fields decide nothing."""
 
     path = "/chat/completions"
@@ -56,23 +53,12 @@ class Chat:
 
     def offer_deferral(self, fields: Fields, /) -> Fields:
         """One more function, where the request brings any."""
-        tools = fields.get("tools")
-        if not isinstance(tools, list) or not tools:
-            return {}
-        function = {"name": DEFERRAL, "description": DEFERRAL_MEANS, "parameters": {"type": "object", "properties": {}}}
-        return {"tools": [*tools, {"type": "function", "function": function}]}
+        function = {"name": DEFERRAL, "description": DEFERRAL_MEANS, "parameters": NO_PARAMETERS}
+        return with_tool(fields, {"type": "function", "function": function})
 
     def turns(self, fields: Fields, /) -> Sequence[Fields]:
         """`messages`."""
         return objects(fields["messages"])
-
-    def error_body(self, status: int, code: str | None, message: str, param: str | None = None) -> bytes:
-        """`{"error": {...}}`."""
-        return error_body(status, code, message, param)
-
-    def in_shape(self, value: Any, /) -> bool:
-        """An object `error` with a `message`."""
-        return has_error(value)
 
     def event(self, event: Fields) -> Iterator[ChoiceUpdate]:
         """One chunk."""

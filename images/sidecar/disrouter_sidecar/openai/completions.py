@@ -7,7 +7,6 @@ would show or lose the instruction: such requests go, as they are, to an agent t
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from disrouter.errors import InvalidRequest
 from disrouter.scenario import StatedPreference, instruct_prompt
@@ -15,19 +14,18 @@ from disrouter_sidecar.openai.dialect import (
     ChoiceUpdate,
     Fields,
     ending,
-    has_error,
     index_of,
     number_of_choices,
     objects,
     plain_error,
     text_of,
 )
-from disrouter_sidecar.openai.errors import error_body
+from disrouter_sidecar.openai.errors import OpenAIErrors
 
 _KINDS = "`prompt` must be a string, a list of strings, a list of token ids or a list of such lists"
 
 
-class Completions:
+class Completions(OpenAIErrors):
     """`POST /v1/completions`."""
 
     path = "/completions"
@@ -71,14 +69,6 @@ class Completions:
     def turns(self, _: Fields, /) -> Sequence[Fields]:
         """It is no conversation."""
         return ()
-
-    def error_body(self, status: int, code: str | None, message: str, param: str | None = None) -> bytes:
-        """`{"error": {...}}`."""
-        return error_body(status, code, message, param)
-
-    def in_shape(self, value: Any, /) -> bool:
-        """An object `error` with a `message`."""
-        return has_error(value)
 
     def event(self, event: Fields) -> Iterator[ChoiceUpdate]:
         """One chunk; it looks like a whole reply."""

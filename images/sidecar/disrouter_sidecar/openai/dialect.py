@@ -29,6 +29,16 @@ class ChoiceUpdate:
     """It calls the deferral tool: a refusal."""
 
 
+DEFERRAL = "defer_to_a_larger_model"
+"""The deferral tool: an agent that calls it has refused."""
+DEFERRAL_MEANS = (
+    "Call this, and nothing else, if you choose not to answer or are not certain which other function to call. A "
+    "larger model then takes over."
+)
+NO_PARAMETERS: Fields = {"type": "object", "properties": {}}
+"""Of the deferral tool, as a JSON schema."""
+
+
 class Dialect(Protocol):
     """An API: where it is, what it must hold, where the instruction goes, where a reply's text is."""
 
@@ -73,6 +83,10 @@ class Dialect(Protocol):
 
     def error_body(self, status: int, code: str | None, message: str, param: str | None = None) -> bytes:
         """An error in the API's shape."""
+        ...
+
+    def error_event(self, code: str, message: str) -> bytes:
+        """The same (500), as the last event of a stream that broke after its first byte reached the client."""
         ...
 
     def in_shape(self, value: Any, /) -> bool:
@@ -158,12 +172,11 @@ def plain_error(event: Fields) -> Fields | None:
     error = event.get("error")
     if error:
         return error if isinstance(error, dict) else {"message": str(error)}
-    return (
-        event if event.get("object") == "error" or (event.get("type") == "error" and "choices" not in event) else None
-    )
+    is_one = event.get("object") == "error" or (event.get("type") == "error" and "choices" not in event)
+    return event if is_one else None
 
 
-def has_error(value: Any) -> bool:
-    """OpenAI's shape of an error: an object `error` with a `message`."""
-    error = value.get("error") if isinstance(value, dict) else None
-    return isinstance(error, dict) and isinstance(error.get("message"), str)
+def with_tool(fields: Fields, tool: Fields) -> Fields:
+    """The field `tools` with one more; nothing where the request brings none."""
+    tools = fields.get("tools")
+    return {"tools": [*tools, tool]} if isinstance(tools, list) and tools else {}

@@ -21,9 +21,26 @@ def error_body(status: int, code: str | None, message: str, param: str | None = 
     return orjson.dumps({"error": {"message": message, "type": kind, "param": param, "code": code}})
 
 
-def error_event(body: bytes) -> bytes:
-    """An error as the last event of a stream that broke after its first byte reached the client."""
-    return (b"event: error\ndata: " if body.startswith(b'{"type":"error"') else b"data: ") + body + b"\n\n"
+class OpenAIErrors:
+    """How a dialect with OpenAI's errors writes and knows them."""
+
+    def error_body(self, status: int, code: str | None, message: str, param: str | None = None) -> bytes:
+        """`{"error": {...}}`."""
+        return error_body(status, code, message, param)
+
+    def error_event(self, code: str, message: str) -> bytes:
+        """The same, as the last event of a stream."""
+        return b"data: " + error_body(500, code, message) + b"\n\n"
+
+    def in_shape(self, value: Any, /) -> bool:
+        """An object `error` with a `message`."""
+        return has_error(value)
+
+
+def has_error(value: Any) -> bool:
+    """OpenAI's shape of an error, which Anthropic's holds too: an object `error` with a `message`."""
+    error = value.get("error") if isinstance(value, dict) else None
+    return isinstance(error, dict) and isinstance(error.get("message"), str)
 
 
 class ErrorShape(Protocol):

@@ -8,8 +8,18 @@ from typing import Any
 import orjson
 
 from disrouter.scenario import StatedPreference, instruct
-from disrouter_sidecar.openai.chat import DEFERRAL, DEFERRAL_MEANS, check_messages
-from disrouter_sidecar.openai.dialect import ChoiceUpdate, Fields, has_error, objects, text_of
+from disrouter_sidecar.openai.chat import check_messages
+from disrouter_sidecar.openai.dialect import (
+    DEFERRAL,
+    DEFERRAL_MEANS,
+    NO_PARAMETERS,
+    ChoiceUpdate,
+    Fields,
+    objects,
+    text_of,
+    with_tool,
+)
+from disrouter_sidecar.openai.errors import has_error
 
 _SILENT = ("text", "thinking", "redacted_thinking")
 """Blocks that are no answer by themselves; every other kind is a call of a tool."""
@@ -51,11 +61,7 @@ class Messages:
 
     def offer_deferral(self, fields: Fields, /) -> Fields:
         """One more tool, where the request brings any."""
-        tools = fields.get("tools")
-        if not isinstance(tools, list) or not tools:
-            return {}
-        schema = {"type": "object", "properties": {}}
-        return {"tools": [*tools, {"name": DEFERRAL, "description": DEFERRAL_MEANS, "input_schema": schema}]}
+        return with_tool(fields, {"name": DEFERRAL, "description": DEFERRAL_MEANS, "input_schema": NO_PARAMETERS})
 
     def turns(self, fields: Fields, /) -> Sequence[Fields]:
         """`messages`."""
@@ -104,6 +110,10 @@ class Messages:
         kind = _KINDS.get(status, "invalid_request_error" if status < 500 else "api_error")
         text = f"{param}: {message}" if param is not None else message
         return orjson.dumps({"type": "error", "error": {"type": kind, "message": text, "code": code}})
+
+    def error_event(self, code: str, message: str) -> bytes:
+        """The same, as a typed event."""
+        return b"event: error\ndata: " + self.error_body(500, code, message) + b"\n\n"
 
     def in_shape(self, value: Any, /) -> bool:
         """An object `error` with a `message`."""

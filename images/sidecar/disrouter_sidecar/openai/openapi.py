@@ -25,10 +25,11 @@ _MESSAGE: Schema = {
     "required": ["role"],
     "properties": {"role": {"type": "string"}, "content": _TEXT_OR_PARTS},
 }
+_MESSAGES: Schema = {"type": "array", "items": _MESSAGE, "minItems": 1}
 _TOKENS: Schema = {"type": "array", "items": {"type": "integer"}, "minItems": 1}
 _SUBJECTS: Mapping[str, tuple[str, Schema]] = {
-    "/chat/completions": ("messages", {"type": "array", "items": _MESSAGE, "minItems": 1}),
-    "/messages": ("messages", {"type": "array", "items": _MESSAGE, "minItems": 1}),
+    "/chat/completions": ("messages", _MESSAGES),
+    "/messages": ("messages", _MESSAGES),
     "/completions": (
         "prompt",
         {

@@ -10,9 +10,17 @@ from typing import Any
 
 from disrouter.errors import InvalidRequest
 from disrouter.scenario import StatedPreference, instruct
-from disrouter_sidecar.openai.chat import DEFERRAL, DEFERRAL_MEANS
-from disrouter_sidecar.openai.dialect import ChoiceUpdate, Fields, has_error, objects, plain_error
-from disrouter_sidecar.openai.errors import error_body
+from disrouter_sidecar.openai.dialect import (
+    DEFERRAL,
+    DEFERRAL_MEANS,
+    NO_PARAMETERS,
+    ChoiceUpdate,
+    Fields,
+    objects,
+    plain_error,
+    with_tool,
+)
+from disrouter_sidecar.openai.errors import OpenAIErrors
 
 _ENDS = ("response.completed", "response.incomplete")
 _SILENT = ("message", "reasoning")
@@ -21,7 +29,7 @@ _CUT_OFF = "max_output_tokens"
 _KEPT = ("previous_response_id", "conversation")
 
 
-class Responses:
+class Responses(OpenAIErrors):
     """`POST /v1/responses`."""
 
     path = "/responses"
@@ -65,24 +73,12 @@ class Responses:
 
     def offer_deferral(self, fields: Fields, /) -> Fields:
         """One more function, where the request brings any."""
-        tools = fields.get("tools")
-        if not isinstance(tools, list) or not tools:
-            return {}
-        parameters = {"type": "object", "properties": {}}
-        function = {"type": "function", "name": DEFERRAL, "description": DEFERRAL_MEANS, "parameters": parameters}
-        return {"tools": [*tools, function]}
+        tool = {"type": "function", "name": DEFERRAL, "description": DEFERRAL_MEANS, "parameters": NO_PARAMETERS}
+        return with_tool(fields, tool)
 
     def turns(self, fields: Fields, /) -> Sequence[Fields]:
         """`input`, where it is a list of items."""
         return objects(fields["input"])
-
-    def error_body(self, status: int, code: str | None, message: str, param: str | None = None) -> bytes:
-        """`{"error": {...}}`."""
-        return error_body(status, code, message, param)
-
-    def in_shape(self, value: Any, /) -> bool:
-        """An object `error` with a `message`."""
-        return has_error(value)
 
     def event(self, event: Fields) -> Iterator[ChoiceUpdate]:
         """One typed event."""
@@ -103,7 +99,7 @@ class Responses:
     def error(self, event: Fields) -> Fields | None:
         """An `error` event, or the end of a response that failed."""
         if event.get("type") == "error":
-            return plain_error(event) or event
+            return plain_error(event)
         if event.get("type") == "response.failed":
             response = event.get("response")
             return (plain_error(response) if isinstance(response, dict) else None) or {"message": "response.failed"}

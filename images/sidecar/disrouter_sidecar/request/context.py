@@ -30,7 +30,6 @@ class RequestContext(NamedTuple):
     request_id: str
     deadline: float | None = None
     """Seconds that the hop before left, None where the request comes from outside."""
-
     continues: bool = False
     """It goes on with a loop of tool calls that the first agent of the itinerary began: that agent does not refuse."""
 

@@ -48,13 +48,7 @@ def needs_of(fields: Mapping[str, Any], turns: Iterable[Mapping[str, Any]], size
 
 def lack(needs: Needs, known: Capabilities, learned: Iterable[Capability], limit: int | None) -> str | None:
     """The first need that an agent does not meet, in words; what the route table says outranks what was learned."""
-    declared = {
-        Capability.IMAGES: known.images,
-        Capability.AUDIO: known.audio,
-        Capability.TOOLS: known.tools,
-        Capability.STRUCTURED_OUTPUT: known.structured_output,
-    }
-    learned = frozenset(learned)
+    declared, learned = _declared(known), frozenset(learned)
     for capability in sorted(needs.capabilities):
         if declared[capability] is False or (declared[capability] is None and capability in learned):
             return f"it takes no {capability.value}"
@@ -64,8 +58,16 @@ def lack(needs: Needs, known: Capabilities, learned: Iterable[Capability], limit
 
 def declares(known: Capabilities) -> bool:
     """Whether the route table says of this agent that it lacks anything."""
-    lacks = (known.images, known.audio, known.tools, known.structured_output)
-    return known.context_length is not None or False in lacks
+    return known.context_length is not None or False in _declared(known).values()
+
+
+def _declared(known: Capabilities) -> Mapping[Capability, bool | None]:
+    return {
+        Capability.IMAGES: known.images,
+        Capability.AUDIO: known.audio,
+        Capability.TOOLS: known.tools,
+        Capability.STRUCTURED_OUTPUT: known.structured_output,
+    }
 
 
 def _of_content(content: Any) -> Iterable[Capability]:
