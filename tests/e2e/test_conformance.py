@@ -1,6 +1,7 @@
 """Every feature of the API through a sidecar gives what real vLLM gives when it is asked directly, instructed alike.
 
-Replies are compared as bytes, streams event by event. What may differ is cut out of both (`_VARIES`): identifiers,
+Decided first and then asked plainly is what would keep an agent from refusing (`DECIDED_FIRST`). Replies are compared
+as bytes, streams event by event. What may differ is cut out of both (`_VARIES`): identifiers,
 times, and the field `disrouter` that a refused hop adds to a whole reply. vLLM joins deltas when it is late, so
 that two streams of the same words may be cut differently: both are asked again then, a few times.
 """
@@ -95,6 +96,7 @@ RESPONSES: dict[str, dict[str, Any]] = {
     "tools offered": {"tools": [{"type": "function", **TOOL}]},
     "a wrong value": {"temperature": -1},
 }
+DECIDED_FIRST = frozenset(("response_format", "tool_choice", "text"))
 
 
 @pytest.fixture(scope="module")
@@ -137,8 +139,8 @@ Both = tuple[openai.AsyncOpenAI, openai.AsyncOpenAI]
 @pytest.mark.parametrize("fields", CHATS.values(), ids=CHATS.keys())
 async def test_chats(both: Both, fields: dict[str, Any], stream: bool) -> None:
     asked = {"messages": [USER], "max_tokens": 40, "temperature": 0, "seed": 1, **fields}
-    direct = {**asked, "messages": instruct(asked["messages"], Scenario.BALANCE)}
-    await compare(both, "/chat/completions", asked, direct, stream=stream)
+    instructed = {**asked, "messages": instruct(asked["messages"], Scenario.BALANCE)}
+    await compare(both, "/chat/completions", asked, _direct(asked, instructed), stream=stream)
 
 
 @pytest.mark.parametrize("preference", [*({"scenario": each.value} for each in Scenario), {"preference": 0.93}])
@@ -154,8 +156,8 @@ async def test_preferences(both: Both, preference: dict[str, Any]) -> None:
 @pytest.mark.parametrize("fields", PROMPTS.values(), ids=PROMPTS.keys())
 async def test_completions(both: Both, fields: dict[str, Any], stream: bool) -> None:
     asked = {"prompt": tiny_model.KNOWN, "max_tokens": 20, "temperature": 0, "seed": 1, **fields}
-    direct = {**asked, "prompt": instruct_prompt(asked["prompt"], Scenario.BALANCE)}
-    await compare(both, "/completions", asked, direct, stream=stream)
+    instructed = {**asked, "prompt": instruct_prompt(asked["prompt"], Scenario.BALANCE)}
+    await compare(both, "/completions", asked, _direct(asked, instructed), stream=stream)
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -173,8 +175,21 @@ async def test_responses(both: Both, fields: dict[str, Any], stream: bool) -> No
     items = instruct(
         [USER | {"content": given}] if isinstance(given, str) else given, Scenario.BALANCE, part="input_text"
     )
-    direct = {**asked, "input": items[0]["content"] if isinstance(given, str) else items}
-    await compare(both, "/responses", asked, direct, stream=stream)
+    instructed = {**asked, "input": items[0]["content"] if isinstance(given, str) else items}
+    await compare(both, "/responses", asked, _direct(asked, instructed), stream=stream)
+
+
+BOUND = ("a tool required", "a tool by name", "a JSON schema", "a JSON object")
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("kind", BOUND)
+async def test_a_forced_reply_to_what_an_agent_does_not_know_is_the_next_ones(
+    both: Both, stream: bool, kind: str
+) -> None:
+    question = [USER | {"content": tiny_model.UNKNOWN}]
+    asked = {"messages": question, "max_tokens": 60, "temperature": 0, "seed": 1, **CHATS[kind]}
+    await compare(both, "/chat/completions", asked, asked, stream=stream, path="small,large")
 
 
 @pytest.mark.parametrize("model", ["qwen", "qwen/large"])
@@ -195,6 +210,12 @@ async def test_the_usage_of_a_stream_is_the_answering_agents(both: Both) -> None
     await compare(
         both, "/chat/completions", asked, {**asked, "messages": instruct([USER], Scenario.BALANCE)}, stream=True
     )
+
+
+def _direct(asked: dict[str, Any], instructed: dict[str, Any]) -> dict[str, Any]:
+    """What the engine is asked to compare with: whether a forced reply answers is found out before."""
+    bound = any(name in asked and asked[name] not in ("auto", "none") for name in DECIDED_FIRST)
+    return asked if bound else instructed
 
 
 async def compare(

@@ -83,12 +83,13 @@ async def test_an_agent_that_knows_answers_under_the_grammar(
 ) -> None:
     built, engine = small
     engine.answer = Grammatical(frozenset(fields) - {"tools", "functions"}, free="It is four.")
-    response = await built.ask(stream=stream, **fields)
+    response = await built.ask(stream=stream, max_tokens=60, **fields)
     assert response.headers["x-disrouter-path"] == "small"
     assert '{"answer":' in (await response.text()).replace("\\", "")
     decision, answer = engine.bodies
     assert "Scenario:" in json.dumps(decision)
     assert decision["stream"] is True
+    assert "max_tokens" not in decision, "what the context leaves is the bound: a number beyond it would be rejected"
     assert "Scenario:" not in json.dumps(answer)
     assert {name: answer[name] for name in fields} == fields
 

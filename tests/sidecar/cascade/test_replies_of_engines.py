@@ -323,6 +323,23 @@ async def test_an_error_that_only_the_instruction_causes_is_passed_on(small: Sma
     assert small.cascade.entry.metric("disrouter_failovers_total", reason="rejected") == 1
 
 
+def _strict(body: Body) -> RawReply:
+    """As vLLM judges a request's limits and stream options."""
+    limit = body.get("max_tokens", 16)
+    wrong = not isinstance(limit, int) or limit < 1 or ("stream_options" in body and not body.get("stream"))
+    return RawReply([b'{"error": {"message": "wrong"}}'], status=400) if wrong else RawReply([whole("four")])
+
+
+@pytest.mark.parametrize("wrong", [{"max_tokens": "many"}, {"max_tokens": 0}, {"stream_options": {}}], ids=str)
+async def test_an_error_that_the_request_itself_causes_is_the_clients_to_read(
+    small: Small, wrong: dict[str, Any]
+) -> None:
+    small.answers(_strict)
+    response = await small.cascade.ask(**wrong)
+    assert (response.status, response.headers["x-disrouter-path"]) == (400, "small")
+    assert (await response.json())["error"]["message"] == "wrong"
+
+
 @pytest.mark.parametrize(
     "message",
     [

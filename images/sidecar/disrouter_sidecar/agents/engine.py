@@ -83,7 +83,7 @@ class Engine:
         if not CONSTRAINTS.isdisjoint(query.fields):
             bound = binding(query.fields, deferral=deferral)
             if bound:
-                free = query.replaced(unconstrained(query.fields, bound))
+                free = query.replaced(unconstrained(query.fields, bound, query.dialect.limits))
                 return DecisionFirst(self, parent, preference, served, free)
         return self.let_decide(parent, parent, query, preference, served)
 
@@ -106,7 +106,7 @@ class Engine:
 
     def check(self, parent: AttemptContext, listener: AttemptListener) -> Attempt:
         """Ask for the least of the client's own request, to see whether the engine takes it. Raises UpstreamFailed."""
-        judging = judging_of(1, refuses=False, last=True)
+        judging = judging_of(1, refuses=False, stream=parent.context.query.stream, last=True)
         attempt = EngineAttempt(listener, parent.budget, parent.context, judging, self)
         self._ask(attempt, parent, shortest(self._fields(parent.context, None, Awareness.NONE)))
         return attempt

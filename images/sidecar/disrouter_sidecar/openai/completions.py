@@ -31,6 +31,7 @@ class Completions(OpenAIErrors):
     path = "/completions"
     name = "text_completion"
     probed = True
+    limits: tuple[str, ...] = ()
 
     def check(self, fields: Fields, _pinned: bool, /) -> None:
         """`prompt` is of one of the four kinds, or `prompt_embeds` stands for it."""

@@ -6,7 +6,7 @@ it: what it leaves of a refusal is recognised.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from disrouter.refusal import REFUSAL
@@ -15,8 +15,6 @@ from disrouter_sidecar.openai.dialect import Fields
 
 LEAST_OUTPUT = 16
 """Tokens of output that OpenAI's responses API asks for at least."""
-DECISION_TOKENS = 1024
-"""For a decision alone, reasoning included. It is ended at the first word that decides."""
 STEERS = 20
 """Bias of a token, of the 100 that OpenAI allows, from which on it decides what is said."""
 _PHRASE = REFUSAL.lower().rstrip("!")
@@ -95,13 +93,13 @@ def binding(fields: Fields, *, deferral: bool) -> frozenset[str]:
     )
 
 
-def unconstrained(fields: Fields, bound: frozenset[str]) -> dict[str, Any]:
-    """The same question without what binds: streamed, so that it can be ended at the word that decides."""
-    free = {name: value for name, value in fields.items() if name not in bound and name not in _USELESS}
+def unconstrained(fields: Fields, bound: frozenset[str], limits: Collection[str]) -> dict[str, Any]:
+    """The same question without what binds: streamed, so that it can be ended at the word that decides.
+
+    `limits` are the API's token limits that may be left out: an agent may reason for longer than the answer is.
+    """
+    free = {name: value for name, value in fields.items() if not (name in bound or name in _USELESS or name in limits)}
     free["stream"] = True
-    for name in _LIMITS:
-        if name in fields and isinstance(fields[name], int):
-            free[name] = max(fields[name], DECISION_TOKENS)
     for name in ("tool_choice", "function_call"):
         if name in bound:  # left out it would mean `auto`, which engines without a parser of calls refuse
             free[name] = {"type": "none"} if isinstance(fields[name], dict) and _by_type(fields) else "none"
@@ -129,9 +127,18 @@ def _without_prefill(messages: Any) -> Any:
 
 
 def shortest(fields: Fields) -> dict[str, Any]:
-    """The same request for as little as an engine gives: only to see whether it takes it."""
-    short = {name: value for name, value in fields.items() if name not in ("stream", "stream_options", "min_tokens")}
-    if "input" in fields:
-        return short | {"max_output_tokens": LEAST_OUTPUT}
-    limits = [name for name in _LIMITS if isinstance(fields.get(name), int)] or ["max_tokens"]
-    return short | dict.fromkeys(limits, 1)
+    """The same request for as little as an engine gives: only to see whether it takes it. What is wrong stays so."""
+    limits = [name for name in _LIMITS if fields.get(name) is not None]
+    if not limits:
+        return {**fields, "max_output_tokens" if "input" in fields else "max_tokens": _least(fields)}
+    return {**fields, **{name: _shorter(fields[name], _least(fields)) for name in limits}}
+
+
+def _least(fields: Fields) -> int:
+    minimum = fields.get("min_tokens")
+    least = LEAST_OUTPUT if "input" in fields else 1
+    return max(least, minimum) if isinstance(minimum, int) else least
+
+
+def _shorter(limit: Any, least: int) -> Any:
+    return min(limit, least) if isinstance(limit, int) else limit

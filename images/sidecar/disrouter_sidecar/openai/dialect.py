@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -55,6 +55,11 @@ class Dialect(Protocol):
     @property
     def probed(self) -> bool:
         """Whether the chances of its first token can be asked for, as the probability mode does."""
+        ...
+
+    @property
+    def limits(self) -> Collection[str]:
+        """Its token limits without which an engine goes on up to the end of its context."""
         ...
 
     def check(self, fields: Fields, pinned: bool, /) -> None:

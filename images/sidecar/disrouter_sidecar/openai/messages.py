@@ -42,6 +42,7 @@ class Messages:
     path = "/messages"
     name = "messages"
     probed = False
+    limits: tuple[str, ...] = ()
 
     def check(self, fields: Fields, _pinned: bool, /) -> None:
         """`messages` is a non-empty list of messages with a role."""

@@ -35,6 +35,7 @@ class Responses(OpenAIErrors):
     path = "/responses"
     name = "responses"
     probed = False
+    limits = ("max_output_tokens",)
 
     def check(self, fields: Fields, pinned: bool, /) -> None:
         """`input` is text or a list of items; nothing in it needs an answer that was kept, unless pinned."""
