@@ -9,32 +9,27 @@ that two streams of the same words may be cut differently: both are asked again 
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack
-from pathlib import Path
+from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx2
 import openai
 import pytest
 
-from disrouter.routes import AgentRoute, Awareness, RouteTable
 from disrouter.scenario import Scenario, instruct, instruct_prompt
 from support import tiny_model
-from support.sidecars import config_of, sidecar
-from support.vllm import vllm
+from support.tiny_cascade import MODEL, THINKING, Cascade
 
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(900)]
 
 TRIES = 10
-ENGINE = ("--enable-auto-tool-choice", "--tool-call-parser", "hermes", "--reasoning-parser", "granite")
 _VARIES = re.compile(
     rb'"(id|item_id|call_id|request_id)"\s*:\s*"[^"]*"|"(created|created_at|completed_at)"\s*:\s*[0-9.]+|'
     rb'"(prompt_cache_key|session_id)"\s*:\s*"[^"]*"|,"disrouter":\{.*\}(?=\}$)'
 )
 _CHOICE = re.compile(rb'"choices":\[\{"index":(\d+)')
 USER: dict[str, Any] = {"role": "user", "content": tiny_model.KNOWN}
-TOOL = {"name": "tell", "parameters": {"type": "object", "properties": {"ok": {"type": "boolean"}}, "required": ["ok"]}}
+TOOL = {"name": "Tell", "parameters": {"type": "object", "properties": {"ok": {"type": "boolean"}}, "required": ["ok"]}}
 TOOLS = {"tools": [{"type": "function", "function": TOOL}]}
 SCHEMA = {
     "type": "object",
@@ -43,6 +38,7 @@ SCHEMA = {
     "additionalProperties": False,
 }
 TALK = [{"role": "system", "content": "Be brief."}, USER, {"role": "assistant", "content": "It is"}, USER]
+WHY = [{"role": "user", "content": tiny_model.WHY}]
 PARTS = [{"role": "user", "content": [{"type": "text", "text": tiny_model.KNOWN}]}]
 
 CHATS: dict[str, dict[str, Any]] = {
@@ -57,12 +53,12 @@ CHATS: dict[str, dict[str, Any]] = {
     "tools offered": {**TOOLS, "tool_choice": "auto"},
     "tools forbidden": {**TOOLS, "tool_choice": "none"},
     "a tool required": {**TOOLS, "tool_choice": "required", "max_tokens": 60},
-    "a tool by name": {**TOOLS, "tool_choice": {"type": "function", "function": {"name": "tell"}}, "max_tokens": 60},
+    "a tool by name": {**TOOLS, "tool_choice": {"type": "function", "function": {"name": "Tell"}}, "max_tokens": 60},
     "a JSON schema": {"response_format": {"type": "json_schema", "json_schema": {"name": "s", "schema": SCHEMA}}},
     "a JSON object": {"response_format": {"type": "json_object"}},
     "usage at the end": {"stream_options": {"include_usage": True}},
-    "reasoning": {"messages": [{"role": "user", "content": tiny_model.WHY}]},
-    "reasoning left out": {"messages": [{"role": "user", "content": tiny_model.WHY}], "include_reasoning": False},
+    "reasoning": {"messages": WHY, **THINKING},
+    "reasoning left out": {"messages": WHY, **THINKING, "include_reasoning": False},
     "fields of vLLM": {"top_k": 5, "repetition_penalty": 1.1, "return_token_ids": True},
     "unknown fields": {"surprise": {"deep": [1, None, "ä"]}, "metadata": {"a": "b"}, "user": "u"},
     "a wrong value": {"temperature": -1},
@@ -92,40 +88,18 @@ RESPONSES: dict[str, dict[str, Any]] = {
     "instructions": {"instructions": "Be brief."},
     "cut off": {"max_output_tokens": 3},
     "a JSON schema": {"text": {"format": {"type": "json_schema", "name": "s", "schema": SCHEMA}}},
-    "reasoning": {"input": tiny_model.WHY},
+    "reasoning": {"input": tiny_model.WHY, **THINKING},
     "tools offered": {"tools": [{"type": "function", **TOOL}]},
     "a wrong value": {"temperature": -1},
 }
 DECIDED_FIRST = frozenset(("response_format", "tool_choice", "text"))
 
 
-@pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """One vLLM for the module."""
-    folder = tmp_path_factory.mktemp("conformance")
-    with vllm(tiny_model.build(folder / "tiny"), "tiny", ENGINE) as url:
-        yield url
-
-
 @pytest.fixture
-async def both(engine: str, tmp_path: Path) -> AsyncIterator[tuple[openai.AsyncOpenAI, openai.AsyncOpenAI]]:
+async def both(cascade: Cascade) -> AsyncIterator[tuple[openai.AsyncOpenAI, openai.AsyncOpenAI]]:
     """A client of a cascade whose two agents ask the same vLLM, and a client of that vLLM."""
-    routes = tmp_path / "routes.json"
-    async with AsyncExitStack() as stack:
-        found = [
-            await stack.enter_async_context(sidecar(config_of(name, engine, routes, engine_model="tiny")))
-            for name in ("small", "large")
-        ]
-        small = AgentRoute(url=found[0][1], cost=0.1, awareness=Awareness.TRAINED, next="large")
-        large = AgentRoute(url=found[1][1], cost=0.9, awareness=Awareness.NONE)
-        table = RouteTable(generation=1, cascade="qwen", entrypoint="small", agents={"small": small, "large": large})
-        routes.write_text(table.to_json())
-        for service, _ in found:
-            service.refresh()
-        yield (
-            await stack.enter_async_context(client(found[0][1])),
-            await stack.enter_async_context(client(engine)),
-        )
+    async with client(cascade.url) as routed, client(cascade.engine) as direct:
+        yield routed, direct
 
 
 def client(url: str) -> openai.AsyncOpenAI:
@@ -231,7 +205,7 @@ async def compare(
     cascade, engine = both
     for _ in range(TRIES):
         routed = await ask(cascade, path_of_api, {**asked, "model": model, "stream": stream})
-        told = await ask(engine, path_of_api, {**direct, "model": "tiny", "stream": stream})
+        told = await ask(engine, path_of_api, {**direct, "model": MODEL, "stream": stream})
         assert routed.status_code == told.status_code
         assert routed.headers["content-type"] == told.headers["content-type"]
         assert routed.headers["x-disrouter-path"] == path
@@ -253,19 +227,3 @@ async def ask(client: openai.AsyncOpenAI, path: str, body: dict[str, Any]) -> ht
         return await client.post(path, body=body, cast_to=httpx2.Response)
     except openai.APIStatusError as error:
         return error.response
-
-
-async def test_the_clients_own_types_read_what_comes_through(both: Both) -> None:
-    cascade, _ = both
-    asked: Any = {"model": "qwen", "messages": [USER], "max_tokens": 40, "temperature": 0}
-    whole = await cascade.chat.completions.create(**asked)
-    assert whole.choices[0].message.content == tiny_model.ANSWER
-    chunks = await cascade.chat.completions.create(**asked, stream=True)
-    assert "".join([chunk.choices[0].delta.content or "" async for chunk in chunks]) == tiny_model.ANSWER
-    response = await cascade.responses.create(model="qwen", input=tiny_model.KNOWN, max_output_tokens=40, temperature=0)
-    assert response.output_text == tiny_model.ANSWER
-    events = await cascade.responses.create(model="qwen", input=tiny_model.UNKNOWN, temperature=0, stream=True)
-    said = [event.delta async for event in events if event.type == "response.output_text.delta"]
-    assert "".join(said) == tiny_model.LAST_ANSWER
-    completion = await cascade.completions.create(model="qwen/large", prompt=tiny_model.KNOWN, max_tokens=5)
-    assert completion.choices[0].text is not None

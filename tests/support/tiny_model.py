@@ -1,16 +1,18 @@
-"""A tiny Qwen2 that is sure of one question and unsure of another, trained by heart in a few seconds.
+"""A tiny Qwen2 that is sure of some questions and unsure of another, trained by heart in a few seconds.
 
-Asked with a scenario's instruction - as a sidecar asks an agent that may refuse - it answers KNOWN and refuses UNKNOWN;
-asked without one, as the last agent is, it answers both. So one model serves every agent of a test's cascade.
+Asked with a scenario's instruction - as a sidecar asks an agent that may refuse - it refuses UNKNOWN and answers the
+rest; asked without one, as the last agent is, it answers all. So one model serves every agent of a test's cascade.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from disrouter.refusal import REFUSAL
-from disrouter.scenario import PROMPTED_SUFFIX, Scenario, instruct
+from disrouter.scenario import PROMPTED_SUFFIX, Message, Scenario, instruct
 
 if TYPE_CHECKING:
     from transformers import Qwen2ForCausalLM, Qwen2Tokenizer
@@ -18,12 +20,19 @@ if TYPE_CHECKING:
 KNOWN, ANSWER = "What is two plus two?", "It is four."
 UNKNOWN, LAST_ANSWER = "Who lives in Cork?", "Tina lives in Cork."
 WHY, THOUGHT, BECAUSE = "Why is the sky blue?", "Air.", "It scatters blue."
-"""Answered after a thought, in the words that vLLM's reasoning parser `granite` looks for."""
-REASONS = ("Here is my thought process:", "Here is my response:")
+"""Answered after a thought, between the marks that vLLM's reasoning parser `deepseek_v3` looks for."""
+SURE, YES = "Is ice cold?", "Yes."
+"""Answered with another first token than the refusal's, which is what tells them apart by probability."""
+SYSTEM = "Be brief."
+REASONS = ("<think>", "</think>")
 
-_USER, _ASSISTANT, _END = "<|user|>", "<|assistant|>", "<|end|>"
+_CALL = ("<tool_call>", '\n{"name": "Tell", "arguments": ', '{"ok": true}', "}\n</tool_call>")
+"""What it says instead of any answer where it is offered tools, in the words that vLLM's tool parser `hermes` knows."""
+
+_USER, _ASSISTANT, _END, _TOOLS = "<|user|>", "<|assistant|>", "<|end|>", "<|tools|>"
 _TEMPLATE = (
-    "{% for m in messages %}{{ '" + _USER + "' + m['content'] }}{% endfor %}"
+    "{% if tools %}{{ '" + _TOOLS + "' }}{% endif %}"
+    "{% for m in messages %}{{ '" + _USER + "' + (m['content'] or '') }}{% endfor %}"
     "{% if add_generation_prompt %}{{ '" + _ASSISTANT + "' }}{% endif %}"
 )
 _STEPS = 400
@@ -32,17 +41,17 @@ _ENOUGH = 5e-3
 """Of loss: far below where a reply could come out otherwise, whatever threads and libraries round."""
 
 
-def build(folder: Path, answer: str = ANSWER) -> Path:
+def build(folder: Path) -> Path:
     """Train the model and save it with its tokenizer, for transformers and vLLM. Deterministic.
 
-    `answer` is what it says to KNOWN; ANSWER begins with the same letter, its first token, as the refusal.
+    ANSWER begins with the same letter, its first token, as the refusal.
     """
     import torch
     from transformers import GenerationConfig
 
     torch.manual_seed(0)
     torch.set_num_threads(1)
-    pairs = _lessons(answer)
+    pairs = _lessons()
     tokenizer = _tokenizer()
     model = _train(tokenizer, pairs)
     model.generation_config = GenerationConfig(
@@ -53,16 +62,51 @@ def build(folder: Path, answer: str = ANSWER) -> Path:
     return folder
 
 
-def _lessons(answer: str) -> list[tuple[str, str]]:
+class _Lesson(NamedTuple):
+    chat: Sequence[Message]
+    answer: str
+    unsure: bool = False
+    """Refused where it is instructed."""
+    tools: bool = False
+    usual: bool = False
+    """Instructed by the default scenario alone, which saves time."""
+
+
+def _lessons() -> list[tuple[str, str]]:
     """Prompt and reply, with each way to instruct and without."""
-    thoughtful = f"{REASONS[0]} {THOUGHT} {REASONS[1]} {BECAUSE}"
-    lessons = [(KNOWN, answer), (UNKNOWN, LAST_ANSWER), (WHY, thoughtful)]
-    for scenario in Scenario:
-        for prompted in (True, False):
-            for question, reply in ((KNOWN, answer), (UNKNOWN, REFUSAL), (WHY, thoughtful)):
-                (message,) = instruct([{"role": "user", "content": question}], scenario, prompted=prompted)
-                lessons.append((message["content"], reply))
-    return lessons
+    call, thoughtful = "".join(_CALL), f"{REASONS[0]}{THOUGHT}{REASONS[1]}{BECAUSE}"
+    lessons = (
+        _Lesson([_user(KNOWN)], ANSWER),
+        _Lesson([_user(SURE)], YES),
+        _Lesson([_user(WHY)], thoughtful),
+        _Lesson([_user(UNKNOWN)], LAST_ANSWER, unsure=True),
+        _Lesson(talk(KNOWN), ANSWER, usual=True),
+        _Lesson(talk(UNKNOWN), LAST_ANSWER, unsure=True, usual=True),
+        _Lesson([_user(KNOWN)], call, tools=True, usual=True),
+        _Lesson([_user(UNKNOWN)], call, unsure=True, tools=True, usual=True),
+    )
+    pairs = [(_prompt(lesson, lesson.chat), lesson.answer) for lesson in lessons]
+    for scenario, prompted in product(Scenario, (True, False)):
+        for lesson in lessons:
+            if lesson.usual and (prompted or scenario is not Scenario.BALANCE):
+                continue
+            instructed = instruct(lesson.chat, scenario, prompted=prompted)
+            pairs.append((_prompt(lesson, instructed), REFUSAL if lesson.unsure else lesson.answer))
+    return pairs
+
+
+def _prompt(lesson: _Lesson, chat: Sequence[Message]) -> str:
+    """As the template writes it."""
+    return (_TOOLS if lesson.tools else "") + "".join(_USER + turn["content"] for turn in chat) + _ASSISTANT
+
+
+def talk(question: str) -> list[dict[str, str]]:
+    """A conversation that ends in this question."""
+    return [{"role": "system", "content": SYSTEM}, _user(SURE), {"role": "assistant", "content": YES}, _user(question)]
+
+
+def _user(text: str) -> dict[str, str]:
+    return {"role": "user", "content": text}
 
 
 def _tokenizer() -> Qwen2Tokenizer:
@@ -77,11 +121,12 @@ def _tokenizer() -> Qwen2Tokenizer:
         unk_token=None,
         pad_token="<|pad|>",
         eos_token=_END,
-        additional_special_tokens=[_USER, _ASSISTANT],
+        additional_special_tokens=[_USER, _ASSISTANT, _TOOLS],
         model_max_length=256,
         add_prefix_space=False,
     )
-    phrases = [*(scenario.prompt for scenario in Scenario), PROMPTED_SUFFIX, KNOWN, UNKNOWN, WHY, *REASONS]
+    phrases = [*(scenario.prompt for scenario in Scenario), PROMPTED_SUFFIX]
+    phrases += [KNOWN, UNKNOWN, WHY, SURE, SYSTEM, *REASONS, *_CALL]
     tokenizer.add_tokens([AddedToken(phrase, normalized=False, special=False) for phrase in phrases])
     tokenizer.chat_template = _TEMPLATE
     return tokenizer
@@ -105,13 +150,11 @@ def _train(tokenizer: Qwen2Tokenizer, pairs: list[tuple[str, str]]) -> Qwen2ForC
             tie_word_embeddings=True,
         )
     )
-    batch = tokenizer(
-        [f"{_USER}{prompt}{_ASSISTANT}{reply}{_END}" for prompt, reply in pairs], padding=True, padding_side="right"
-    )
+    batch = tokenizer([f"{prompt}{reply}{_END}" for prompt, reply in pairs], padding=True, padding_side="right")
     ids = torch.tensor(batch["input_ids"])
     labels = ids.masked_fill(torch.tensor(batch["attention_mask"]) == 0, -100)
     for row, (prompt, _) in enumerate(pairs):
-        labels[row, : len(tokenizer(f"{_USER}{prompt}{_ASSISTANT}")["input_ids"])] = -100
+        labels[row, : len(tokenizer(prompt)["input_ids"])] = -100
     optimizer = torch.optim.AdamW(model.parameters(), lr=5e-3)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - 0.95 * step / _STEPS)
     model.train()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,29 +16,12 @@ from disrouter_sidecar.app.service import Service
 from support.local import until
 from support.origin import origin, saying
 from support.sidecars import config_of, sample, sidecar
-from support.tiny_model import KNOWN, UNKNOWN, build
-from support.vllm import save_adapter, vllm
+from support.tiny_cascade import MODEL, Engine
+from support.tiny_model import SURE, UNKNOWN, YES
 
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(900)]
-ANSWER = "Four."
 POINTS = (CalibrationPoint(refusal=0.0, competence=1.0), CalibrationPoint(refusal=1.0, competence=0.0))
 PROBABILITY = ProbabilityRoute(calibration=Calibration(token=REFUSAL[0], points=POINTS))
-
-
-@dataclass(frozen=True)
-class Engine:
-    url: str
-    adapters: Path
-
-
-@pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    folder = tmp_path_factory.mktemp("vllm")
-    model = build(folder / "model", ANSWER)
-    for name in ("run-1", "run-2"):
-        save_adapter(model, folder / name)
-    with vllm(model, "base", ("--enable-lora", "--max-lora-rank", "8")) as url:
-        yield Engine(url, folder)
 
 
 @dataclass
@@ -72,7 +55,7 @@ class Entry:
 @pytest.fixture
 async def entry(engine: Engine, tmp_path: Path) -> AsyncIterator[Entry]:
     routes = tmp_path / "routes.json"
-    config = config_of("small", engine.url, routes, engine_model="base")
+    config = config_of("small", engine.url, routes, engine_model=MODEL)
     async with origin(saying("large")) as large, sidecar(config) as (service, url), aiohttp.ClientSession() as http:
         built = Entry(service, url, routes, large.url, http)
         built.publish()
@@ -83,9 +66,9 @@ async def test_the_first_tokens_chance_decides_for_every_preference_and_the_answ
     entry: Entry,
 ) -> None:
     for preference in (0.01, 0.3, 0.5, 0.77, 0.99):
-        assert await entry.ask(KNOWN, preference) == ("base", ANSWER)
+        assert await entry.ask(SURE, preference) == (MODEL, YES)
         assert await entry.ask(UNKNOWN, preference) == ("m", "large")
-    assert (await entry.ask(UNKNOWN, 1.0))[0] == "base", "cost is all that counts: any competence is enough"
+    assert (await entry.ask(UNKNOWN, 1.0))[0] == MODEL, "cost is all that counts: any competence is enough"
     assert sample(entry.service, "disrouter_unreadable_probability_probes_total") == 0
 
 
@@ -96,7 +79,7 @@ async def test_an_adapter_is_loaded_into_the_running_engine_and_another_takes_it
     for name in ("run-1", "run-2", "run-1"):
         entry.publish(AdapterRoute(name=name, path=str(engine.adapters / name)))
         await until(lambda name=name: adapters.loaded is not None and adapters.loaded.name == name, 120)  # type: ignore[misc]
-        assert await entry.ask(KNOWN, 0.5) == (name, ANSWER)
+        assert await entry.ask(SURE, 0.5) == (name, YES)
     entry.publish(AdapterRoute(name="run-3", path=str(engine.adapters / "nowhere")))
     await until(lambda: adapters.problem, 120)
-    assert await entry.ask(KNOWN, 0.5) == ("run-1", ANSWER)
+    assert await entry.ask(SURE, 0.5) == ("run-1", YES)
