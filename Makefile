@@ -24,8 +24,9 @@ help: ## Say what can be made
 demo: $(VENV)/.ready ## Train and serve a cascade of tiny models, ask it, grow it, shrink it (about eight minutes after the installation, no GPU)
 	@PYTHONPATH=examples/offline $(BIN)/python -m demo
 
-test: $(VENV)/.ready $(VLLM_VENV)/.ready ## Run all tests
-	@[ ! -e $(VLLM_VENV)/.ready ] || export DISROUTER_VLLM_PYTHON="$(CURDIR)/$(VLLM_VENV)/bin/python"; $(BIN)/python -m pytest --ignore=tests/cluster
+test: $(VENV)/.ready $(VLLM_VENV)/.ready $(RIVALS_VENV)/.litellm ## Run all tests
+	@[ ! -e $(VLLM_VENV)/.ready ] || export DISROUTER_VLLM_PYTHON="$(CURDIR)/$(VLLM_VENV)/bin/python"; \
+	DISROUTER_LITELLM_PYTHON="$(CURDIR)/$(RIVALS_VENV)/bin/python" $(BIN)/python -m pytest --ignore=tests/cluster
 
 test-cluster: $(VENV)/.ready ## Run the tests on the cluster of KUBECONFIG; CLUSTER_LOAD loads an image archive there (kind: 'kind load image-archive')
 	@test -n "$(KUBECONFIG)" || { echo "make test-cluster: KUBECONFIG names no cluster"; exit 2; }
@@ -90,10 +91,16 @@ $(VLLM_VENV)/.ready: constraints-vllm.txt
 	@$(VLLM_VENV)/bin/python tools/cpu_torch.py vllm --index '$(TORCH_INDEX)'; case $$? in \
 	0) $(VLLM_VENV)/bin/pip $(PIP_INSTALL) --no-deps -r constraints-vllm.txt && touch $@ ;; 3) ;; *) exit 1 ;; esac
 
-# The proxies that the sidecar is measured against; they pin other versions than the rest.
-$(RIVALS_VENV)/.ready: constraints-rivals.txt
-	@echo "Installing LiteLLM and vLLM's router into $(RIVALS_VENV) (about a minute the first time)"
+# LiteLLM as a client, for the tests; it pins other versions than the rest, and needs mcp for tools.
+$(RIVALS_VENV)/.litellm: constraints-rivals.txt
+	@echo "Installing LiteLLM into $(RIVALS_VENV) (less than a minute the first time)"
 	@test -x $(RIVALS_VENV)/bin/python || $(PYTHON) -m venv $(RIVALS_VENV)
+	@$(RIVALS_VENV)/bin/pip $(PIP_INSTALL) --no-compile -c constraints-rivals.txt litellm mcp
+	@touch $@
+
+# The proxies that the sidecar is measured against.
+$(RIVALS_VENV)/.ready: $(RIVALS_VENV)/.litellm
+	@echo "Installing LiteLLM's proxy and vLLM's router into $(RIVALS_VENV) (about a minute the first time)"
 	@$(RIVALS_VENV)/bin/pip $(PIP_INSTALL) -c constraints-rivals.txt 'litellm[proxy]' vllm-router
 	@touch $@
 

@@ -24,6 +24,10 @@ _NEEDS = {
         "needs vLLM: `make test` installs it where a CPU build of torch can be had; or export "
         "DISROUTER_VLLM_PYTHON=<python of an environment with vllm>",
     ),
+    "litellm": (
+        "DISROUTER_LITELLM_PYTHON",
+        "needs LiteLLM: `make test` installs it; or export DISROUTER_LITELLM_PYTHON=<python of an environment with it>",
+    ),
 }
 """Variable that each marker needs, and how to get what it names."""
 
