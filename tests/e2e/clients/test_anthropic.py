@@ -182,6 +182,7 @@ async def test_errors_are_anthropics(client: anthropic.AsyncAnthropic) -> None:
     assert wrong.value.body["type"] == "error"
     with pytest.raises(anthropic.BadRequestError, match="messages"):
         await client.messages.create(**ask("", messages=[]))
-    with pytest.raises(anthropic.NotFoundError, match="not served here"):
+    with pytest.raises(anthropic.NotFoundError, match="not served here") as uncounted:
         await client.messages.count_tokens(model="qwen", messages=[{"role": "user", "content": tiny_model.KNOWN}])
+    assert uncounted.value.type == "not_found_error"
     assert [model.id async for model in client.models.list()] == ["qwen", "qwen/small", "qwen/large"]

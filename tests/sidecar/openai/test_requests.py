@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import io
 import json
 import sys
 import time
@@ -112,6 +113,24 @@ async def test_unknown_paths_and_methods_get_the_same_shape(
     response = await three.http.request(method, three.entry.url + path)
     assert response.status == status
     assert (await response.json())["error"]["code"] == "unknown_url"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "size", "status"),
+    [
+        ("POST", "/v1/messages/count_tokens", 2, 404),
+        ("GET", "/v1/messages/batches", 0, 404),
+        ("GET", "/v1/messages", 0, 405),
+        ("POST", "/v1/messages", 99_999_999, 413),
+    ],
+)
+async def test_errors_before_a_messages_request_is_read_are_anthropics_too(
+    three: Cascade, method: str, path: str, size: int, status: int
+) -> None:
+    response = await three.http.request(method, three.entry.url + path, data=io.BytesIO(b" " * size))
+    body = await response.json()
+    assert (response.status, body["type"]) == (status, "error")
+    assert {"type", "message"} <= body["error"].keys()
 
 
 async def test_a_form_is_not_json(three: Cascade) -> None:

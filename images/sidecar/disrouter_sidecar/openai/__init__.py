@@ -17,9 +17,16 @@
 from disrouter_sidecar.openai.chat import Chat
 from disrouter_sidecar.openai.completions import Completions
 from disrouter_sidecar.openai.dialect import Dialect
+from disrouter_sidecar.openai.errors import ErrorShape, error_body
 from disrouter_sidecar.openai.messages import Messages
 from disrouter_sidecar.openai.responses import Responses
 
 DIALECTS: tuple[Dialect, ...] = (Chat(), Completions(), Responses(), Messages())
+_SHAPES: tuple[tuple[str, ErrorShape], ...] = tuple((f"/v1{each.path}/", each.error_body) for each in DIALECTS)
 
-__all__ = ["DIALECTS", "Chat", "Completions", "Dialect", "Messages", "Responses"]
+__all__ = ["DIALECTS", "Chat", "Completions", "Dialect", "Messages", "Responses", "shape_of"]
+
+
+def shape_of(path: str) -> ErrorShape:
+    """How the clients of a path read errors. An API's client also asks below its path: `/v1/messages/count_tokens`."""
+    return next((shape for start, shape in _SHAPES if f"{path}/".startswith(start)), error_body)

@@ -10,6 +10,7 @@ from disrouter.names import HEADER_REQUEST_ID
 from disrouter_sidecar.errors import ClientGone, Rejected
 from disrouter_sidecar.headers import lines
 from disrouter_sidecar.http.server.exchange import Exchange
+from disrouter_sidecar.openai import shape_of
 from disrouter_sidecar.openai.errors import rejection
 from disrouter_sidecar.telemetry.logs import request_id
 
@@ -17,7 +18,7 @@ _log = logging.getLogger(__name__)
 
 
 def send_error(exchange: Exchange, error: Exception) -> None:
-    """Reply with an error in OpenAI's shape; an unexpected one is a 500, and the log says why."""
+    """Reply with an error in the shape of the path's API; an unexpected one is a 500, and the log says why."""
     if isinstance(error, ClientGone):
         return
     if not isinstance(error, Rejected | InvalidRequest):
@@ -25,7 +26,7 @@ def send_error(exchange: Exchange, error: Exception) -> None:
         error = Rejected(500, "internal_error", "the sidecar failed on this request; its log says why")
     if exchange.started:
         return
-    status, headers, body = rejection(error)
+    status, headers, body = rejection(error, shape_of(exchange.head.path))
     number = request_id(exchange.head.headers.get(HEADER_REQUEST_ID))
     code = error.code if isinstance(error, Rejected) else "invalid_request"
     _log.info("refused", extra={"request_id": number, "status": status, "outcome": code})
