@@ -25,6 +25,8 @@ _GRAMMAR = (
     "true",
 )
 """Under a grammar this model would else write white space without end."""
+_GREEDY = ("--override-generation-config", '{"temperature": 0}')
+"""Where a request names no temperature; not every client can."""
 _LORA = ("--enable-lora", "--max-lora-rank", "8")
 
 
@@ -52,7 +54,7 @@ def tiny_engine(folder: Path) -> Iterator[Engine]:
     model = tiny_model.build(folder / "tiny")
     for name in ADAPTERS:
         save_adapter(model, folder / name)
-    with vllm(model, MODEL, (*_TOOLS, *_GRAMMAR, *_LORA)) as url:
+    with vllm(model, MODEL, (*_TOOLS, *_GRAMMAR, *_GREEDY, *_LORA)) as url:
         yield Engine(url, folder)
 
 

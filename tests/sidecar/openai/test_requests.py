@@ -118,8 +118,8 @@ async def test_unknown_paths_and_methods_get_the_same_shape(
 @pytest.mark.parametrize(
     ("method", "path", "size", "status"),
     [
-        ("POST", "/v1/messages/count_tokens", 2, 404),
-        ("GET", "/v1/messages/batches", 0, 404),
+        ("POST", "/v1/messages/batches", 2, 404),
+        ("GET", "/v1/messages/batches/one", 0, 404),
         ("GET", "/v1/messages", 0, 405),
         ("POST", "/v1/messages", 99_999_999, 413),
     ],
