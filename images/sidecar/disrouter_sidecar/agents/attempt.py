@@ -6,6 +6,7 @@ from the agent's socket: no task has to wait.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Protocol
 
 from disrouter.errors import InvalidRequest
@@ -190,5 +191,9 @@ def _path_of(reply: Reply) -> tuple[str, ...]:
 
 def is_stream(reply: Reply) -> bool:
     """Whether the body is a stream of events, by its media type."""
-    kind = reply.headers.get("content-type", "")
-    return kind.startswith(EVENT_STREAM) or kind.lstrip()[: len(EVENT_STREAM)].lower() == EVENT_STREAM
+    return _is_event_stream(reply.headers.get("content-type", ""))
+
+
+@lru_cache(maxsize=64)
+def _is_event_stream(kind: str) -> bool:
+    return kind.lstrip()[: len(EVENT_STREAM)].lower() == EVENT_STREAM

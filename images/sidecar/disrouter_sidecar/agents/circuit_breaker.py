@@ -60,7 +60,7 @@ class Breaker:
 
 
 class AttemptGuard:
-    """One attempt at an agent: `begin` raises where the breaker is open, `end` reports the result to it."""
+    """One attempt at an agent: raises UpstreamFailed where the breaker is open; `end` reports the result to it."""
 
     __slots__ = ("_breaker", "_clock", "_excused", "_probe", "_settings")
 
@@ -71,11 +71,7 @@ class AttemptGuard:
         self._settings = settings
         self._clock = clock
         self._excused = excused
-        self._probe = False
-
-    def begin(self) -> None:
-        """Raises UpstreamFailed where the breaker is open."""
-        self._probe = self._breaker.admit(self._clock(), self._settings)
+        self._probe = breaker.open_until is not None and breaker.admit(clock(), settings)
 
     def end(self, error: BaseException | None) -> None:
         """The attempt ended with this error; None: it succeeded."""
@@ -103,7 +99,7 @@ class Breakers:
         self._of: dict[str, Breaker] = {}
 
     def guard(self, agent: str, table: RouteTable, excused: Callable[[], bool]) -> AttemptGuard:
-        """For one attempt at `agent`; a timeout does not count if `excused()` is true."""
+        """Of an attempt at `agent` that begins; a timeout does not count if `excused()`. Raises UpstreamFailed."""
         return AttemptGuard(self._breaker(agent, table), table.breaker, self._clock, excused)
 
     def open(self) -> int:

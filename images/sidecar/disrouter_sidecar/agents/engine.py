@@ -29,6 +29,8 @@ from disrouter_sidecar.openai.query import Query, dumps, engine_fields
 from disrouter_sidecar.request.context import RequestContext
 from disrouter_sidecar.telemetry.metrics import Metrics
 
+_NONE = Awareness.NONE
+
 
 class Cancellable(Protocol):
     """Work that can be cancelled."""
@@ -61,9 +63,9 @@ class Engine:
     def answer(self, parent: AttemptContext, *, last: bool) -> Attempt:
         """Must-answer: asked without an instruction, so that it does not refuse. Raises UpstreamFailed."""
         query = parent.context.query
-        judging = judging_of(query.choices, refuses=False, cut=query.stops, stream=query.stream, last=last)
+        judging = judging_of(query.choices, query.stream, query.stops, refuses=False, last=last)
         attempt = EngineAttempt(parent, parent.budget, parent.context, judging, self)
-        self._ask(attempt, parent, self._fields(parent.context, None, Awareness.NONE))
+        self._ask(attempt, parent, self._fields(parent.context, None, _NONE))
         return attempt
 
     def decide(self, parent: AttemptContext, preference: Preference) -> Cancellable:
@@ -92,13 +94,8 @@ class Engine:
     ) -> Attempt:
         """Ask it this question, instructed. Raises UpstreamFailed."""
         route = served.route
-        judging = judging_of(
-            query.choices,
-            reasoning=route.prompt_opens_reasoning,
-            cut=query.stops,
-            stream=query.stream,
-            instructed=route.awareness is not Awareness.NONE,
-        )
+        instructed = route.awareness is not _NONE
+        judging = judging_of(query.choices, query.stream, query.stops, route.prompt_opens_reasoning, instructed)
         attempt = EngineAttempt(listener, parent.budget, parent.context, judging, self)
         stated = preference.stated(route.preference_encoding)
         self._ask(attempt, parent, engine_fields(query, served.model, stated, route.awareness))
@@ -106,9 +103,9 @@ class Engine:
 
     def check(self, parent: AttemptContext, listener: AttemptListener) -> Attempt:
         """Ask for the least of the client's own request, to see whether the engine takes it. Raises UpstreamFailed."""
-        judging = judging_of(1, refuses=False, stream=parent.context.query.stream, last=True)
+        judging = judging_of(1, parent.context.query.stream, refuses=False, last=True)
         attempt = EngineAttempt(listener, parent.budget, parent.context, judging, self)
-        self._ask(attempt, parent, shortest(self._fields(parent.context, None, Awareness.NONE)))
+        self._ask(attempt, parent, shortest(self._fields(parent.context, None, _NONE)))
         return attempt
 
     def undecidable(self) -> None:

@@ -191,9 +191,7 @@ class ChainRun:
         self._agent = agent
         self._started = self._dependencies.clock()
         self._attempt_span = self._span.ask(agent)
-        guard = self._dependencies.neighbours.breakers.guard(agent, self.context.table, self._cut_short)
-        guard.begin()
-        self._guard = guard
+        self._guard = self._dependencies.neighbours.breakers.guard(agent, self.context.table, self._cut_short)
 
     def _cut_short(self) -> bool:
         return self.budget.cut_short
