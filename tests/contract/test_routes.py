@@ -68,6 +68,7 @@ def _full() -> RouteTable:
         undecidable=UndecidablePolicy.ANSWER,
         aliases={"gpt-4o": AliasRoute(), "meta-llama/Llama": AliasRoute(agent="small")},
         cors_origins=["https://app.example.com"],
+        kept_decisions=7,
         agents={"small": small, "large": large},
     )
 
@@ -230,6 +231,7 @@ def test_a_table_that_says_as_little_as_it_may_has_the_defaults() -> None:
     assert table.retries == routes.Retries(ratio=0.2, burst=100)
     assert table.breaker == routes.Breaker(failures=5, open_seconds=10)
     assert (table.undecidable, table.aliases, table.cors_origins) == ("forward", {}, [])
+    assert table.kept_decisions == 2048
     small = table.agents["small"]
     assert (small.deferral_tool, small.prompt_opens_reasoning, small.capabilities) == (False, False, Capabilities())
 

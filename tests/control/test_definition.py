@@ -202,6 +202,7 @@ def _with_every_field_on_requests() -> Manifest:
         | {
             "timeouts": {"keepAlive": 0, "whole": 86400},
             "undecidable": "answer",
+            "keptDecisions": 65536,
             "aliases": [{"name": "qwen-plain"}, *({"name": name, "agent": "large"} for name in names[:-1])],
             "cors": {"origins": ["*", "http://localhost:3000", *(f"https://{k:0248}" for k in range(30))]},
         }

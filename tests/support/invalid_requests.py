@@ -42,6 +42,13 @@ REQUESTS = (
         )
     ),
     Invalid(
+        "more decisions than a pod can remember",
+        _with(keptDecisions=65537),
+        "spec.keptDecisions",
+        "less than or equal to 65536",
+        by_schema=True,
+    ),
+    Invalid(
         "an unknown policy for what is undecidable",
         _with(undecidable="refuse"),
         "spec.undecidable",

@@ -74,12 +74,15 @@ class Rejected(SidecarError):
         path: tuple[str, ...] | None = None,
         allow: str | None = None,
         retry_after: int = RETRY_AFTER_SECONDS,
+        decisions: str | None = None,
     ) -> None:
         self.status = status
         self.code = code
         self.param = param
         self.path = path
         """Agents tried so far where the chain itself has ended; a sidecar upstream then asks none of them again."""
+        self.decisions = decisions
+        """What these agents decided, for the sidecar upstream."""
         self.allow = allow
         """Methods that the path knows, where the request's is none of them."""
         self.retry_after = retry_after

@@ -67,6 +67,7 @@ def table(cascade: Cascade, entries: Mapping[str, RouteEntry], entrypoint: str) 
             if alias.agent is None or alias.agent in routes
         },
         cors_origins=list(spec.cors.origins),
+        kept_decisions=spec.kept_decisions,
         agents=routes,
     )
 

@@ -13,6 +13,7 @@ async def test_what_the_manifest_says_of_requests_and_engines_is_in_the_table() 
     manifest = clusters.example(
         timeouts={"whole": 60, "keepAlive": 5},
         undecidable="answer",
+        keptDecisions=100,
         aliases=[{"name": "gpt-4o"}, {"name": "meta-llama/Llama-3.1-8B", "agent": "medium"}],
         cors={"origins": ["https://app.example.com", "http://localhost:3000"]},
     )
@@ -24,7 +25,7 @@ async def test_what_the_manifest_says_of_requests_and_engines_is_in_the_table() 
     large["selfAwareness"] = {"mode": "none", "promptOpensReasoning": True}
     table = (await serving(manifest, "small", "medium", "large")).table()
     assert table.timeouts == Timeouts(whole=60, keep_alive=5)
-    assert table.undecidable == "answer"
+    assert (table.undecidable, table.kept_decisions) == ("answer", 100)
     assert table.aliases == {"gpt-4o": AliasRoute(), "meta-llama/Llama-3.1-8B": AliasRoute(agent="medium")}
     assert table.cors_origins == ["https://app.example.com", "http://localhost:3000"]
     assert {name: route.capabilities for name, route in table.agents.items()} == {

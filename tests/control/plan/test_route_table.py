@@ -96,6 +96,7 @@ EDITS: dict[str, Callable[[Any], object]] = {
     "undecidable": lambda spec: spec.update(undecidable="answer"),
     "aliases": lambda spec: spec.update(aliases=[{"name": "gpt-4o"}, {"name": "gpt-4o-mini", "agent": "small"}]),
     "cors": lambda spec: spec.update(cors={"origins": ["*"]}),
+    "kept decisions": lambda spec: spec.update(keptDecisions=0),
     "capabilities": lambda spec: spec["agents"][0].update(capabilities={"images": False, "contextLength": 4096}),
     "deferral tool": lambda spec: spec["agents"][0].update(selfAwareness={"mode": "trained", "deferralTool": True}),
     "opened reasoning": lambda spec: spec["agents"][2].update(

@@ -44,6 +44,10 @@ class AttemptContext(AttemptListener, Protocol):
         """The trace context to send to the agent."""
         ...
 
+    def weighed(self, refusal_probability: float, competence: float, threshold: float) -> None:
+        """The local engine's decision is made from these."""
+        ...
+
 
 class Attempt:
     """Listens to an agent (`ports.ReplyListener`) and reads its reply (`ports.BodyListener`) until it is decided.
@@ -191,9 +195,10 @@ def _path_of(reply: Reply) -> tuple[str, ...]:
 
 def is_stream(reply: Reply) -> bool:
     """Whether the body is a stream of events, by its media type."""
-    return _is_event_stream(reply.headers.get("content-type", ""))
+    return is_event_stream(reply.headers.get("content-type", ""))
 
 
 @lru_cache(maxsize=64)
-def _is_event_stream(kind: str) -> bool:
+def is_event_stream(kind: str) -> bool:
+    """Whether this media type is that of events, with or without parameters."""
     return kind.lstrip()[: len(EVENT_STREAM)].lower() == EVENT_STREAM

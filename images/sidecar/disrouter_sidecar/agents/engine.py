@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from disrouter.names import HEADER_REQUEST_ID
 from disrouter.routes import ProbabilityRoute
-from disrouter.scenario import Scenario
+from disrouter.scenario import Scenario, reject_threshold
 from disrouter.terms import Awareness, answers
 from disrouter_sidecar.agents.abilities import Abilities
 from disrouter_sidecar.agents.attempt import Attempt, AttemptContext
@@ -244,6 +244,7 @@ class ProbabilityDecision(TwoSteps):
             self._current = engine.decide_by_text(parent, self._preference, engine.served(parent.context))
             return
         competence = route.calibration.competence(chance)
+        parent.weighed(chance, competence, reject_threshold(self._preference.alpha, route.gamma))
         if answers(competence, self._preference.alpha, route.gamma):
             self._current = engine.answer(parent, last=False)
             return

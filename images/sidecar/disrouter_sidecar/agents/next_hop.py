@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from disrouter.names import (
     HEADER_DEADLINE,
+    HEADER_DECISIONS,
     HEADER_PATH,
     HEADER_PREFERENCE,
     HEADER_PREFIX,
@@ -48,5 +49,6 @@ class Hops:
 
 
 def headers_of_hops(reply: Reply) -> Headers:
-    """The `x-disrouter-*` headers that the sidecars behind have set."""
-    return {key: value for key, value in reply.headers.items() if key.startswith(HEADER_PREFIX)}
+    """The `x-disrouter-*` headers that the sidecars behind have set, but for what is between sidecars."""
+    headers = reply.headers
+    return {name: headers[name] for name in headers if name.startswith(HEADER_PREFIX) and name != HEADER_DECISIONS}

@@ -24,6 +24,7 @@ from disrouter_sidecar.telemetry import logs
 from disrouter_sidecar.telemetry.prometheus_text import CONTENT_TYPE
 
 _MODELS = "/v1/models"
+_DECISIONS = "/disrouter/v1/decisions"
 _TEXT = {"content-type": "text/plain; charset=utf-8"}
 _JSON = {"content-type": JSON}
 
@@ -61,6 +62,7 @@ class Endpoints:
                 **{f"/v1{dialect.path}": {"POST": partial(self.answer, dialect)} for dialect in DIALECTS},
                 _MODELS: {"GET": self.models},
                 f"{_MODELS}/*": {"GET": self.model},
+                f"{_DECISIONS}/*": {"GET": self.decisions},
                 "/openapi.json": {"GET": self.openapi},
                 "/healthz": {"GET": self.healthz},
                 "/readyz": {"GET": self.readyz},
@@ -105,6 +107,20 @@ class Endpoints:
                 await client.reply(200, _JSON, orjson.dumps(model))
                 return
         raise Rejected(404, "model_not_found", f"the model {name[:128]!r} does not exist", param="model")
+
+    async def decisions(self, request: Request, client: Client) -> None:
+        """GET /disrouter/v1/decisions/{request id}."""
+        self._service.authenticator.admit(request.headers)
+        request_id = request.path.removeprefix(f"{_DECISIONS}/")
+        found = self._service.decisions.find(request_id)
+        if found is None:
+            kept = self._service.kept_decisions()
+            message = (
+                f"no request {request_id[:128]!r} is remembered here; each pod remembers its own last {kept} "
+                "(`keptDecisions`), and the log line of a request says the same"
+            )
+            raise Rejected(404, "request_not_found", message, param="request_id")
+        await client.reply(200, _JSON, orjson.dumps(found, default=str))
 
     async def openapi(self, _: Request, client: Client) -> None:
         """GET /openapi.json."""

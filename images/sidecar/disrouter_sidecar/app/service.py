@@ -24,6 +24,7 @@ from disrouter_sidecar.request.deadline import parse_deadline
 from disrouter_sidecar.request.itinerary import Guide, Itinerary, parse_path
 from disrouter_sidecar.routes.reload import RouteHolder
 from disrouter_sidecar.security.auth import Authenticator
+from disrouter_sidecar.telemetry.decisions import DecisionMemory
 from disrouter_sidecar.telemetry.logs import RequestLog, log_request
 from disrouter_sidecar.telemetry.metrics import Metrics
 from disrouter_sidecar.telemetry.tracing import OFF, Tracing
@@ -50,6 +51,7 @@ class Service:
     watched: list[Callable[[], object]] = field(default_factory=list)
     """Called at each look at mounted files."""
     tool_loops: ToolLoops = field(default_factory=ToolLoops)
+    decisions: DecisionMemory = field(default_factory=DecisionMemory)
     neighbours: Neighbours = field(init=False)
     dependencies: Dependencies = field(init=False)
     """What the runs of all requests share."""
@@ -84,6 +86,11 @@ class Service:
         if guide is None or guide.table is not table:
             guide = self._guide = Guide(table, self.config.agent)
         return guide
+
+    def kept_decisions(self) -> int:
+        """How many requests are remembered for whoever asks what was decided."""
+        table = self.holder.current
+        return 0 if table is None else table.kept_decisions
 
     def wanted_adapter(self) -> AdapterRoute | None:
         """The adapter that the route table names for this agent."""

@@ -10,6 +10,7 @@ from disrouter.errors import InvalidRequest
 from disrouter.names import HEADER_AGENT, HEADER_HOPS, HEADER_PATH, HEADER_REFUSED, HEADER_REQUEST_ID
 from disrouter_sidecar.agents.outcomes import Answer
 from disrouter_sidecar.cascade.chain_run import ChainRun, Dependencies
+from disrouter_sidecar.cascade.decision_trail import tokens_at_end
 from disrouter_sidecar.cascade.relay import break_off, relay
 from disrouter_sidecar.cascade.tool_loops import ToolLoops
 from disrouter_sidecar.config import Config
@@ -24,7 +25,8 @@ from disrouter_sidecar.openai.usage import itemised
 from disrouter_sidecar.request.context import RequestContext
 from disrouter_sidecar.request.deadline import Budget
 from disrouter_sidecar.request.itinerary import ResponseHeaders
-from disrouter_sidecar.telemetry.logs import RequestLog
+from disrouter_sidecar.telemetry.decisions import DecisionMemory
+from disrouter_sidecar.telemetry.logs import RequestLog, milliseconds
 from disrouter_sidecar.telemetry.metrics import Metrics
 from disrouter_sidecar.telemetry.tracing import Tracing
 
@@ -51,6 +53,7 @@ class Sidecar(Protocol):
     metrics: Metrics
     dependencies: Dependencies
     tool_loops: ToolLoops
+    decisions: DecisionMemory
 
     @property
     def clock(self) -> Callable[[], float]:
@@ -60,6 +63,10 @@ class Sidecar(Protocol):
     @property
     def log_request(self) -> RequestLog:
         """Writes one line per request."""
+        ...
+
+    def kept_decisions(self) -> int:
+        """How many requests are remembered."""
         ...
 
     def context_of(self, call: Call) -> RequestContext:
@@ -118,7 +125,7 @@ class InboundRequest:
             if context.query.tools:
                 self._remember_loop(context.query, response_headers.headers)
             if relay(answer, self._client, head, context.table.timeouts.idle):
-                self._finish("answer")
+                self._finish("answer" if HEADER_AGENT in response_headers.headers else "no_agent_available")
             else:
                 self._forget(context)
         except Exception as error:
@@ -195,30 +202,32 @@ class InboundRequest:
             self._span.summarize(call.dialect.name, facts)
             self._span.end()
         service.log_request(call.dialect.name, facts)
+        service.decisions.remember(call.dialect.name, facts, service.kept_decisions())
         self._client.done()
 
     def _facts(self, outcome: str) -> Facts:
         """The log's fields: what was requested, the path, and who answered."""
+        context = self._context
         facts: Facts = {
             "request_id": self._call.request_id,
             "agent": self._service.config.agent,
             "outcome": outcome,
-            "milliseconds": round((self._service.clock() - self._began) * 1000, 2),
+            "milliseconds": milliseconds(self._service.clock() - self._began),
+            **(self._context_facts or {} if context is None else _facts_of(context)),
         }
-        if self._context is not None:
-            facts |= _facts_of(self._context)
-        elif self._context_facts is not None:
-            facts |= self._context_facts
         if self._param is not None:
             facts["param"] = self._param
         run, response_headers, answer = self._run, self._response_headers, self._answer
         if run is not None:
+            facts["decisions"] = run.decisions
             facts["path"] = response_headers.get(HEADER_PATH) if response_headers is not None else ",".join(run.path)
             if run.failed_agents:
                 facts["failed"] = {agent: failure.reason for agent, failure in run.failed_agents.items()}
         if response_headers is not None and answer is not None:
             facts["answered_by"], facts["hops"] = response_headers.get(HEADER_AGENT), response_headers.get(HEADER_HOPS)
             facts["status"] = answer.reply.status
+            if run is not None and run.decisions:
+                run.decisions[-1] |= tokens_at_end(self._client.last or answer.held)
         return facts
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from disrouter_sidecar.agents.attempt import EVENT_STREAM, is_stream
+from disrouter_sidecar.agents.attempt import is_event_stream
 from disrouter_sidecar.agents.outcomes import Answer
 from disrouter_sidecar.errors import UpstreamFailed
 from disrouter_sidecar.headers import Lines, lines
@@ -21,9 +21,9 @@ def relay(answer: Answer, client: Client, response_headers: Lines, idle: float) 
     reply = answer.reply
     headers = reply.headers
     kind = answer.content_type or headers.get("content-type")
-    streamed = is_stream(reply) or kind == EVENT_STREAM
     encoding = None if answer.plain else headers.get("content-encoding")
-    head = _head(kind, encoding, headers.get("retry-after"), streamed) + response_headers
+    head, streamed = _head(kind, encoding, headers.get("retry-after"))
+    head += response_headers
     if answer.ended:
         client.put(reply.status, head, answer.held, streamed=streamed)
     else:
@@ -39,9 +39,10 @@ def break_off(client: Client, failure: UpstreamFailed, dialect: Dialect) -> None
 
 
 @lru_cache(maxsize=256)
-def _head(kind: str | None, encoding: str | None, retry_after: str | None, streamed: bool) -> Lines:
-    """The headers of an agent's reply that reach the client; framing is the connection's own."""
+def _head(kind: str | None, encoding: str | None, retry_after: str | None) -> tuple[Lines, bool]:
+    """The headers of an agent's reply that reach the client, without framing, and whether it is a stream."""
     passed = {"content-type": kind, "content-encoding": encoding, "retry-after": retry_after}
+    streamed = kind is not None and is_event_stream(kind)
     if streamed:
         passed |= {"cache-control": "no-cache", "x-accel-buffering": "no"}
-    return lines({name: value for name, value in passed.items() if value is not None})
+    return lines({name: value for name, value in passed.items() if value is not None}), streamed

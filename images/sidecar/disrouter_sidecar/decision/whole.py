@@ -56,7 +56,7 @@ def says_something_else(body: bytes) -> bool:
 
     Each refusal holds "don", unless JSON or HTML spells its letters otherwise.
     """
-    if b"don" in body.lower() or b"\\u" in body or b"&#" in body or not body.isascii():
+    if b"&" in body or not body.isascii() or (b"\\" in body and b"\\u" in body) or b"don" in body.lower():
         return False
     for opens in _TEXT_OPENS:
         place = body.find(opens)

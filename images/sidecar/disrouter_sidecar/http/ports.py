@@ -131,7 +131,7 @@ class Client(Protocol):
 
     @property
     def last(self) -> bytes:
-        """The last piece of a stream that was sent."""
+        """The end of what was sent of a stream: its last piece, and what came before a short one."""
         ...
 
     def put(self, status: int, head: Lines, body: bytes, *, streamed: bool = False) -> None:

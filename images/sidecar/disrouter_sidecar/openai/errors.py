@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import orjson
 
 from disrouter.errors import InvalidRequest
-from disrouter.names import HEADER_HOPS, HEADER_PATH
+from disrouter.names import HEADER_DECISIONS, HEADER_HOPS, HEADER_PATH
 from disrouter.routes import RouteTable
 from disrouter_sidecar.errors import Rejected
 
@@ -63,6 +63,8 @@ def rejection(error: Rejected | InvalidRequest, shape: ErrorShape = error_body) 
     if error.path is not None:
         headers[HEADER_PATH] = ",".join(error.path)
         headers[HEADER_HOPS] = str(len(error.path))
+    if error.decisions is not None:
+        headers[HEADER_DECISIONS] = error.decisions
     return error.status, headers, shape(error.status, error.code, str(error), error.param)
 
 

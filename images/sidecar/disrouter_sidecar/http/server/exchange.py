@@ -13,6 +13,8 @@ from disrouter_sidecar.http.memory_limits import MemoryClaim
 from disrouter_sidecar.http.ports import ClientListener, Reply
 
 _BODILESS = (204, 304)
+LAST_BYTES = 256
+"""How much of a stream's end is at least remembered: its last events, should they come one by one."""
 _CHUNKED = "transfer-encoding: chunked\r\n"
 
 
@@ -108,7 +110,7 @@ class Exchange:
         if wire.gone:
             return
         if piece:
-            self.last = piece
+            self.last = piece if len(piece) >= LAST_BYTES else self.last[-LAST_BYTES:] + piece
         data = chunk(piece) if self._chunked else piece
         if not end:
             wire.write(data)

@@ -80,8 +80,8 @@ class RequestReader:
             start = end
 
     def _end_of_part(self, data: bytes, start: int) -> int:
-        """Behind the head or the chunked body that `start` is in, which an empty line ends, or as far as its bound or the
-        data go.
+        """Behind the head or the chunked body that `start` is in, which an empty line ends, or as far as its bound
+        or the data go.
         """
         most, tail = start + self._limits.head - self._size, self._tail
         if tail:
