@@ -76,7 +76,8 @@ class AttemptGuard:
     def end(self, error: BaseException | None) -> None:
         """The attempt ended with this error; None: it succeeded."""
         if error is None or isinstance(error, Refused | ChainEnded) or _is_alive(error):
-            self._breaker.worked(probe=self._probe)
+            if self._breaker.failures:
+                self._breaker.worked(probe=self._probe)
         elif isinstance(error, UpstreamFailed) and not (error.reason is Reason.TIMEOUT and self._excused()):
             self._breaker.failed(self._clock(), self._settings, probe=self._probe)
         else:

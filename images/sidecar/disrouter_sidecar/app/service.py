@@ -110,8 +110,9 @@ class Service:
         """Parse and check a request. Raises Rejected or InvalidRequest."""
         guide = self.guide()
         headers, table = call.headers, guide.table
-        visited = parse_path(headers.get(HEADER_PATH))
-        deadline = parse_deadline(headers.get(HEADER_DEADLINE))
+        path, limit = headers.get(HEADER_PATH), headers.get(HEADER_DEADLINE)
+        visited = () if path is None else parse_path(path)
+        deadline = None if limit is None else parse_deadline(limit)
         preference = preference_of_headers(headers)
         query = parse(call.raw, call.dialect, table)
         itinerary, free = guide.itinerary(visited, query.pinned), query.pinned is None

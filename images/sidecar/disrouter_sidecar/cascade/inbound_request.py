@@ -8,6 +8,7 @@ from typing import NamedTuple, Protocol
 
 from disrouter.errors import InvalidRequest
 from disrouter.names import HEADER_AGENT, HEADER_HOPS, HEADER_PATH, HEADER_REFUSED, HEADER_REQUEST_ID
+from disrouter_sidecar.agents.attempt import EVENT_STREAM
 from disrouter_sidecar.agents.outcomes import Answer
 from disrouter_sidecar.cascade.chain_run import ChainRun, Dependencies
 from disrouter_sidecar.cascade.decision_trail import tokens_at_end
@@ -30,6 +31,8 @@ from disrouter_sidecar.telemetry.logs import RequestLog, milliseconds
 from disrouter_sidecar.telemetry.metrics import Metrics
 from disrouter_sidecar.telemetry.tracing import Tracing
 
+_COMMENTED = lines({"content-type": EVENT_STREAM, "cache-control": "no-cache", "x-accel-buffering": "no"})
+"""The head of a stream that begins with comments: who answers is not known yet."""
 Facts = dict[str, object]
 """Fields of a request's log line and span: names and numbers, never prompts, answers or keys."""
 _log = logging.getLogger(__name__)
@@ -109,6 +112,9 @@ class InboundRequest:
             budget = Budget(table.timeouts, service.clock, self._claim, stream=query.stream, limit=context.deadline)
             self._run = run = ChainRun(context, service.dependencies, budget, self._span, self)
             service.metrics.overhead(service.clock() - self._began)
+            if query.stream and table.timeouts.keep_alive and not context.visited:
+                head = f"{_COMMENTED}{HEADER_REQUEST_ID}: {self._call.request_id}\r\n"
+                self._client.keep_alive(head, table.timeouts.keep_alive)
             run.start()
         except Exception as error:
             self.failed(error)
@@ -119,12 +125,14 @@ class InboundRequest:
         if context is None or self._over:
             return
         self._response_headers = response_headers.headers
-        self._answer = answer = answer if context.visited else _itemised(answer, response_headers.headers)
+        if HEADER_REFUSED in response_headers.headers and not context.visited:
+            answer = _itemised(answer, response_headers.headers)
+        self._answer = answer
         try:
             head = f"{response_headers.lines}{HEADER_REQUEST_ID}: {self._call.request_id}\r\n"
             if context.query.tools:
                 self._remember_loop(context.query, response_headers.headers)
-            if relay(answer, self._client, head, context.table.timeouts.idle):
+            if relay(answer, self._client, head, context.table.timeouts.idle, context.query.dialect):
                 self._finish("answer" if HEADER_AGENT in response_headers.headers else "no_agent_available")
             else:
                 self._forget(context)
@@ -154,6 +162,8 @@ class InboundRequest:
         if failure is None:
             self._finish("answer")
         elif isinstance(failure, UpstreamFailed):
+            if self._run is not None:
+                self._run.cancel()  # where only comments have been sent, it is still under way
             break_off(self._client, failure, self._call.dialect)
             self._finish(f"broken_{failure.reason}")
         else:
@@ -177,6 +187,8 @@ class InboundRequest:
             error = Rejected(500, outcome, "the sidecar failed on this request; its log says why")
         if not self._client.started:
             status, headers, body = rejection(error, self._call.dialect.error_body)
+            if self._client.commented:
+                body = self._call.dialect.error_event(body)
             self._client.put(status, lines({**headers, HEADER_REQUEST_ID: self._call.request_id}), body)
         self._finish(outcome)
 
@@ -243,9 +255,11 @@ def _facts_of(context: RequestContext) -> Facts:
 
 def _itemised(answer: Answer, response_headers: Headers) -> Answer:
     """At the entrypoint, a whole answer with the usage of refusals added; a stream's bytes stay as they are."""
-    refused, headers = response_headers.get(HEADER_REFUSED), answer.reply.headers
-    if refused is None or not answer.ended or answer.reply.status != 200 or "content-encoding" in headers:
+    headers = answer.reply.headers
+    if not answer.ended or answer.reply.status != 200 or "content-encoding" in headers:
         return answer
     if not headers.get("content-type", "").startswith(JSON):
         return answer
-    return answer._replace(held=itemised(answer.held, response_headers.get(HEADER_PATH, ""), refused))
+    return answer._replace(
+        held=itemised(answer.held, response_headers.get(HEADER_PATH, ""), response_headers[HEADER_REFUSED])
+    )

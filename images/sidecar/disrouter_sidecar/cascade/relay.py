@@ -9,10 +9,12 @@ from disrouter_sidecar.agents.outcomes import Answer
 from disrouter_sidecar.errors import UpstreamFailed
 from disrouter_sidecar.headers import Lines, lines
 from disrouter_sidecar.http.ports import Client
-from disrouter_sidecar.openai.dialect import Dialect
+from disrouter_sidecar.openai.dialect import Dialect, data_event
+
+_ENCODED = "the answer is compressed although nobody asked for that, and its stream has begun without"
 
 
-def relay(answer: Answer, client: Client, response_headers: Lines, idle: float) -> bool:
+def relay(answer: Answer, client: Client, response_headers: Lines, idle: float, dialect: Dialect) -> bool:
     """Send the answer: this commits the request. True where all of it is sent.
 
     `idle` bounds the gap between pieces of a stream, in seconds; the client's listener hears of its end. Raises
@@ -24,6 +26,9 @@ def relay(answer: Answer, client: Client, response_headers: Lines, idle: float) 
     encoding = None if answer.plain else headers.get("content-encoding")
     head, streamed = _head(kind, encoding, headers.get("retry-after"))
     head += response_headers
+    if client.commented and (encoding is not None or not streamed):
+        client.put(200, head, _as_event(answer, dialect, encoded=encoding is not None))
+        return True
     if answer.ended:
         client.put(reply.status, head, answer.held, streamed=streamed)
     else:
@@ -34,8 +39,15 @@ def relay(answer: Answer, client: Client, response_headers: Lines, idle: float) 
 def break_off(client: Client, failure: UpstreamFailed, dialect: Dialect) -> None:
     """End a stream that broke with an event that says so."""
     text = f"the answer broke off: {failure.reason} ({failure.detail})"
-    event = dialect.error_event("upstream_failed", text)
+    event = dialect.error_event(dialect.error_body(500, "upstream_failed", text))
     client.finish(event if client.last.endswith(b"\n\n") else b"\n\n" + event)
+
+
+def _as_event(answer: Answer, dialect: Dialect, *, encoded: bool) -> bytes:
+    """What follows comments where it is no stream of events."""
+    if encoded:
+        return dialect.error_event(dialect.error_body(502, "upstream_failed", _ENCODED))
+    return dialect.error_event(answer.held) if answer.reply.status >= 400 else data_event(answer.held)
 
 
 @lru_cache(maxsize=256)

@@ -15,6 +15,7 @@ from disrouter_sidecar.openai.dialect import (
     NO_PARAMETERS,
     ChoiceUpdate,
     Fields,
+    data_event,
     objects,
     text_of,
     with_tool,
@@ -112,9 +113,9 @@ class Messages:
         text = f"{param}: {message}" if param is not None else message
         return orjson.dumps({"type": "error", "error": {"type": kind, "message": text, "code": code}})
 
-    def error_event(self, code: str, message: str) -> bytes:
+    def error_event(self, body: bytes, /) -> bytes:
         """The same, as a typed event."""
-        return b"event: error\ndata: " + self.error_body(500, code, message) + b"\n\n"
+        return b"event: error\n" + data_event(body)
 
     def in_shape(self, value: Any, /) -> bool:
         """An object `error` with a `message`."""

@@ -36,8 +36,8 @@ class ClientConnection(asyncio.Protocol):
 
     __slots__ = (
         "_closes", "_deadline", "_excess", "_exchange", "_head", "_head_claim", "_incoming", "_late", "_loop", "_moved",
-        "_over", "_patience", "_phase", "_reader", "_ready", "_serving", "_site", "_stall", "_task", "_unread",
-        "_waiting", "full", "gone", "transport", "write",
+        "_over", "_patience", "_phase", "_quiet", "_reader", "_ready", "_serving", "_site", "_stall", "_task",
+        "_unread", "_waiting", "full", "gone", "transport", "write",
     )  # fmt: skip
 
     transport: asyncio.Transport
@@ -56,6 +56,8 @@ class ClientConnection(asyncio.Protocol):
         self._reader = RequestReader(site.limits, self)
         self._deadline = Deadline(loop, self._expired)
         self._stall: Deadline | None = None
+        self._quiet: Deadline | None = None
+        """For comments to a client that waits for a stream."""
         """For a client that does not read, once there is cause for it."""
         self._waiting = 0
         """Bytes that waited for it when that was looked at last."""
@@ -137,8 +139,9 @@ class ClientConnection(asyncio.Protocol):
         self.gone = self._over = True
         self._reader.close()
         self._deadline.close()
-        if self._stall is not None:
-            self._stall.close()
+        for deadline in (self._stall, self._quiet):
+            if deadline is not None:
+                deadline.close()
         for item in (self._incoming, *(self._ready or ())):
             if isinstance(item, Incoming):
                 item.claim.close()
@@ -357,8 +360,20 @@ class ClientConnection(asyncio.Protocol):
         """A stream has begun, which may last for minutes: free what it does not need."""
         if self._phase is IDLE:
             self._deadline.rest()
+        if self._quiet is not None:
+            self._quiet.rest()
         if not self._ready:
             self._ready = None
+
+    def remind(self, seconds: float) -> None:
+        """Tell the exchange of its silence, in that many seconds."""
+        if self._quiet is None:
+            self._quiet = Deadline(self._loop, self._silent)
+        self._quiet.set(seconds)
+
+    def _silent(self) -> None:
+        if self._exchange is not None:
+            self._exchange.silent()
 
     def _rest(self) -> None:
         """Nothing to answer."""
