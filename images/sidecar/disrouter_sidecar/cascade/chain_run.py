@@ -335,8 +335,9 @@ class ChainRun:
         late = "its deadline has passed" if self.budget.over else "no agent is left to ask"
         message = f"no agent can answer now (path: {' -> '.join(self.path)}; {reasons or late}); try again shortly"
         if self.failed_agents and all(failure.reason is Reason.UNSUPPORTED for failure in self.failed_agents.values()):
-            path = self.context.query.dialect.path
-            message = f"no agent's engine offers /v1{path} (path: {' -> '.join(self.path)}); use /v1/chat/completions"
+            path, pinned = self.context.query.dialect.path, self.context.itinerary.pinned
+            remedy = "name another agent" if pinned else "use /v1/chat/completions"
+            message = f"no agent's engine offers /v1{path} (path: {' -> '.join(self.path)}); {remedy}"
             return Rejected(404, "unsupported_api", message, path=tuple(self.path))
         last = next(reversed(self.failed_agents.values()), None)
         limited = last is not None and last.reason is Reason.RATE_LIMITED

@@ -47,7 +47,6 @@ class Sidecar(Protocol):
 
     config: Config
     reply_memory: MemoryLimit
-    tracing: Tracing
     metrics: Metrics
     dependencies: Dependencies
     tool_loops: ToolLoops
@@ -55,6 +54,11 @@ class Sidecar(Protocol):
     @property
     def clock(self) -> Callable[[], float]:
         """Seconds that only grow."""
+        ...
+
+    @property
+    def tracing(self) -> Tracing:
+        """Makes the spans of requests."""
         ...
 
     @property
@@ -146,8 +150,8 @@ class InboundRequest:
         """`ClientListener`: the answer has ended."""
         if failure is None:
             self._finish("answer")
-        elif isinstance(failure, UpstreamFailed):
-            break_off(self._client, failure, self._call.dialect)
+        elif isinstance(failure, UpstreamFailed) and self._answer is not None:
+            break_off(self._answer, self._client, failure, self._call.dialect)
             self._finish(f"broken_{failure.reason}")
         else:
             self.failed(failure)

@@ -31,8 +31,10 @@ def relay(answer: Answer, client: Client, response_headers: Lines, idle: float) 
     return answer.ended
 
 
-def break_off(client: Client, failure: UpstreamFailed, dialect: Dialect) -> None:
-    """End a stream that broke with an event that says so."""
+def break_off(answer: Answer, client: Client, failure: UpstreamFailed, dialect: Dialect) -> None:
+    """End a stream of events that broke with one that says so; any other body is left incomplete."""
+    if answer.content_type not in (None, EVENT_STREAM):
+        return
     text = f"the answer broke off: {failure.reason} ({failure.detail})"
     event = dialect.error_event("upstream_failed", text)
     client.finish(event if client.last.endswith(b"\n\n") else b"\n\n" + event)
