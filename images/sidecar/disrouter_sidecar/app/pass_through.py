@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from disrouter.names import HEADER_DEADLINE, HEADER_PATH
+from disrouter_sidecar.agents.engine_cap import CappedEngine
 from disrouter_sidecar.agents.next_hop import Hops
 from disrouter_sidecar.agents.pass_through import PassThroughEngine, PassThroughHop
 from disrouter_sidecar.app.service import Service
@@ -32,8 +33,9 @@ class PassThroughService:
         engine = PassThroughEngine(
             service.config, service.upstream, neighbours.adapters, neighbours.abilities, service.metrics
         )
+        capped = CappedEngine(engine, service.config.agent, neighbours.inflight)
         hops = Hops(service.hop_upstream, service.authenticator.hop_headers, PassThroughHop)
-        self.dependencies = Dependencies(service.config.agent, engine, hops, neighbours, service.metrics, service.clock)
+        self.dependencies = Dependencies(service.config.agent, capped, hops, neighbours, service.metrics, service.clock)
 
     @property
     def clock(self) -> Callable[[], float]:
