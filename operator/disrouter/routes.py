@@ -159,6 +159,8 @@ class AgentRoute(_Part, frozen=True, kw_only=True):
     deferral_tool: bool = False
     """Where a request brings tools, it gets one more, whose call is a refusal."""
     capabilities: Capabilities = Capabilities()
+    max_inflight: Annotated[int, Meta(ge=1, le=100_000)] | None = None
+    """Requests that each of its sidecars has at its engine at once; the next agent gets the others unasked."""
 
 
 MAX_KEPT_DECISIONS = 65536

@@ -26,7 +26,7 @@ class Reason(StrEnum):
     REFUSED = "refused"
     """The connection was refused: nothing listens."""
     COLD = "cold"
-    """It replies that it is not ready (503): starting, draining or full."""
+    """It replies that it is not ready (503): starting or draining."""
     CONNECT = "connect"
     """Any other failure of the connection: no such host, reset, closed half-way."""
     TIMEOUT = "timeout"
@@ -49,6 +49,9 @@ class Reason(StrEnum):
     UNDECIDABLE = "undecidable"
     """Its reply cannot be read, so it may be a refusal."""
     RATE_LIMITED = "rate_limited"
+    """It replies that it takes no more for now: its quota is spent (429), or its queue is full (503 that says so)."""
+    BUSY = "busy"
+    """Its engine is at as many requests as `maxInflight` allows, so it was not asked."""
     BREAKER = "breaker"
     """It failed too often in a row and is left alone for a while."""
 

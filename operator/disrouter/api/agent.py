@@ -180,6 +180,8 @@ class Agent(Model):
     """Default: the last agent `none`, an external one `prompted`, else `trained` where `spec.training` is given."""
     decision: Decision = Decision()
     capabilities: Capabilities = Capabilities()
+    max_inflight: StrictInt | None = mirrored(routes.AgentRoute, "max_inflight")
+    """Requests that each of its pods has at its engine at once; the next agent gets the others. Absent: no cap."""
     revision: str | None = Field(default=None, pattern=RUN, max_length=10)
     """Roll back: serve this earlier run (see `status.agents[].history`), or `base` for the untrained model."""
     replicas: Replicas = Replicas()

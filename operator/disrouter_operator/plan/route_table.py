@@ -107,6 +107,7 @@ def _route(cascade: Cascade, index: int, entries: Mapping[str, RouteEntry]) -> A
         prompt_opens_reasoning=_prompt_opens_reasoning(said),
         deferral_tool=said.deferral_tool,
         capabilities=_capabilities(agent),
+        max_inflight=agent.max_inflight,
     )
 
 

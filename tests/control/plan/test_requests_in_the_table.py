@@ -20,6 +20,7 @@ async def test_what_the_manifest_says_of_requests_and_engines_is_in_the_table() 
     small, medium, large = manifest["spec"]["agents"]
     small["capabilities"] = {"images": False, "audio": False, "tools": True, "structuredOutput": True}
     small["selfAwareness"] = {"mode": "prompted", "deferralTool": True}
+    small["maxInflight"] = 8
     assert medium["engine"] == {"args": ["--max-model-len=8192"]}
     large["capabilities"] = {"contextLength": 200_000}
     large["selfAwareness"] = {"mode": "none", "promptOpensReasoning": True}
@@ -32,6 +33,11 @@ async def test_what_the_manifest_says_of_requests_and_engines_is_in_the_table() 
         "small": Capabilities(images=False, audio=False, tools=True, structured_output=True),
         "medium": Capabilities(context_length=8192),
         "large": Capabilities(context_length=200_000),
+    }
+    assert {name: route.max_inflight for name, route in table.agents.items()} == {
+        "small": 8,
+        "medium": None,
+        "large": None,
     }
     said = {name: (route.deferral_tool, route.prompt_opens_reasoning) for name, route in table.agents.items()}
     assert said == {"small": (True, False), "medium": (False, False), "large": (False, True)}

@@ -98,6 +98,7 @@ EDITS: dict[str, Callable[[Any], object]] = {
     "cors": lambda spec: spec.update(cors={"origins": ["*"]}),
     "kept decisions": lambda spec: spec.update(keptDecisions=0),
     "capabilities": lambda spec: spec["agents"][0].update(capabilities={"images": False, "contextLength": 4096}),
+    "cap": lambda spec: spec["agents"][0].update(maxInflight=8),
     "deferral tool": lambda spec: spec["agents"][0].update(selfAwareness={"mode": "trained", "deferralTool": True}),
     "opened reasoning": lambda spec: spec["agents"][2].update(
         selfAwareness={"mode": "none", "promptOpensReasoning": True}

@@ -40,6 +40,26 @@ class Cancellable(Protocol):
         ...
 
 
+class LocalEngine(Protocol):
+    """The engine beside this sidecar, as a request's run asks it."""
+
+    def use(self, config: Config) -> None:
+        """Ask the engine that this configuration names."""
+        ...
+
+    def answer(self, parent: AttemptContext, *, last: bool) -> Cancellable:
+        """Must-answer. Raises UpstreamFailed."""
+        ...
+
+    def decide(self, parent: AttemptContext, preference: Preference) -> Cancellable:
+        """Let it decide. Raises UpstreamFailed."""
+        ...
+
+    def check(self, parent: AttemptContext, listener: AttemptListener) -> Cancellable:
+        """See whether it takes the client's own request. Raises UpstreamFailed."""
+        ...
+
+
 class Engine:
     """The engine beside this sidecar."""
 
@@ -150,7 +170,7 @@ class RejectionCheck:
 
     __slots__ = ("_attempt", "_parent", "_rejected")
 
-    def __init__(self, engine: Engine, parent: AttemptContext, rejected: UpstreamFailed) -> None:
+    def __init__(self, engine: LocalEngine, parent: AttemptContext, rejected: UpstreamFailed) -> None:
         self._parent = parent
         self._rejected = UpstreamFailed(rejected.reason, rejected.detail)
         self._attempt = engine.check(parent, self)
@@ -162,6 +182,7 @@ class RejectionCheck:
     def answered(self, answer: Answer) -> None:
         """`AttemptListener`."""
         if 200 <= answer.reply.status < 300:
+            answer.reply.close(ending=True)
             self._parent.failed(self._rejected)
         else:
             self._parent.answered(answer)

@@ -9,7 +9,8 @@ from typing import Protocol
 from disrouter.names import HEADER_AGENT, HEADER_DECISIONS, HEADER_REFUSED
 from disrouter.terms import FallbackPolicy
 from disrouter_sidecar.agents.circuit_breaker import AttemptGuard
-from disrouter_sidecar.agents.engine import Cancellable, Engine, RejectionCheck
+from disrouter_sidecar.agents.engine import Cancellable, LocalEngine, RejectionCheck
+from disrouter_sidecar.agents.failures import NO_ROOM
 from disrouter_sidecar.agents.next_hop import Hops, headers_of_hops
 from disrouter_sidecar.agents.outcomes import Answer, ChainEnded, Refused
 from disrouter_sidecar.cascade import decision_trail
@@ -50,7 +51,7 @@ class Dependencies:
 
     own: str
     """The agent whose sidecar this is."""
-    engine: Engine
+    engine: LocalEngine
     hops: Hops
     neighbours: Neighbours
     metrics: Metrics
@@ -371,11 +372,12 @@ class ChainRun:
         late = "its deadline has passed" if self.budget.over else "no agent is left to ask"
         message = f"no agent can answer now (path: {' -> '.join(self.path)}; {reasons or late}); try again shortly"
         if self.failed_agents and all(failure.reason is Reason.UNSUPPORTED for failure in self.failed_agents.values()):
-            path = self.context.query.dialect.path
-            message = f"no agent's engine offers /v1{path} (path: {' -> '.join(self.path)}); use /v1/chat/completions"
+            path, pinned = self.context.query.dialect.path, self.context.itinerary.pinned
+            remedy = "name another agent" if pinned else "use /v1/chat/completions"
+            message = f"no agent's engine offers /v1{path} (path: {' -> '.join(self.path)}); {remedy}"
             return Rejected(404, "unsupported_api", message, path=tuple(self.path), decisions=decisions)
         last = next(reversed(self.failed_agents.values()), None)
-        limited = last is not None and last.reason is Reason.RATE_LIMITED
+        limited = last is not None and last.reason in NO_ROOM
         status, code = (429, "rate_limit_exceeded") if limited else (503, "no_agent_available")
         wait = (last.retry_after if last is not None else None) or self.context.table.fallback.retry_after
         return Rejected(status, code, message, path=tuple(self.path), retry_after=wait, decisions=decisions)

@@ -52,7 +52,6 @@ class Sidecar(Protocol):
 
     config: Config
     reply_memory: MemoryLimit
-    tracing: Tracing
     metrics: Metrics
     dependencies: Dependencies
     tool_loops: ToolLoops
@@ -61,6 +60,11 @@ class Sidecar(Protocol):
     @property
     def clock(self) -> Callable[[], float]:
         """Seconds that only grow."""
+        ...
+
+    @property
+    def tracing(self) -> Tracing:
+        """Makes the spans of requests."""
         ...
 
     @property
@@ -112,7 +116,7 @@ class InboundRequest:
             budget = Budget(table.timeouts, service.clock, self._claim, stream=query.stream, limit=context.deadline)
             self._run = run = ChainRun(context, service.dependencies, budget, self._span, self)
             service.metrics.overhead(service.clock() - self._began)
-            if query.stream and table.timeouts.keep_alive and not context.visited:
+            if query.stream and table.timeouts.keep_alive and query.dialect.comments and not context.visited:
                 head = f"{_COMMENTED}{HEADER_REQUEST_ID}: {self._call.request_id}\r\n"
                 self._client.keep_alive(head, table.timeouts.keep_alive)
             run.start()
@@ -164,7 +168,7 @@ class InboundRequest:
         elif isinstance(failure, UpstreamFailed):
             if self._run is not None:
                 self._run.cancel()  # where only comments have been sent, it is still under way
-            break_off(self._client, failure, self._call.dialect)
+            break_off(self._answer, self._client, failure, self._call.dialect)
             self._finish(f"broken_{failure.reason}")
         else:
             self.failed(failure)

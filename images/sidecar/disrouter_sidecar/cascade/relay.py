@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from disrouter_sidecar.agents.attempt import is_event_stream
+from disrouter_sidecar.agents.attempt import EVENT_STREAM, is_event_stream
 from disrouter_sidecar.agents.outcomes import Answer
 from disrouter_sidecar.errors import UpstreamFailed
 from disrouter_sidecar.headers import Lines, lines
@@ -36,8 +36,10 @@ def relay(answer: Answer, client: Client, response_headers: Lines, idle: float, 
     return answer.ended
 
 
-def break_off(client: Client, failure: UpstreamFailed, dialect: Dialect) -> None:
-    """End a stream that broke with an event that says so."""
+def break_off(answer: Answer | None, client: Client, failure: UpstreamFailed, dialect: Dialect) -> None:
+    """End events that broke, or comments alone, with an event that says so; any other body is left incomplete."""
+    if answer is not None and answer.content_type not in (None, EVENT_STREAM):
+        return
     text = f"the answer broke off: {failure.reason} ({failure.detail})"
     event = dialect.error_event(dialect.error_body(500, "upstream_failed", text))
     client.finish(event if client.last.endswith(b"\n\n") else b"\n\n" + event)

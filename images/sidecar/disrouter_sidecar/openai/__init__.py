@@ -5,6 +5,7 @@
 - `completions`      plain completions
 - `responses`        the responses API
 - `messages`         Anthropic's messages
+- `pass_through`     APIs that are no question to a cascade, such as embeddings
 - `constraints`      what of a request would keep an agent from refusing
 - `query`            one request, parsed and checked, rewritten for the engine
 - `preference`       a request's scenario or preference
@@ -18,8 +19,9 @@ from disrouter_sidecar.openai.chat import Chat
 from disrouter_sidecar.openai.completions import Completions
 from disrouter_sidecar.openai.dialect import Dialect
 from disrouter_sidecar.openai.messages import Messages
+from disrouter_sidecar.openai.pass_through.apis import PASS_THROUGH, PassThrough
 from disrouter_sidecar.openai.responses import Responses
 
 DIALECTS: tuple[Dialect, ...] = (Chat(), Completions(), Responses(), Messages())
 
-__all__ = ["DIALECTS", "Chat", "Completions", "Dialect", "Messages", "Responses"]
+__all__ = ["DIALECTS", "PASS_THROUGH", "Chat", "Completions", "Dialect", "Messages", "PassThrough", "Responses"]

@@ -58,6 +58,11 @@ class Dialect(Protocol):
         ...
 
     @property
+    def comments(self) -> bool:
+        """Whether its streams are server-sent events, between which comments may stand."""
+        ...
+
+    @property
     def limits(self) -> Collection[str]:
         """Its token limits without which an engine goes on up to the end of its context."""
         ...

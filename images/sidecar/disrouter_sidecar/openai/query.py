@@ -63,7 +63,7 @@ class Query(NamedTuple):
 
 def parse(raw: bytes, dialect: Dialect, table: RouteTable) -> Query:
     """Check what the sidecar itself relies on; the rest is the engine's to judge. Raises InvalidRequest, Rejected."""
-    fields = _loads(raw)
+    fields = loads(raw)
     if not isinstance(fields, dict):
         raise InvalidRequest("the body must be a JSON object")
     model = fields.get("model")
@@ -123,7 +123,7 @@ def dumps(fields: Fields) -> bytes:
         raise InvalidRequest(_TOO_DEEP) from None
 
 
-def _loads(raw: bytes) -> Any:
+def loads(raw: bytes) -> Any:
     """As orjson reads it, and whole numbers beyond 64 bits, which it rounds, as they are.
 
     Raises InvalidRequest and Rejected.

@@ -17,8 +17,10 @@ EARLY_SECONDS = 1.0
 _MAX_DIGITS = 9
 
 
-def parse_deadline(header: str) -> float:
+def parse_deadline(header: str | None) -> float | None:
     """Seconds left by `x-disrouter-deadline` (whole milliseconds). Raises InvalidRequest that names the header."""
+    if header is None:
+        return None
     if not (header.isascii() and header.isdigit() and len(header) <= _MAX_DIGITS):
         raise InvalidRequest("must be the milliseconds left, a whole number", HEADER_DEADLINE)
     return int(header) / 1000

@@ -70,7 +70,7 @@ class Itinerary(NamedTuple):
         return self._replace(agents=self.agents[-1:])
 
 
-def parse_path(header: str) -> tuple[str, ...]:
+def parse_path(header: str | None) -> tuple[str, ...]:
     """Agents that refused or failed before. Raises InvalidRequest on anything that no sidecar writes."""
     if not header:
         return ()
