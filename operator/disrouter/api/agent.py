@@ -97,7 +97,7 @@ class SelfAwareness(Model):
     words."""
     prompt_opens_reasoning: StrictBool | None = None
     """Its chat template ends in an opened reasoning block (DeepSeek-R1, QwQ, Qwen3-Thinking without a reasoning
-    parser), so that a reply begins inside it. Absent: it does not."""
+    parser), so that a reply begins inside it. Absent: as the evaluation of the served run has found it."""
 
 
 class Capabilities(Model):
