@@ -191,6 +191,8 @@ class Evaluation(Model):
     """For the probability mode; absent where the refusal's first token does not tell it from an answer."""
     preference_encoding: PreferenceEncoding | None = None
     """How the run was taught to be told a preference; absent: by the three scenarios."""
+    prompt_opens_reasoning: bool = False
+    """Its chat template ends in an opened reasoning block, so that a reply begins inside it."""
 
     @property
     def utility_gain(self) -> float:

@@ -36,6 +36,7 @@ HEADER_PATH = "x-disrouter-path"
 HEADER_HOPS = "x-disrouter-hops"
 HEADER_DEADLINE = "x-disrouter-deadline"
 HEADER_REFUSED = "x-disrouter-refused-usage"
+HEADER_DECISIONS = "x-disrouter-decisions"
 HEADER_REQUEST_ID = "x-request-id"
 FRAMING_HEADERS = ("host", "content-length", "transfer-encoding", "connection", "content-type", "accept-encoding")
 """Headers that belong to a connection or a body: nobody may set them for a provider."""

@@ -159,6 +159,11 @@ class AgentRoute(_Part, frozen=True, kw_only=True):
     deferral_tool: bool = False
     """Where a request brings tools, it gets one more, whose call is a refusal."""
     capabilities: Capabilities = Capabilities()
+    max_inflight: Annotated[int, Meta(ge=1, le=100_000)] | None = None
+    """Requests that each of its sidecars has at its engine at once; the next agent gets the others unasked."""
+
+
+MAX_KEPT_DECISIONS = 65536
 
 
 class RouteTable(_Part, frozen=True, kw_only=True):
@@ -182,6 +187,8 @@ class RouteTable(_Part, frozen=True, kw_only=True):
     """Other names by which clients may ask for the cascade or one agent."""
     cors_origins: Annotated[list[Annotated[str, Meta(min_length=1, max_length=256)]], Meta(max_length=32)] = []
     """Origins whose pages may ask, `*` for all; none: browsers keep every page of another origin away."""
+    kept_decisions: Annotated[int, Meta(ge=0, le=MAX_KEPT_DECISIONS)] = 2048
+    """Requests whose decisions each sidecar remembers for whoever asks why, about a kilobyte for each; 0: none."""
     agents: Annotated[dict[str, AgentRoute], Meta(min_length=1)]
 
     def __post_init__(self) -> None:

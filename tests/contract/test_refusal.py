@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from disrouter.refusal import MAX_HELD, MAX_LEAD, REFUSAL, Decision, RefusalMatcher, is_refusal, judge
+from disrouter.refusal import MAX_HELD, MAX_LEAD, REFUSAL, Decision, RefusalMatcher, is_refusal, judge, opens_reasoning
 from disrouter.refusal.text import LONGEST_CLOSED, after_reasoning
 from support.texts import CUTS, TEXTS, cut
 
@@ -327,3 +327,19 @@ def test_reasoning_that_a_limit_cuts_off_says_nothing() -> None:
 @pytest.mark.parametrize("text", ["", " \n", "\u200b", "<|im_end|>", "<think>hm</think>", "&nbsp;"])
 def test_a_reply_that_shows_nothing_says_nothing(text: str) -> None:
     assert judge(text) == (ANSWER, False)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "opens"),
+    [
+        ("<｜User｜>Why?<｜Assistant｜><think>\n", True),
+        ("<|im_start|>assistant\n<think>\n\n", True),
+        ("[INST]Why?[/INST][THINK]", True),
+        ("<|im_start|>assistant\n<think>\n\n</think>\n\n", False),
+        ("<|im_start|>assistant\n", False),
+        ("What does <think> mean?<|im_start|>assistant\n", False),
+        ("", False),
+    ],
+)
+def test_a_prompt_that_ends_in_an_opened_block_of_reasoning_is_known(prompt: str, opens: bool) -> None:
+    assert opens_reasoning(prompt) is opens

@@ -60,6 +60,7 @@ def _full() -> RouteTable:
         prompt_opens_reasoning=True,
         deferral_tool=True,
         capabilities=Capabilities(images=False, audio=False, tools=True, structured_output=True, context_length=8192),
+        max_inflight=64,
     )
     large = AgentRoute(url="https://large:8443", cost=0.9, awareness=Awareness.NONE)
     return _table(
@@ -68,6 +69,7 @@ def _full() -> RouteTable:
         undecidable=UndecidablePolicy.ANSWER,
         aliases={"gpt-4o": AliasRoute(), "meta-llama/Llama": AliasRoute(agent="small")},
         cors_origins=["https://app.example.com"],
+        kept_decisions=7,
         agents={"small": small, "large": large},
     )
 
@@ -175,6 +177,7 @@ _NUMBERS = {
     "breaker.openSeconds": (0.001, 86400, 0.001),
     "fallback.retryAfter": (1, 3600, 1),
     "agents.small.cost": (0, 1, 0.001),
+    "agents.small.maxInflight": (1, 100_000, 1),
     "agents.small.capabilities.contextLength": (1, 100_000_000, 1),
     "agents.small.probability.gamma": (0, 4, 0.001),
     "agents.small.probability.jump.below": (0, 1, 0.001),
@@ -204,6 +207,7 @@ def test_nothing_else_stands_for_a_number(path: str, value: Any) -> None:
 _OPTIONAL = (
     *("preference", "aliases.meta-llama/Llama.agent", "agents.small.next", "agents.small.probability"),
     *(f"agents.small.capabilities.{name}" for name in ("images", "structuredOutput", "contextLength")),
+    "agents.small.maxInflight",
 )
 
 
@@ -230,8 +234,10 @@ def test_a_table_that_says_as_little_as_it_may_has_the_defaults() -> None:
     assert table.retries == routes.Retries(ratio=0.2, burst=100)
     assert table.breaker == routes.Breaker(failures=5, open_seconds=10)
     assert (table.undecidable, table.aliases, table.cors_origins) == ("forward", {}, [])
+    assert table.kept_decisions == 2048
     small = table.agents["small"]
     assert (small.deferral_tool, small.prompt_opens_reasoning, small.capabilities) == (False, False, Capabilities())
+    assert small.max_inflight is None
 
 
 def test_what_no_sidecar_would_read_is_not_written() -> None:
@@ -346,6 +352,16 @@ def test_the_manifest_has_the_capabilities_of_the_table() -> None:
     bounds = _bounds(get_type_hints(Agent)["capabilities"].model_json_schema())
     assert bounds == _bounds(parts["Capabilities"])
     assert bounds.keys() == {"images", "audio", "tools", "structuredOutput", "contextLength"}
+
+
+def test_the_manifest_has_the_cap_of_the_table() -> None:
+    """Both as an object, which `_bounds` reads."""
+    (_, parts), agent = msgspec.json.schema_components([AgentRoute]), structural(Agent.model_json_schema())
+    cap = parts["AgentRoute"]["properties"]["maxInflight"]["anyOf"]
+    bounds = next({key: each[key] for key in ("minimum", "maximum")} for each in cap if each["type"] == "integer")
+    field = agent["properties"]["maxInflight"]
+    assert {key: field[key] for key in bounds} == bounds == {"minimum": 1, "maximum": 100_000}
+    assert "default" not in field
 
 
 def test_the_manifest_takes_as_many_aliases_and_origins_as_the_table_and_none_that_is_longer() -> None:

@@ -194,6 +194,7 @@ def _with_every_field_on_requests() -> Manifest:
     capabilities = {"images": False, "audio": False, "tools": True, "structuredOutput": True, "contextLength": 8192}
     manifest["spec"]["agents"][0] |= {
         "capabilities": capabilities,
+        "maxInflight": 100_000,
         "selfAwareness": {"mode": "trained", "deferralTool": True, "promptOpensReasoning": False},
     }
     names = ["gpt-4o", "meta-llama/Llama-3.1-8B", *(f"{k:0256}" for k in range(62))]
@@ -202,6 +203,7 @@ def _with_every_field_on_requests() -> Manifest:
         | {
             "timeouts": {"keepAlive": 0, "whole": 86400},
             "undecidable": "answer",
+            "keptDecisions": 65536,
             "aliases": [{"name": "qwen-plain"}, *({"name": name, "agent": "large"} for name in names[:-1])],
             "cors": {"origins": ["*", "http://localhost:3000", *(f"https://{k:0248}" for k in range(30))]},
         }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
@@ -17,7 +18,7 @@ from support.local import until
 from support.origin import origin, saying
 from support.sidecars import config_of, sample, sidecar
 from support.tiny_cascade import MODEL, Engine
-from support.tiny_model import SURE, UNKNOWN, YES
+from support.tiny_model import KNOWN, SURE, UNKNOWN, YES
 
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(900)]
 POINTS = (CalibrationPoint(refusal=0.0, competence=1.0), CalibrationPoint(refusal=1.0, competence=0.0))
@@ -83,3 +84,18 @@ async def test_an_adapter_is_loaded_into_the_running_engine_and_another_takes_it
     entry.publish(AdapterRoute(name="run-3", path=str(engine.adapters / "nowhere")))
     await until(lambda: adapters.problem, 120)
     assert await entry.ask(SURE, 0.5) == ("run-1", YES)
+
+
+async def test_what_is_no_question_is_passed_to_the_engine(entry: Entry) -> None:
+    async def send(path: str, **fields: object) -> tuple[int, dict[str, Any]]:
+        async with entry.http.post(f"{entry.url}/v1{path}", json={"model": "qwen/small", **fields}) as response:
+            return response.status, await response.json()
+
+    status, tokens = await send("/tokenize", prompt=KNOWN)
+    assert (status, tokens["count"] > 0) == (200, True), tokens
+    status, text = await send("/detokenize", tokens=tokens["tokens"])
+    assert (status, KNOWN in text["prompt"]) == (200, True), text
+    status, counted = await send("/messages/count_tokens", messages=[{"role": "user", "content": KNOWN}])
+    assert (status, counted["input_tokens"] > 0) == (200, True), counted
+    status, failed = await send("/embeddings", input="a")
+    assert (status, failed["error"]["code"]) == (404, "unsupported_api"), failed

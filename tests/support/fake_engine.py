@@ -171,7 +171,7 @@ async def fake_engine() -> AsyncIterator[FakeEngine]:
     """An engine on a free loopback port."""
     engine = FakeEngine()
     app = web.Application(client_max_size=64 * 1024 * 1024)
-    for api in ("chat/completions", "completions", "responses", "messages"):
+    for api in ("chat/completions", "completions", "responses", "messages", "embeddings"):
         app.router.add_post(f"/v1/{api}", engine.answer)
         app.router.add_post(f"/{api}", engine.answer)  # where it plays a provider with a base address of its own
     app.router.add_post("/v1/load_lora_adapter", engine.load)

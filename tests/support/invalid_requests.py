@@ -18,6 +18,10 @@ def _with_own_alias(cascade: str, alias: str) -> Breaks:
     return lambda m: (m["metadata"].update(name=cascade), m["spec"].update(aliases=[{"name": alias, "agent": "small"}]))
 
 
+def _with_cap(cap: object) -> Breaks:
+    return lambda m: change_agent(m, 0, maxInflight=cap)
+
+
 def _with_capabilities(**capabilities: Any) -> Breaks:
     return lambda m: change_agent(m, 0, capabilities=capabilities)
 
@@ -40,6 +44,13 @@ REQUESTS = (
             ("keepAlive", 86401, "less than or equal to 86400"),
             ("whole", 0, "greater than 0 (got 0)"),
         )
+    ),
+    Invalid(
+        "more decisions than a pod can remember",
+        _with(keptDecisions=65537),
+        "spec.keptDecisions",
+        "less than or equal to 65536",
+        by_schema=True,
     ),
     Invalid(
         "an unknown policy for what is undecidable",
@@ -134,6 +145,20 @@ REQUESTS = (
         _with_capabilities(image=True),
         "spec.agents[0].capabilities.image",
         "did you mean 'images'?",
+    ),
+    *(
+        Invalid(
+            f"a cap of {value!r}",
+            _with_cap(value),
+            "spec.agents[0].maxInflight",
+            says,
+            by_schema=True,
+        )
+        for value, says in (
+            (0, "greater than or equal to 1 (got 0)"),
+            (100_001, "less than or equal to 100000"),
+            ("8", "should be a valid integer"),
+        )
     ),
     *(
         Invalid(

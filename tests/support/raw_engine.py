@@ -21,6 +21,8 @@ class RawReply:
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
     gap: float = 0.0
+    delay: float = 0.0
+    """Seconds before its head."""
 
     def head(self) -> bytes:
         lines = {"transfer-encoding": "chunked", **self.headers}
@@ -50,6 +52,7 @@ class RawEngine:
                 body = json.loads(raw)
                 self.bodies.append(body)
                 reply = self.answer(body)
+                await asyncio.sleep(reply.delay)
                 writer.write(reply.head())
                 for piece in reply.pieces:
                     if piece:

@@ -81,6 +81,11 @@ class Config:
         return self.engine_url if self.external else f"{self.engine_url}/v1"
 
     @property
+    def engine_root(self) -> str:
+        """What the path of an API is appended to that vLLM serves outside `/v1`."""
+        return self.engine_url.removesuffix("/v1")
+
+    @property
     def engine_bearer(self) -> Mapping[str, str]:
         """Headers that authenticate this sidecar to the engine."""
         key = {} if self.engine_key is None else {"authorization": f"Bearer {self.engine_key}"}

@@ -26,7 +26,7 @@ class Reason(StrEnum):
     REFUSED = "refused"
     """The connection was refused: nothing listens."""
     COLD = "cold"
-    """It replies that it is not ready (503): starting, draining or full."""
+    """It replies that it is not ready (503): starting or draining."""
     CONNECT = "connect"
     """Any other failure of the connection: no such host, reset, closed half-way."""
     TIMEOUT = "timeout"
@@ -49,6 +49,9 @@ class Reason(StrEnum):
     UNDECIDABLE = "undecidable"
     """Its reply cannot be read, so it may be a refusal."""
     RATE_LIMITED = "rate_limited"
+    """It replies that it takes no more for now: its quota is spent (429), or its queue is full (503 that says so)."""
+    BUSY = "busy"
+    """Its engine is at as many requests as `maxInflight` allows, so it was not asked."""
     BREAKER = "breaker"
     """It failed too often in a row and is left alone for a while."""
 
@@ -74,12 +77,15 @@ class Rejected(SidecarError):
         path: tuple[str, ...] | None = None,
         allow: str | None = None,
         retry_after: int = RETRY_AFTER_SECONDS,
+        decisions: str | None = None,
     ) -> None:
         self.status = status
         self.code = code
         self.param = param
         self.path = path
         """Agents tried so far where the chain itself has ended; a sidecar upstream then asks none of them again."""
+        self.decisions = decisions
+        """What these agents decided, for the sidecar upstream."""
         self.allow = allow
         """Methods that the path knows, where the request's is none of them."""
         self.retry_after = retry_after

@@ -97,7 +97,7 @@ class SelfAwareness(Model):
     words."""
     prompt_opens_reasoning: StrictBool | None = None
     """Its chat template ends in an opened reasoning block (DeepSeek-R1, QwQ, Qwen3-Thinking without a reasoning
-    parser), so that a reply begins inside it. Absent: it does not."""
+    parser), so that a reply begins inside it. Absent: as the evaluation of the served run has found it."""
 
 
 class Capabilities(Model):
@@ -180,6 +180,8 @@ class Agent(Model):
     """Default: the last agent `none`, an external one `prompted`, else `trained` where `spec.training` is given."""
     decision: Decision = Decision()
     capabilities: Capabilities = Capabilities()
+    max_inflight: StrictInt | None = mirrored(routes.AgentRoute, "max_inflight")
+    """Requests that each of its pods has at its engine at once; the next agent gets the others. Absent: no cap."""
     revision: str | None = Field(default=None, pattern=RUN, max_length=10)
     """Roll back: serve this earlier run (see `status.agents[].history`), or `base` for the untrained model."""
     replicas: Replicas = Replicas()

@@ -56,6 +56,9 @@ class CascadeSpec(Model):
     aliases: tuple[Alias, ...] = Field(default=(), max_length=64)
     """Other names by which clients may ask for the cascade or for one agent, so that they need no change."""
     cors: Cors = Cors()
+    kept_decisions: StrictInt = mirrored(RouteTable, "kept_decisions")
+    """Requests of which each pod of an agent remembers who refused, failed and answered, and why: about a kilobyte for
+    each, never any text. `GET /disrouter/v1/decisions/<request id>` shows it; 0 remembers none."""
     auth: Auth = Auth()
     tls: Tls | None = None
     """Encrypt requests between sidecars and from clients to the entry."""

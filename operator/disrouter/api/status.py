@@ -106,6 +106,8 @@ class Promotion(Model):
     """For the probability mode, so that a roll-back has it."""
     preference_encoding: PreferenceEncoding | None = None
     """How the run was taught to be told a preference; absent: by the three scenarios."""
+    prompt_opens_reasoning: bool = False
+    """Its chat template ends in an opened reasoning block, so that a reply begins inside it."""
 
 
 class AgentStatus(Model):

@@ -5,5 +5,6 @@
 """
 
 from disrouter.refusal.matcher import MAX_HELD, MAX_LEAD, REFUSAL, Decision, RefusalMatcher, is_refusal, judge
+from disrouter.refusal.text import opens_reasoning
 
-__all__ = ["MAX_HELD", "MAX_LEAD", "REFUSAL", "Decision", "RefusalMatcher", "is_refusal", "judge"]
+__all__ = ["MAX_HELD", "MAX_LEAD", "REFUSAL", "Decision", "RefusalMatcher", "is_refusal", "judge", "opens_reasoning"]

@@ -43,6 +43,12 @@ _BLANKS = "\u2800\u3164\u115f\u1160\uffa0\u0120\u010a\u2581"
 """Blank to the eye, or a tokenizer's own sign of a blank."""
 
 
+def opens_reasoning(prompt: str) -> bool:
+    """Whether a rendered prompt ends in an opened reasoning block, so that the reply begins inside it."""
+    end = prompt.rstrip()
+    return any(opened.end() == len(end) for opened in _OPENED.finditer(end))
+
+
 class Lead:
     """What stands before a reply's first word, taken off as it comes."""
 

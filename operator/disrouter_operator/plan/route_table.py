@@ -67,6 +67,7 @@ def table(cascade: Cascade, entries: Mapping[str, RouteEntry], entrypoint: str) 
             if alias.agent is None or alias.agent in routes
         },
         cors_origins=list(spec.cors.origins),
+        kept_decisions=spec.kept_decisions,
         agents=routes,
     )
 
@@ -103,9 +104,10 @@ def _route(cascade: Cascade, index: int, entries: Mapping[str, RouteEntry]) -> A
         probability=_probability(cascade, agent, entries),
         adapter=engine_container.adapter_route(agent),
         preference_encoding=entry.trained.preference_encoding if entry.trained is not None else None,
-        prompt_opens_reasoning=_prompt_opens_reasoning(said),
+        prompt_opens_reasoning=_prompt_opens_reasoning(agent, said, entry),
         deferral_tool=said.deferral_tool,
         capabilities=_capabilities(agent),
+        max_inflight=agent.max_inflight,
     )
 
 
@@ -116,9 +118,12 @@ def _capabilities(agent: Agent) -> Capabilities:
     return Capabilities(**said)
 
 
-def _prompt_opens_reasoning(said: SelfAwareness) -> bool:
-    """What the manifest says; where it says nothing, no run has recorded it."""
-    return said.prompt_opens_reasoning or False
+def _prompt_opens_reasoning(agent: Agent, said: SelfAwareness, entry: RouteEntry) -> bool:
+    """What the manifest says, else what the run that is served has found, unless the engine parts reasoning itself."""
+    if said.prompt_opens_reasoning is not None:
+        return said.prompt_opens_reasoning
+    found = entry.trained is not None and entry.trained.prompt_opens_reasoning
+    return found and not engine_container.parses_reasoning(agent)
 
 
 def _next(cascade: Cascade, agent: str | None, entries: Mapping[str, RouteEntry]) -> str | None:

@@ -13,24 +13,31 @@ async def test_what_the_manifest_says_of_requests_and_engines_is_in_the_table() 
     manifest = clusters.example(
         timeouts={"whole": 60, "keepAlive": 5},
         undecidable="answer",
+        keptDecisions=100,
         aliases=[{"name": "gpt-4o"}, {"name": "meta-llama/Llama-3.1-8B", "agent": "medium"}],
         cors={"origins": ["https://app.example.com", "http://localhost:3000"]},
     )
     small, medium, large = manifest["spec"]["agents"]
     small["capabilities"] = {"images": False, "audio": False, "tools": True, "structuredOutput": True}
     small["selfAwareness"] = {"mode": "prompted", "deferralTool": True}
+    small["maxInflight"] = 8
     assert medium["engine"] == {"args": ["--max-model-len=8192"]}
     large["capabilities"] = {"contextLength": 200_000}
     large["selfAwareness"] = {"mode": "none", "promptOpensReasoning": True}
     table = (await serving(manifest, "small", "medium", "large")).table()
     assert table.timeouts == Timeouts(whole=60, keep_alive=5)
-    assert table.undecidable == "answer"
+    assert (table.undecidable, table.kept_decisions) == ("answer", 100)
     assert table.aliases == {"gpt-4o": AliasRoute(), "meta-llama/Llama-3.1-8B": AliasRoute(agent="medium")}
     assert table.cors_origins == ["https://app.example.com", "http://localhost:3000"]
     assert {name: route.capabilities for name, route in table.agents.items()} == {
         "small": Capabilities(images=False, audio=False, tools=True, structured_output=True),
         "medium": Capabilities(context_length=8192),
         "large": Capabilities(context_length=200_000),
+    }
+    assert {name: route.max_inflight for name, route in table.agents.items()} == {
+        "small": 8,
+        "medium": None,
+        "large": None,
     }
     said = {name: (route.deferral_tool, route.prompt_opens_reasoning) for name, route in table.agents.items()}
     assert said == {"small": (True, False), "medium": (False, False), "large": (False, True)}

@@ -96,7 +96,9 @@ EDITS: dict[str, Callable[[Any], object]] = {
     "undecidable": lambda spec: spec.update(undecidable="answer"),
     "aliases": lambda spec: spec.update(aliases=[{"name": "gpt-4o"}, {"name": "gpt-4o-mini", "agent": "small"}]),
     "cors": lambda spec: spec.update(cors={"origins": ["*"]}),
+    "kept decisions": lambda spec: spec.update(keptDecisions=0),
     "capabilities": lambda spec: spec["agents"][0].update(capabilities={"images": False, "contextLength": 4096}),
+    "cap": lambda spec: spec["agents"][0].update(maxInflight=8),
     "deferral tool": lambda spec: spec["agents"][0].update(selfAwareness={"mode": "trained", "deferralTool": True}),
     "opened reasoning": lambda spec: spec["agents"][2].update(
         selfAwareness={"mode": "none", "promptOpensReasoning": True}
@@ -183,16 +185,48 @@ async def test_only_weights_that_were_taught_numbers_are_told_numbers() -> None:
     assert told == {"small": PreferenceEncoding.CONTINUOUS, "medium": None, "large": None}
 
 
-async def _train(
-    scene: Scene, calibration: Calibration | None, preference_encoding: PreferenceEncoding | None = None
+@pytest.mark.parametrize(
+    ("says", "args", "opens"),
+    [
+        (None, [], True),
+        (False, [], False),
+        (None, ["--reasoning-parser=deepseek_r1"], False),
+        (None, ["--reasoning_parser", "qwen3"], False),
+        (True, ["--reasoning-parser=qwen3"], True),
+    ],
+)
+async def test_what_a_run_has_found_of_its_template_is_told_with_its_weights(
+    says: bool | None, args: list[str], opens: bool
 ) -> None:
+    manifest = clusters.example()
+    small = manifest["spec"]["agents"][0]
+    small["engine"] = {"args": args}
+    small["selfAwareness"] = {"mode": "trained"} | ({} if says is None else {"promptOpensReasoning": says})
+    scene = await serving(manifest, "small", "medium", "large")
+    await _train(scene, None, opens_reasoning=True)
+    assert scene.table().agents["small"].prompt_opens_reasoning is (says is True), "they still serve the base model"
+    scene.serve("small")
+    await scene.run()
+    assert scene.table().agents["small"].prompt_opens_reasoning is opens
+
+
+async def _train(
+    scene: Scene,
+    calibration: Calibration | None,
+    preference_encoding: PreferenceEncoding | None = None,
+    *,
+    opens_reasoning: bool = False,
+) -> None:
+    learned = {
+        "calibration": calibration,
+        "preference_encoding": preference_encoding,
+        "prompt_opens_reasoning": opens_reasoning,
+    }
     for stage in Stage:
         await scene.run()
         message = ""
         if stage is Stage.EVALUATE:
             found = Evaluation.model_validate_json(clusters.evaluation(scene.agent("small")["run"], 0.1))
-            message = json.dumps(
-                found.model_copy(update={"calibration": calibration, "preference_encoding": preference_encoding}).dump()
-            )
+            message = json.dumps(found.model_copy(update=learned).dump())
         scene.end_job("small", stage, clusters.complete(), message)
     await scene.run()

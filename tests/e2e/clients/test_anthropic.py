@@ -184,7 +184,12 @@ async def test_errors_are_anthropics(client: anthropic.AsyncAnthropic) -> None:
     with pytest.raises(anthropic.NotFoundError, match="not served here") as unserved:
         await client.messages.batches.list()
     assert unserved.value.type == "not_found_error"
-    with pytest.raises(anthropic.APIStatusError) as uncounted:
-        await client.messages.count_tokens(model="qwen", messages=[{"role": "user", "content": tiny_model.KNOWN}])
-    assert uncounted.value.status_code in (400, 404), "nobody knows whose tokens they would be"
     assert [model.id async for model in client.models.list()] == ["qwen", "qwen/small", "qwen/large"]
+
+
+async def test_tokens_are_counted_for_one_agent(client: anthropic.AsyncAnthropic) -> None:
+    asked: Any = [{"role": "user", "content": tiny_model.KNOWN}]
+    assert (await client.messages.count_tokens(model="qwen/small", messages=asked)).input_tokens > 0
+    with pytest.raises(anthropic.BadRequestError, match="qwen/small") as uncounted:
+        await client.messages.count_tokens(model="qwen", messages=asked)
+    assert uncounted.value.type == "invalid_request_error"

@@ -39,7 +39,6 @@ def attempt(
 ) -> None:
     """One attempt that ends like this."""
     watch = breakers.guard("a", table(url), lambda: excused)
-    watch.begin()
     watch.end(error)
 
 
@@ -90,7 +89,6 @@ def test_only_one_request_probes_and_one_that_tells_nothing_leaves_the_place_to_
         attempt(breakers, DOWN)
     time.now += 10
     watch = breakers.guard("a", table(), lambda: False)
-    watch.begin()
     assert is_left_alone(breakers)
     watch.release()
     assert not is_left_alone(breakers)
@@ -137,7 +135,6 @@ def test_a_probe_that_takes_long_does_not_keep_the_others_out_for_ever() -> None
         attempt(breakers, DOWN)
     time.now += 10
     watch = breakers.guard("a", table(), lambda: False)
-    watch.begin()
     assert is_left_alone(breakers)
     time.now += 10
     assert not is_left_alone(breakers)
@@ -149,7 +146,6 @@ def test_an_attempt_from_before_neither_closes_nor_prolongs_it() -> None:
     time = Time()
     breakers = Breakers(time)
     watch = breakers.guard("a", table(), lambda: False)
-    watch.begin()
     for _ in range(3):
         attempt(breakers, DOWN)
     assert is_left_alone(breakers)

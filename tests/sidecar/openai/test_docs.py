@@ -16,6 +16,7 @@ DOCS = Path(__file__).parents[3] / "docs" / "api.md"
 ADDRESS = "http://localhost:8000"
 EXAMPLES = re.findall(r"^```(sh|python)\n(.*?)^```", DOCS.read_text(), re.MULTILINE | re.DOTALL)
 COMPLETION = b'{"object": "text_completion", "choices": [{"index": 0, "text": "four", "finish_reason": "stop"}]}'
+EMBEDDING = b'{"object": "list", "data": [{"embedding": [0.25]}], "model": "four"}'
 
 
 @pytest.mark.parametrize(
@@ -26,6 +27,8 @@ async def test_an_example_of_the_docs_runs(three: Cascade, language: str, code: 
     three.scripts(REFUSAL, "four", "six")
     if "/v1/completions" in code:
         three.entry.engine.script = Script(body=COMPLETION)
+    if "/v1/embeddings" in code:
+        three.entry.engine.script = Script(body=EMBEDDING)
     argv = ["bash", "-euc"] if language == "sh" else [sys.executable, "-c"]
     process = await asyncio.create_subprocess_exec(
         *argv,

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import content_type_conformance, response_schema_conformance
 
-from disrouter_sidecar.openai import DIALECTS, Chat, openapi
+from disrouter_sidecar.openai import DIALECTS, PASS_THROUGH, Chat, openapi
 from support.fake_engine import fake_engine
 from support.local import until
 from support.sidecar_process import process
@@ -34,7 +34,7 @@ GOOD = json.dumps({"model": "qwen", "messages": [{"role": "user", "content": "x"
 async def test_the_published_document_describes_what_is_served(three: Cascade) -> None:
     async with three.http.get(f"{three.entry.url}/openapi.json") as response:
         published = await response.json()
-    assert published == json.loads(json.dumps(openapi.document(DIALECTS, published["info"]["version"])))
+    assert published == json.loads(json.dumps(openapi.document(DIALECTS, PASS_THROUGH, published["info"]["version"])))
     for path, methods in published["paths"].items():
         for method in methods:
             url = three.entry.url + path.replace("{model}", "qwen")
@@ -48,7 +48,7 @@ async def test_the_published_document_describes_what_is_served(three: Cascade) -
 
 
 async def test_requests_made_from_the_published_document_meet_it(three: Cascade) -> None:
-    schema = schemathesis.openapi.from_dict(openapi.document(DIALECTS, "0"))
+    schema = schemathesis.openapi.from_dict(openapi.document(DIALECTS, PASS_THROUGH, "0"))
     checks: list[Any] = [not_a_server_error, response_schema_conformance, content_type_conformance]
     url = three.entry.url
 

@@ -54,6 +54,14 @@ async def test_a_client_with_a_key_is_routed_and_its_key_stays_at_the_entry(guar
         assert all("authorization" not in headers for headers in agent.engine.headers)
 
 
+async def test_why_a_request_was_answered_so_is_told_to_clients_with_a_key_only(guarded: Cascade) -> None:
+    await (await guarded.ask(headers=bearer(ALICE) | {"x-request-id": "asked"})).read()
+    url = f"{guarded.entry.url}/disrouter/v1/decisions/asked"
+    for headers, status in (({}, 401), (bearer("wrong"), 401), (bearer(BOB), 200)):
+        async with guarded.http.get(url, headers=headers) as response:
+            assert response.status == status
+
+
 async def test_a_stranger_cannot_fill_the_memory_with_bodies(guarded: Cascade) -> None:
     """A head without a key is refused before its large body comes, also one that comes in chunks."""
     port = int(guarded.entry.url.rpartition(":")[2])

@@ -55,3 +55,10 @@ def test_examples_without_padding_are_kept_apart_by_their_positions(encoder: Enc
     assert packed["input_ids"].shape == (1, sum(len(row["input_ids"]) for row in rows))
     losses = [model(**batch, use_cache=False).loss.item() for batch in (packed, padded)]
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+
+
+def test_a_template_that_opens_a_block_of_reasoning_is_known(volumes: Path) -> None:
+    encoder = Encoder(str(volumes / "models" / "tiny"))
+    assert not encoder.opens_reasoning()
+    encoder.tokenizer.chat_template += "{% if add_generation_prompt %}<think>\n{% endif %}"
+    assert encoder.opens_reasoning()

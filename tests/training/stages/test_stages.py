@@ -55,6 +55,7 @@ def test_the_agent_learned_to_answer_what_it_knows_and_to_refuse_the_rest(finish
     path = finished.layout.stage(Stage.EVALUATE) / "evaluation.json"
     result = Evaluation.model_validate_json(path.read_bytes())
     assert result.preference_encoding is PreferenceEncoding.DISCRETE
+    assert not result.prompt_opens_reasoning
     assert result.utility_gain > 0.2
     for scenario in result.scenarios:
         assert scenario.self_assessment_accuracy > 0.8

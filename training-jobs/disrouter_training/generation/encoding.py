@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from itertools import takewhile
 from typing import Any
 
+from disrouter.refusal import opens_reasoning
 from disrouter_training.errors import ModelError
 from disrouter_training.generation.prompts import Prompt
 from disrouter_training.models.loading import load_tokenizer
@@ -24,6 +25,10 @@ class Encoder:
     def prompt(self, prompt: Prompt) -> list[int]:
         """What a reply goes on from: the chat, and the start of the reply that is given."""
         return self.text(self._render(prompt.messages)) + self.given(prompt.prefix)
+
+    def opens_reasoning(self) -> bool:
+        """Whether the chat template ends in an opened reasoning block, so that every reply begins inside it."""
+        return opens_reasoning(self._render([{"role": "user", "content": "Why?"}]))
 
     def example(self, prompt: Prompt, reply: str) -> dict[str, list[int]]:
         """`input_ids` and `labels` of a chat with its reply: only what a model would have generated is learned.

@@ -23,6 +23,7 @@ from disrouter_training.evaluation.examination import Examination, by_id, examin
 from disrouter_training.evaluation.judgement import Answers, evaluation, predictions
 from disrouter_training.evaluation.results import EVALUATION_FILE, write_predictions
 from disrouter_training.generation.batch_queries import BatchQueries, Query, reply
+from disrouter_training.generation.encoding import Encoder
 from disrouter_training.generation.prompts import must_answer
 from disrouter_training.job import Job
 
@@ -54,9 +55,12 @@ def evaluate(job: Job, serving: str | None = None) -> Evaluation:
     )
     result = evaluation(job.layout.run, questions, answers, job.config.rl.gamma)
     calibration = _calibration(found, splits.get(DEV, questions))
-    result = result.model_copy(
-        update={"calibration": calibration, "preference_encoding": job.config.preference_encoding}
-    )
+    learned = {
+        "calibration": calibration,
+        "preference_encoding": job.config.preference_encoding,
+        "prompt_opens_reasoning": Encoder(candidate).opens_reasoning(),
+    }
+    result = result.model_copy(update=learned)
     table = [row for name, each in splits.items() for row in predictions(name, each, answers, found.chance)]
     write_predictions(job.layout, table)
     write_atomically(folder / EVALUATION_FILE, json.dumps(result.dump(), indent=2) + "\n")

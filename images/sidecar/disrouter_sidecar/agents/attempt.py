@@ -6,6 +6,7 @@ from the agent's socket: no task has to wait.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Protocol
 
 from disrouter.errors import InvalidRequest
@@ -41,6 +42,10 @@ class AttemptContext(AttemptListener, Protocol):
 
     def trace(self) -> Headers:
         """The trace context to send to the agent."""
+        ...
+
+    def weighed(self, refusal_probability: float, competence: float, threshold: float) -> None:
+        """The local engine's decision is made from these."""
         ...
 
 
@@ -190,5 +195,10 @@ def _path_of(reply: Reply) -> tuple[str, ...]:
 
 def is_stream(reply: Reply) -> bool:
     """Whether the body is a stream of events, by its media type."""
-    kind = reply.headers.get("content-type", "")
-    return kind.startswith(EVENT_STREAM) or kind.lstrip()[: len(EVENT_STREAM)].lower() == EVENT_STREAM
+    return is_event_stream(reply.headers.get("content-type", ""))
+
+
+@lru_cache(maxsize=64)
+def is_event_stream(kind: str) -> bool:
+    """Whether this media type is that of events, with or without parameters."""
+    return kind.lstrip()[: len(EVENT_STREAM)].lower() == EVENT_STREAM

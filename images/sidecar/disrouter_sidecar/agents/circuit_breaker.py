@@ -1,12 +1,14 @@
 """Circuit breakers: an agent that keeps failing is left alone for a while, then one request tries it again.
 
 One per agent that this sidecar asks, the local engine included. A refusal or an error about the request is no failure;
-nor is a deadline that came with the request, or any client could open a breaker with it.
+nor is a deadline that came with the request, or any client could open a breaker with it. An agent that asks its clients
+to wait (Retry-After with a 429) works: it rests for as long as it asks, at most as long as a breaker would be open.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import ceil
 
 from disrouter.routes import Breaker as Settings
 from disrouter.routes import RouteTable
@@ -14,7 +16,7 @@ from disrouter_sidecar.agents.outcomes import ChainEnded, Refused
 from disrouter_sidecar.errors import Reason, UpstreamFailed
 
 _FAILURES = frozenset({Reason.REFUSED, Reason.COLD, Reason.CONNECT, Reason.TIMEOUT, Reason.SERVER_ERROR, Reason.EMPTY})
-_ALIVE = frozenset(Reason) - _FAILURES
+_ALIVE = frozenset(Reason) - _FAILURES - {Reason.BUSY}
 
 
 class Breaker:
@@ -24,6 +26,8 @@ class Breaker:
         self.url = url
         self.failures = 0
         self.open_until: float | None = None
+        self.rests = False
+        """It is open because the agent asked for it."""
 
     def admit(self, now: float, settings: Settings) -> bool:
         """Whether this attempt is a probe. Raises UpstreamFailed where the breaker is open.
@@ -33,12 +37,22 @@ class Breaker:
         if self.open_until is None:
             return False
         if now < self.open_until:
-            wait = self.open_until - now
-            raise UpstreamFailed(
-                Reason.BREAKER, f"it failed {self.failures} times in a row; tried again in {wait:.1f} s"
-            )
+            raise self._left_alone(self.open_until - now)
+        if self.rests:
+            self.open_until, self.rests = None, False
+            return False
         self.open_until = now + settings.open_seconds
         return True
+
+    def _left_alone(self, wait: float) -> UpstreamFailed:
+        if self.rests:
+            return UpstreamFailed(Reason.RATE_LIMITED, f"it asked to wait for {wait:.1f} s more", ceil(wait))
+        return UpstreamFailed(Reason.BREAKER, f"it failed {self.failures} times in a row; tried again in {wait:.1f} s")
+
+    def rest(self, now: float, seconds: float) -> None:
+        """The agent has asked to wait; of two waits the longer counts."""
+        if self.open_until is None or self.rests:
+            self.open_until, self.rests = max(self.open_until or 0.0, now + seconds), True
 
     def worked(self, *, probe: bool) -> None:
         """An attempt succeeded. While the breaker is open only a probe counts: others may be older than that."""
@@ -60,7 +74,7 @@ class Breaker:
 
 
 class AttemptGuard:
-    """One attempt at an agent: `begin` raises where the breaker is open, `end` reports the result to it."""
+    """One attempt at an agent: raises UpstreamFailed where the breaker is open; `end` reports the result to it."""
 
     __slots__ = ("_breaker", "_clock", "_excused", "_probe", "_settings")
 
@@ -71,28 +85,30 @@ class AttemptGuard:
         self._settings = settings
         self._clock = clock
         self._excused = excused
-        self._probe = False
-
-    def begin(self) -> None:
-        """Raises UpstreamFailed where the breaker is open."""
-        self._probe = self._breaker.admit(self._clock(), self._settings)
+        self._probe = breaker.open_until is not None and breaker.admit(clock(), settings)
 
     def end(self, error: BaseException | None) -> None:
         """The attempt ended with this error; None: it succeeded."""
-        if error is None or isinstance(error, Refused | ChainEnded) or _is_alive(error):
+        if error is None or isinstance(error, Refused | ChainEnded):
+            if self._breaker.failures:
+                self._breaker.worked(probe=self._probe)
+        elif not isinstance(error, UpstreamFailed):
+            self.release()
+        elif error.reason in _ALIVE:
             self._breaker.worked(probe=self._probe)
-        elif isinstance(error, UpstreamFailed) and not (error.reason is Reason.TIMEOUT and self._excused()):
+            self._rest(error)
+        elif error.reason in _FAILURES and not (error.reason is Reason.TIMEOUT and self._excused()):
             self._breaker.failed(self._clock(), self._settings, probe=self._probe)
         else:
             self.release()
 
+    def _rest(self, failure: UpstreamFailed) -> None:
+        if failure.reason is Reason.RATE_LIMITED and failure.retry_after:
+            self._breaker.rest(self._clock(), min(failure.retry_after, self._settings.open_seconds))
+
     def release(self) -> None:
         """It ended without a result."""
         self._breaker.released(self._clock(), probe=self._probe)
-
-
-def _is_alive(error: BaseException) -> bool:
-    return isinstance(error, UpstreamFailed) and error.reason in _ALIVE
 
 
 class Breakers:
@@ -103,12 +119,12 @@ class Breakers:
         self._of: dict[str, Breaker] = {}
 
     def guard(self, agent: str, table: RouteTable, excused: Callable[[], bool]) -> AttemptGuard:
-        """For one attempt at `agent`; a timeout does not count if `excused()` is true."""
+        """Of an attempt at `agent` that begins; a timeout does not count if `excused()`. Raises UpstreamFailed."""
         return AttemptGuard(self._breaker(agent, table), table.breaker, self._clock, excused)
 
     def open(self) -> int:
-        """How many agents are left alone now."""
-        return sum(breaker.open_until is not None for breaker in self._of.values())
+        """How many agents are left alone now because they failed."""
+        return sum(breaker.open_until is not None and not breaker.rests for breaker in self._of.values())
 
     def _breaker(self, agent: str, table: RouteTable) -> Breaker:
         url = table.agents[agent].url

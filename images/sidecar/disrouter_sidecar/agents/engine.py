@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from disrouter.names import HEADER_REQUEST_ID
 from disrouter.routes import ProbabilityRoute
-from disrouter.scenario import Scenario
+from disrouter.scenario import Scenario, reject_threshold
 from disrouter.terms import Awareness, answers
 from disrouter_sidecar.agents.abilities import Abilities
 from disrouter_sidecar.agents.attempt import Attempt, AttemptContext
@@ -29,12 +29,34 @@ from disrouter_sidecar.openai.query import Query, dumps, engine_fields
 from disrouter_sidecar.request.context import RequestContext
 from disrouter_sidecar.telemetry.metrics import Metrics
 
+_NONE = Awareness.NONE
+
 
 class Cancellable(Protocol):
     """Work that can be cancelled."""
 
     def cancel(self) -> None:
         """The client has left: end the work, and call no listener any more."""
+        ...
+
+
+class LocalEngine(Protocol):
+    """The engine beside this sidecar, as a request's run asks it."""
+
+    def use(self, config: Config) -> None:
+        """Ask the engine that this configuration names."""
+        ...
+
+    def answer(self, parent: AttemptContext, *, last: bool) -> Cancellable:
+        """Must-answer. Raises UpstreamFailed."""
+        ...
+
+    def decide(self, parent: AttemptContext, preference: Preference) -> Cancellable:
+        """Let it decide. Raises UpstreamFailed."""
+        ...
+
+    def check(self, parent: AttemptContext, listener: AttemptListener) -> Cancellable:
+        """See whether it takes the client's own request. Raises UpstreamFailed."""
         ...
 
 
@@ -61,9 +83,9 @@ class Engine:
     def answer(self, parent: AttemptContext, *, last: bool) -> Attempt:
         """Must-answer: asked without an instruction, so that it does not refuse. Raises UpstreamFailed."""
         query = parent.context.query
-        judging = judging_of(query.choices, refuses=False, cut=query.stops, stream=query.stream, last=last)
+        judging = judging_of(query.choices, query.stream, query.stops, refuses=False, last=last)
         attempt = EngineAttempt(parent, parent.budget, parent.context, judging, self)
-        self._ask(attempt, parent, self._fields(parent.context, None, Awareness.NONE))
+        self._ask(attempt, parent, self._fields(parent.context, None, _NONE))
         return attempt
 
     def decide(self, parent: AttemptContext, preference: Preference) -> Cancellable:
@@ -92,13 +114,8 @@ class Engine:
     ) -> Attempt:
         """Ask it this question, instructed. Raises UpstreamFailed."""
         route = served.route
-        judging = judging_of(
-            query.choices,
-            reasoning=route.prompt_opens_reasoning,
-            cut=query.stops,
-            stream=query.stream,
-            instructed=route.awareness is not Awareness.NONE,
-        )
+        instructed = route.awareness is not _NONE
+        judging = judging_of(query.choices, query.stream, query.stops, route.prompt_opens_reasoning, instructed)
         attempt = EngineAttempt(listener, parent.budget, parent.context, judging, self)
         stated = preference.stated(route.preference_encoding)
         self._ask(attempt, parent, engine_fields(query, served.model, stated, route.awareness))
@@ -106,9 +123,9 @@ class Engine:
 
     def check(self, parent: AttemptContext, listener: AttemptListener) -> Attempt:
         """Ask for the least of the client's own request, to see whether the engine takes it. Raises UpstreamFailed."""
-        judging = judging_of(1, refuses=False, stream=parent.context.query.stream, last=True)
+        judging = judging_of(1, parent.context.query.stream, refuses=False, last=True)
         attempt = EngineAttempt(listener, parent.budget, parent.context, judging, self)
-        self._ask(attempt, parent, shortest(self._fields(parent.context, None, Awareness.NONE)))
+        self._ask(attempt, parent, shortest(self._fields(parent.context, None, _NONE)))
         return attempt
 
     def undecidable(self) -> None:
@@ -153,7 +170,7 @@ class RejectionCheck:
 
     __slots__ = ("_attempt", "_parent", "_rejected")
 
-    def __init__(self, engine: Engine, parent: AttemptContext, rejected: UpstreamFailed) -> None:
+    def __init__(self, engine: LocalEngine, parent: AttemptContext, rejected: UpstreamFailed) -> None:
         self._parent = parent
         self._rejected = UpstreamFailed(rejected.reason, rejected.detail)
         self._attempt = engine.check(parent, self)
@@ -165,6 +182,7 @@ class RejectionCheck:
     def answered(self, answer: Answer) -> None:
         """`AttemptListener`."""
         if 200 <= answer.reply.status < 300:
+            answer.reply.close(ending=True)
             self._parent.failed(self._rejected)
         else:
             self._parent.answered(answer)
@@ -247,6 +265,7 @@ class ProbabilityDecision(TwoSteps):
             self._current = engine.decide_by_text(parent, self._preference, engine.served(parent.context))
             return
         competence = route.calibration.competence(chance)
+        parent.weighed(chance, competence, reject_threshold(self._preference.alpha, route.gamma))
         if answers(competence, self._preference.alpha, route.gamma):
             self._current = engine.answer(parent, last=False)
             return

@@ -16,7 +16,16 @@ from disrouter_sidecar.agents.outcomes import Answer, AttemptListener, Refused
 from disrouter_sidecar.decision.encodings import Inflate, decoder_of
 from disrouter_sidecar.decision.sse import looks_like_events
 from disrouter_sidecar.decision.stream import Expectation, StreamDecider
-from disrouter_sidecar.decision.verdict import Verdict
+from disrouter_sidecar.decision.verdict import (
+    ANSWER,
+    EMPTY,
+    FAILED,
+    REFUSE,
+    UNDECIDABLE,
+    UNDECIDED,
+    UNFINISHED,
+    Verdict,
+)
 from disrouter_sidecar.decision.whole import decide_whole, says_something_else
 from disrouter_sidecar.errors import InstructionRejected, Reason, UpstreamFailed
 from disrouter_sidecar.http.ports import Reply
@@ -26,7 +35,7 @@ from disrouter_sidecar.openai.usage import Usage
 from disrouter_sidecar.request.context import RequestContext
 from disrouter_sidecar.request.deadline import Budget
 
-_SILENT = {Verdict.EMPTY: Reason.EMPTY, Verdict.UNFINISHED: Reason.UNFINISHED}
+_SILENT = {EMPTY: Reason.EMPTY, UNFINISHED: Reason.UNFINISHED}
 _OF_REQUEST = frozenset((Reason.CONTEXT_LENGTH, Reason.CAPABILITY))
 """What the last agent says about the request itself, the client gets to read."""
 
@@ -46,13 +55,13 @@ class Judging(NamedTuple):
 @lru_cache(maxsize=512)
 def judging_of(
     choices: int,
+    stream: bool = False,
+    cut: bool = False,
+    reasoning: bool = False,
+    instructed: bool = False,
     *,
     refuses: bool = True,
-    reasoning: bool = False,
-    cut: bool = False,
-    stream: bool = False,
     last: bool = False,
-    instructed: bool = False,
 ) -> Judging:
     """One value for all requests that are alike; see `Expectation` and `Judging`."""
     return Judging(Expectation(choices, refuses, reasoning, cut), stream, last, instructed)
@@ -150,12 +159,12 @@ class EngineAttempt(Attempt):
         if decider is None:
             return self._answer(reply, piece, end)
         verdict = decider.feed(plain)
-        if end and verdict is Verdict.UNDECIDED:
+        if end and verdict is UNDECIDED:
             verdict = decider.finish()
-        if verdict is Verdict.UNDECIDED:
+        if verdict is UNDECIDED:
             self._hold(piece)
             return None
-        if verdict is not Verdict.ANSWER:
+        if verdict is not ANSWER:
             self._settle(verdict, decider.error, decider.usage)
         return self._answer(reply, piece, end)
 
@@ -179,13 +188,13 @@ class EngineAttempt(Attempt):
 
     def _settle(self, verdict: Verdict, error: Mapping[str, Any] | None, usage: Usage | None) -> None:
         """Raise what a reply that is no answer amounts to; the last agent's is relayed all the same."""
-        if verdict is Verdict.REFUSE:
+        if verdict is REFUSE:
             raise Refused(usage=usage)
-        if verdict is Verdict.FAILED and error is not None:
+        if verdict is FAILED and error is not None:
             reason = reason_of_event(error)
             if reason is not None and not self._judging.last:
                 raise UpstreamFailed(reason, "its reply is an error")
-        elif verdict is Verdict.UNDECIDABLE:
+        elif verdict is UNDECIDABLE:
             self._undecidable("its reply cannot be read")
         elif verdict in _SILENT and not self._judging.last:
             raise UpstreamFailed(_SILENT[verdict], "its reply says nothing")

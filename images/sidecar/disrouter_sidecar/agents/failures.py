@@ -18,12 +18,17 @@ _OWN_FAULTS = {
     408: Reason.TIMEOUT,
     429: Reason.RATE_LIMITED,
     503: Reason.COLD,
+    529: Reason.RATE_LIMITED,
 }
 """Failures between an agent and its engine or provider: the client cannot mend them and does not see them."""
 _NO_SUCH_API = (405, 501)
 _NO_SUCH_PATH = re.compile(r'"detail"\s*:\s*"not found"|invalid url|unknown_url|unknown request url')
 """In a 404 of FastAPI, OpenAI or a sidecar: the path is unknown, not the model."""
 ABOUT_REQUEST = (400, 404, 413, 415, 422)
+_QUEUE_FULL = re.compile(
+    r"queue (?:is )?full|full queue|maximum queue size|too many (?:\w+ )?requests|overloaded|overflow|at capacity"
+)
+"""In a 503 of an engine that works (SGLang, Triton, TGI) or of a proxy before it (Envoy)."""
 _CONTEXT_PHRASES = (
     "context_length_exceeded",
     "context length",
@@ -56,6 +61,8 @@ _NO_FIELD = re.compile(
     r"|extra inputs|not support|unsupported|logprobs|lora|adapter"
 )
 """It does not know a field that another engine may know."""
+NO_ROOM = frozenset((Reason.RATE_LIMITED, Reason.BUSY))
+"""What a client hears as 429: the agent works, and has no room now."""
 MAX_RETRY_AFTER = 3600
 """Longest wait in seconds that a client is asked for."""
 MAX_INSPECTED = 16 * 1024
@@ -76,6 +83,8 @@ def reason_of(status: int, body: bytes) -> Reason | None:
         return Reason.UNSUPPORTED
     if status in ABOUT_REQUEST and any(phrase in text for phrase in _CONTEXT_PHRASES):
         return Reason.CONTEXT_LENGTH
+    if status == 503 and _QUEUE_FULL.search(text):
+        return Reason.RATE_LIMITED
     if not 400 <= status < 500:
         return _OWN_FAULTS.get(status, Reason.SERVER_ERROR)
     inability = Reason.CAPABILITY if status in ABOUT_REQUEST and _is_inability(text) else None

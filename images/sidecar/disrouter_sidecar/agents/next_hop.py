@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from disrouter.names import (
     HEADER_DEADLINE,
+    HEADER_DECISIONS,
     HEADER_PATH,
     HEADER_PREFERENCE,
     HEADER_PREFIX,
@@ -24,10 +25,13 @@ _HOP_HEADERS = (HEADER_SCENARIO, HEADER_PREFERENCE)
 class Hops:
     """The sidecars of other agents."""
 
-    def __init__(self, upstream: Upstream, bearer: Callable[[], Headers]) -> None:
-        """`bearer` gives the headers that identify a sidecar."""
+    def __init__(
+        self, upstream: Upstream, bearer: Callable[[], Headers], attempt: type[AgentAttempt] = AgentAttempt
+    ) -> None:
+        """`bearer` gives the headers that identify a sidecar; `attempt` reads what the sidecars reply."""
         self._upstream = upstream
         self._bearer = bearer
+        self._attempt = attempt
 
     def ask(self, parent: AttemptContext, agent: str, path: Sequence[str], ahead: int) -> AgentAttempt:
         """Ask one, behind which `ahead` agents may be asked in turn. Raises UpstreamFailed."""
@@ -41,12 +45,13 @@ class Hops:
             **context.headers_of(_HOP_HEADERS),
             **self._bearer(),
         }
-        attempt = AgentAttempt(parent, budget, ahead)
+        attempt = self._attempt(parent, budget, ahead)
         url = f"{context.table.agents[agent].url}/v1{context.query.dialect.path}"
         attempt.ask(self._upstream, url, lines(headers), context.query.raw, ahead)
         return attempt
 
 
 def headers_of_hops(reply: Reply) -> Headers:
-    """The `x-disrouter-*` headers that the sidecars behind have set."""
-    return {key: value for key, value in reply.headers.items() if key.startswith(HEADER_PREFIX)}
+    """The `x-disrouter-*` headers that the sidecars behind have set, but for what is between sidecars."""
+    headers = reply.headers
+    return {name: headers[name] for name in headers if name.startswith(HEADER_PREFIX) and name != HEADER_DECISIONS}

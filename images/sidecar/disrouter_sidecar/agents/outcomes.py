@@ -16,7 +16,8 @@ class Answer(NamedTuple):
     held: bytes
     ended: bool
     content_type: str | None = None
-    """Instead of the reply's own, where that is wrong or what is held is not what came."""
+    """Instead of the reply's own, where that is wrong or what is held is not what came; also its own, of a reply that
+    is relayed as it comes though it is no stream of events."""
     plain: bool = False
     """What is held has lost the encoding that it came in."""
 

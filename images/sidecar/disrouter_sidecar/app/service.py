@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 from disrouter.names import HEADER_DEADLINE, HEADER_PATH
 from disrouter.routes import AdapterRoute, RouteTable
-from disrouter_sidecar.agents.engine import Engine
+from disrouter_sidecar.agents.engine import Engine, LocalEngine
+from disrouter_sidecar.agents.engine_cap import CappedEngine
 from disrouter_sidecar.agents.next_hop import Hops
 from disrouter_sidecar.cascade.chain_run import Dependencies
 from disrouter_sidecar.cascade.inbound_request import Call, InboundRequest
@@ -24,6 +25,7 @@ from disrouter_sidecar.request.deadline import parse_deadline
 from disrouter_sidecar.request.itinerary import Guide, Itinerary, parse_path
 from disrouter_sidecar.routes.reload import RouteHolder
 from disrouter_sidecar.security.auth import Authenticator
+from disrouter_sidecar.telemetry.decisions import DecisionMemory
 from disrouter_sidecar.telemetry.logs import RequestLog, log_request
 from disrouter_sidecar.telemetry.metrics import Metrics
 from disrouter_sidecar.telemetry.tracing import OFF, Tracing
@@ -50,18 +52,23 @@ class Service:
     watched: list[Callable[[], object]] = field(default_factory=list)
     """Called at each look at mounted files."""
     tool_loops: ToolLoops = field(default_factory=ToolLoops)
+    decisions: DecisionMemory = field(default_factory=DecisionMemory)
     neighbours: Neighbours = field(init=False)
     dependencies: Dependencies = field(init=False)
     """What the runs of all requests share."""
+    _engines: tuple[Engine, CappedEngine] = field(init=False)
     _guide: Guide | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         self.neighbours = Neighbours(self.config, self.upstream, self.clock)
-        self.metrics.follow(
-            lambda: float(self.neighbours.breakers.open()), lambda: self.neighbours.adapters.problem is not None
-        )
         neighbours = self.neighbours
+        self.metrics.follow(
+            lambda: float(neighbours.breakers.open()),
+            lambda: neighbours.adapters.problem is not None,
+            lambda: neighbours.inflight.count,
+        )
         engine = Engine(self.config, self.upstream, neighbours.adapters, neighbours.abilities, self.metrics)
+        self._engines = engine, CappedEngine(engine, self.config.agent, neighbours.inflight)
         hops = Hops(self.hop_upstream, self.authenticator.hop_headers)
         self.dependencies = Dependencies(self.config.agent, engine, hops, self.neighbours, self.metrics, self.clock)
 
@@ -83,7 +90,19 @@ class Service:
         table, guide = self.table(), self._guide
         if guide is None or guide.table is not table:
             guide = self._guide = Guide(table, self.config.agent)
+            self.dependencies.engine = self._engine_of(table)
         return guide
+
+    def _engine_of(self, table: RouteTable) -> LocalEngine:
+        """Without a cap nothing is counted."""
+        free, capped = self._engines
+        route = table.agents.get(self.config.agent)
+        return free if route is None or route.max_inflight is None else capped
+
+    def kept_decisions(self) -> int:
+        """How many requests are remembered for whoever asks what was decided."""
+        table = self.holder.current
+        return 0 if table is None else table.kept_decisions
 
     def wanted_adapter(self) -> AdapterRoute | None:
         """The adapter that the route table names for this agent."""
@@ -103,8 +122,7 @@ class Service:
         """Parse and check a request. Raises Rejected or InvalidRequest."""
         guide = self.guide()
         headers, table = call.headers, guide.table
-        visited = parse_path(headers.get(HEADER_PATH))
-        deadline = parse_deadline(headers.get(HEADER_DEADLINE))
+        visited, deadline = parse_path(headers.get(HEADER_PATH)), parse_deadline(headers.get(HEADER_DEADLINE))
         preference = preference_of_headers(headers)
         query = parse(call.raw, call.dialect, table)
         itinerary, free = guide.itinerary(visited, query.pinned), query.pinned is None

@@ -2,6 +2,7 @@
 
 - `inbound_request`  one request from the client's side: parsed, run, relayed, counted and logged once
 - `chain_run`        agents in order until one answers
+- `decision_trail`   what each agent decided, for the log and whoever asks why
 - `relay`            from the agent that answers to the client: bytes as they come
 - `tool_loops`       which agent goes on with a loop of tool calls
 - `neighbours`       what is remembered of agents between requests: breakers, retries, adapters

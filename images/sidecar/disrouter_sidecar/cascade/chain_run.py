@@ -6,12 +6,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from disrouter.names import HEADER_AGENT, HEADER_REFUSED
+from disrouter.names import HEADER_AGENT, HEADER_DECISIONS, HEADER_REFUSED
 from disrouter.terms import FallbackPolicy
 from disrouter_sidecar.agents.circuit_breaker import AttemptGuard
-from disrouter_sidecar.agents.engine import Cancellable, Engine, RejectionCheck
+from disrouter_sidecar.agents.engine import Cancellable, LocalEngine, RejectionCheck
+from disrouter_sidecar.agents.failures import NO_ROOM
 from disrouter_sidecar.agents.next_hop import Hops, headers_of_hops
 from disrouter_sidecar.agents.outcomes import Answer, ChainEnded, Refused
+from disrouter_sidecar.cascade import decision_trail
+from disrouter_sidecar.cascade.decision_trail import Decision, Evidence, decisions_of
 from disrouter_sidecar.cascade.neighbours import Neighbours
 from disrouter_sidecar.errors import InstructionRejected, Reason, Rejected, UpstreamFailed
 from disrouter_sidecar.headers import Headers
@@ -21,6 +24,7 @@ from disrouter_sidecar.request.deadline import Budget
 from disrouter_sidecar.request.itinerary import Itinerary, ResponseHeaders, response_headers_of
 from disrouter_sidecar.request.needs import lack
 from disrouter_sidecar.telemetry import metrics as names
+from disrouter_sidecar.telemetry.logs import milliseconds
 from disrouter_sidecar.telemetry.metrics import Metrics
 from disrouter_sidecar.telemetry.tracing import Span
 
@@ -47,7 +51,7 @@ class Dependencies:
 
     own: str
     """The agent whose sidecar this is."""
-    engine: Engine
+    engine: LocalEngine
     hops: Hops
     neighbours: Neighbours
     metrics: Metrics
@@ -63,9 +67,9 @@ class ChainRun:
     """
 
     __slots__ = (
-        "_agent", "_attempt", "_attempt_span", "_chain_ended", "_dependencies", "_engine_is_up", "_guard",
+        "_agent", "_attempt", "_attempt_span", "_chain_ended", "_dependencies", "_engine_is_up", "_evidence", "_guard",
         "_is_fallback", "_itinerary", "_listener", "_refusal_usage", "_span", "_started", "budget", "context",
-        "failed_agents", "path",
+        "decisions", "failed_agents", "path",
     )  # fmt: skip
 
     def __init__(
@@ -74,6 +78,8 @@ class ChainRun:
         self.path = list(context.visited)
         """Agents that have refused or failed, those that earlier sidecars asked included."""
         self.failed_agents: dict[str, UpstreamFailed] = {}
+        self.decisions: list[Decision] = []
+        """One for each agent that was asked or passed over, those behind a hop included."""
         self.context = context
         self._dependencies = dependencies
         self.budget = budget
@@ -93,6 +99,8 @@ class ChainRun:
         self._refusal_usage: Usage | None = None
         """Tokens of the local engine's refusal."""
         self._chain_ended: ChainEnded | None = None
+        self._evidence: Evidence | None = None
+        """What the current attempt's decision is made from."""
 
     def start(self) -> None:
         """Ask the first agent. Raises InvalidRequest where the body cannot be forwarded."""
@@ -114,8 +122,11 @@ class ChainRun:
         """`AttemptListener`: the agent has answered."""
         try:
             self._attempt = None
-            own = self._agent == self._dependencies.own
-            response_headers = self._record_answer() if own else ResponseHeaders.of(headers_of_hops(answer.reply))
+            if self._agent == self._dependencies.own:
+                response_headers = self._record_answer()
+            else:
+                response_headers = ResponseHeaders.of(headers_of_hops(answer.reply))
+                self.decisions += decisions_of(answer.reply.headers.get(HEADER_DECISIONS))
             self._end_attempt(None, response_headers)
             self._deliver(answer, response_headers)
         except Exception as error:
@@ -140,6 +151,11 @@ class ChainRun:
     def trace(self) -> Headers:
         """`AttemptContext`: the trace context of the current attempt's span."""
         return self._attempt_span.outgoing(self.context.headers)
+
+    def weighed(self, refusal_probability: float, competence: float, threshold: float) -> None:
+        """`AttemptContext`."""
+        evidence = {"refusal_probability": refusal_probability, "competence": competence, "threshold": threshold}
+        self._evidence = {name: round(value, 6) for name, value in evidence.items()}
 
     def _ask_next(self) -> None:
         """Ask agents in order until one takes the request; fall back when none is left."""
@@ -191,9 +207,7 @@ class ChainRun:
         self._agent = agent
         self._started = self._dependencies.clock()
         self._attempt_span = self._span.ask(agent)
-        guard = self._dependencies.neighbours.breakers.guard(agent, self.context.table, self._cut_short)
-        guard.begin()
-        self._guard = guard
+        self._guard = self._dependencies.neighbours.breakers.guard(agent, self.context.table, self._cut_short)
 
     def _cut_short(self) -> bool:
         return self.budget.cut_short
@@ -236,6 +250,7 @@ class ChainRun:
             self._itinerary = self._after_refusal(itinerary, error)
         elif isinstance(error, ChainEnded):
             self._chain_ended = error
+            self.decisions += decisions_of(error.reply.reply.headers.get(HEADER_DECISIONS))
             self.path = list(dict.fromkeys((*self.path, agent, *error.path)))
             self._itinerary = itinerary.without(error.path)
         elif isinstance(error, UpstreamFailed):
@@ -247,8 +262,10 @@ class ChainRun:
     def _record_refusal(self, refusal: Refused) -> None:
         metrics = self._dependencies.metrics
         self._engine_is_up, self._refusal_usage = True, refusal.usage or Usage()
+        seconds = self._dependencies.clock() - self._started
         metrics.refused(self._refusal_usage)
-        metrics.decided(names.REFUSE, self.context.scenario, self._dependencies.clock() - self._started)
+        metrics.decided(names.REFUSE, self.context.scenario, seconds)
+        decision_trail.refused(self._decided(self._agent, names.REFUSE, seconds), self._refusal_usage)
 
     def _after_refusal(self, itinerary: Itinerary, refusal: Refused) -> Itinerary:
         """The next agent, or for a hopeless query the one that the route table names."""
@@ -300,6 +317,9 @@ class ChainRun:
     def _record_failure(self, agent: str, failure: UpstreamFailed) -> None:
         metrics = self._dependencies.metrics
         self.failed_agents[agent] = failure
+        seconds = self._dependencies.clock() - self._started if self._started else None
+        self._started = 0.0
+        decision_trail.failed(self._decided(agent, names.FAILOVER, seconds), failure)
         metrics.failed_over(failure.reason)
         if agent == self._dependencies.own:
             metrics.decided(names.FAILOVER, self.context.scenario, 0)
@@ -316,9 +336,22 @@ class ChainRun:
             hops = len(path)
             response_headers = response_headers_of(dependencies.own, [*path, dependencies.own], context.scenario)
         decision = names.FALLBACK if self._is_fallback else names.ANSWER
-        dependencies.metrics.decided(decision, context.scenario, dependencies.clock() - self._started)
-        dependencies.metrics.answered(hops, context.table.agents[dependencies.own].cost)
+        seconds = dependencies.clock() - self._started
+        cost: float = self._decided(dependencies.own, decision, seconds)["cost"]
+        dependencies.metrics.decided(decision, context.scenario, seconds)
+        dependencies.metrics.answered(hops, cost)
         return response_headers
+
+    def _decided(self, agent: str, decision: str, seconds: float | None) -> Decision:
+        """Record it; `seconds` after the agent was asked, None where it was passed over unasked."""
+        record: Decision = {"agent": agent, "decision": decision, "cost": self.context.table.agents[agent].cost}
+        if seconds is not None:
+            record["milliseconds"] = milliseconds(seconds)
+        if self._evidence is not None:
+            record |= self._evidence
+            self._evidence = None
+        self.decisions.append(record)
+        return record
 
     def _deliver(self, answer: Answer, response_headers: ResponseHeaders) -> None:
         if self._refusal_usage is not None:
@@ -326,20 +359,25 @@ class ChainRun:
                 self._dependencies.own, self._refusal_usage, response_headers.headers.get(HEADER_REFUSED)
             )
             response_headers = ResponseHeaders.of({**response_headers.headers, HEADER_REFUSED: refused})
+        if self.context.visited:
+            decisions = decision_trail.header_of(self.decisions)
+            response_headers = ResponseHeaders.of({**response_headers.headers, HEADER_DECISIONS: decisions})
         self._listener.answered(answer, response_headers)
 
     def _no_agent_available(self) -> Rejected:
+        decisions = decision_trail.header_of(self.decisions) if self.context.visited else None
         reasons = "; ".join(
             f"{agent}: {failure.reason} ({failure.detail})" for agent, failure in self.failed_agents.items()
         )
         late = "its deadline has passed" if self.budget.over else "no agent is left to ask"
         message = f"no agent can answer now (path: {' -> '.join(self.path)}; {reasons or late}); try again shortly"
         if self.failed_agents and all(failure.reason is Reason.UNSUPPORTED for failure in self.failed_agents.values()):
-            path = self.context.query.dialect.path
-            message = f"no agent's engine offers /v1{path} (path: {' -> '.join(self.path)}); use /v1/chat/completions"
-            return Rejected(404, "unsupported_api", message, path=tuple(self.path))
+            path, pinned = self.context.query.dialect.path, self.context.itinerary.pinned
+            remedy = "name another agent" if pinned else "use /v1/chat/completions"
+            message = f"no agent's engine offers /v1{path} (path: {' -> '.join(self.path)}); {remedy}"
+            return Rejected(404, "unsupported_api", message, path=tuple(self.path), decisions=decisions)
         last = next(reversed(self.failed_agents.values()), None)
-        limited = last is not None and last.reason is Reason.RATE_LIMITED
+        limited = last is not None and last.reason in NO_ROOM
         status, code = (429, "rate_limit_exceeded") if limited else (503, "no_agent_available")
         wait = (last.retry_after if last is not None else None) or self.context.table.fallback.retry_after
-        return Rejected(status, code, message, path=tuple(self.path), retry_after=wait)
+        return Rejected(status, code, message, path=tuple(self.path), retry_after=wait, decisions=decisions)

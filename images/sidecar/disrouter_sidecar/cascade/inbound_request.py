@@ -8,8 +8,10 @@ from typing import NamedTuple, Protocol
 
 from disrouter.errors import InvalidRequest
 from disrouter.names import HEADER_AGENT, HEADER_HOPS, HEADER_PATH, HEADER_REFUSED, HEADER_REQUEST_ID
+from disrouter_sidecar.agents.attempt import EVENT_STREAM
 from disrouter_sidecar.agents.outcomes import Answer
 from disrouter_sidecar.cascade.chain_run import ChainRun, Dependencies
+from disrouter_sidecar.cascade.decision_trail import tokens_at_end
 from disrouter_sidecar.cascade.relay import break_off, relay
 from disrouter_sidecar.cascade.tool_loops import ToolLoops
 from disrouter_sidecar.config import Config
@@ -24,10 +26,13 @@ from disrouter_sidecar.openai.usage import itemised
 from disrouter_sidecar.request.context import RequestContext
 from disrouter_sidecar.request.deadline import Budget
 from disrouter_sidecar.request.itinerary import ResponseHeaders
-from disrouter_sidecar.telemetry.logs import RequestLog
+from disrouter_sidecar.telemetry.decisions import DecisionMemory
+from disrouter_sidecar.telemetry.logs import RequestLog, milliseconds
 from disrouter_sidecar.telemetry.metrics import Metrics
 from disrouter_sidecar.telemetry.tracing import Tracing
 
+_COMMENTED = lines({"content-type": EVENT_STREAM, "cache-control": "no-cache", "x-accel-buffering": "no"})
+"""The head of a stream that begins with comments: who answers is not known yet."""
 Facts = dict[str, object]
 """Fields of a request's log line and span: names and numbers, never prompts, answers or keys."""
 _log = logging.getLogger(__name__)
@@ -47,10 +52,10 @@ class Sidecar(Protocol):
 
     config: Config
     reply_memory: MemoryLimit
-    tracing: Tracing
     metrics: Metrics
     dependencies: Dependencies
     tool_loops: ToolLoops
+    decisions: DecisionMemory
 
     @property
     def clock(self) -> Callable[[], float]:
@@ -58,8 +63,17 @@ class Sidecar(Protocol):
         ...
 
     @property
+    def tracing(self) -> Tracing:
+        """Makes the spans of requests."""
+        ...
+
+    @property
     def log_request(self) -> RequestLog:
         """Writes one line per request."""
+        ...
+
+    def kept_decisions(self) -> int:
+        """How many requests are remembered."""
         ...
 
     def context_of(self, call: Call) -> RequestContext:
@@ -102,6 +116,9 @@ class InboundRequest:
             budget = Budget(table.timeouts, service.clock, self._claim, stream=query.stream, limit=context.deadline)
             self._run = run = ChainRun(context, service.dependencies, budget, self._span, self)
             service.metrics.overhead(service.clock() - self._began)
+            if query.stream and table.timeouts.keep_alive and query.dialect.comments and not context.visited:
+                head = f"{_COMMENTED}{HEADER_REQUEST_ID}: {self._call.request_id}\r\n"
+                self._client.keep_alive(head, table.timeouts.keep_alive)
             run.start()
         except Exception as error:
             self.failed(error)
@@ -112,13 +129,15 @@ class InboundRequest:
         if context is None or self._over:
             return
         self._response_headers = response_headers.headers
-        self._answer = answer = answer if context.visited else _itemised(answer, response_headers.headers)
+        if HEADER_REFUSED in response_headers.headers and not context.visited:
+            answer = _itemised(answer, response_headers.headers)
+        self._answer = answer
         try:
             head = f"{response_headers.lines}{HEADER_REQUEST_ID}: {self._call.request_id}\r\n"
             if context.query.tools:
                 self._remember_loop(context.query, response_headers.headers)
-            if relay(answer, self._client, head, context.table.timeouts.idle):
-                self._finish("answer")
+            if relay(answer, self._client, head, context.table.timeouts.idle, context.query.dialect):
+                self._finish("answer" if HEADER_AGENT in response_headers.headers else "no_agent_available")
             else:
                 self._forget(context)
         except Exception as error:
@@ -147,7 +166,9 @@ class InboundRequest:
         if failure is None:
             self._finish("answer")
         elif isinstance(failure, UpstreamFailed):
-            break_off(self._client, failure, self._call.dialect)
+            if self._run is not None:
+                self._run.cancel()  # where only comments have been sent, it is still under way
+            break_off(self._answer, self._client, failure, self._call.dialect)
             self._finish(f"broken_{failure.reason}")
         else:
             self.failed(failure)
@@ -170,6 +191,8 @@ class InboundRequest:
             error = Rejected(500, outcome, "the sidecar failed on this request; its log says why")
         if not self._client.started:
             status, headers, body = rejection(error, self._call.dialect.error_body)
+            if self._client.commented:
+                body = self._call.dialect.error_event(body)
             self._client.put(status, lines({**headers, HEADER_REQUEST_ID: self._call.request_id}), body)
         self._finish(outcome)
 
@@ -195,30 +218,32 @@ class InboundRequest:
             self._span.summarize(call.dialect.name, facts)
             self._span.end()
         service.log_request(call.dialect.name, facts)
+        service.decisions.remember(call.dialect.name, facts, service.kept_decisions())
         self._client.done()
 
     def _facts(self, outcome: str) -> Facts:
         """The log's fields: what was requested, the path, and who answered."""
+        context = self._context
         facts: Facts = {
             "request_id": self._call.request_id,
             "agent": self._service.config.agent,
             "outcome": outcome,
-            "milliseconds": round((self._service.clock() - self._began) * 1000, 2),
+            "milliseconds": milliseconds(self._service.clock() - self._began),
+            **(self._context_facts or {} if context is None else _facts_of(context)),
         }
-        if self._context is not None:
-            facts |= _facts_of(self._context)
-        elif self._context_facts is not None:
-            facts |= self._context_facts
         if self._param is not None:
             facts["param"] = self._param
         run, response_headers, answer = self._run, self._response_headers, self._answer
         if run is not None:
+            facts["decisions"] = run.decisions
             facts["path"] = response_headers.get(HEADER_PATH) if response_headers is not None else ",".join(run.path)
             if run.failed_agents:
                 facts["failed"] = {agent: failure.reason for agent, failure in run.failed_agents.items()}
         if response_headers is not None and answer is not None:
             facts["answered_by"], facts["hops"] = response_headers.get(HEADER_AGENT), response_headers.get(HEADER_HOPS)
             facts["status"] = answer.reply.status
+            if run is not None and run.decisions:
+                run.decisions[-1] |= tokens_at_end(self._client.last or answer.held)
         return facts
 
 
@@ -234,9 +259,11 @@ def _facts_of(context: RequestContext) -> Facts:
 
 def _itemised(answer: Answer, response_headers: Headers) -> Answer:
     """At the entrypoint, a whole answer with the usage of refusals added; a stream's bytes stay as they are."""
-    refused, headers = response_headers.get(HEADER_REFUSED), answer.reply.headers
-    if refused is None or not answer.ended or answer.reply.status != 200 or "content-encoding" in headers:
+    headers = answer.reply.headers
+    if not answer.ended or answer.reply.status != 200 or "content-encoding" in headers:
         return answer
     if not headers.get("content-type", "").startswith(JSON):
         return answer
-    return answer._replace(held=itemised(answer.held, response_headers.get(HEADER_PATH, ""), refused))
+    return answer._replace(
+        held=itemised(answer.held, response_headers.get(HEADER_PATH, ""), response_headers[HEADER_REFUSED])
+    )

@@ -12,7 +12,16 @@ from typing import Any, NamedTuple
 from disrouter.refusal import Decision, RefusalMatcher
 from disrouter_sidecar.decision.lenient_json import loads, object_in
 from disrouter_sidecar.decision.sse import EventReader
-from disrouter_sidecar.decision.verdict import Verdict
+from disrouter_sidecar.decision.verdict import (
+    ANSWER,
+    EMPTY,
+    FAILED,
+    REFUSE,
+    UNDECIDABLE,
+    UNDECIDED,
+    UNFINISHED,
+    Verdict,
+)
 from disrouter_sidecar.openai.dialect import ChoiceUpdate, Dialect
 from disrouter_sidecar.openai.usage import Usage, usage_of
 
@@ -40,7 +49,7 @@ class StreamDecider:
     """Feed the body's bytes of one streamed reply, read the verdict."""
 
     def __init__(self, dialect: Dialect, expectation: Expectation = PLAIN) -> None:
-        self.verdict = Verdict.UNDECIDED
+        self.verdict = UNDECIDED
         self.error: Mapping[str, Any] | None = None
         """The `error` object of a stream that FAILED."""
         self._dialect = dialect
@@ -59,8 +68,8 @@ class StreamDecider:
         """Take the next bytes of the body."""
         self._held += len(piece)
         self._read(self._events.feed(piece))
-        if self.verdict is Verdict.UNDECIDED and self._held > MAX_HELD_BYTES:
-            self.verdict = Verdict.UNDECIDABLE
+        if self.verdict is UNDECIDED and self._held > MAX_HELD_BYTES:
+            self.verdict = UNDECIDABLE
         return self.verdict
 
     def finish(self) -> Verdict:
@@ -76,7 +85,7 @@ class StreamDecider:
 
     def _read(self, payloads: Iterator[bytes]) -> None:
         """Read events up to the one that decides; later ones are not parsed."""
-        while self.verdict is Verdict.UNDECIDED:
+        while self.verdict is UNDECIDED:
             payload = next(payloads, None)
             if payload is None:
                 return
@@ -89,22 +98,22 @@ class StreamDecider:
         typed_error = self._events.event == b"error"
         event = _object(payload, typed_error=typed_error)
         if event is None:
-            self.verdict = Verdict.UNDECIDABLE
+            self.verdict = UNDECIDABLE
             return
         self.error = self._dialect.error(event) or (event if typed_error else None)
         if self.error is not None:
-            self.verdict = Verdict.FAILED
+            self.verdict = FAILED
             return
         self._usage = usage_of(event) or self._usage
         for update in self._dialect.event(event):
             self._apply(update)
 
     def _apply(self, update: ChoiceUpdate) -> None:
-        if self.verdict is not Verdict.UNDECIDED:
+        if self.verdict is not UNDECIDED:
             return
         matcher = self._matcher(update.index)
         if update.answers or matcher is None:
-            self.verdict = Verdict.ANSWER
+            self.verdict = ANSWER
             return
         self._pieces += bool(update.text)
         before = matcher.decision
@@ -115,9 +124,9 @@ class StreamDecider:
             decision = self._end(matcher, truncated=update.truncated)
         self._refusals += decision is Decision.REFUSE and before is not Decision.REFUSE
         if decision is Decision.ANSWER and matcher.said:
-            self.verdict = Verdict.ANSWER
+            self.verdict = ANSWER
         elif self._refusals == self._expectation.choices:
-            self.verdict = Verdict.REFUSE
+            self.verdict = REFUSE
 
     def _matcher(self, index: int) -> RefusalMatcher | None:
         """Of a choice, by whatever number the engine gives it; None beyond those that were asked for."""
@@ -135,15 +144,15 @@ class StreamDecider:
 
     def _close(self) -> None:
         """Nothing more comes. An answer that was said has decided before, so what is left refuses or is silent."""
-        if self.verdict is not Verdict.UNDECIDED:
+        if self.verdict is not UNDECIDED:
             return
         decisions = [self._end(matcher, truncated=False) for matcher in self._matchers.values()]
         if any(matcher.said for matcher in self._matchers.values() if matcher.decision is Decision.ANSWER):
-            self.verdict = Verdict.ANSWER
+            self.verdict = ANSWER
         elif Decision.REFUSE in decisions:
-            self.verdict = Verdict.REFUSE
+            self.verdict = REFUSE
         else:
-            self.verdict = Verdict.UNFINISHED if self._truncated else Verdict.EMPTY
+            self.verdict = UNFINISHED if self._truncated else EMPTY
 
 
 class _AnyWord(RefusalMatcher):

@@ -19,3 +19,7 @@ class Verdict(StrEnum):
     """It is an error under a status of success."""
     UNDECIDABLE = "undecidable"
     """It cannot be read."""
+
+
+UNDECIDED, ANSWER, REFUSE, EMPTY, UNFINISHED, FAILED, UNDECIDABLE = Verdict
+"""By name, for what runs with every piece of a stream (see `http.server.site.Phase`)."""

@@ -11,7 +11,16 @@ from disrouter.refusal import Decision, judge
 from disrouter_sidecar.decision.lenient_json import loads, object_in
 from disrouter_sidecar.decision.sse import looks_like_events
 from disrouter_sidecar.decision.stream import PLAIN, Expectation, StreamDecider
-from disrouter_sidecar.decision.verdict import Verdict
+from disrouter_sidecar.decision.verdict import (
+    ANSWER,
+    EMPTY,
+    FAILED,
+    REFUSE,
+    UNDECIDABLE,
+    UNDECIDED,
+    UNFINISHED,
+    Verdict,
+)
 from disrouter_sidecar.openai.dialect import ChoiceUpdate, Dialect
 from disrouter_sidecar.openai.usage import Usage, usage_of
 
@@ -38,7 +47,7 @@ def decide_whole(dialect: Dialect, body: bytes, expectation: Expectation = PLAIN
         return _decide_unread(dialect, body, expectation)
     error = dialect.error(reply)
     if error is not None:
-        return WholeReply(Verdict.FAILED, error)
+        return WholeReply(FAILED, error)
     return WholeReply(_verdict(list(dialect.whole(reply)), expectation), usage=usage_of(reply))
 
 
@@ -47,7 +56,7 @@ def says_something_else(body: bytes) -> bool:
 
     Each refusal holds "don", unless JSON or HTML spells its letters otherwise.
     """
-    if b"don" in body.lower() or b"\\u" in body or b"&#" in body or not body.isascii():
+    if b"&" in body or not body.isascii() or (b"\\" in body and b"\\u" in body) or b"don" in body.lower():
         return False
     for opens in _TEXT_OPENS:
         place = body.find(opens)
@@ -61,25 +70,25 @@ def _verdict(choices: list[ChoiceUpdate], expected: Expectation) -> Verdict:
     refused = cut = False
     for choice in choices:
         if choice.answers:
-            return Verdict.ANSWER
+            return ANSWER
         truncated = choice.truncated or expected.cut
         decision, said = judge(choice.text, truncated=truncated, reasoning=expected.reasoning)
         if choice.defers or (expected.refuses and decision is Decision.REFUSE):
             refused = True
         elif said:
-            return Verdict.ANSWER
+            return ANSWER
         cut |= truncated
     if refused:
-        return Verdict.REFUSE
-    return Verdict.UNFINISHED if cut else Verdict.EMPTY
+        return REFUSE
+    return UNFINISHED if cut else EMPTY
 
 
 def _decide_unread(dialect: Dialect, body: bytes, expectation: Expectation) -> WholeReply:
     """No JSON: a stream that nobody asked for, or nothing that can be judged."""
     if not looks_like_events(body):
-        return WholeReply(Verdict.EMPTY if not body.strip() else Verdict.UNDECIDABLE)
+        return WholeReply(EMPTY if not body.strip() else UNDECIDABLE)
     decider = StreamDecider(dialect, expectation)
-    if decider.feed(body) is Verdict.UNDECIDED:
+    if decider.feed(body) is UNDECIDED:
         decider.finish()
     return WholeReply(decider.verdict, decider.error, decider.usage)
 

@@ -130,16 +130,28 @@ class Client(Protocol):
         ...
 
     @property
+    def commented(self) -> bool:
+        """Whether a stream has begun in which only comments were sent so far: what follows must be events."""
+        ...
+
+    @property
     def last(self) -> bytes:
-        """The last piece of a stream that was sent."""
+        """The end of what was sent of a stream: its last piece, and what came before a short one."""
         ...
 
     def put(self, status: int, head: Lines, body: bytes, *, streamed: bool = False) -> None:
-        """A whole answer, in one write; `streamed`: to a client that asked for a stream."""
+        """A whole answer in one write, after comments only its body; `streamed`: its client asked for a stream."""
         ...
 
     def begin(self, status: int, head: Lines, first: bytes, rest: Reply, idle: float) -> None:
-        """Head and first bytes in one write, then `rest` as it comes: the commit."""
+        """Head and first bytes in one write, then `rest` as it comes: the commit. After comments without the head."""
+        ...
+
+    def keep_alive(self, head: Lines, seconds: float) -> None:
+        """Send a comment after each so many seconds in which no answer begins; the first begins a stream with `head`.
+
+        So no proxy in between takes the connection for dead.
+        """
         ...
 
     async def reply(self, status: int, headers: Headers, body: bytes) -> None:
@@ -147,7 +159,7 @@ class Client(Protocol):
         ...
 
     def finish(self, last: bytes) -> None:
-        """Complete a stream that broke, with these bytes."""
+        """Complete a stream that broke, or of which only comments were sent, with these bytes."""
         ...
 
     def hold(self, claim: MemoryClaim) -> None:

@@ -5,6 +5,7 @@
 - `completions`      plain completions
 - `responses`        the responses API
 - `messages`         Anthropic's messages
+- `pass_through`     APIs that are no question to a cascade, such as embeddings
 - `constraints`      what of a request would keep an agent from refusing
 - `query`            one request, parsed and checked, rewritten for the engine
 - `preference`       a request's scenario or preference
@@ -19,12 +20,23 @@ from disrouter_sidecar.openai.completions import Completions
 from disrouter_sidecar.openai.dialect import Dialect
 from disrouter_sidecar.openai.errors import ErrorShape, error_body
 from disrouter_sidecar.openai.messages import Messages
+from disrouter_sidecar.openai.pass_through.apis import PASS_THROUGH, PassThrough
 from disrouter_sidecar.openai.responses import Responses
 
 DIALECTS: tuple[Dialect, ...] = (Chat(), Completions(), Responses(), Messages())
 _SHAPES: tuple[tuple[str, ErrorShape], ...] = tuple((f"/v1{each.path}/", each.error_body) for each in DIALECTS)
 
-__all__ = ["DIALECTS", "Chat", "Completions", "Dialect", "Messages", "Responses", "shape_of"]
+__all__ = [
+    "DIALECTS",
+    "PASS_THROUGH",
+    "Chat",
+    "Completions",
+    "Dialect",
+    "Messages",
+    "PassThrough",
+    "Responses",
+    "shape_of",
+]
 
 
 def shape_of(path: str) -> ErrorShape:

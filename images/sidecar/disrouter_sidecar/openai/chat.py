@@ -34,6 +34,7 @@ class Chat(OpenAIErrors):
     path = "/chat/completions"
     name = "chat"
     probed = True
+    comments = True
     limits = ("max_tokens", "max_completion_tokens")
 
     def check(self, fields: Fields, _pinned: bool, /) -> None:

@@ -31,6 +31,7 @@ class Completions(OpenAIErrors):
     path = "/completions"
     name = "text_completion"
     probed = True
+    comments = True
     limits: tuple[str, ...] = ()
 
     def check(self, fields: Fields, _pinned: bool, /) -> None:

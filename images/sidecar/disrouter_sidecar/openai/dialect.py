@@ -58,6 +58,11 @@ class Dialect(Protocol):
         ...
 
     @property
+    def comments(self) -> bool:
+        """Whether its streams are server-sent events, between which comments may stand."""
+        ...
+
+    @property
     def limits(self) -> Collection[str]:
         """Its token limits without which an engine goes on up to the end of its context."""
         ...
@@ -90,8 +95,8 @@ class Dialect(Protocol):
         """An error in the API's shape."""
         ...
 
-    def error_event(self, code: str, message: str) -> bytes:
-        """The same (500), as the last event of a stream that broke after its first byte reached the client."""
+    def error_event(self, body: bytes, /) -> bytes:
+        """The same, as the last event of a stream whose first byte has reached the client."""
         ...
 
     def in_shape(self, value: Any, /) -> bool:
@@ -109,6 +114,11 @@ class Dialect(Protocol):
     def whole(self, reply: Fields) -> Iterable[ChoiceUpdate]:
         """Each choice of a whole reply; none where it cannot be parsed."""
         ...
+
+
+def data_event(body: bytes) -> bytes:
+    """A JSON object as one event of a stream."""
+    return b"".join(b"data: " + line + b"\n" for line in body.splitlines()) + b"\n"
 
 
 def number_of_choices(fields: Fields) -> int:

@@ -7,9 +7,10 @@ from typing import Any, Protocol
 import orjson
 
 from disrouter.errors import InvalidRequest
-from disrouter.names import HEADER_HOPS, HEADER_PATH
+from disrouter.names import HEADER_DECISIONS, HEADER_HOPS, HEADER_PATH
 from disrouter.routes import RouteTable
 from disrouter_sidecar.errors import Rejected
+from disrouter_sidecar.openai.dialect import data_event
 
 JSON = "application/json"
 _KINDS = {429: "rate_limit_error"}
@@ -28,9 +29,9 @@ class OpenAIErrors:
         """`{"error": {...}}`."""
         return error_body(status, code, message, param)
 
-    def error_event(self, code: str, message: str) -> bytes:
+    def error_event(self, body: bytes, /) -> bytes:
         """The same, as the last event of a stream."""
-        return b"data: " + error_body(500, code, message) + b"\n\n"
+        return data_event(body)
 
     def in_shape(self, value: Any, /) -> bool:
         """An object `error` with a `message`."""
@@ -63,6 +64,8 @@ def rejection(error: Rejected | InvalidRequest, shape: ErrorShape = error_body) 
     if error.path is not None:
         headers[HEADER_PATH] = ",".join(error.path)
         headers[HEADER_HOPS] = str(len(error.path))
+    if error.decisions is not None:
+        headers[HEADER_DECISIONS] = error.decisions
     return error.status, headers, shape(error.status, error.code, str(error), error.param)
 
 

@@ -15,6 +15,7 @@ from disrouter_sidecar.openai.dialect import (
     NO_PARAMETERS,
     ChoiceUpdate,
     Fields,
+    data_event,
     objects,
     text_of,
     with_tool,
@@ -36,12 +37,31 @@ _KINDS: Mapping[int, str] = {
 }
 
 
-class Messages:
+class AnthropicErrors:
+    """How an API with Anthropic's errors writes and knows them."""
+
+    def error_body(self, status: int, code: str | None, message: str, param: str | None = None) -> bytes:
+        """Anthropic's shape; code and field, which it does not know, stand in the message."""
+        kind = _KINDS.get(status, "invalid_request_error" if status < 500 else "api_error")
+        text = f"{param}: {message}" if param is not None else message
+        return orjson.dumps({"type": "error", "error": {"type": kind, "message": text, "code": code}})
+
+    def error_event(self, body: bytes, /) -> bytes:
+        """The same, as a typed event."""
+        return b"event: error\n" + data_event(body)
+
+    def in_shape(self, value: Any, /) -> bool:
+        """An object `error` with a `message`."""
+        return has_error(value) and value.get("type") == "error"
+
+
+class Messages(AnthropicErrors):
     """`POST /v1/messages`."""
 
     path = "/messages"
     name = "messages"
     probed = False
+    comments = True
     limits: tuple[str, ...] = ()
 
     def check(self, fields: Fields, _pinned: bool, /) -> None:
@@ -105,20 +125,6 @@ class Messages:
                 truncated=reason in _CUT_OFF,
                 defers=any(block.defers for block in blocks),
             )
-
-    def error_body(self, status: int, code: str | None, message: str, param: str | None = None) -> bytes:
-        """Anthropic's shape; code and field, which it does not know, stand in the message."""
-        kind = _KINDS.get(status, "invalid_request_error" if status < 500 else "api_error")
-        text = f"{param}: {message}" if param is not None else message
-        return orjson.dumps({"type": "error", "error": {"type": kind, "message": text, "code": code}})
-
-    def error_event(self, code: str, message: str) -> bytes:
-        """The same, as a typed event."""
-        return b"event: error\ndata: " + self.error_body(500, code, message) + b"\n\n"
-
-    def in_shape(self, value: Any, /) -> bool:
-        """An object `error` with a `message`."""
-        return has_error(value) and value.get("type") == "error"
 
 
 def _block(block: Any) -> ChoiceUpdate:

@@ -10,8 +10,10 @@ from typing import Any
 
 from disrouter.names import HEADER_PREFERENCE, HEADER_SCENARIO
 from disrouter.scenario import Scenario
-from disrouter_sidecar.openai import Dialect
+from disrouter_sidecar.openai import Dialect, PassThrough
 from disrouter_sidecar.openai.errors import JSON
+from disrouter_sidecar.openai.pass_through.form import FORM
+from disrouter_sidecar.openai.pass_through.request import MODEL
 from disrouter_sidecar.openai.preference import EXTENSION
 
 Schema = dict[str, Any]
@@ -89,10 +91,11 @@ _ERROR_SCHEMA: Schema = {
 }
 
 
-def document(dialects: Sequence[Dialect], version: str) -> Schema:
+def document(dialects: Sequence[Dialect], pass_through: Sequence[PassThrough], version: str) -> Schema:
     """The whole document; `version` is the package's."""
     text = {"text/plain": {"schema": {"type": "string"}}}
     paths: dict[str, Schema] = {f"/v1{dialect.path}": {"post": _ask(dialect)} for dialect in dialects}
+    paths |= {f"/v1{api.path}": {"post": _pass(api)} for api in pass_through}
     paths["/v1/models"] = {"get": _get("The cascade and its agents.", _content(_OBJECT))}
     paths["/v1/models/{model}"] = {"get": _get("One of them.", _content(_OBJECT)) | {"parameters": [_MODEL_ID]}}
     paths["/openapi.json"] = {"get": _open("This document.", _content(_OBJECT))}
@@ -133,6 +136,18 @@ def _ask(dialect: Dialect) -> Schema:
             {"name": HEADER_PREFERENCE, "in": "header", "schema": _PREFERENCE},
         ],
         "requestBody": {"required": True, "content": _content(body)},
+    }
+
+
+def _pass(api: PassThrough) -> Schema:
+    model = {"type": "string", "minLength": 1, "description": "`<cascade>/<agent>`, or the alias of an agent."}
+    content = _content({"type": "object", "required": [MODEL], "properties": {MODEL: model}})
+    if api.form:
+        content[FORM] = content[JSON]
+    return {
+        **_get("What the engine of the agent that `model` names has replied.", {"*/*": {}}),
+        "operationId": api.name,
+        "requestBody": {"required": True, "content": content},
     }
 
 

@@ -18,6 +18,7 @@ from disrouter_sidecar.openai.dialect import Dialect, Fields
 from disrouter_sidecar.openai.errors import model_names
 from disrouter_sidecar.openai.preference import EXTENSION, Preference, preference_of_body
 
+_PROMPTED, _NONE = Awareness.PROMPTED, Awareness.NONE
 _ROUNDED = 2.0**63
 """A number from which on orjson may have made a float of an integer."""
 _TOO_LONG = "exceeds 64-bit"
@@ -27,7 +28,9 @@ MAX_VALUES = 64 * 1024
 """Objects and lists that a body may hold: four times as many messages are half a second of work."""
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL)
 """A string, or an open one up to the end, so that no byte is looked at twice."""
-_LONG = re.compile(rb"[0-9]{19}")
+_LONG = b"0" * 19
+_DIGITS = bytes.maketrans(b"123456789", b"000000000")
+"""With which a whole number beyond 64 bits shows as `_LONG`."""
 _SHORT, _MANY = 512, 1024
 
 
@@ -60,7 +63,7 @@ class Query(NamedTuple):
 
 def parse(raw: bytes, dialect: Dialect, table: RouteTable) -> Query:
     """Check what the sidecar itself relies on; the rest is the engine's to judge. Raises InvalidRequest, Rejected."""
-    fields = _loads(raw)
+    fields = loads(raw)
     if not isinstance(fields, dict):
         raise InvalidRequest("the body must be a JSON object")
     model = fields.get("model")
@@ -102,8 +105,8 @@ def engine_fields(
     fields = {**given, "model": model}
     if EXTENSION in given:
         del fields[EXTENSION]
-    if preference is not None and awareness is not Awareness.NONE:
-        fields.update(query.dialect.instruct(given, preference, prompted=awareness is Awareness.PROMPTED))
+    if preference is not None and awareness is not _NONE:
+        fields.update(query.dialect.instruct(given, preference, prompted=awareness is _PROMPTED))
     return fields
 
 
@@ -120,7 +123,7 @@ def dumps(fields: Fields) -> bytes:
         raise InvalidRequest(_TOO_DEEP) from None
 
 
-def _loads(raw: bytes) -> Any:
+def loads(raw: bytes) -> Any:
     """As orjson reads it, and whole numbers beyond 64 bits, which it rounds, as they are.
 
     Raises InvalidRequest and Rejected.
@@ -139,8 +142,13 @@ def _loads(raw: bytes) -> Any:
 
 
 def _check_count(raw: bytes) -> None:
-    """Raises Rejected (413) for a body of very many small values: parsing and checking it would stop all streams."""
-    if len(raw) <= MAX_VALUES or raw.count(b"{") + raw.count(b"[") <= MAX_VALUES:
+    """Raises Rejected (413) for a body of very many small values: parsing and checking it would stop all streams.
+
+    Each takes two bytes at least.
+    """
+    if len(raw) <= 2 * MAX_VALUES or not (_has_many(raw, b"{") or _has_many(raw, b"[")):
+        return
+    if raw.count(b"{") + raw.count(b"[") <= MAX_VALUES:
         return
     bare = _STRING.sub(b"", raw)
     if bare.count(b"{") + bare.count(b"[") > MAX_VALUES:
@@ -148,10 +156,20 @@ def _check_count(raw: bytes) -> None:
         raise Rejected(413, "request_too_large", message)
 
 
+def _has_many(raw: bytes, mark: bytes) -> bool:
+    """Whether it is worth counting, which looks at every byte by itself; a text is leapt through."""
+    place = -1
+    for _ in range(_MANY):
+        place = raw.find(mark, place + 1)
+        if place < 0:
+            return False
+    return True
+
+
 def _rounded(value: Any, raw: bytes) -> bool:
     """Whether a number may have been too long for orjson: by the text where it is short or holds many values."""
     if len(raw) <= _SHORT:
-        return _LONG.search(raw) is not None
+        return _LONG in raw.translate(_DIGITS)
     waiting = [value]
     for item in waiting:
         if isinstance(item, float):
@@ -162,5 +180,5 @@ def _rounded(value: Any, raw: bytes) -> bool:
         elif isinstance(item, list):
             waiting.extend(item[:_MANY])
         if len(waiting) >= _MANY:
-            return _LONG.search(raw) is not None
+            return _LONG in raw.translate(_DIGITS)
     return False

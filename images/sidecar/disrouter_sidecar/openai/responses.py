@@ -35,6 +35,7 @@ class Responses(OpenAIErrors):
     path = "/responses"
     name = "responses"
     probed = False
+    comments = True
     limits = ("max_output_tokens",)
 
     def check(self, fields: Fields, pinned: bool, /) -> None:

@@ -78,8 +78,8 @@ class Budget:
         """Seconds for a connection, and for the first byte of an agent behind which `agents` may be asked in turn."""
         left, timeouts = self.left(), self.timeouts
         bound = (timeouts.first_byte if self._stream else timeouts.whole) * agents
-        self._bounded, self._connects = left <= bound, left > timeouts.connect
-        return min(left, timeouts.connect), min(left, bound)
+        self._bounded, self._connects = bounded, connects = left <= bound, left > timeouts.connect
+        return timeouts.connect if connects else left, left if bounded else bound
 
     def first(self, agents: int = 1) -> float:
         """Seconds to wait for the first byte; see `waits`."""
@@ -90,7 +90,7 @@ class Budget:
         left = self.left()
         bound = self.timeouts.idle if self._stream else self.timeouts.whole
         self._bounded, self._connects = left <= bound, False
-        return min(left, bound)
+        return left if self._bounded else bound
 
     def left(self) -> float:
         """Seconds until the deadline. Raises UpstreamFailed once it has passed."""

@@ -22,6 +22,7 @@ from disrouter_sidecar.request.needs import declares
 MAX_PATH = 64
 """Agents that a path may name: the largest hop cap of a route table."""
 MAX_PATH_CHARACTERS = MAX_PATH * 64
+_NONE = Awareness.NONE
 LOOP = 508
 """HTTP's Loop Detected (RFC 5842)."""
 
@@ -36,11 +37,12 @@ class Itinerary(NamedTuple):
     @property
     def ahead(self) -> int:
         """How many agents can still be asked."""
-        return min(len(self.agents), self.hops)
+        agents, hops = len(self.agents), self.hops
+        return agents if agents < hops else hops
 
     def decides(self, awareness: Awareness) -> bool:
         """Whether the first agent may refuse: it is aware, free to, and somebody comes after it."""
-        return not self.pinned and awareness is not Awareness.NONE and self.ahead > 1
+        return not self.pinned and awareness is not _NONE and self.ahead > 1
 
     def rest(self) -> Itinerary:
         """Behind the first agent."""

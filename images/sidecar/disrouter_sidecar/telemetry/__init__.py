@@ -3,5 +3,6 @@
 - `metrics`          what is counted, with bounded labels
 - `prometheus_text`  counters and histograms for one thread, and their text
 - `logs`             one JSON object per line
+- `decisions`        the latest requests' log fields, for whoever asks why
 - `tracing`          OpenTelemetry spans
 """

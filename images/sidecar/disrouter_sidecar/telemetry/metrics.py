@@ -97,7 +97,12 @@ class Metrics:
     def _gauge(self, name: str, text: str, read: Callable[[], float]) -> None:
         Gauge(f"disrouter_{name}", text, read, registry=self.registry)
 
-    def follow(self, breakers_open: Callable[[], float], adapter_pending: Callable[[], bool]) -> None:
+    def follow(
+        self,
+        breakers_open: Callable[[], float],
+        adapter_pending: Callable[[], bool],
+        engine_inflight: Callable[[], float],
+    ) -> None:
         """Add gauges of what the sidecar remembers of agents between requests."""
         self._gauge(
             "breakers_open",
@@ -108,6 +113,11 @@ class Metrics:
             "adapter_pending",
             "1 while the route table's adapter is not loaded.",
             adapter_pending,
+        )
+        self._gauge(
+            "engine_inflight_requests",
+            "Requests at the local engine now, where maxInflight caps them; 0 where nothing does.",
+            engine_inflight,
         )
 
     def decided(self, decision: str, scenario: Scenario | None, seconds: float) -> None:

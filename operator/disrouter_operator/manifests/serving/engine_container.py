@@ -20,6 +20,7 @@ STORAGE_URI = "STORAGE_URI"
 """Names weights to KServe where it does not run a server of its own (custom_predictor.go GetStorageUri): what its
 initializer downloads, or the modelcar of an image, lies at `MODELS_MOUNT`."""
 MAX_MODEL_LEN = "--max-model-len"
+REASONING_PARSER = "--reasoning-parser"
 _PLAIN_NUMBER = re.compile("[1-9][0-9]{0,7}")
 """Within what a route table takes."""
 _KSERVE_FETCHES = ("s3", "oci")
@@ -87,6 +88,11 @@ def context_length(agent: Agent) -> int | None:
         if flag.replace("_", "-") == MAX_MODEL_LEN:  # vLLM takes `_` for `-`, and the last of two
             said = value if assigned else following
     return int(said) if said is not None and _PLAIN_NUMBER.fullmatch(said) else None
+
+
+def parses_reasoning(agent: Agent) -> bool:
+    """Whether the engine is told to part reasoning from what a reply says."""
+    return any(argument.partition("=")[0].replace("_", "-") == REASONING_PARSER for argument in agent.engine.args)
 
 
 def _environment(agent: Agent, run: str | None) -> list[Object]:

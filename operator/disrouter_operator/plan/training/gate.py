@@ -78,6 +78,7 @@ def promoted(
         utility_gain=known.utility_gain if known is not None else None,
         calibration=known.calibration if known is not None else None,
         preference_encoding=known.preference_encoding if known is not None else None,
+        prompt_opens_reasoning=known is not None and known.prompt_opens_reasoning,
     )
     return (newest, *(each for each in history if each.run != run))[:limit]
 

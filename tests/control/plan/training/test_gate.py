@@ -37,6 +37,7 @@ def evaluation(run: str = CONFIG.run, gains: tuple[float, ...] = (0.25, 0.0, 0.5
         scenarios=scenarios,
         calibration=CALIBRATION,
         preference_encoding=PreferenceEncoding.CONTINUOUS,
+        prompt_opens_reasoning=True,
     )
 
 
@@ -89,6 +90,7 @@ NEWEST = Promotion(
     utility_gain=0.25,
     calibration=CALIBRATION,
     preference_encoding=PreferenceEncoding.CONTINUOUS,
+    prompt_opens_reasoning=True,
 )
 OLD, OLDER = Promotion(run="old", promoted_at="before"), Promotion(run="older", promoted_at="long before")
 

@@ -45,9 +45,10 @@ _BUILT_IN: dict[str, type[Grader]] = {
 }
 
 
-def known() -> list[str]:
-    """Names of all graders, those of other packages included."""
-    return sorted({*_BUILT_IN, *(point.name for point in entry_points(group=GROUP))})
+@cache
+def known() -> tuple[str, ...]:
+    """Names of all graders, those of other packages included. Looked for once: that reads every package's metadata."""
+    return tuple(sorted({*_BUILT_IN, *(point.name for point in entry_points(group=GROUP))}))
 
 
 @cache

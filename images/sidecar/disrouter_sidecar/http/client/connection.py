@@ -49,6 +49,10 @@ class _State(Enum):
     CLOSED = auto()
 
 
+_IDLE, _HEAD, _BODY, _DRAIN, _CLOSED = _State
+"""See `http.server.site.Phase`."""
+
+
 class OutboundConnection(asyncio.Protocol):
     """Sends a request, reads its reply, and goes back to its pool."""
 
@@ -70,7 +74,7 @@ class OutboundConnection(asyncio.Protocol):
         self.deadline = Deadline(loop, self._expired)
         self._keep = keep
         self._forget = forget
-        self._state = _State.IDLE
+        self._state = _IDLE
         self._used = False
         self._silent = True
         """No byte of a reply to the current request yet."""
@@ -85,7 +89,7 @@ class OutboundConnection(asyncio.Protocol):
         """Send; the listener gets the reply's head."""
         self.reader.begin()
         self._asked = self.loop.time()
-        self._state, self._silent, self._listener = _State.HEAD, True, listener
+        self._state, self._silent, self._listener = _HEAD, True, listener
         self.wait(seconds)
         if len(body) <= JOINED_BYTES:
             self.transport.write(head + body)
@@ -116,19 +120,19 @@ class OutboundConnection(asyncio.Protocol):
         if not self.reader.reusable or transport.is_closing() or transport.get_write_buffer_size():
             self.abort()
             return
-        self._state, self._used = _State.IDLE, True
+        self._state, self._used = _IDLE, True
         self.reader.pieces.clear()
         self.deadline.set(KEEP_ALIVE_SECONDS)
         self._keep(self)
 
     def drain(self) -> None:
         """Read the short rest of a body that is not wanted, to keep the connection."""
-        self._reply, self._state, self._drained = None, _State.DRAIN, 0
+        self._reply, self._state, self._drained = None, _DRAIN, 0
         self.deadline.set(DRAIN_SECONDS)
 
     def abort(self) -> None:
         """Close now: that is what ends a generation."""
-        self._reply, self._listener, self._state = None, None, _State.CLOSED
+        self._reply, self._listener, self._state = None, None, _CLOSED
         self.deadline.close()
         self.transport.abort()
 
@@ -139,9 +143,9 @@ class OutboundConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """asyncio: bytes."""
         state = self._state
-        if state is _State.CLOSED:
+        if state is _CLOSED:
             return
-        if state is _State.IDLE:
+        if state is _IDLE:
             self.abort()
             return
         self._silent = False
@@ -150,18 +154,18 @@ class OutboundConnection(asyncio.Protocol):
         except UpstreamFailed as failure:
             self._fail(failure)
             return
-        if state is _State.HEAD:
+        if state is _HEAD:
             self._headed()
         elif self._reply is not None:
             self._reply.arrived(len(data))
-        elif state is _State.DRAIN:
+        elif state is _DRAIN:
             self._drain(len(data))
 
     def _headed(self) -> None:
         reader, listener = self.reader, self._listener
         if not reader.headed or listener is None:
             return
-        self._state, self._listener = _State.BODY, None
+        self._state, self._listener = _BODY, None
         self.deadline.clear()
         self._reply = reply = OutboundReply(self, reader.status, reader.headers)
         listener.replied(reply)
@@ -176,23 +180,23 @@ class OutboundConnection(asyncio.Protocol):
 
     def eof_received(self) -> None:
         """asyncio: the other side sends no more; what ends with the connection is complete now."""
-        if self._state is _State.BODY and self.reader.eof() and self._reply is not None:
+        if self._state is _BODY and self.reader.eof() and self._reply is not None:
             self._reply.arrived(0)
 
     def connection_lost(self, error: Exception | None) -> None:
         """asyncio: closed."""
         self.deadline.close()
         self._forget(self)
-        if self._state in (_State.HEAD, _State.BODY) and not self.reader.complete:
+        if self._state in (_HEAD, _BODY) and not self.reader.complete:
             name = "closed" if error is None else type(error).__name__
             self._fail(UpstreamFailed(Reason.CONNECT, f"the connection ended half-way ({name})"))
-        self._state = _State.CLOSED
+        self._state = _CLOSED
         self.reader.close()
 
     def _expired(self) -> None:
-        if self._state is _State.HEAD:
+        if self._state is _HEAD:
             self._fail(UpstreamFailed(Reason.TIMEOUT, f"no reply within {self._seconds:.3g} s"))
-        elif self._state is _State.BODY:
+        elif self._state is _BODY:
             self._fail(UpstreamFailed(Reason.TIMEOUT, f"silent for {self._seconds:.3g} s"))
         else:
             self.abort()

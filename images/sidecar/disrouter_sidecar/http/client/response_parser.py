@@ -61,14 +61,16 @@ class ResponseReader:
 
     def feed(self, data: bytes) -> None:
         """Raises UpstreamFailed on what is no HTTP or has a head beyond the bounds."""
-        if self.headed:
-            self._feed(data)
-            return
-        room = MAX_HEAD_BYTES - self._size
-        self._size += len(data)
-        if len(data) < room:
-            self._feed(data)
-            return
+        if not self.headed:
+            room = MAX_HEAD_BYTES - self._size
+            self._size += len(data)
+            if len(data) >= room:
+                self._feed_bounded(data, room)
+                return
+        self._feed(data)
+
+    def _feed_bounded(self, data: bytes, room: int) -> None:
+        """The head ends within the first `room` bytes or is too large."""
         self._feed(data[:room])
         if not self.headed:
             raise UpstreamFailed(Reason.CONNECT, f"the head of its reply is larger than {MAX_HEAD_BYTES} bytes")

@@ -22,7 +22,7 @@ from disrouter_sidecar.http.ports import Request
 from disrouter_sidecar.http.server.error_replies import send_error
 from disrouter_sidecar.http.server.exchange import Exchange
 from disrouter_sidecar.http.server.request_parser import RequestReader
-from disrouter_sidecar.http.server.site import Incoming, Phase, Refusal, Site
+from disrouter_sidecar.http.server.site import BODY, HEAD, IDLE, REFUSED, Incoming, Refusal, Site
 
 _UNREAD = Head("GET", "/", {}, old=False, keep_alive=False, length=0, wants_continue=False)
 """Stands for the head of a request that was refused while it was read."""
@@ -36,8 +36,8 @@ class ClientConnection(asyncio.Protocol):
 
     __slots__ = (
         "_closes", "_deadline", "_excess", "_exchange", "_head", "_head_claim", "_incoming", "_late", "_loop", "_moved",
-        "_over", "_patience", "_phase", "_reader", "_ready", "_serving", "_site", "_stall", "_task", "_unread",
-        "_waiting", "full", "gone", "transport", "write",
+        "_over", "_patience", "_phase", "_quiet", "_reader", "_ready", "_serving", "_site", "_stall", "_task",
+        "_unread", "_waiting", "full", "gone", "transport", "write",
     )  # fmt: skip
 
     transport: asyncio.Transport
@@ -56,10 +56,12 @@ class ClientConnection(asyncio.Protocol):
         self._reader = RequestReader(site.limits, self)
         self._deadline = Deadline(loop, self._expired)
         self._stall: Deadline | None = None
+        self._quiet: Deadline | None = None
+        """For comments to a client that waits for a stream."""
         """For a client that does not read, once there is cause for it."""
         self._waiting = 0
         """Bytes that waited for it when that was looked at last."""
-        self._phase = Phase.IDLE
+        self._phase = IDLE
         self._patience: float | None = None
         """Seconds that the client has for the current phase, from its first bytes."""
         self._moved = False
@@ -94,13 +96,13 @@ class ClientConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """asyncio: bytes."""
-        if self._phase is Phase.REFUSED:
+        if self._phase is REFUSED:
             return
         try:
             self._reader.feed(data)
         except Rejected as error:
             self._refuse(error)
-        if self._phase is Phase.HEAD:
+        if self._phase is HEAD:
             self._claim_head()
         if self._moved:
             self._moved = False
@@ -137,8 +139,9 @@ class ClientConnection(asyncio.Protocol):
         self.gone = self._over = True
         self._reader.close()
         self._deadline.close()
-        if self._stall is not None:
-            self._stall.close()
+        for deadline in (self._stall, self._quiet):
+            if deadline is not None:
+                deadline.close()
         for item in (self._incoming, *(self._ready or ())):
             if isinstance(item, Incoming):
                 item.claim.close()
@@ -188,11 +191,11 @@ class ClientConnection(asyncio.Protocol):
     @property
     def idle(self) -> bool:
         """Whether it has asked nothing that is not answered; a head that is still on its way is nothing yet."""
-        return self._exchange is None and self._phase in (Phase.IDLE, Phase.HEAD)
+        return self._exchange is None and self._phase in (IDLE, HEAD)
 
     def retire(self) -> None:
         """Close unless a request or its answer is under way."""
-        if self._exchange is None and self._phase is Phase.IDLE:
+        if self._exchange is None and self._phase is IDLE:
             self._hang_up()
 
     def _hang_up(self) -> None:
@@ -217,11 +220,11 @@ class ClientConnection(asyncio.Protocol):
 
     def _expired(self) -> None:
         limits = self._site.limits
-        if self._phase is Phase.IDLE:
+        if self._phase is IDLE:
             self._hang_up()
-        elif self._phase is Phase.REFUSED:
+        elif self._phase is REFUSED:
             self.abort()
-        elif self._phase is Phase.HEAD:
+        elif self._phase is HEAD:
             self._refuse(Rejected(408, "request_timeout", f"the head did not arrive within {limits.head_seconds:g} s"))
         else:
             self._refuse(Rejected(408, "request_timeout", f"the body did not arrive within {limits.body_seconds:g} s"))
@@ -230,7 +233,7 @@ class ClientConnection(asyncio.Protocol):
 
     def begun(self) -> None:
         """A request begins."""
-        self._phase = Phase.HEAD
+        self._phase = HEAD
         self._patience, self._moved = self._site.limits.head_seconds, True
 
     def headed(self, head: Head) -> None:
@@ -241,7 +244,7 @@ class ClientConnection(asyncio.Protocol):
             raise Rejected(503, "overloaded", "too many clients are connected; try again shortly")
         self._incoming = self._site.incoming(head, self._reader.head_bytes)
         if head.has_body:
-            self._phase = Phase.BODY
+            self._phase = BODY
             self._patience, self._moved = self._site.limits.body_seconds, True
             if head.wants_continue and self._exchange is None and not self._ready:
                 self.transport.write(CONTINUE)
@@ -256,7 +259,7 @@ class ClientConnection(asyncio.Protocol):
     def complete(self) -> None:
         """A request is complete: answer it, or let it wait for its turn."""
         incoming, self._incoming = self._incoming, None
-        self._phase = Phase.IDLE
+        self._phase = IDLE
         self._head = _UNREAD
         self._patience, self._moved = None, True
         if incoming is not None:
@@ -310,7 +313,7 @@ class ClientConnection(asyncio.Protocol):
         if self._unread:
             self._unread = False
             self.transport.resume_reading()
-            if self._phase in (Phase.HEAD, Phase.BODY):
+            if self._phase in (HEAD, BODY):
                 self._await_phase()
 
     def _start(self, incoming: Incoming) -> None:
@@ -355,15 +358,27 @@ class ClientConnection(asyncio.Protocol):
 
     def streams(self) -> None:
         """A stream has begun, which may last for minutes: free what it does not need."""
-        if self._phase is Phase.IDLE:
+        if self._phase is IDLE:
             self._deadline.rest()
+        if self._quiet is not None:
+            self._quiet.rest()
         if not self._ready:
             self._ready = None
+
+    def remind(self, seconds: float) -> None:
+        """Tell the exchange of its silence, in that many seconds."""
+        if self._quiet is None:
+            self._quiet = Deadline(self._loop, self._silent)
+        self._quiet.set(seconds)
+
+    def _silent(self) -> None:
+        if self._exchange is not None:
+            self._exchange.silent()
 
     def _rest(self) -> None:
         """Nothing to answer."""
         incoming = self._incoming
-        if self._phase is Phase.IDLE:
+        if self._phase is IDLE:
             self._deadline.set(self._site.limits.idle_seconds)
         elif incoming is not None and incoming.head.wants_continue and not incoming.size:
             self.transport.write(CONTINUE)
@@ -372,7 +387,7 @@ class ClientConnection(asyncio.Protocol):
 
     def _refuse(self, error: Rejected) -> None:
         """Reply with an error and read no more: what follows on this connection cannot be trusted."""
-        self._phase = Phase.REFUSED
+        self._phase = REFUSED
         self._moved = False
         self._deadline.clear()
         if self._incoming is not None:
@@ -393,10 +408,10 @@ class ClientConnection(asyncio.Protocol):
     def _refuse_more(self) -> None:
         """Close after the last answer. A client that still sends would lose it to a reset, so let it read first."""
         self._over = True
-        if self._phase is Phase.IDLE or self.transport.is_closing():
+        if self._phase is IDLE or self.transport.is_closing():
             self._hang_up()
             return
-        self._phase = Phase.REFUSED
+        self._phase = REFUSED
         self._deadline.set(self._site.limits.linger_seconds)
         self._read_on()
         if self.transport.can_write_eof():

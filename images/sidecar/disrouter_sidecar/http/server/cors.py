@@ -52,6 +52,12 @@ class Cors:
             return _allowing(ANY)
         return _allowing(origin) if origin in origins else ""
 
+    def check(self, path: str, origin: str) -> None:
+        """Raise Rejected (403) for an origin whose pages may not ask."""
+        if not self.lines(path, origin):
+            message = f"pages of {origin[:128]!r} may not ask here; add the origin to the cascade's CORS origins"
+            raise Rejected(403, "origin_not_allowed", message, param="origin")
+
     def preflight(self, head: Head, methods: Iterable[str]) -> Handler | None:
         """What answers a browser that asks whether a page may ask; None for what is no such question."""
         headers = head.headers
@@ -62,10 +68,7 @@ class Cors:
 
     async def _answer(self, methods: str, request: Request, client: Client) -> None:
         """The origin's own lines are added as to every other reply."""
-        if not self.lines(request.path, request.headers["origin"]):
-            origin = request.headers["origin"][:128]
-            message = f"pages of {origin!r} may not ask here; add the origin to the cascade's CORS origins"
-            raise Rejected(403, "origin_not_allowed", message, param="origin")
+        self.check(request.path, request.headers["origin"])
         await client.reply(204, _permission(methods, request.headers), b"")
 
 

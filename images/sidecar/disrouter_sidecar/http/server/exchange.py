@@ -13,6 +13,10 @@ from disrouter_sidecar.http.memory_limits import MemoryClaim
 from disrouter_sidecar.http.ports import ClientListener, Reply
 
 _BODILESS = (204, 304)
+LAST_BYTES = 256
+"""How much of a stream's end is at least remembered: its last events, should they come one by one."""
+_COMMENT = b": keep-alive\n\n"
+"""Which every reader of server-sent events passes over (WHATWG HTML, section 9.2.6)."""
 _CHUNKED = "transfer-encoding: chunked\r\n"
 
 
@@ -36,6 +40,10 @@ class Wire(Protocol):
         """The answer takes its time."""
         ...
 
+    def remind(self, seconds: float) -> None:
+        """Call `Exchange.silent` in that many seconds, whatever was set before."""
+        ...
+
     def answered(self, exchange: Exchange) -> None:
         """Nothing will be written to the exchange any more."""
         ...
@@ -44,7 +52,10 @@ class Wire(Protocol):
 class Exchange:
     """Writes one reply. Between `begin` and its end pieces come by callback, one write for each."""
 
-    __slots__ = ("_chunked", "_kept", "_rest", "_wire", "claim", "complete", "head", "last", "listener", "started")
+    __slots__ = (
+        "_chunked", "_comments", "_kept", "_rest", "_wire", "claim", "commented", "complete", "head", "last",
+        "listener", "started",
+    )  # fmt: skip
 
     def __init__(self, wire: Wire, head: Head, claim: MemoryClaim | None = None) -> None:
         self.head = head
@@ -52,16 +63,22 @@ class Exchange:
         """What the request holds until its answer has left."""
         self.listener: ClientListener | None = None
         self.started = False
+        self.commented = False
         self.complete = False
         self.last = b""
         self._wire = wire
         self._chunked = False
+        self._comments: tuple[Lines, float] | None = None
+        """The head to begin with, and the seconds of silence before each comment."""
         self._kept: MemoryClaim | None = None
         self._rest: Reply | None = None
 
     def put(self, status: int, head: Lines, body: bytes, *, streamed: bool = False) -> None:
         """A whole answer: head and body in one write; framed as a stream is for a client that asked for one."""
         self._start()
+        if self.commented:
+            self.finish(body)
+            return
         wire, bodiless = self._wire, status in _BODILESS
         if streamed and not bodiless and not self.head.old:
             framing, body = _CHUNKED, chunk(body) + LAST_CHUNK
@@ -75,9 +92,7 @@ class Exchange:
         """A streamed answer, in chunks; to HTTP/1.0 up to the connection's end. `listener` hears of its end."""
         self._start()
         wire = self._wire
-        self._chunked = not self.head.old
-        framing = _CHUNKED if self._chunked else ""
-        start = f"{status_line(status)}{head}{framing}{wire.lines(self.head)}\r\n".encode("latin-1")
+        start = b"" if self.commented else self._stream_head(status, head)
         self.head = self.head._replace(headers={})  # not needed while the stream lasts
         self.last = first
         wire.write(start + self._framed(first))
@@ -87,8 +102,25 @@ class Exchange:
         if wire.full:
             rest.pause()
 
+    def keep_alive(self, head: Lines, seconds: float) -> None:
+        """Send a comment after each so many seconds in which no answer begins; the first begins a stream."""
+        self._comments = (head, seconds)
+        self._wire.remind(seconds)
+
+    def silent(self) -> None:
+        """The time of a comment has come, unless an answer has begun meanwhile."""
+        if self._comments is None or self.started or self._wire.gone:
+            return
+        head, seconds = self._comments
+        if not self.commented:
+            self.commented = True
+            self._wire.write(self._stream_head(200, head) + self._framed(_COMMENT))
+        elif not self._wire.full:
+            self._wire.write(self._framed(_COMMENT))
+        self._wire.remind(seconds)
+
     def finish(self, last: bytes) -> None:
-        """Complete a stream that broke, with these bytes."""
+        """Complete a stream that broke, or of which only comments were sent, with these bytes."""
         if not self._wire.gone:
             self._wire.write(self._framed(last) + self._ending())
             self.complete = True
@@ -108,7 +140,7 @@ class Exchange:
         if wire.gone:
             return
         if piece:
-            self.last = piece
+            self.last = piece if len(piece) >= LAST_BYTES else self.last[-LAST_BYTES:] + piece
         data = chunk(piece) if self._chunked else piece
         if not end:
             wire.write(data)
@@ -123,7 +155,7 @@ class Exchange:
 
     def cut(self, failure: Exception) -> bool:
         """End a stream that is under way as if it had broken; False where there is none."""
-        if self._rest is None:
+        if self._rest is None and not (self.commented and not self.started):
             return False
         self._relayed(failure)
         return True
@@ -155,6 +187,12 @@ class Exchange:
         """It has caught up."""
         if self._rest is not None:
             self._rest.resume()
+
+    def _stream_head(self, status: int, head: Lines) -> bytes:
+        """From here on the answer is a stream, in chunks where the client knows them."""
+        self._chunked = not self.head.old
+        framing = _CHUNKED if self._chunked else ""
+        return f"{status_line(status)}{head}{framing}{self._wire.lines(self.head)}\r\n".encode("latin-1")
 
     def _start(self) -> None:
         if self._wire.gone:

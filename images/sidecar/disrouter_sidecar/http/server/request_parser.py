@@ -66,21 +66,24 @@ class RequestReader:
         llhttp gets no byte behind the end of a head or a body together with it. So each part is counted for itself, and
         bounds are the same whatever the pieces that the bytes arrive in.
         """
-        rest = data if len(data) <= self._limits.head else memoryview(data)
-        start = 0
-        while start < len(data):
-            end = self._end_of_part(data, start)
+        most, size, start = self._limits.head, len(data), 0
+        rest = data if size <= most else memoryview(data)
+        if not (self._size or self._in_body):  # nearly always: a head begins here and ends here
+            start = data.find(_EMPTY_LINE, 0, most) + len(_EMPTY_LINE)
+            if start < len(_EMPTY_LINE):
+                start = 0
+            else:
+                self._feed(rest[:start])
+        while start < size:
+            end = start + self._left if self._in_body and self._left is not None else self._end_of_part(data, start)
             self._feed(rest[start:end])
             start = end
 
     def _end_of_part(self, data: bytes, start: int) -> int:
-        """Behind the head or the body that `start` is in, or as far as its bound or the data go.
-
-        A head and a chunked body end with an empty line, a body of known length by its length.
+        """Behind the head or the chunked body that `start` is in, which an empty line ends, or as far as its bound
+        or the data go.
         """
-        if self._in_body and self._left is not None:
-            return min(len(data), start + self._left)
-        most, tail = min(len(data), start + self._limits.head - self._size), self._tail
+        most, tail = start + self._limits.head - self._size, self._tail
         if tail:
             place = (tail + data[start : min(start + 3, most)]).find(_EMPTY_LINE) - len(tail) + start
             if place >= start - len(tail):
@@ -88,9 +91,10 @@ class RequestReader:
                 return place + 4
         place = data.find(_EMPTY_LINE, start, most)
         if place < 0:
-            self._tail = (tail + data[max(start, most - 3) : most])[-3:]
+            self._tail = (tail + data[max(start, min(most, len(data)) - 3) : most])[-3:]
             return most
-        self._tail = b""
+        if tail:
+            self._tail = b""
         return place + 4
 
     def _feed(self, data: bytes | memoryview) -> None:

@@ -31,6 +31,10 @@ class Phase(Enum):
     """Nothing that it still sends is read."""
 
 
+IDLE, HEAD, BODY, REFUSED = Phase
+"""By name: until Python 3.12 a member that is looked up in its class costs a call, and a request has dozens."""
+
+
 @dataclass(slots=True)
 class Incoming:
     """A request whose head has been read."""

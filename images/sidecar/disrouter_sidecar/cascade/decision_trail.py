@@ -1,0 +1,82 @@
+"""What each agent decided about a request, and why: numbers and names, never text.
+
+A record for each agent that was asked or passed over, in order. A sidecar that another one asked hands its records back
+in a header, so that the sidecar which the client asked knows them all, logs them, and tells them who asks.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+import orjson
+
+from disrouter_sidecar.errors import UpstreamFailed
+from disrouter_sidecar.openai.usage import MAX_HEADER, Usage
+
+Decision = dict[str, Any]
+"""`agent`, `decision`, `cost` (as in the route table), and what is known of `milliseconds`, `reason`, `prompt_tokens`,
+`completion_tokens`, and by probability `refusal_probability`, `competence` and `threshold`."""
+Evidence = dict[str, float]
+"""What a decision by probability was made from."""
+_MAX_DECISIONS = 256
+_USAGE = re.compile(
+    rb'"usage": ?\{"prompt_tokens": ?(\d{1,15}),(?: ?"total_tokens": ?\d+,)? ?"completion_tokens": ?(\d{1,15})'
+)
+"""As vLLM and most others write it, read at once; elsewhere each number is looked for by itself."""
+_EITHER = tuple(
+    (kind, re.compile(rb'"(?:%b)_tokens"\s*:\s*(\d{1,15})' % names))
+    for kind, names in (("prompt_tokens", rb"prompt|input"), ("completion_tokens", rb"completion|output"))
+)
+_END_BYTES = 1024
+"""Of a reply, at the end of which engines report its usage."""
+
+
+def refused(decision: Decision, usage: Usage) -> Decision:
+    """With the tokens of the refusal, as far as they are known."""
+    for name in ("prompt_tokens", "completion_tokens"):
+        tokens = getattr(usage, name)
+        if tokens is not None:
+            decision[name] = tokens
+    if usage.estimated:
+        decision["estimated"] = True
+    return decision
+
+
+def failed(decision: Decision, failure: UpstreamFailed) -> Decision:
+    """With the reason."""
+    decision["reason"] = failure.reason.value
+    return decision
+
+
+def tokens_at_end(reply: bytes) -> Decision:
+    """The usage that the end of an answer reports, whole or streamed, in any API; empty where it reports none."""
+    place = reply.rfind(b'"usage"', -_END_BYTES)
+    if place < 0:
+        return {}
+    both = _USAGE.match(reply, place)
+    if both is not None:
+        return {"prompt_tokens": int(both[1]), "completion_tokens": int(both[2])}
+    return {kind: int(found[1]) for kind, pattern in _EITHER if (found := pattern.search(reply, place)) is not None}
+
+
+def header_of(decisions: Iterable[Decision]) -> str:
+    """One line of JSON; the last ones are left out where a header could not hold them."""
+    kept = list(decisions)
+    while len(line := orjson.dumps(kept)) > MAX_HEADER:
+        kept.pop()
+    return line.decode()
+
+
+def decisions_of(header: str | None) -> list[Decision]:
+    """The records of the agents behind a hop; none where they cannot be read."""
+    if header is None or len(header) > MAX_HEADER:
+        return []
+    try:
+        parsed = orjson.loads(header)
+    except orjson.JSONDecodeError:
+        return []
+    if not isinstance(parsed, list):
+        return []
+    return [each for each in parsed[:_MAX_DECISIONS] if isinstance(each, dict) and isinstance(each.get("agent"), str)]
