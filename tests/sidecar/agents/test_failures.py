@@ -10,7 +10,7 @@ import openai
 import pytest
 from msgspec.structs import replace
 
-from disrouter.routes import Fallback, FallbackPolicy, RouteTable, Timeouts
+from disrouter.routes import Breaker, Fallback, FallbackPolicy, RouteTable, Timeouts
 from support.fake_engine import CONTEXT_LENGTH, Script, delta, event, stream_of
 from support.sidecars import REFUSAL, URL_OF_NOBODY, Agent, Cascade
 
@@ -224,6 +224,29 @@ async def test_a_stream_that_breaks_after_the_commit_ends_with_an_error_event(
     assert error["code"] == "upstream_failed"
     assert response.headers["x-disrouter-agent"] == who
     assert three.agents["large"].engine.bodies == []
+
+
+@pytest.mark.parametrize("then", ["break", "hang"])
+async def test_an_engine_whose_streams_break_again_and_again_is_left_alone(three: Cascade, then: str) -> None:
+    three.publish(replace(with_timeouts(three.table(), idle=0.1), breaker=Breaker(failures=3)))
+    breaking, whole = Script(pieces=[delta(content="the answer is")], then=then), Script(text="four")
+    for script in (breaking, breaking, whole, breaking, breaking):
+        three.scripts(script, "medium's", "unused")
+        await (await three.ask(stream=True)).read()
+    assert three.entry.metric("disrouter_breakers_open") == 0, "one that ended well begins the count anew"
+    await (await three.ask(stream=True)).read()
+    assert three.entry.metric("disrouter_breakers_open") == 1
+    assert (await three.said(await three.ask()))[0] == "small,medium"
+
+
+async def test_a_client_that_leaves_its_stream_says_nothing_of_the_engine(three: Cascade) -> None:
+    three.publish(replace(three.table(), breaker=Breaker(failures=1)))
+    three.entry.engine.script = Script(pieces=[delta(content="the answer is")], then="hang")
+    response = await three.ask(stream=True)
+    await response.content.readany()
+    response.close()
+    await asyncio.wait_for(three.entry.engine.cancelled.wait(), 2)
+    assert three.entry.metric("disrouter_breakers_open") == 0
 
 
 async def test_an_openai_client_sees_the_broken_stream_as_an_api_error(three: Cascade) -> None:

@@ -19,6 +19,11 @@ _FAILURES = frozenset({Reason.REFUSED, Reason.COLD, Reason.CONNECT, Reason.TIMEO
 _ALIVE = frozenset(Reason) - _FAILURES - {Reason.BUSY}
 
 
+def _nobody_is() -> bool:
+    """Excused for the end of a stream that has begun: the deadline is that of its beginning."""
+    return False
+
+
 class Breaker:
     """Closed while the agent works; open after failures in a row, when one request in each `open_seconds` probes it."""
 
@@ -86,6 +91,13 @@ class AttemptGuard:
         self._clock = clock
         self._excused = excused
         self._probe = breaker.open_until is not None and breaker.admit(clock(), settings)
+
+    def committed(self) -> None:
+        """Its stream has begun: a probe has succeeded. Whether the agent works is known when the stream ends."""
+        self._excused = _nobody_is
+        if self._probe:
+            self._breaker.worked(probe=True)
+            self._probe = False
 
     def end(self, error: BaseException | None) -> None:
         """The attempt ended with this error; None: it succeeded."""

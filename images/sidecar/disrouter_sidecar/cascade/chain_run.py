@@ -68,8 +68,8 @@ class ChainRun:
 
     __slots__ = (
         "_agent", "_attempt", "_attempt_span", "_chain_ended", "_dependencies", "_engine_is_up", "_evidence", "_guard",
-        "_is_fallback", "_itinerary", "_listener", "_refusal_usage", "_span", "_started", "budget", "context",
-        "decisions", "failed_agents", "path",
+        "_is_fallback", "_itinerary", "_listener", "_refusal_usage", "_span", "_started", "_stream_guard", "budget",
+        "context", "decisions", "failed_agents", "path",
     )  # fmt: skip
 
     def __init__(
@@ -90,6 +90,8 @@ class ChainRun:
         """The one that is being asked."""
         self._attempt: Cancellable | None = None
         self._guard: AttemptGuard | None = None
+        self._stream_guard: AttemptGuard | None = None
+        """Of the attempt whose stream is being relayed."""
         self._attempt_span = span
         self._started = 0.0
         self._engine_is_up = False
@@ -113,6 +115,15 @@ class ChainRun:
         if attempt is not None:
             attempt.cancel()
             self._end_attempt(None, cancelled=True)
+        guard, self._stream_guard = self._stream_guard, None
+        if guard is not None:
+            guard.release()
+
+    def stream_ended(self, failure: UpstreamFailed | None) -> None:
+        """The stream that was relayed has ended, or broke: a failure of the agent, though nobody else can be asked."""
+        guard, self._stream_guard = self._stream_guard, None
+        if guard is not None:
+            guard.end(failure)
 
     def forget(self) -> None:
         """An answer is being relayed: keep only what the log needs of the run."""
@@ -127,6 +138,9 @@ class ChainRun:
             else:
                 response_headers = ResponseHeaders.of(headers_of_hops(answer.reply))
                 self.decisions += decisions_of(answer.reply.headers.get(HEADER_DECISIONS))
+            if not answer.ended and self._guard is not None:
+                self._stream_guard, self._guard = self._guard, None
+                self._stream_guard.committed()
             self._end_attempt(None, response_headers)
             self._deliver(answer, response_headers)
         except Exception as error:

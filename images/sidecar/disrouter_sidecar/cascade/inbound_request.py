@@ -163,11 +163,15 @@ class InboundRequest:
 
     def relayed(self, failure: Exception | None) -> None:
         """`ClientListener`: the answer has ended."""
+        run = self._run
         if failure is None:
+            if run is not None:
+                run.stream_ended(None)
             self._finish("answer")
         elif isinstance(failure, UpstreamFailed):
-            if self._run is not None:
-                self._run.cancel()  # where only comments have been sent, it is still under way
+            if run is not None:
+                run.stream_ended(failure)
+                run.cancel()  # where only comments have been sent, it is still under way
             break_off(self._answer, self._client, failure, self._call.dialect)
             self._finish(f"broken_{failure.reason}")
         else:
