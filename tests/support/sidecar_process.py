@@ -81,8 +81,12 @@ async def process(
     *,
     changes: Mapping[str, object] = EMPTY,
     env: Mapping[str, str] = NO_VARIABLES,
+    stderr: int | None = None,
 ) -> AsyncIterator[Running]:
-    """The sidecar of `small`, in front of `engine`, with `others` after it; `changes` are the route table's."""
+    """The sidecar of `small`, in front of `engine`, with `others` after it; `changes` are the route table's.
+
+    Its log goes to `sidecar.log`, or to the descriptor `stderr`.
+    """
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     routes = folder / "routes.json"
@@ -101,7 +105,7 @@ async def process(
     }
     with (folder / "sidecar.log").open("wb") as log:
         running = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "disrouter_sidecar", env={**own, **env}, stderr=log
+            sys.executable, "-m", "disrouter_sidecar", env={**own, **env}, stderr=log if stderr is None else stderr
         )
     try:
         await _listening(running, port)

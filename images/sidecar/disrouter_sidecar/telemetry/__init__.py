@@ -1,8 +1,9 @@
 """Metrics, logs and traces.
 
-- `metrics`          what is counted, with bounded labels
-- `prometheus_text`  counters and histograms for one thread, and their text
-- `logs`             one JSON object per line
-- `decisions`        the latest requests' log fields, for whoever asks why
-- `tracing`          OpenTelemetry spans
+- `metrics`            what is counted, with bounded labels
+- `prometheus_text`    counters and histograms for one thread, and their text
+- `logs`               one JSON object per line
+- `background_writer`  a descriptor that a thread of its own writes to
+- `decisions`          the latest requests' log fields, for whoever asks why
+- `tracing`            OpenTelemetry spans
 """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import json
 import logging
 import os
@@ -17,8 +18,12 @@ from typing import TextIO
 
 import orjson
 
+from disrouter_sidecar.telemetry.background_writer import BackgroundWriter
+
 LATE_SECONDS = 0.1
 """A line waits at most that long for others to be written together; warnings and worse do not wait."""
+CLOSING_SECONDS = 1.0
+"""For a log to be read when the process ends."""
 MAX_WAITING = 256
 """Lines that wait at most."""
 _PLAIN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
@@ -73,7 +78,7 @@ class LogWriter:
     """Writes the lines of many requests at once: a system call per line would cost a tenth of a request."""
 
     def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
+        self._out = BackgroundWriter(stream.fileno(), _dropped)
         self._lines: list[bytes] = []
         self._timer: asyncio.TimerHandle | None = None
 
@@ -99,8 +104,17 @@ class LogWriter:
             self._timer = None
         if self._lines:
             lines, self._lines = self._lines, []
-            self._stream.write(b"\n".join(lines).decode() + "\n")
-            self._stream.flush()
+            self._out.write(b"\n".join((*lines, b"")))
+
+    def close(self) -> None:
+        """Write what waits, unless nobody reads it."""
+        self.flush()
+        self._out.drain(CLOSING_SECONDS)
+
+
+def _dropped(pieces: int) -> bytes:
+    """In the place of what nobody had read for too long, in pieces of up to `MAX_WAITING` lines."""
+    return line_of(time.time(), "warning", "nobody read the log, and lines were dropped", {"pieces": pieces}) + b"\n"
 
 
 class LogHandler(logging.Handler):
@@ -131,6 +145,7 @@ def configure(level: str) -> RequestLog:
     requests' lines.
     """
     lines = LogWriter(sys.stderr)
+    atexit.register(lines.close)
     handler = LogHandler(lines)
     handler.setFormatter(JsonFormatter())
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
