@@ -17,6 +17,7 @@ from disrouter_sidecar.cascade.decision_trail import decisions_of, header_of, to
 from disrouter_sidecar.openai.usage import MAX_HEADER
 from disrouter_sidecar.telemetry.decisions import DecisionMemory
 from support.fake_engine import DONE, Script, event, stream_of
+from support.origin import origin, saying
 from support.sidecars import REFUSAL, Cascade
 
 Why = dict[str, Any]
@@ -129,6 +130,21 @@ async def test_an_agent_that_answers_after_all_has_decided_twice(three: Cascade)
     ]
 
 
+async def test_of_a_sidecar_that_tells_nothing_only_the_answer_is_known(three: Cascade) -> None:
+    """An older one, while a cascade is upgraded."""
+    told = {"x-disrouter-agent": "medium", "x-disrouter-path": "small,medium"}
+    async with origin(saying("four", told)) as older:
+        table = three.table()
+        medium = replace(table.agents["medium"], url=older.url)
+        three.publish(replace(table, agents={**table.agents, "medium": medium}))
+        three.scripts(REFUSAL, "unused", "unused")
+        found = (await asked(three, "r-8"))["decisions"]
+    assert [(each["agent"], each["decision"], each["cost"]) for each in found] == [
+        ("small", "refuse", 0.1),
+        ("medium", "answer", 0.5),
+    ]
+
+
 async def test_the_log_says_the_same(three: Cascade, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "disrouter_sidecar.requests")
     three.scripts(REFUSAL, "four", "unused")
@@ -195,10 +211,10 @@ def test_a_header_that_no_sidecar_writes_tells_nothing(header: str) -> None:
 
 
 @given(st.integers(min_value=0, max_value=400))
-def test_a_header_is_bounded_and_keeps_the_first_decisions(count: int) -> None:
+def test_a_header_is_bounded_and_keeps_the_first_decisions_and_the_last(count: int) -> None:
     decisions = [{"agent": f"agent-{number}", "decision": "refuse", "cost": 0.5} for number in range(count)]
     header = header_of(decisions)
     assert len(header) <= MAX_HEADER
     kept = decisions_of(header)
-    assert kept == decisions[: len(kept)]
+    assert kept == decisions[: max(0, len(kept) - 1)] + decisions[-1:]
     assert len(kept) == count or len(kept) >= 100

@@ -137,7 +137,7 @@ class ChainRun:
                 response_headers = self._record_answer()
             else:
                 response_headers = ResponseHeaders.of(headers_of_hops(answer.reply))
-                self.decisions += decisions_of(answer.reply.headers.get(HEADER_DECISIONS))
+                self._record_behind(answer, response_headers)
             if not answer.ended and self._guard is not None:
                 self._stream_guard, self._guard = self._guard, None
                 self._stream_guard.committed()
@@ -355,6 +355,14 @@ class ChainRun:
         dependencies.metrics.decided(decision, context.scenario, seconds)
         dependencies.metrics.answered(hops, cost)
         return response_headers
+
+    def _record_behind(self, answer: Answer, response_headers: ResponseHeaders) -> None:
+        """What the agents behind a hop decided; of a sidecar that does not tell it, only who answered is known."""
+        behind = decisions_of(answer.reply.headers.get(HEADER_DECISIONS))
+        agent = response_headers.headers.get(HEADER_AGENT)
+        if not behind and agent in self.context.table.agents:
+            self._decided(agent, names.ANSWER, self._dependencies.clock() - self._started)
+        self.decisions += behind
 
     def _decided(self, agent: str, decision: str, seconds: float | None) -> Decision:
         """Record it; `seconds` after the agent was asked, None where it was passed over unasked."""

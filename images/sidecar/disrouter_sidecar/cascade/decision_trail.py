@@ -62,10 +62,10 @@ def tokens_at_end(reply: bytes) -> Decision:
 
 
 def header_of(decisions: Iterable[Decision]) -> str:
-    """One line of JSON; the last ones are left out where a header could not hold them."""
+    """One line of JSON. Where a header could not hold all, those before the last, the answer's, are left out."""
     kept = list(decisions)
-    while len(line := orjson.dumps(kept)) > MAX_HEADER:
-        kept.pop()
+    while len(line := orjson.dumps(kept)) > MAX_HEADER and len(kept) > 1:
+        del kept[-2]
     return line.decode()
 
 

@@ -24,7 +24,7 @@ LATE_SECONDS = 0.1
 """A line waits at most that long for others to be written together; warnings and worse do not wait."""
 CLOSING_SECONDS = 1.0
 """For a log to be read when the process ends."""
-MAX_WAITING = 256
+MAX_WAITING = 1024
 """Lines that wait at most."""
 _PLAIN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 _FEWEST = len(vars(logging.makeLogRecord({})))
