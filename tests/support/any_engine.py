@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
+from support.serving_app import serving_app
+
 
 @dataclass(frozen=True)
 class Reply:
@@ -79,12 +81,5 @@ async def any_engine() -> AsyncIterator[AnyEngine]:
     app = web.Application(client_max_size=64 * 1024 * 1024)
     app.router.add_get("/health", engine.health)
     app.router.add_post("/{path:.*}", engine.answer)
-    runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    engine.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    try:
+    async with serving_app(app) as engine.url:
         yield engine
-    finally:
-        await runner.cleanup()

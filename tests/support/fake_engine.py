@@ -12,6 +12,8 @@ from typing import Any
 
 from aiohttp import web
 
+from support.serving_app import serving_app
+
 CONTEXT_LENGTH = "This model's maximum context length is 32 tokens. However, you requested 99 tokens."
 
 
@@ -177,12 +179,5 @@ async def fake_engine() -> AsyncIterator[FakeEngine]:
     app.router.add_post("/v1/load_lora_adapter", engine.load)
     app.router.add_post("/v1/unload_lora_adapter", engine.unload)
     app.router.add_get("/health", engine.health)
-    runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    engine.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    try:
+    async with serving_app(app) as engine.url:
         yield engine
-    finally:
-        await runner.cleanup()

@@ -13,8 +13,8 @@ from msgspec.structs import replace
 
 from disrouter.calibration import Calibration, CalibrationPoint
 from disrouter.routes import Capabilities, ProbabilityRoute
-from disrouter_sidecar.cascade.decision_trail import decisions_of, header_of, tokens_at_end
-from disrouter_sidecar.openai.usage import MAX_HEADER
+from disrouter_sidecar.cascade.decision_trail import header_of, tokens_at_end
+from disrouter_sidecar.openai.usage import MAX_HEADER, records_of
 from disrouter_sidecar.telemetry.decisions import DecisionMemory
 from support.fake_engine import DONE, Script, event, stream_of
 from support.origin import origin, saying
@@ -207,7 +207,7 @@ def test_an_answers_end_tells_its_tokens(end: bytes, tokens: tuple[int | None, i
 
 @given(st.text(max_size=200) | st.sampled_from(["[1]", '[{"agent": 1}]', "{}", "[" * 5000, '["a"]']))
 def test_a_header_that_no_sidecar_writes_tells_nothing(header: str) -> None:
-    assert decisions_of(header) == [] or all(isinstance(each["agent"], str) for each in decisions_of(header))
+    assert records_of(header) == [] or all(isinstance(each["agent"], str) for each in records_of(header))
 
 
 @given(st.integers(min_value=0, max_value=400))
@@ -215,6 +215,6 @@ def test_a_header_is_bounded_and_keeps_the_first_decisions_and_the_last(count: i
     decisions = [{"agent": f"agent-{number}", "decision": "refuse", "cost": 0.5} for number in range(count)]
     header = header_of(decisions)
     assert len(header) <= MAX_HEADER
-    kept = decisions_of(header)
+    kept = records_of(header)
     assert kept == decisions[: max(0, len(kept) - 1)] + decisions[-1:]
     assert len(kept) == count or len(kept) >= 100

@@ -7,7 +7,7 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from disrouter_sidecar.openai.usage import Usage, header_of, itemised, refusals_of
+from disrouter_sidecar.openai.usage import Usage, header_of, itemised, records_of
 from support.fake_engine import DONE, Script, delta, event, stream_of, whole_of
 from support.sidecars import REFUSAL, Cascade
 
@@ -63,7 +63,7 @@ EXTENSION = b',"disrouter":{"path":["small"],"refused":[]}}'
 
 @given(st.binary(max_size=200), st.text(max_size=50))
 def test_no_body_and_no_header_breaks_it(body: bytes, header: str) -> None:
-    refusals_of(header)
+    records_of(header)
     assert header_of("small", Usage(), header).startswith('[{"agent":"small"}')
     changed = itemised(body, "small", "[]")
     assert changed == body or changed == body.rstrip()[:-1] + EXTENSION

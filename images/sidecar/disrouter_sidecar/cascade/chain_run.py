@@ -14,11 +14,11 @@ from disrouter_sidecar.agents.failures import NO_ROOM
 from disrouter_sidecar.agents.next_hop import Hops, headers_of_hops
 from disrouter_sidecar.agents.outcomes import Answer, ChainEnded, Refused
 from disrouter_sidecar.cascade import decision_trail
-from disrouter_sidecar.cascade.decision_trail import Decision, Evidence, decisions_of
+from disrouter_sidecar.cascade.decision_trail import Decision, Evidence
 from disrouter_sidecar.cascade.neighbours import Neighbours
 from disrouter_sidecar.errors import InstructionRejected, Reason, Rejected, UpstreamFailed
 from disrouter_sidecar.headers import Headers
-from disrouter_sidecar.openai.usage import Usage, header_of
+from disrouter_sidecar.openai.usage import Usage, header_of, records_of
 from disrouter_sidecar.request.context import RequestContext
 from disrouter_sidecar.request.deadline import Budget
 from disrouter_sidecar.request.itinerary import Itinerary, ResponseHeaders, response_headers_of
@@ -264,7 +264,7 @@ class ChainRun:
             self._itinerary = self._after_refusal(itinerary, error)
         elif isinstance(error, ChainEnded):
             self._chain_ended = error
-            self.decisions += decisions_of(error.reply.reply.headers.get(HEADER_DECISIONS))
+            self.decisions += records_of(error.reply.reply.headers.get(HEADER_DECISIONS))
             self.path = list(dict.fromkeys((*self.path, agent, *error.path)))
             self._itinerary = itinerary.without(error.path)
         elif isinstance(error, UpstreamFailed):
@@ -279,7 +279,7 @@ class ChainRun:
         seconds = self._dependencies.clock() - self._started
         metrics.refused(self._refusal_usage)
         metrics.decided(names.REFUSE, self.context.scenario, seconds)
-        decision_trail.refused(self._decided(self._agent, names.REFUSE, seconds), self._refusal_usage)
+        self._decided(self._agent, names.REFUSE, seconds).update(self._refusal_usage.known())
 
     def _after_refusal(self, itinerary: Itinerary, refusal: Refused) -> Itinerary:
         """The next agent, or for a hopeless query the one that the route table names."""
@@ -333,7 +333,7 @@ class ChainRun:
         self.failed_agents[agent] = failure
         seconds = self._dependencies.clock() - self._started if self._started else None
         self._started = 0.0
-        decision_trail.failed(self._decided(agent, names.FAILOVER, seconds), failure)
+        self._decided(agent, names.FAILOVER, seconds)["reason"] = failure.reason.value
         metrics.failed_over(failure.reason)
         if agent == self._dependencies.own:
             metrics.decided(names.FAILOVER, self.context.scenario, 0)
@@ -358,7 +358,7 @@ class ChainRun:
 
     def _record_behind(self, answer: Answer, response_headers: ResponseHeaders) -> None:
         """What the agents behind a hop decided; of a sidecar that does not tell it, only who answered is known."""
-        behind = decisions_of(answer.reply.headers.get(HEADER_DECISIONS))
+        behind = records_of(answer.reply.headers.get(HEADER_DECISIONS))
         agent = response_headers.headers.get(HEADER_AGENT)
         if not behind and agent in self.context.table.agents:
             self._decided(agent, names.ANSWER, self._dependencies.clock() - self._started)

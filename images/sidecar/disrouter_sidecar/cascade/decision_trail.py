@@ -12,15 +12,13 @@ from typing import Any
 
 import orjson
 
-from disrouter_sidecar.errors import UpstreamFailed
-from disrouter_sidecar.openai.usage import MAX_HEADER, Usage
+from disrouter_sidecar.openai.usage import MAX_HEADER
 
 Decision = dict[str, Any]
 """`agent`, `decision`, `cost` (as in the route table), and what is known of `milliseconds`, `reason`, `prompt_tokens`,
 `completion_tokens`, and by probability `refusal_probability`, `competence` and `threshold`."""
 Evidence = dict[str, float]
 """What a decision by probability was made from."""
-_MAX_DECISIONS = 256
 _USAGE = re.compile(
     rb'"usage": ?\{"prompt_tokens": ?(\d{1,15}),(?: ?"total_tokens": ?\d+,)? ?"completion_tokens": ?(\d{1,15})'
 )
@@ -31,23 +29,6 @@ _EITHER = tuple(
 )
 _END_BYTES = 1024
 """Of a reply, at the end of which engines report its usage."""
-
-
-def refused(decision: Decision, usage: Usage) -> Decision:
-    """With the tokens of the refusal, as far as they are known."""
-    for name in ("prompt_tokens", "completion_tokens"):
-        tokens = getattr(usage, name)
-        if tokens is not None:
-            decision[name] = tokens
-    if usage.estimated:
-        decision["estimated"] = True
-    return decision
-
-
-def failed(decision: Decision, failure: UpstreamFailed) -> Decision:
-    """With the reason."""
-    decision["reason"] = failure.reason.value
-    return decision
 
 
 def tokens_at_end(reply: bytes) -> Decision:
@@ -67,16 +48,3 @@ def header_of(decisions: Iterable[Decision]) -> str:
     while len(line := orjson.dumps(kept)) > MAX_HEADER and len(kept) > 1:
         del kept[-2]
     return line.decode()
-
-
-def decisions_of(header: str | None) -> list[Decision]:
-    """The records of the agents behind a hop; none where they cannot be read."""
-    if header is None or len(header) > MAX_HEADER:
-        return []
-    try:
-        parsed = orjson.loads(header)
-    except orjson.JSONDecodeError:
-        return []
-    if not isinstance(parsed, list):
-        return []
-    return [each for each in parsed[:_MAX_DECISIONS] if isinstance(each, dict) and isinstance(each.get("agent"), str)]

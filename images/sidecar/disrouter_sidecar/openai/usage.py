@@ -28,6 +28,12 @@ class Usage:
     completion_tokens: int | None = None
     estimated: bool = False
 
+    def known(self) -> dict[str, Any]:
+        """The fields of a record, as far as they are known."""
+        counts = {"prompt_tokens": self.prompt_tokens, "completion_tokens": self.completion_tokens}
+        known: dict[str, Any] = {name: count for name, count in counts.items() if count is not None}
+        return known | {"estimated": True} if self.estimated else known
+
 
 def usage_of(fields: Any) -> Usage | None:
     """The `usage` of a reply or an event, None where it has none."""
@@ -40,24 +46,17 @@ def usage_of(fields: Any) -> Usage | None:
 
 def header_of(agent: str, usage: Usage, behind: str | None) -> str:
     """One line of JSON: this agent's refusal, then those of the agents behind it."""
-    own: dict[str, Any] = {"agent": agent}
-    if usage.prompt_tokens is not None:
-        own["prompt_tokens"] = usage.prompt_tokens
-    if usage.completion_tokens is not None:
-        own["completion_tokens"] = usage.completion_tokens
-    if usage.estimated:
-        own["estimated"] = True
-    return orjson.dumps([own, *refusals_of(behind)]).decode()
+    return orjson.dumps([{"agent": agent, **usage.known()}, *records_of(behind)]).decode()
 
 
-def refusals_of(header: str | None) -> Sequence[dict[str, Any]]:
-    """The list that the header holds, empty where it is not one."""
+def records_of(header: str | None) -> list[dict[str, Any]]:
+    """The records of agents that a header between sidecars holds, none where it is no list of them."""
     try:
         parsed = orjson.loads(header) if header is not None and len(header) <= MAX_HEADER else []
     except orjson.JSONDecodeError:
-        return ()
+        return []
     entries = parsed if isinstance(parsed, list) else []
-    return tuple(each for each in entries if isinstance(each, dict) and is_dns_label(str(each.get("agent"))))
+    return [each for each in entries if isinstance(each, dict) and is_dns_label(str(each.get("agent")))]
 
 
 def itemised(body: bytes, path: str, header: str) -> bytes:
@@ -65,7 +64,7 @@ def itemised(body: bytes, path: str, header: str) -> bytes:
     end = body.rstrip()
     if not (end.startswith(b"{") and end.endswith(b"}") and len(end) > 2):
         return body
-    extension = orjson.dumps({"path": path.split(","), "refused": refusals_of(header)})
+    extension = orjson.dumps({"path": path.split(","), "refused": records_of(header)})
     return end[:-1] + b',"disrouter":' + extension + b"}"
 
 
