@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from functools import lru_cache, partial
 
@@ -155,7 +156,7 @@ class Endpoints:
                 "(`keptDecisions`), and the log line of a request says the same"
             )
             raise Rejected(404, "request_not_found", message, param="request_id")
-        await client.reply(200, _JSON, orjson.dumps(found, default=str))
+        await client.reply(200, _JSON, json.dumps(found).encode())
 
     async def openapi(self, _: Request, client: Client) -> None:
         """GET /openapi.json."""

@@ -27,14 +27,12 @@ from disrouter_sidecar.request.context import RequestContext
 from disrouter_sidecar.request.deadline import Budget
 from disrouter_sidecar.request.itinerary import ResponseHeaders
 from disrouter_sidecar.telemetry.decisions import DecisionMemory
-from disrouter_sidecar.telemetry.logs import RequestLog, milliseconds
+from disrouter_sidecar.telemetry.logs import LogFields, RequestLog, milliseconds
 from disrouter_sidecar.telemetry.metrics import Metrics
 from disrouter_sidecar.telemetry.tracing import Tracing
 
 _COMMENTED = lines({"content-type": EVENT_STREAM, "cache-control": "no-cache", "x-accel-buffering": "no"})
 """The head of a stream that begins with comments: who answers is not known yet."""
-Facts = dict[str, object]
-"""Fields of a request's log line and span: names and numbers, never prompts, answers or keys."""
 _log = logging.getLogger(__name__)
 
 
@@ -98,7 +96,7 @@ class InboundRequest:
         self._claim = service.reply_memory.claim()
         self._span = service.tracing.serve(call.dialect.name, service.config.cascade, call.headers)
         self._context: RequestContext | None = None
-        self._context_facts: Facts | None = None
+        self._context_facts: LogFields | None = None
         """The log's fields from `_context`, kept when that is freed."""
         self._param: str | None = None
         self._run: ChainRun | None = None
@@ -221,14 +219,14 @@ class InboundRequest:
         if self._span.seen:
             self._span.summarize(call.dialect.name, facts)
             self._span.end()
-        service.log_request(call.dialect.name, facts)
-        service.decisions.remember(call.dialect.name, facts, service.kept_decisions())
+        line = service.log_request(call.dialect.name, facts)
+        service.decisions.remember(call.request_id, line, service.kept_decisions())
         self._client.done()
 
-    def _facts(self, outcome: str) -> Facts:
+    def _facts(self, outcome: str) -> LogFields:
         """The log's fields: what was requested, the path, and who answered."""
         context = self._context
-        facts: Facts = {
+        facts: LogFields = {
             "request_id": self._call.request_id,
             "agent": self._service.config.agent,
             "outcome": outcome,
@@ -251,7 +249,7 @@ class InboundRequest:
         return facts
 
 
-def _facts_of(context: RequestContext) -> Facts:
+def _facts_of(context: RequestContext) -> LogFields:
     query = context.query
     return {
         "model": query.model,

@@ -1,37 +1,36 @@
-"""The latest requests by their ids, and what was decided about them: what their log lines say, for whoever asks why."""
+"""The latest requests by their ids, and what was decided about them: their log lines, for whoever asks why."""
 
 from __future__ import annotations
 
-import time
+import json
 from collections import OrderedDict
-from datetime import UTC, datetime
 from typing import Any
-
-Fields = dict[str, object]
-"""Of a log line: names and numbers, never prompts, answers or keys."""
 
 
 class DecisionMemory:
-    """Bounded: the oldest requests give way. One id that comes again names the later request."""
+    """Bounded: the oldest requests give way. One id that comes again names the later request.
+
+    Lines are kept as they were written, which is a fifth of what their objects would take.
+    """
 
     def __init__(self) -> None:
-        self._of: OrderedDict[object, tuple[float, str, Fields]] = OrderedDict()
-        """By request id: when it ended in Unix seconds, its API and its fields."""
+        self._line_of: OrderedDict[str, bytes] = OrderedDict()
 
-    def remember(self, api: str, fields: Fields, kept: int) -> None:
+    def remember(self, request_id: str, line: bytes, kept: int) -> None:
         """A request has ended; `kept` are remembered, none if it is 0."""
-        known, request_id = self._of, fields["request_id"]
+        known = self._line_of
         if request_id in known:
             known.move_to_end(request_id)
-        known[request_id] = (time.time(), api, fields)
+        known[request_id] = line
         while len(known) > kept:
             known.popitem(last=False)
 
     def find(self, request_id: str) -> dict[str, Any] | None:
-        """What is known of a request: when it ended, and its log fields."""
-        found = self._of.get(request_id)
-        if found is None:
+        """What is known of a request: when it ended, its API and its log fields."""
+        line = self._line_of.get(request_id)
+        if line is None:
             return None
-        ended, api, fields = found
-        time_ended = datetime.fromtimestamp(ended, UTC).isoformat(timespec="milliseconds")
-        return {"time": time_ended, "api": api, **fields}
+        found = json.loads(line)
+        return {"time": found.pop("time"), "api": found.pop("message")} | {
+            name: value for name, value in found.items() if name != "level"
+        }

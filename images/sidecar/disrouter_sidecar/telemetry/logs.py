@@ -28,14 +28,16 @@ MAX_WAITING = 1024
 """Lines that wait at most."""
 _PLAIN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 _FEWEST = len(vars(logging.makeLogRecord({})))
-"""Fields that every record has; those of `extra` come after them."""
+"""LogFields that every record has; those of `extra` come after them."""
 _requests = logging.getLogger("disrouter_sidecar.requests")
 _OF_REQUEST_ID = f"{string.ascii_letters}{string.digits}_.:/+=@-".encode()
 _LONGEST_REQUEST_ID = 128
 
 
-RequestLog = Callable[[str, dict[str, object]], None]
-"""Writes one request's line: a message and its fields, at level INFO."""
+LogFields = dict[str, object]
+"""Of a line, or of a span: names and numbers, never prompts, answers or keys."""
+RequestLog = Callable[[str, LogFields], bytes]
+"""Writes one request's line, a message and its fields, at level INFO; returns the line, written or not."""
 
 
 class JsonFormatter(logging.Formatter):
@@ -54,7 +56,7 @@ def milliseconds(seconds: float) -> float:
     return int(seconds * 100_000 + 0.5) / 100
 
 
-def line_of(now: float, level: str, message: str, fields: dict[str, object]) -> bytes:
+def line_of(now: float, level: str, message: str, fields: LogFields) -> bytes:
     """One JSON object; `now` in Unix seconds."""
     second = int(now)
     line = {
@@ -67,6 +69,11 @@ def line_of(now: float, level: str, message: str, fields: dict[str, object]) -> 
         return orjson.dumps(line, default=str)
     except TypeError:  # text that is no UTF-8
         return json.dumps(line, default=str).encode()
+
+
+def request_line(message: str, fields: LogFields) -> bytes:
+    """`RequestLog` for a level at which requests are not logged: the line, for whoever remembers it."""
+    return line_of(time.time(), "info", message, fields)
 
 
 @lru_cache(maxsize=2)
@@ -82,9 +89,11 @@ class LogWriter:
         self._lines: list[bytes] = []
         self._timer: asyncio.TimerHandle | None = None
 
-    def log_request(self, message: str, fields: dict[str, object]) -> None:
-        """A request's line, without the detours of `logging`, which cost as much as a tenth of the request."""
-        self.add(line_of(time.time(), "info", message, fields), urgent=False)
+    def log_request(self, message: str, fields: LogFields) -> bytes:
+        """`RequestLog`, without the detours of `logging`, which cost as much as a tenth of the request."""
+        line = request_line(message, fields)
+        self.add(line, urgent=False)
+        return line
 
     def add(self, line: bytes, *, urgent: bool) -> None:
         """Keep the line; write now where it matters, is one too many, or nothing would write it later."""
@@ -133,9 +142,10 @@ class LogHandler(logging.Handler):
         self._lines.flush()
 
 
-def log_request(message: str, fields: dict[str, object]) -> None:
-    """A request's line by way of `logging`, where that is configured."""
+def log_request(message: str, fields: LogFields) -> bytes:
+    """`RequestLog` by way of `logging`, where that is configured."""
     _requests.info(message, extra=fields)
+    return request_line(message, fields)
 
 
 def configure(level: str) -> RequestLog:
@@ -152,11 +162,7 @@ def configure(level: str) -> RequestLog:
     logging.getLogger("disrouter_sidecar").setLevel(level)
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     logging._srcfile = None
-    return lines.log_request if _requests.isEnabledFor(logging.INFO) else _nothing
-
-
-def _nothing(_message: str, _fields: dict[str, object]) -> None:
-    """For a level at which requests are not logged."""
+    return lines.log_request if _requests.isEnabledFor(logging.INFO) else request_line
 
 
 def _is_request_id(header: str) -> bool:
