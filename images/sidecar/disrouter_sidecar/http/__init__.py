@@ -6,6 +6,7 @@ The rooms between `app` and this one import `ports` and `memory_limits` alone of
 - `server`         connections of clients
 - `client`         connections to agents and engines
 - `head`           a request's head, checked
+- `head_memory`    heads that have been parsed before, compared instead
 - `encode`         heads and chunks to bytes
 - `limits`         every bound of a client's connection
 - `memory_limits`  what all requests together may hold

@@ -2,13 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import NamedTuple
+
 import httptools
 
 from disrouter_sidecar.errors import Reason, UpstreamFailed
 from disrouter_sidecar.http.head import NAMES, name_of
+from disrouter_sidecar.http.head_memory import LENGTH, VARYING, HeadMemory, KnownHead
 
 MAX_HEAD_BYTES = 64 * 1024
 MAX_HEADERS = 200
+_EMPTY_LINE = b"\r\n\r\n"
+
+
+class KnownReply(NamedTuple):
+    """Of a reply with a length, on a connection that lasts."""
+
+    status: int
+    headers: Mapping[str, str]
+    """Without those that vary."""
+
+
+_HEADS: HeadMemory[KnownReply] = HeadMemory()
+_LESSONS = 8
+"""Replies of one connection that are looked at to be remembered."""
 
 
 class ResponseReader:
@@ -17,7 +35,9 @@ class ResponseReader:
     __slots__ = (
         "_fields",
         "_framed",
+        "_known",
         "_lasts",
+        "_lessons",
         "_parser",
         "_size",
         "complete",
@@ -25,6 +45,7 @@ class ResponseReader:
         "headers",
         "on_body",
         "pieces",
+        "status",
         "surplus",
     )
 
@@ -32,6 +53,11 @@ class ResponseReader:
         self.pieces: list[bytes] = []
         """Bytes of the body that have arrived; the reader of the list clears it."""
         self.on_body = self.pieces.append
+        self.status = 0
+        """Of the reply whose head has arrived."""
+        self._known: KnownHead[KnownReply] | None = None
+        """What this agent's heads are like."""
+        self._lessons = _LESSONS
         self.begin()
         self._parser = httptools.HttpResponseParser(self)
 
@@ -50,17 +76,15 @@ class ResponseReader:
         self._lasts = False
 
     @property
-    def status(self) -> int:
-        """Status of the reply whose head has arrived."""
-        return int(self._parser.get_status_code())
-
-    @property
     def reusable(self) -> bool:
         """Whether another request may follow on the connection."""
         return self._lasts and not self.surplus
 
     def feed(self, data: bytes) -> None:
         """Raises UpstreamFailed on what is no HTTP or has a head beyond the bounds."""
+        fresh = not (self.headed or self._size)
+        if fresh and self._known is not None and self._feed_known(self._known, data):
+            return
         if not self.headed:
             room = MAX_HEAD_BYTES - self._size
             self._size += len(data)
@@ -68,6 +92,30 @@ class ResponseReader:
                 self._feed_bounded(data, room)
                 return
         self._feed(data)
+        if fresh and self.complete and self._lessons:
+            self._learn(data)
+
+    def _feed_known(self, known: KnownHead[KnownReply], data: bytes) -> bool:
+        """Read a whole reply whose head is known; False, and nothing is read, where these bytes are no such one."""
+        found = known.match(data)
+        if found is None or found.size + found.length != len(data):
+            return False
+        self.status, headers = known.parsed
+        self.headers = {**headers, **found.values}
+        if found.length:
+            self.pieces.append(data[found.size :])
+        self.headed = self.complete = self._framed = self._lasts = True
+        return True
+
+    def _learn(self, data: bytes) -> None:
+        """Remember the head of a reply that came whole, with a length, on a connection that lasts."""
+        self._lessons -= 1
+        headers = self.headers
+        final = data[9:12] == b"%d" % self.status  # no interim reply came before it
+        if final and self.reusable and LENGTH in headers and "transfer-encoding" not in headers:
+            kept = {name: value for name, value in headers.items() if name not in VARYING}
+            head = data[: data.find(_EMPTY_LINE) + len(_EMPTY_LINE)]
+            self._known = _HEADS.learn(head, KnownReply(self.status, kept))
 
     def _feed_bounded(self, data: bytes, room: int) -> None:
         """The head ends within the first `room` bytes or is too large."""
@@ -115,7 +163,7 @@ class ResponseReader:
         """llhttp: the head is complete."""
         if self.complete:
             return
-        status = self.status
+        self.status = status = int(self._parser.get_status_code())
         if status < 200:
             self.headers = {}
             return

@@ -8,9 +8,13 @@ import httptools
 
 from disrouter_sidecar.errors import Rejected
 from disrouter_sidecar.http.head import NAMES, ONCE, Head, head_of, name_of
+from disrouter_sidecar.http.head_memory import VARYING, HeadMemory, KnownHead
 from disrouter_sidecar.http.limits import Limits
 
 _EMPTY_LINE = b"\r\n\r\n"
+_HEADS: HeadMemory[Head] = HeadMemory()
+_LESSONS = 8
+"""Heads of one connection that are looked at to be remembered: a client of which none comes again pays no more."""
 
 
 class RequestEvents(Protocol):
@@ -31,8 +35,8 @@ class RequestReader:
     """Feeds llhttp and checks what it leaves to us: sizes, counts, and HTTP's rules about a head."""
 
     __slots__ = (
-        "_count", "_events", "_headers", "_in_body", "_left", "_limits", "_moved", "_parser", "_refused", "_size",
-        "_tail", "_upgrade", "_url",
+        "_count", "_events", "_head", "_headers", "_in_body", "_known", "_left", "_lessons", "_limits", "_moved",
+        "_parser", "_refused", "_size", "_tail", "_upgrade", "_url",
     )  # fmt: skip
 
     def __init__(self, limits: Limits, events: RequestEvents) -> None:
@@ -54,6 +58,11 @@ class RequestReader:
         self._in_body = False
         self._upgrade = False
         self._refused: Rejected | None = None
+        self._head: Head | None = None
+        """The last one that is complete, until it is remembered."""
+        self._known: KnownHead[Head] | None = None
+        """What this client's heads are like."""
+        self._lessons = _LESSONS
 
     @property
     def head_bytes(self) -> int:
@@ -69,15 +78,47 @@ class RequestReader:
         most, size, start = self._limits.head, len(data), 0
         rest = data if size <= most else memoryview(data)
         if not (self._size or self._in_body):  # nearly always: a head begins here and ends here
+            if self._known is not None and self._feed_known(self._known, data):
+                return
             start = data.find(_EMPTY_LINE, 0, most) + len(_EMPTY_LINE)
             if start < len(_EMPTY_LINE):
                 start = 0
             else:
                 self._feed(rest[:start])
+                if self._lessons:
+                    self._learn(data[:start])
         while start < size:
             end = start + self._left if self._in_body and self._left is not None else self._end_of_part(data, start)
             self._feed(rest[start:end])
             start = end
+
+    def _feed_known(self, known: KnownHead[Head], data: bytes) -> bool:
+        """Read a whole request whose head is known; False, and nothing is read, where these bytes are no such one."""
+        found = known.match(data)
+        if found is None or found.size + found.length != len(data):
+            return False
+        method, path, headers, old, keep_alive, _, wants_continue = known.parsed
+        if found.values:
+            headers = {**headers, **found.values}
+        events, size = self._events, found.size
+        events.begun()
+        self._size = size
+        events.headed(Head(method, path, headers, old, keep_alive, found.length, wants_continue))
+        self._size = 0
+        if found.length:
+            events.body(data[size:])
+        events.complete()
+        return True
+
+    def _learn(self, raw: bytes) -> None:
+        """Remember the head that was read, unless its body or its connection ends in a way of its own."""
+        self._lessons -= 1
+        head, self._head = self._head, None
+        if head is None or head.length is None or not head.keep_alive or head.wants_continue:
+            return
+        if "upgrade" not in head.headers:
+            kept = {name: value for name, value in head.headers.items() if name not in VARYING}
+            self._known = _HEADS.learn(raw, head._replace(headers=kept))
 
     def _end_of_part(self, data: bytes, start: int) -> int:
         """Behind the head or the chunked body that `start` is in, which an empty line ends, or as far as its bound
@@ -175,6 +216,7 @@ class RequestReader:
             method, version = parser.get_method().decode("latin-1"), parser.get_http_version()
             head = head_of(method, self._url, version, self._headers, keep_alive=parser.should_keep_alive())
             self._events.headed(head)
+            self._head = head
         except Rejected as error:
             self._refuse(error)
         self._in_body, self._left = True, head.length
