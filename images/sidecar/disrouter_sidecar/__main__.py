@@ -32,12 +32,12 @@ def main() -> int:
     except InvalidConfig as error:
         print(f"disrouter-sidecar: {error}", file=sys.stderr)
         return 2
-    log_request = logs.configure(config.log_level)
+    request_log = logs.configure(config.log_level)
     _spare_the_collector()
     _keep_freed_memory()
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(serve(config, tracing, log_request))
+            runner.run(serve(config, tracing, request_log))
     except InvalidConfig as error:
         print(f"disrouter-sidecar: {error}", file=sys.stderr)
         return 2

@@ -16,7 +16,7 @@ from disrouter.routes import Capabilities, ProbabilityRoute
 from disrouter_sidecar.cascade.decision_trail import header_of, tokens_at_end
 from disrouter_sidecar.openai.usage import MAX_HEADER, records_of
 from disrouter_sidecar.telemetry.decisions import DecisionMemory
-from disrouter_sidecar.telemetry.logs import request_line
+from disrouter_sidecar.telemetry.logs import NoLog
 from support.fake_engine import DONE, Script, event, stream_of
 from support.origin import origin, saying
 from support.sidecars import REFUSAL, Cascade
@@ -174,10 +174,10 @@ async def test_the_oldest_give_way_and_none_are_kept_where_none_are_wanted(three
 
 def test_one_id_that_comes_again_names_the_later_request() -> None:
     memory = DecisionMemory()
-    memory.remember("a", request_line("chat", {"outcome": "first"}), 2)
-    memory.remember("b", request_line("chat", {}), 2)
-    memory.remember("a", request_line("chat", {"outcome": "second"}), 2)
-    memory.remember("c", request_line("chat", {}), 2)
+    memory.remember("a", NoLog().log("chat", {"outcome": "first"}), 2)
+    memory.remember("b", NoLog().log("chat", {}), 2)
+    memory.remember("a", NoLog().log("chat", {"outcome": "second"}), 2)
+    memory.remember("c", NoLog().log("chat", {}), 2)
     found = memory.find("a")
     assert found is not None
     assert found["outcome"] == "second"

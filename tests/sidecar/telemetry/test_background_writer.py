@@ -42,7 +42,7 @@ def test_lines_come_in_order_and_all_of_them_by_the_end(tmp_path: Path) -> None:
     with path.open("w") as stream:
         writer = LogWriter(stream)
         for number in range(1000):
-            writer.log_request("chat", {"number": number})
+            writer.log("chat", {"number": number})
         writer.close()
     assert [json.loads(line)["number"] for line in path.read_text().splitlines()] == list(range(1000))
 

@@ -132,13 +132,14 @@ class Breakers:
 
     def guard(self, agent: str, table: RouteTable, excused: Callable[[], bool]) -> AttemptGuard:
         """Of an attempt at `agent` that begins; a timeout does not count if `excused()`. Raises UpstreamFailed."""
-        return AttemptGuard(self._breaker(agent, table), table.breaker, self._clock, excused)
+        return AttemptGuard(self.of(agent, table), table.breaker, self._clock, excused)
 
     def open(self) -> int:
         """How many agents are left alone now because they failed."""
         return sum(breaker.open_until is not None and not breaker.rests for breaker in self._of.values())
 
-    def _breaker(self, agent: str, table: RouteTable) -> Breaker:
+    def of(self, agent: str, table: RouteTable) -> Breaker:
+        """The one of an agent."""
         url = table.agents[agent].url
         breaker = self._of.get(agent)
         if breaker is None or breaker.url != url:

@@ -19,9 +19,9 @@ from disrouter_sidecar.config import Config
 from disrouter_sidecar.decision.probability_probe import chance_of, probe_fields
 from disrouter_sidecar.decision.whole import usage_of_whole
 from disrouter_sidecar.errors import UpstreamFailed
-from disrouter_sidecar.headers import lines
+from disrouter_sidecar.headers import Lines, lines
 from disrouter_sidecar.http.ports import Upstream
-from disrouter_sidecar.openai import DIALECTS
+from disrouter_sidecar.openai import DIALECTS, Dialect
 from disrouter_sidecar.openai.constraints import CONSTRAINTS, binding, shortest, unconstrained
 from disrouter_sidecar.openai.errors import JSON
 from disrouter_sidecar.openai.preference import Preference
@@ -42,6 +42,11 @@ class Cancellable(Protocol):
 
 class LocalEngine(Protocol):
     """The engine beside this sidecar, as a request's run asks it."""
+
+    @property
+    def plain_head(self) -> Lines | None:
+        """The header lines of each of its requests but for the id's, which comes last; None where requests differ."""
+        ...
 
     def use(self, config: Config) -> None:
         """Ask the engine that this configuration names."""
@@ -79,6 +84,15 @@ class Engine:
         self._head = lines({"content-type": JSON, **config.engine_bearer})
         self._overridden = frozenset(config.engine_headers)
         """Headers that the manifest sets; they replace those of the same name that the sidecar would send."""
+
+    @property
+    def plain_head(self) -> Lines | None:
+        """`LocalEngine`."""
+        return None if self._overridden else self._head
+
+    def url_of(self, dialect: Dialect) -> str:
+        """Where an API is asked."""
+        return self._urls[dialect.path]
 
     def answer(self, parent: AttemptContext, *, last: bool) -> Attempt:
         """Must-answer: asked without an instruction, so that it does not refuse. Raises UpstreamFailed."""
@@ -159,7 +173,7 @@ class Engine:
             head = self._head + lines({name: value for name, value in own.items() if name not in self._overridden})
         else:
             head = f"{self._head}{HEADER_REQUEST_ID}: {context.request_id}\r\n"
-        attempt.ask(self._upstream, self._urls[context.query.dialect.path], head, dumps(fields))
+        attempt.ask(self._upstream, self.url_of(context.query.dialect), head, dumps(fields))
 
 
 class RejectionCheck:

@@ -63,6 +63,11 @@ class CappedEngine:
         self._own = own
         self._inflight = inflight
 
+    @property
+    def plain_head(self) -> None:
+        """`LocalEngine`."""
+        return None
+
     def use(self, config: Config) -> None:
         """Ask the engine that this configuration names."""
         self._engine.use(config)

@@ -49,9 +49,9 @@ class PassThroughService:
         return self._service.tracing
 
     @property
-    def log_request(self) -> RequestLog:
+    def request_log(self) -> RequestLog:
         """The service's."""
-        return self._service.log_request
+        return self._service.request_log
 
     def kept_decisions(self) -> int:
         """The service's."""

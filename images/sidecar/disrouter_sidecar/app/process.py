@@ -14,6 +14,8 @@ from disrouter_sidecar.app.endpoints import Endpoints
 from disrouter_sidecar.app.health import Readiness
 from disrouter_sidecar.app.service import Service
 from disrouter_sidecar.config import Config
+from disrouter_sidecar.fast_path.clock import Clock
+from disrouter_sidecar.fast_path.entry import FastPath
 from disrouter_sidecar.http.client.upstream import HttpUpstream
 from disrouter_sidecar.http.limits import Limits
 from disrouter_sidecar.http.ports import Upstream
@@ -22,20 +24,20 @@ from disrouter_sidecar.mounted_files import POLL_SECONDS
 from disrouter_sidecar.routes.reload import RouteHolder
 from disrouter_sidecar.security.auth import Authenticator
 from disrouter_sidecar.security.tls import Tls
-from disrouter_sidecar.telemetry.logs import RequestLog, log_request
+from disrouter_sidecar.telemetry.logs import STANDARD, RequestLog
 from disrouter_sidecar.telemetry.metrics import Metrics
 from disrouter_sidecar.telemetry.tracing import OFF, Tracing
 
 _log = logging.getLogger(__name__)
 
 
-async def serve(config: Config, tracing: Tracing = OFF, log_request: RequestLog = log_request) -> None:
+async def serve(config: Config, tracing: Tracing = OFF, request_log: RequestLog = STANDARD) -> None:
     """Serve until SIGTERM or SIGINT, then finish what is in flight. Raises OSError when the port cannot be bound."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    async with running(config, tracing, log_request) as (service, listener):
+    async with running(config, tracing, request_log) as (service, listener):
         await listener.start(config.host, config.port)
         _log.info("serving", extra={"cascade": config.cascade, "agent": config.agent, "port": config.port})
         await stop.wait()
@@ -48,13 +50,14 @@ async def serve(config: Config, tracing: Tracing = OFF, log_request: RequestLog 
 
 @asynccontextmanager
 async def running(
-    config: Config, tracing: Tracing = OFF, log_request: RequestLog = log_request
+    config: Config, tracing: Tracing = OFF, request_log: RequestLog = STANDARD
 ) -> AsyncIterator[tuple[Service, Listener]]:
     """One sidecar with its table watched and its port still to be bound; at the end every connection is closed."""
     tls = None if config.tls is None else Tls(config.tls)
     async with HttpUpstream() as upstream, HttpUpstream(None if tls is None else tls.client) as hop_upstream:
-        service = build_service(config, upstream, hop_upstream)
-        service.tracing, service.log_request = tracing, log_request
+        clock = Clock()
+        service = build_service(config, upstream, hop_upstream, clock)
+        service.tracing, service.request_log = tracing, request_log
         if tls is not None:
             service.watched.append(lambda: hop_upstream.pool.trust(tls.client) if tls.poll() else None)
         endpoints = Endpoints(service, Readiness(service, upstream, time.monotonic))
@@ -69,17 +72,21 @@ async def running(
                 lambda: service.draining,
                 None if tls is None else tls.server,
             ) as listener:
+                if config.fast_path:
+                    listener.site.fast_path = FastPath(service, upstream, clock)
                 yield service, listener
         finally:
             watch.cancel()
 
 
-def build_service(config: Config, upstream: Upstream, hop_upstream: Upstream) -> Service:
+def build_service(
+    config: Config, upstream: Upstream, hop_upstream: Upstream, clock: Callable[[], float] = time.monotonic
+) -> Service:
     """One sidecar on the real clocks. Raises InvalidConfig where its secrets cannot be read."""
     authenticator = Authenticator(config.api_keys, config.hop_token)
     holder = RouteHolder(config.routes, config.cascade, time.time)
     metrics = Metrics(config.cascade, config.agent, holder)
-    return Service(config, holder, metrics, upstream, hop_upstream, authenticator, time.monotonic)
+    return Service(config, holder, metrics, upstream, hop_upstream, authenticator, clock)
 
 
 async def _watch(service: Service) -> None:

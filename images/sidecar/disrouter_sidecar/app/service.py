@@ -26,7 +26,7 @@ from disrouter_sidecar.request.itinerary import Guide, Itinerary, parse_path
 from disrouter_sidecar.routes.reload import RouteHolder
 from disrouter_sidecar.security.auth import Authenticator
 from disrouter_sidecar.telemetry.decisions import DecisionMemory
-from disrouter_sidecar.telemetry.logs import RequestLog, log_request
+from disrouter_sidecar.telemetry.logs import STANDARD, RequestLog
 from disrouter_sidecar.telemetry.metrics import Metrics
 from disrouter_sidecar.telemetry.tracing import OFF, Tracing
 
@@ -44,7 +44,7 @@ class Service:
     authenticator: Authenticator
     clock: Callable[[], float]
     tracing: Tracing = OFF
-    log_request: RequestLog = log_request
+    request_log: RequestLog = STANDARD
     """Writes one line per request."""
     draining: bool = False
     request_memory: MemoryLimit = field(default_factory=lambda: MemoryLimit(REQUEST_BYTES, "request"))
@@ -116,7 +116,7 @@ class Service:
     def rejected(self, api: str, request_id: str, error: Rejected) -> None:
         """Count and log a request that was rejected unread: without a key, or for lack of memory."""
         self.metrics.ended(error.code)
-        self.log_request(api, {"request_id": request_id, "agent": self.config.agent, "outcome": error.code})
+        self.request_log.log(api, {"request_id": request_id, "agent": self.config.agent, "outcome": error.code})
 
     def context_of(self, call: Call) -> RequestContext:
         """Parse and check a request. Raises Rejected or InvalidRequest."""

@@ -66,7 +66,7 @@ class Sidecar(Protocol):
         ...
 
     @property
-    def log_request(self) -> RequestLog:
+    def request_log(self) -> RequestLog:
         """Writes one line per request."""
         ...
 
@@ -219,7 +219,7 @@ class InboundRequest:
         if self._span.seen:
             self._span.summarize(call.dialect.name, facts)
             self._span.end()
-        line = service.log_request(call.dialect.name, facts)
+        line = service.request_log.log(call.dialect.name, facts)
         service.decisions.remember(call.request_id, line, service.kept_decisions())
         self._client.done()
 

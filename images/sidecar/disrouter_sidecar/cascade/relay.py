@@ -24,7 +24,7 @@ def relay(answer: Answer, client: Client, response_headers: Lines, idle: float, 
     headers = reply.headers
     kind = answer.content_type or headers.get("content-type")
     encoding = None if answer.plain else headers.get("content-encoding")
-    head, streamed = _head(kind, encoding, headers.get("retry-after"))
+    head, streamed = head_of(kind, encoding, headers.get("retry-after"))
     head += response_headers
     if client.commented and (encoding is not None or not streamed):
         client.put(200, head, _as_event(answer, dialect, encoded=encoding is not None))
@@ -53,7 +53,7 @@ def _as_event(answer: Answer, dialect: Dialect, *, encoded: bool) -> bytes:
 
 
 @lru_cache(maxsize=256)
-def _head(kind: str | None, encoding: str | None, retry_after: str | None) -> tuple[Lines, bool]:
+def head_of(kind: str | None, encoding: str | None, retry_after: str | None) -> tuple[Lines, bool]:
     """The headers of an agent's reply that reach the client, without framing, and whether it is a stream."""
     passed = {"content-type": kind, "content-encoding": encoding, "retry-after": retry_after}
     streamed = kind is not None and is_event_stream(kind)

@@ -26,7 +26,8 @@ from disrouter_sidecar.openai.usage import Usage, usage_of
 
 LARGE = 1024 * 1024
 """Bytes of a reply of which only the choices are parsed, not the numbers beside them, which take many times as much."""
-_TEXT_OPENS = (b'"content":"', b'"text":"')
+_TEXT_OPENS = (b'"content":"', b'"content": "', b'"text":"', b'"text": "')
+_END = (b"}", b"}\n")
 _UNCERTAIN = frozenset(b"Ii\"\\<[({&*_`#>~'-")
 """With what a refusal that a limit cuts off, wrapping or an empty text may begin."""
 
@@ -52,11 +53,17 @@ def decide_whole(dialect: Dialect, body: bytes, expectation: Expectation = PLAIN
 
 
 def says_something_else(body: bytes) -> bool:
-    """Whether a reply is known for an answer unread: its first text begins with what begins no refusal.
+    """Whether a reply is known for an answer unread: it ends, and its first text begins with what begins no refusal.
 
     Each refusal holds "don", unless JSON or HTML spells its letters otherwise.
     """
-    if b"&" in body or not body.isascii() or (b"\\" in body and b"\\u" in body) or b"don" in body.lower():
+    if (
+        not body.endswith(_END)
+        or b"&" in body
+        or not body.isascii()
+        or (b"\\" in body and b"\\u" in body)
+        or b"don" in body.lower()
+    ):
         return False
     for opens in _TEXT_OPENS:
         place = body.find(opens)

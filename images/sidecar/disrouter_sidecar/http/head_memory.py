@@ -7,7 +7,7 @@ values that are checked by themselves, goes to llhttp as ever.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, TypeVar
 
 Parsed = TypeVar("Parsed")
 
@@ -19,13 +19,11 @@ VARYING = frozenset((
 of these are not remembered, so no secret is."""
 MAX_HEAD_BYTES = 2 * 1024
 """A longer head is not remembered: strangers send heads too."""
-MAX_HEADS = 256
+MAX_HEADS = 128
 _NAMES = {name.encode(): name for name in VARYING}
 _LONGEST = 1024
 """Bytes of a value that varies."""
 _MAX_DIGITS = 9
-_VISIBLE = bytes(range(0x20, 0x7F))
-_BLANK = ord(" ")
 _END = b"\r\n\r\n"
 _NO_VALUES: Mapping[str, str] = {}
 
@@ -34,15 +32,9 @@ Hole = tuple[bytes, str]
 """What stands before a value that varies, and the name of its header."""
 
 
-class Match(NamedTuple):
-    """A head that is known."""
-
-    size: int
-    """Bytes of the head; the body begins behind them."""
-    length: int
-    """Bytes of the body."""
-    values: Mapping[str, str]
-    """The headers that vary, but for the length."""
+Match = tuple[int, int, Mapping[str, str]]
+"""Of a head that is known: its bytes, behind which the body begins, the bytes of the body, and the headers that vary,
+but for the length."""
 
 
 class KnownHead(Generic[Parsed]):
@@ -71,15 +63,17 @@ class KnownHead(Generic[Parsed]):
                 if not value.isdigit() or len(value) > _MAX_DIGITS:
                     return None
                 length = int(value)
-            elif value.translate(None, _VISIBLE) or value[0] == _BLANK or value[-1] == _BLANK:
+                continue
+            text = value.decode("latin-1")
+            if not (text.isascii() and text.isprintable()) or text[0] == " " or text[-1] == " ":
                 return None  # not visible ASCII, in which nothing is trimmed or decoded
-            elif values is None:
-                values = {name: value.decode("ascii")}
+            if values is None:
+                values = {name: text}
             else:
-                values[name] = value.decode("ascii")
+                values[name] = text
         if not data.startswith(self._end, place):
             return None
-        return Match(place + len(self._end), length, values or _NO_VALUES)
+        return place + len(self._end), length, values or _NO_VALUES
 
 
 class HeadMemory(Generic[Parsed]):

@@ -23,10 +23,12 @@ from disrouter_sidecar.openai.messages import Messages
 from disrouter_sidecar.openai.pass_through.apis import PASS_THROUGH, PassThrough
 from disrouter_sidecar.openai.responses import Responses
 
-DIALECTS: tuple[Dialect, ...] = (Chat(), Completions(), Responses(), Messages())
+CHAT = Chat()
+DIALECTS: tuple[Dialect, ...] = (CHAT, Completions(), Responses(), Messages())
 _SHAPES: tuple[tuple[str, ErrorShape], ...] = tuple((f"/v1{each.path}/", each.error_body) for each in DIALECTS)
 
 __all__ = [
+    "CHAT",
     "DIALECTS",
     "PASS_THROUGH",
     "Chat",

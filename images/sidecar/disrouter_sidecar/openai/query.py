@@ -32,6 +32,7 @@ _LONG = b"0" * 19
 _DIGITS = bytes.maketrans(b"123456789", b"000000000")
 """With which a whole number beyond 64 bits shows as `_LONG`."""
 _SHORT, _MANY = 512, 1024
+"""Bytes of a text that is looked through at once, and how many values are."""
 
 
 class Query(NamedTuple):
@@ -72,8 +73,9 @@ def parse(raw: bytes, dialect: Dialect, table: RouteTable) -> Query:
     stream = fields.get("stream")
     if stream is not None and not isinstance(stream, bool):
         raise InvalidRequest("`stream` must be true or false", "stream")
-    preference = preference_of_body(fields.get(EXTENSION))
-    pinned = target(model, table)
+    extension = fields.get(EXTENSION)
+    preference = None if extension is None else preference_of_body(extension)
+    pinned = None if model == table.cascade else target(model, table)
     dialect.check(fields, pinned is not None)
     stops = ("stop" in fields or "stop_sequences" in fields) and (
         cuts_refusal(fields.get("stop")) or cuts_refusal(fields.get("stop_sequences"))
@@ -128,12 +130,13 @@ def loads(raw: bytes) -> Any:
 
     Raises InvalidRequest and Rejected.
     """
-    _check_count(raw)
+    if len(raw) > 2 * MAX_VALUES:
+        _check_count(raw)
     try:
         value = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
         raise InvalidRequest(f"the body is not valid JSON: {error}") from None
-    if not _rounded(value, raw):
+    if not (_LONG in raw.translate(_DIGITS) if len(raw) <= _SHORT else _rounded(value, raw)):
         return value
     try:
         return json.loads(raw)
@@ -146,7 +149,7 @@ def _check_count(raw: bytes) -> None:
 
     Each takes two bytes at least.
     """
-    if len(raw) <= 2 * MAX_VALUES or not (_has_many(raw, b"{") or _has_many(raw, b"[")):
+    if not (_has_many(raw, b"{") or _has_many(raw, b"[")):
         return
     if raw.count(b"{") + raw.count(b"[") <= MAX_VALUES:
         return
@@ -167,9 +170,7 @@ def _has_many(raw: bytes, mark: bytes) -> bool:
 
 
 def _rounded(value: Any, raw: bytes) -> bool:
-    """Whether a number may have been too long for orjson: by the text where it is short or holds many values."""
-    if len(raw) <= _SHORT:
-        return _LONG in raw.translate(_DIGITS)
+    """Whether a number may have been too long for orjson: by the values, or by the text where it holds many."""
     waiting = [value]
     for item in waiting:
         if isinstance(item, float):

@@ -55,6 +55,11 @@ class Authenticator:
         self._keys = None if api_keys is None else Mounted.required(api_keys, read_keys)
         self._hop = None if hop_token is None else Mounted.required(hop_token, read_tokens)
 
+    @property
+    def open(self) -> bool:
+        """Whether everybody is admitted, with every header."""
+        return self._hop is None
+
     def admit(self, headers: Headers) -> Headers:
         """The headers that can be trusted. Raises Rejected (401) for a client without a valid API key."""
         if self._hop is None:

@@ -10,11 +10,10 @@ import os
 import string
 import sys
 import time
-from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import lru_cache
 from itertools import islice
-from typing import TextIO
+from typing import Protocol, TextIO
 
 import orjson
 
@@ -28,16 +27,27 @@ MAX_WAITING = 1024
 """Lines that wait at most."""
 _PLAIN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 _FEWEST = len(vars(logging.makeLogRecord({})))
-"""LogFields that every record has; those of `extra` come after them."""
+"""Fields that every record has; those of `extra` come after them."""
 _requests = logging.getLogger("disrouter_sidecar.requests")
+_OF_LINE = ("time", "level")
 _OF_REQUEST_ID = f"{string.ascii_letters}{string.digits}_.:/+=@-".encode()
 _LONGEST_REQUEST_ID = 128
 
 
 LogFields = dict[str, object]
 """Of a line, or of a span: names and numbers, never prompts, answers or keys."""
-RequestLog = Callable[[str, LogFields], bytes]
-"""Writes one request's line, a message and its fields, at level INFO; returns the line, written or not."""
+
+
+class RequestLog(Protocol):
+    """Where the lines of requests go, at level INFO."""
+
+    def log(self, message: str, fields: LogFields) -> bytes:
+        """Write a line; returns it, written or not."""
+        ...
+
+    def log_line(self, line: bytes) -> None:
+        """Write a line that was made already."""
+        ...
 
 
 class JsonFormatter(logging.Formatter):
@@ -58,9 +68,8 @@ def milliseconds(seconds: float) -> float:
 
 def line_of(now: float, level: str, message: str, fields: LogFields) -> bytes:
     """One JSON object; `now` in Unix seconds."""
-    second = int(now)
     line = {
-        "time": f"{_second(second)}.{int((now - second) * 1000):03d}+00:00",
+        "time": time_of(now),
         "level": level,
         "message": message,
         **fields,
@@ -71,9 +80,10 @@ def line_of(now: float, level: str, message: str, fields: LogFields) -> bytes:
         return json.dumps(line, default=str).encode()
 
 
-def request_line(message: str, fields: LogFields) -> bytes:
-    """`RequestLog` for a level at which requests are not logged: the line, for whoever remembers it."""
-    return line_of(time.time(), "info", message, fields)
+def time_of(now: float) -> str:
+    """As lines have it; `now` in Unix seconds."""
+    second = int(now)
+    return f"{_second(second)}.{int((now - second) * 1000):03d}+00:00"
 
 
 @lru_cache(maxsize=2)
@@ -89,11 +99,15 @@ class LogWriter:
         self._lines: list[bytes] = []
         self._timer: asyncio.TimerHandle | None = None
 
-    def log_request(self, message: str, fields: LogFields) -> bytes:
+    def log(self, message: str, fields: LogFields) -> bytes:
         """`RequestLog`, without the detours of `logging`, which cost as much as a tenth of the request."""
-        line = request_line(message, fields)
+        line = line_of(time.time(), "info", message, fields)
         self.add(line, urgent=False)
         return line
+
+    def log_line(self, line: bytes) -> None:
+        """`RequestLog`."""
+        self.add(line, urgent=False)
 
     def add(self, line: bytes, *, urgent: bool) -> None:
         """Keep the line; write now where it matters, is one too many, or nothing would write it later."""
@@ -142,10 +156,32 @@ class LogHandler(logging.Handler):
         self._lines.flush()
 
 
-def log_request(message: str, fields: LogFields) -> bytes:
+class StandardLog:
     """`RequestLog` by way of `logging`, where that is configured."""
-    _requests.info(message, extra=fields)
-    return request_line(message, fields)
+
+    def log(self, message: str, fields: LogFields) -> bytes:
+        """A record with the fields as attributes."""
+        _requests.info(message, extra=fields)
+        return line_of(time.time(), "info", message, fields)
+
+    def log_line(self, line: bytes) -> None:
+        """The same of a line."""
+        fields = json.loads(line)
+        _requests.info(fields.pop("message"), extra={name: fields[name] for name in fields if name not in _OF_LINE})
+
+
+STANDARD = StandardLog()
+
+
+class NoLog:
+    """`RequestLog` for a level at which requests are not logged."""
+
+    def log(self, message: str, fields: LogFields) -> bytes:
+        """The line, for whoever remembers it."""
+        return line_of(time.time(), "info", message, fields)
+
+    def log_line(self, line: bytes) -> None:
+        """Nothing is written."""
 
 
 def configure(level: str) -> RequestLog:
@@ -162,7 +198,7 @@ def configure(level: str) -> RequestLog:
     logging.getLogger("disrouter_sidecar").setLevel(level)
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     logging._srcfile = None
-    return lines.log_request if _requests.isEnabledFor(logging.INFO) else request_line
+    return lines if _requests.isEnabledFor(logging.INFO) else NoLog()
 
 
 def _is_request_id(header: str) -> bool:

@@ -96,6 +96,11 @@ class OutboundConnection(asyncio.Protocol):
         else:
             self.transport.writelines((head, body))
 
+    def listen(self, listener: ConnectionListener) -> None:
+        """Another listener for the reply to the request under way."""
+        if self._state is _HEAD:
+            self._listener = listener
+
     def wait(self, seconds: float) -> None:
         """The next byte is due within that time."""
         self._seconds = seconds

@@ -60,6 +60,13 @@ class OutboundReply:
         if self._failure is not None:
             raise self._failure
 
+    def whole(self) -> bytes | None:
+        """The body, if all of it has arrived in one piece; it can still be read."""
+        connection = self._connection
+        if connection is None or not connection.reader.complete or len(connection.reader.pieces) != 1:
+            return None
+        return connection.reader.pieces[0]
+
     def pipe(self, listener: BodyListener, idle: float) -> None:
         """Give what has arrived to the listener now, the rest as it comes."""
         self._listener, self._idle = listener, idle

@@ -98,12 +98,15 @@ class ResponseReader:
     def _feed_known(self, known: KnownHead[KnownReply], data: bytes) -> bool:
         """Read a whole reply whose head is known; False, and nothing is read, where these bytes are no such one."""
         found = known.match(data)
-        if found is None or found.size + found.length != len(data):
+        if found is None:
+            return False
+        size, length, values = found
+        if size + length != len(data):
             return False
         self.status, headers = known.parsed
-        self.headers = {**headers, **found.values}
-        if found.length:
-            self.pieces.append(data[found.size :])
+        self.headers = {**headers, **values}
+        if length:
+            self.pieces.append(data[size:])
         self.headed = self.complete = self._framed = self._lasts = True
         return True
 

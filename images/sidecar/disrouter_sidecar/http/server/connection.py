@@ -13,14 +13,14 @@ from collections.abc import Awaitable, Callable
 from typing import cast
 
 from disrouter_sidecar.errors import Reason, Rejected, UpstreamFailed
-from disrouter_sidecar.headers import Lines
+from disrouter_sidecar.headers import Headers, Lines
 from disrouter_sidecar.http.deadline import Deadline
 from disrouter_sidecar.http.encode import CONTINUE
 from disrouter_sidecar.http.head import Head
 from disrouter_sidecar.http.memory_limits import MemoryClaim
 from disrouter_sidecar.http.ports import Request
 from disrouter_sidecar.http.server.error_replies import send_error
-from disrouter_sidecar.http.server.exchange import Exchange
+from disrouter_sidecar.http.server.exchange import Answering, Exchange
 from disrouter_sidecar.http.server.request_parser import RequestReader
 from disrouter_sidecar.http.server.site import BODY, HEAD, IDLE, REFUSED, Incoming, Refusal, Site
 
@@ -78,7 +78,7 @@ class ClientConnection(asyncio.Protocol):
         self._serving = False
         self._unread = False
         """So many wait that no more is read."""
-        self._exchange: Exchange | None = None
+        self._exchange: Answering | None = None
         self._task: asyncio.Task[None] | None = None
         """Answers, where that is a coroutine's job."""
         self._late = False
@@ -147,10 +147,11 @@ class ClientConnection(asyncio.Protocol):
                 item.claim.close()
         self._release_head()
         self._incoming = self._ready = None
-        self._leave()
+        self.leave()
         self._site.leave(self)
 
-    def _leave(self) -> None:
+    def leave(self) -> None:
+        """The client has gone."""
         exchange = self._exchange
         if self._task is not None:
             self._task.cancel()
@@ -228,6 +229,31 @@ class ClientConnection(asyncio.Protocol):
             self._refuse(Rejected(408, "request_timeout", f"the head did not arrive within {limits.head_seconds:g} s"))
         else:
             self._refuse(Rejected(408, "request_timeout", f"the body did not arrive within {limits.body_seconds:g} s"))
+
+    # The fast path.
+
+    def known(self, head: Head, values: Headers, data: bytes, size: int) -> bool:
+        """A whole request whose head came before: the fast path may take it where nothing is ahead of it."""
+        fast_path = self._site.fast_path
+        if fast_path is None or self._exchange is not None or self._ready or self.full or self._excess:
+            return False
+        return fast_path(self, head, values, data, size)
+
+    def begin(self, answering: Answering) -> None:
+        """The fast path answers, by `write` and then `answered`."""
+        self._deadline.clear()
+        self._exchange = answering
+
+    def hand_over(self, head: Head, size: int, body: bytes) -> None:
+        """The fast path leaves a request to the general one, unanswered."""
+        self._exchange = None
+        try:
+            incoming = self._site.incoming(head, size)
+            self._site.take(incoming, body)
+        except Rejected as error:
+            self._send_error(Refusal(error, head))
+            return
+        self._start(incoming)
 
     # Events of the reader.
 
@@ -338,7 +364,7 @@ class ClientConnection(asyncio.Protocol):
             self._task = None
             exchange.done()
 
-    def answered(self, exchange: Exchange) -> None:
+    def answered(self, exchange: Answering) -> None:
         """The answer has ended; its claims are kept until the client has read most of it."""
         self._late = exchange.complete and self.full and not self.gone
         if self._late:

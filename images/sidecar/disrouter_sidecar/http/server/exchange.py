@@ -44,8 +44,41 @@ class Wire(Protocol):
         """Call `Exchange.silent` in that many seconds, whatever was set before."""
         ...
 
-    def answered(self, exchange: Exchange) -> None:
+    def answered(self, exchange: Answering) -> None:
         """Nothing will be written to the exchange any more."""
+        ...
+
+
+class Answering(Protocol):
+    """What answers the request whose turn it is."""
+
+    @property
+    def complete(self) -> bool:
+        """All of the answer is written."""
+        ...
+
+    def left(self) -> None:
+        """The client has gone."""
+        ...
+
+    def release(self) -> None:
+        """Give back what request and answer held."""
+        ...
+
+    def pause(self) -> None:
+        """The client reads too slowly."""
+        ...
+
+    def resume(self) -> None:
+        """It has caught up."""
+        ...
+
+    def silent(self) -> None:
+        """The time of a comment has come."""
+        ...
+
+    def cut(self, failure: Exception) -> bool:
+        """End a stream that is under way as if it had broken; False where there is none."""
         ...
 
 

@@ -7,6 +7,7 @@ from typing import Protocol
 import httptools
 
 from disrouter_sidecar.errors import Rejected
+from disrouter_sidecar.headers import Headers
 from disrouter_sidecar.http.head import NAMES, ONCE, Head, head_of, name_of
 from disrouter_sidecar.http.head_memory import VARYING, HeadMemory, KnownHead
 from disrouter_sidecar.http.limits import Limits
@@ -19,6 +20,11 @@ _LESSONS = 8
 
 class RequestEvents(Protocol):
     """Events of the reader, in the order of the bytes. Each may raise Rejected, which ends the reading."""
+
+    def known(self, head: Head, values: Headers, data: bytes, size: int) -> bool:
+        """A whole request whose head, the first `size` bytes, came before, but for values that vary; True where it has
+        been taken, and no other event of it follows."""
+        ...
 
     def begun(self) -> None:
         """The first byte of a request's line."""
@@ -59,7 +65,7 @@ class RequestReader:
         self._upgrade = False
         self._refused: Rejected | None = None
         self._head: Head | None = None
-        """The last one that is complete, until it is remembered."""
+        """The last one that is complete, until it was looked at."""
         self._known: KnownHead[Head] | None = None
         """What this client's heads are like."""
         self._lessons = _LESSONS
@@ -85,8 +91,7 @@ class RequestReader:
                 start = 0
             else:
                 self._feed(rest[:start])
-                if self._lessons:
-                    self._learn(data[:start])
+                self._learn(data[:start])
         while start < size:
             end = start + self._left if self._in_body and self._left is not None else self._end_of_part(data, start)
             self._feed(rest[start:end])
@@ -95,26 +100,36 @@ class RequestReader:
     def _feed_known(self, known: KnownHead[Head], data: bytes) -> bool:
         """Read a whole request whose head is known; False, and nothing is read, where these bytes are no such one."""
         found = known.match(data)
-        if found is None or found.size + found.length != len(data):
+        if found is None:
             return False
+        size, length, values = found
+        if size + length != len(data):
+            return False
+        events = self._events
+        if events.known(known.parsed, values, data, size):
+            return True
         method, path, headers, old, keep_alive, _, wants_continue = known.parsed
-        if found.values:
-            headers = {**headers, **found.values}
-        events, size = self._events, found.size
+        if values:
+            headers = {**headers, **values}
         events.begun()
         self._size = size
-        events.headed(Head(method, path, headers, old, keep_alive, found.length, wants_continue))
+        events.headed(Head(method, path, headers, old, keep_alive, length, wants_continue))
         self._size = 0
-        if found.length:
+        if length:
             events.body(data[size:])
         events.complete()
         return True
 
     def _learn(self, raw: bytes) -> None:
-        """Remember the head that was read, unless its body or its connection ends in a way of its own."""
-        self._lessons -= 1
+        """Remember the head that was read, unless its body or its connection ends in a way of its own.
+
+        Not the first of a connection: strangers who come and go teach nothing.
+        """
         head, self._head = self._head, None
-        if head is None or head.length is None or not head.keep_alive or head.wants_continue:
+        if not self._lessons or head is None:
+            return
+        self._lessons -= 1
+        if self._lessons == _LESSONS - 1 or head.length is None or not head.keep_alive or head.wants_continue:
             return
         if "upgrade" not in head.headers:
             kept = {name: value for name, value in head.headers.items() if name not in VARYING}

@@ -10,6 +10,7 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING, NamedTuple
 
 from disrouter_sidecar.errors import Rejected
+from disrouter_sidecar.headers import Headers
 from disrouter_sidecar.http.head import Head
 from disrouter_sidecar.http.limits import Limits
 from disrouter_sidecar.http.memory_limits import MemoryClaim, MemoryLimit
@@ -66,6 +67,10 @@ class Incoming:
         return first if more is None else first + more
 
 
+FastPath = Callable[["ClientConnection", Head, Headers, bytes, int], bool]
+"""Whether a request was taken: see `RequestEvents.known`."""
+
+
 class Refusal(NamedTuple):
     """Of a request that was not read to its end."""
 
@@ -83,6 +88,8 @@ class Site:
     closing: Callable[[], bool]
     """Whether an answer that begins now is its connection's last, and says so. One that began before ends nothing: its
     client does not know yet, and what it sends next would be lost."""
+    fast_path: FastPath | None = None
+    """Takes requests before anything is made of them."""
     stopping: bool = False
     """Whether connections end after the answer that is under way, announced or not."""
     connections: dict[ClientConnection, None] = field(default_factory=dict)

@@ -1,0 +1,11 @@
+"""A plain chat in one go: what nearly every request is, answered by the local engine without the objects of a run.
+
+The general path (`app.endpoints` to `cascade.chain_run`) stays the only place where anything is decided. This one sends
+what the general path would send, and relays a whole answer that begins like no refusal. Whatever else comes is handed
+over: the general path runs from its beginning, finds its request to the engine sent already, and goes on.
+
+- `plan`   what the plain chats behind one head have in common
+- `entry`  which requests are taken
+- `run`    one of them: relayed, or handed over
+- `clock`  stands still while a request is handed over
+"""

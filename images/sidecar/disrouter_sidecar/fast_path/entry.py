@@ -1,0 +1,139 @@
+"""Which requests are taken: plain chats, whole, whose agent is at rest and whose engine has a connection waiting."""
+
+from __future__ import annotations
+
+from time import monotonic
+from typing import Protocol
+
+from disrouter.errors import InvalidRequest
+from disrouter.names import HEADER_REQUEST_ID
+from disrouter.routes import AdapterRoute, RouteTable
+from disrouter_sidecar.cascade.chain_run import Dependencies
+from disrouter_sidecar.errors import Rejected
+from disrouter_sidecar.fast_path.clock import Clock
+from disrouter_sidecar.fast_path.plan import ODD, Plan, plan_of
+from disrouter_sidecar.fast_path.run import FastRun, PlainChat, PlainHead, Wire
+from disrouter_sidecar.headers import Headers, Lines
+from disrouter_sidecar.http.client.upstream import HttpUpstream
+from disrouter_sidecar.http.head import Head
+from disrouter_sidecar.http.memory_limits import MemoryLimit, parsed_size
+from disrouter_sidecar.openai import CHAT
+from disrouter_sidecar.openai.constraints import CONSTRAINTS
+from disrouter_sidecar.openai.query import Query, dumps, engine_fields, parse
+from disrouter_sidecar.request.itinerary import Guide
+from disrouter_sidecar.request.needs import needs_of
+from disrouter_sidecar.routes.reload import RouteHolder
+from disrouter_sidecar.security.auth import Authenticator
+from disrouter_sidecar.telemetry.decisions import DecisionMemory
+from disrouter_sidecar.telemetry.logs import RequestLog, request_id
+from disrouter_sidecar.telemetry.metrics import Metrics
+from disrouter_sidecar.telemetry.tracing import OFF, Tracing
+
+MAX_PLANS = 256
+_STREAMS = (b'"stream":true', b'"stream": true')
+
+
+class Sidecar(Protocol):
+    """What this path needs of the sidecar."""
+
+    authenticator: Authenticator
+    decisions: DecisionMemory
+    dependencies: Dependencies
+    holder: RouteHolder
+    metrics: Metrics
+    request_memory: MemoryLimit
+
+    @property
+    def tracing(self) -> Tracing: ...
+
+    @property
+    def request_log(self) -> RequestLog: ...
+
+    def guide(self) -> Guide: ...
+
+    def kept_decisions(self) -> int: ...
+
+
+class FastPath:
+    """`http.server.site.FastPath` of one sidecar."""
+
+    def __init__(self, sidecar: Sidecar, upstream: HttpUpstream, clock: Clock) -> None:
+        """`upstream` asks the engine; `clock` is the sidecar's."""
+        self.sidecar = sidecar
+        self.upstream = upstream
+        self.clock = clock
+        self._plans: dict[int, tuple[Head, Plan | None]] = {}
+        """By the identity of a head, which lives as long as its plan."""
+        self._table: RouteTable | None = None
+        self._adapter: AdapterRoute | None = None
+        self._engine_head: Lines | None = None
+
+    def __call__(self, wire: Wire, head: Head, values: Headers, data: bytes, size: int) -> bool:
+        """Ask the engine, where this is a plain chat; else nothing has happened."""
+        began, body = monotonic(), data[size:]
+        odd = self.sidecar.tracing is not OFF or (values and not ODD.isdisjoint(values))
+        if odd or _STREAMS[0] in body or _STREAMS[1] in body:
+            return False
+        try:
+            plan = self._plan(head)
+            if plan is None:
+                return False
+            chat = self._chat(plan, PlainHead(head, values, size), body)
+        except (Rejected, InvalidRequest):
+            return False  # the general path says so
+        if chat is None or not self._has_room(plan, chat):
+            return False
+        connection = self.upstream.pool.take(plan.origin)
+        if connection is None:
+            return False
+        run = FastRun(self, wire, plan, chat, connection, began)
+        wire.begin(run)
+        connection.ask(run, chat.start, chat.asked, plan.first)
+        return True
+
+    def _chat(self, plan: Plan, head: PlainHead, body: bytes) -> PlainChat | None:
+        """The request to the engine; None for more than a plain chat. Raises Rejected and InvalidRequest."""
+        authenticator = self.sidecar.authenticator
+        if not authenticator.open:
+            authenticator.admit(head.headers())
+        query = parse(body, CHAT, plan.guide.table)
+        if not self._takes(plan, query):
+            return None
+        asked = dumps(engine_fields(query, plan.served.model, plan.stated, plan.awareness))
+        number = request_id(head.values.get(HEADER_REQUEST_ID))
+        start = f"{plan.start}{number}\r\ncontent-length: {len(asked)}\r\n\r\n".encode("latin-1")
+        return PlainChat(head, number, body, start, asked, parsed_size(body))
+
+    def _has_room(self, plan: Plan, chat: PlainChat) -> bool:
+        memory = self.sidecar.request_memory
+        return memory.used + chat.size <= memory.limit and plan.breaker.open_until is None
+
+    def _plan(self, head: Head) -> Plan | None:
+        """That of this head, made anew once anything has changed that plans are made from. Raises Rejected."""
+        dependencies = self.sidecar.dependencies
+        table, adapter = self.sidecar.holder.current, dependencies.neighbours.adapters.loaded
+        engine_head = dependencies.engine.plain_head
+        if table is not self._table or adapter is not self._adapter or engine_head is not self._engine_head:
+            self._plans.clear()
+            self._table, self._adapter, self._engine_head = table, adapter, engine_head
+        planned = self._plans.get(id(head))
+        if planned is not None:
+            return planned[1]
+        if len(self._plans) >= MAX_PLANS:
+            self._plans.clear()
+        plan = plan_of(head, self.sidecar.guide(), dependencies)
+        self._plans[id(head)] = (head, plan)
+        return plan
+
+    def _takes(self, plan: Plan, query: Query) -> bool:
+        """Whether nothing in the body makes it more than a plain chat."""
+        if query.pinned is not None or query.stream or query.tools:
+            return False
+        if query.preference is not None or not CONSTRAINTS.isdisjoint(query.fields):
+            return False
+        abilities = self.sidecar.dependencies.neighbours.abilities
+        if not (plan.bounded or abilities.known):
+            return True
+        needs = needs_of(query.fields, query.fields["messages"], len(query.raw))
+        limit = plan.served.route.capabilities.context_length or abilities.context_length()
+        return not needs.capabilities and (limit is None or needs.tokens <= limit)

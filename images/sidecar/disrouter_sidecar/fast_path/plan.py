@@ -1,0 +1,105 @@
+"""What the plain chats behind one head have in common: found once, by the functions of the general path."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from disrouter.errors import InvalidRequest
+from disrouter.names import HEADER_AGENT, HEADER_DEADLINE, HEADER_HOPS, HEADER_PATH, HEADER_REQUEST_ID
+from disrouter.scenario import Scenario, StatedPreference
+from disrouter.terms import Awareness
+from disrouter_sidecar.agents.circuit_breaker import Breaker
+from disrouter_sidecar.agents.engine import Engine
+from disrouter_sidecar.agents.lora_adapter import Served
+from disrouter_sidecar.cascade.chain_run import Dependencies
+from disrouter_sidecar.cascade.relay import head_of
+from disrouter_sidecar.headers import Headers
+from disrouter_sidecar.http.client.origin import Origin, target_of
+from disrouter_sidecar.http.encode import status_line
+from disrouter_sidecar.http.head import Head
+from disrouter_sidecar.openai import CHAT
+from disrouter_sidecar.openai.errors import JSON
+from disrouter_sidecar.openai.preference import preference_of_headers
+from disrouter_sidecar.request.deadline import Budget
+from disrouter_sidecar.request.itinerary import Guide
+from disrouter_sidecar.telemetry.line_template import HOLE, LineTemplate
+from disrouter_sidecar.telemetry.metrics import ANSWER
+from disrouter_sidecar.telemetry.tracing import TRACE_HEADERS
+
+PATH = f"/v1{CHAT.path}"
+ODD = frozenset((HEADER_DEADLINE, HEADER_PATH, "content-encoding", *TRACE_HEADERS))
+"""Headers with which a request goes the general path: those between sidecars, and of traces."""
+
+
+class Plan(NamedTuple):
+    """How a plain chat behind one head is asked, and how its answer begins."""
+
+    guide: Guide
+    served: Served
+    breaker: Breaker
+    scenario: Scenario
+    stated: StatedPreference | None
+    awareness: Awareness
+    decides: bool
+    """The engine may refuse."""
+    origin: Origin
+    start: str
+    """The engine's request up to the request's id."""
+    first: float
+    """Seconds to wait for the reply."""
+    bounded: bool
+    """Its agent is known to lack something: the length of a request counts."""
+    cost: float
+    response_start: str
+    """The answer's head up to the request's id."""
+    line: LineTemplate
+    """Of the log: the id, the milliseconds in all and of the engine, the fields of its tokens."""
+
+
+def plan_of(head: Head, guide: Guide, dependencies: Dependencies) -> Plan | None:
+    """None where requests behind this head go the general path."""
+    headers, own, table = head.headers, dependencies.own, guide.table
+    engine, neighbours = dependencies.engine, dependencies.neighbours
+    plain = head.method == "POST" and head.path == PATH and headers.get("content-type") == JSON
+    if not plain or not ODD.isdisjoint(headers) or not isinstance(engine, Engine) or own not in table.agents:
+        return None
+    head_lines = engine.plain_head
+    try:
+        preference = preference_of_headers(headers) or guide.preference
+    except InvalidRequest:
+        return None
+    itinerary, route = guide.itinerary((), None), table.agents[own]
+    served, response_headers = neighbours.adapters.serving(route), guide.own_response_headers(preference.scenario)
+    if head_lines is None or itinerary.agents[:1] != (own,) or served.route.probability is not None:
+        return None
+    decides = itinerary.decides(route.awareness)
+    awareness = served.route.awareness if decides else Awareness.NONE
+    target = target_of(engine.url_of(CHAT))
+    return Plan(
+        guide,
+        served,
+        neighbours.breakers.of(own, table),
+        preference.scenario,
+        preference.stated(served.route.preference_encoding) if decides else None,
+        awareness,
+        decides,
+        target.origin,
+        f"{target.post}{head_lines}{HEADER_REQUEST_ID}: ",
+        Budget(table.timeouts, lambda: 0.0, lambda _: None, stream=False).first(),
+        guide.lacking,
+        route.cost,
+        f"{status_line(200)}{head_of(JSON, None, None)[0]}{response_headers.lines}{HEADER_REQUEST_ID}: ",
+        _line(own, table.cascade, preference.scenario, route.cost, response_headers.headers),
+    )
+
+
+def _line(own: str, cascade: str, scenario: Scenario, cost: float, response_headers: Headers) -> LineTemplate:
+    """What `InboundRequest` logs of such an answer."""
+    decision = {"agent": own, "decision": ANSWER, "cost": cost, "milliseconds": HOLE, HOLE: None}
+    fields = {
+        **{"request_id": HOLE, "agent": own, "outcome": "answer", "milliseconds": HOLE},
+        **{"model": cascade, "stream": False, "scenario": scenario, "pinned": False},
+        **{"decisions": [decision], "path": response_headers[HEADER_PATH]},
+        **{"answered_by": response_headers[HEADER_AGENT], "hops": response_headers[HEADER_HOPS], "status": 200},
+    }
+    return LineTemplate(CHAT.name, fields)

@@ -1,0 +1,243 @@
+"""The fast path and the general one are the same to everybody: to the client, the engine, the log and the metrics.
+
+Two sidecars, one with the fast path and one without, get the same requests on one connection and the same replies from
+their engines, all of them generated: fields, headers, cuts, statuses, media types, refusals, broken replies.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from disrouter.routes import Breaker
+from disrouter_sidecar.fast_path.run import MAX_REPLY_BYTES, FastRun
+from support.raw_http import SECONDS, RawServer, raw_server
+from support.sidecars import REFUSAL, Agent, cascade
+
+_EXAMPLES = 500
+SEEN = ("the client", "the engine", "the metrics", "the log")
+_VARIES = re.compile(rb"(?i)^(date|host|x-request-id|x-disrouter-deadline): .*\r\n", re.MULTILINE)
+_TIMES = re.compile(rb'"(?:milliseconds|time|request_id)": ?"?[^,"}]+"?')
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A request in pieces, and what the engine says to it; no reply closes its connection."""
+
+    request: tuple[bytes, ...]
+    reply: tuple[bytes, ...] | None
+
+
+@dataclass
+class Side:
+    """One of the two sidecars: what its client reads, what its engine is asked, what it counts and remembers."""
+
+    small: Agent
+    engine: RawServer
+
+    async def connect(self) -> None:
+        """A new client."""
+        address = urlsplit(self.small.url)
+        self.reader, self.writer = await asyncio.open_connection(address.hostname, address.port)
+
+    async def take(self, turn: Turn) -> tuple[Any, ...]:
+        """All that is to be seen of a turn."""
+        asked = len(self.engine.requests)
+        self.engine.replies[:] = [turn.reply, *([whole("late")] * 3)]
+        for piece in turn.request:
+            self.writer.write(piece)
+            await self.writer.drain()
+            await asyncio.sleep(0)
+        read = await asyncio.wait_for(self._read(), SECONDS)
+        engine = [_VARIES.sub(b"", request) for request in self.engine.requests[asked:]]
+        return read, engine, self._counted(), self._remembered()  # see SEEN
+
+    async def _read(self) -> bytes:
+        try:
+            head = await self.reader.readuntil(b"\r\n\r\n")
+        except (asyncio.IncompleteReadError, ConnectionError):
+            return b"closed"
+        if b"transfer-encoding: chunked" in head:
+            body = b""
+            while not body.endswith(b"0\r\n\r\n"):
+                body += await self.reader.readuntil(b"\r\n")
+        else:
+            body = await self.reader.readexactly(int(head.partition(b"content-length: ")[2].partition(b"\r\n")[0]))
+        return _TIMES.sub(b"", _VARIES.sub(b"", head + body))
+
+    def _counted(self) -> list[str]:
+        lines = self.small.service.metrics.render().decode().splitlines()
+        return [line for line in lines if "_seconds_bucket" not in line and "_seconds_sum" not in line]
+
+    def _remembered(self) -> bytes:
+        memory = self.small.service.decisions
+        last = next(reversed(memory._line_of), "")
+        return _TIMES.sub(b"", json.dumps(memory.find(last)).encode())
+
+    def settled(self) -> bool:
+        service = self.small.service
+        return service.metrics.inflight == 0 and service.request_memory.used == 0
+
+
+def whole(
+    text: str, status: int = 200, kind: str = "application/json", gap: str = "", **changes: Any
+) -> tuple[bytes, ...]:
+    """An engine's reply with a length."""
+    choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
+    usage = {"prompt_tokens": 3, "completion_tokens": 4}
+    separators = f",{gap}", f":{gap}"
+    body = json.dumps({"choices": [choice], "usage": usage, **changes}, separators=separators).encode()
+    head = f"HTTP/1.1 {status} X\r\ncontent-type: {kind}\r\ncontent-length: {len(body)}\r\n\r\n"
+    return (head.encode() + body,)
+
+
+def request(headers: dict[str, str] | None = None, **fields: Any) -> bytes:
+    """A client's request; a field that is None is left out."""
+    asked = {"model": "qwen", "messages": [{"role": "user", "content": "2+2?"}], **fields}
+    body = json.dumps({name: value for name, value in asked.items() if value is not None}).encode()
+    lines = {"host": "a", "content-type": "application/json", "content-length": str(len(body)), **(headers or {})}
+    head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
+    return f"POST /v1/chat/completions HTTP/1.1\r\n{head}\r\n".encode() + body
+
+
+PLAIN = Turn((request(),), whole("Rome"))
+TEXTS = ["Rome", REFUSAL, "I don't know the year", "I", "", " \n4", "don", "&", "\u7f57", "x" * MAX_REPLY_BYTES, "<b>"]
+PLAIN_FIELDS: list[dict[str, Any]] = [
+    {"max_tokens": 1, "temperature": 0.5}, {"seed": 10**30}, {"user": "u"}, {"n": 1},
+    {"messages": [{"role": "assistant"}]},
+    {"messages": [{"role": "system", "content": "s"}, {"role": "user", "content": "u"}]},
+    {"messages": [{"role": "user", "content": [{"type": "text", "text": "x"}]}]},
+]  # fmt: skip
+ODD_FIELDS: list[dict[str, Any]] = [
+    {"n": 2}, {"n": "two"}, {"stop": "don't"}, {"stop": ["x"]}, {"stream": True}, {"stream": 1}, {"echo": True},
+    {"model": "qwen/small"}, {"model": "qwen/large"}, {"model": "nobody"}, {"model": None}, {"messages": []},
+    {"messages": [{"role": 1}]}, {"messages": None}, {"response_format": {"type": "json_object"}},
+    {"disrouter": {"scenario": "cost-first"}}, {"disrouter": {"preference": 0.75}}, {"disrouter": 1},
+    {"tools": [{"type": "function", "function": {"name": "f"}}]}, {"tool_choice": "required"},
+    {"logit_bias": {"1": 100}},
+    {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:,"}}]}]},
+]  # fmt: skip
+fields = st.builds(lambda *each: {**each[0], **each[1]}, *[st.sampled_from([{}, *PLAIN_FIELDS, *ODD_FIELDS])] * 2)
+headers: st.SearchStrategy[dict[str, str]] = st.dictionaries(
+    st.sampled_from(["x-request-id", "x-disrouter-scenario", "x-disrouter-preference", "x-disrouter-path",
+                     "x-disrouter-deadline", "origin", "traceparent", "authorization", "accept", "content-type"]),
+    st.sampled_from(["abc", "http://page", "a b", "0.5", "7", "performance-first", "small", "60000",
+                     "application/json", "Bearer x"]),
+    max_size=2,
+)  # fmt: skip
+
+
+@st.composite
+def turns(draw: st.DrawFn) -> Turn:
+    """Mostly plain in one respect or the other."""
+    asked = request(draw(headers) if draw(st.booleans()) else {}, **(draw(fields) if draw(st.booleans()) else {}))
+    return Turn(tuple(_cut(draw, asked)), draw(replies()))
+
+
+@st.composite
+def replies(draw: st.DrawFn) -> tuple[bytes, ...] | None:
+    """What the engine says; whole, in pieces, in chunks, broken off, or nothing."""
+    kind = draw(st.sampled_from(["application/json"] * 4 + ["application/json; charset=utf-8", "text/plain"]))
+    status = draw(st.sampled_from([200] * 6 + [201, 400, 404, 429, 500, 503]))
+    extra: dict[str, Any] = draw(
+        st.sampled_from([{}, {}, {}, {"error": {"message": "no"}}, {"usage": None}, {"usage": {"x": 1}}])
+    )
+    (data,) = whole(draw(st.sampled_from(TEXTS)), status, kind, draw(st.sampled_from(["", "", " "])), **extra)
+    odd = draw(st.sampled_from(["", "", "", "", "chunked", "retry-after: 7", "content-encoding: gzip", "cut", "none"]))
+    if status == 429 and odd.startswith("retry"):
+        odd = ""  # the agent would rest, and not to the same millisecond on both sides
+    if odd == "none":
+        return None
+    if odd == "cut":
+        data = data[:-3] + b"}}}"
+    elif odd == "chunked":
+        head, _, body = data.partition(b"\r\n\r\n")
+        head = re.sub(rb"content-length: \d+", b"transfer-encoding: chunked", head)
+        data = b"%b\r\n\r\n%x\r\n%b\r\n0\r\n\r\n" % (head, len(body), body)
+    elif odd:
+        data = data.replace(b"\r\n", f"\r\n{odd}\r\n".encode(), 1)
+    return tuple(_cut(draw, data))
+
+
+def _cut(draw: st.DrawFn, data: bytes) -> list[bytes]:
+    most = draw(st.sampled_from([0, 0, 0, 2]))
+    cuts = [0, *sorted(draw(st.lists(st.integers(0, len(data)), max_size=most))), len(data)]
+    return [data[start:end] for start, end in pairwise(cuts) if start < end]
+
+
+@asynccontextmanager
+async def side(directory: Path, *, fast_path: bool) -> AsyncIterator[Side]:
+    """A cascade of two of which the first sidecar is looked at, and a connection to it."""
+    async with AsyncExitStack() as stack:
+        engine = await stack.enter_async_context(raw_server())
+        only = {"small": {"engine_url": engine.url.removesuffix("/x")}}
+        two = await stack.enter_async_context(cascade(directory, ("small", "large"), only, fast_path=fast_path))
+        two.publish(two.table(breaker=Breaker(failures=1000), cors_origins=["http://page"]))
+        two.scripts("unused", "from large")
+        yield Side(two.entry, engine)
+
+
+def count_calls(monkeypatch: pytest.MonkeyPatch, name: str) -> list[None]:
+    """One for each call of a method of `FastRun`."""
+    calls: list[None] = []
+    method = getattr(FastRun, name)
+
+    def counted(*arguments: Any) -> Any:
+        calls.append(None)
+        return method(*arguments)
+
+    monkeypatch.setattr(FastRun, name, counted)
+    return calls
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> tuple[Path, Path]:
+    """Of the two sides."""
+    both = tmp_path / "on", tmp_path / "off"
+    for each in both:
+        each.mkdir()
+    return both
+
+
+async def test_whatever_is_asked_and_replied(folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    ends = [count_calls(monkeypatch, name) for name in ("_relay", "_hand_over")]
+    loop = asyncio.get_running_loop()
+    async with side(folders[0], fast_path=True) as on, side(folders[1], fast_path=False) as off:
+
+        async def both(case: list[Turn]) -> None:
+            for each in (on, off):
+                await each.connect()
+            try:
+                for turn in (PLAIN, PLAIN, *case, PLAIN):
+                    seen = await on.take(turn)
+                    for what, one, other in zip(SEEN, seen, await off.take(turn), strict=True):
+                        assert one == other, (what, turn)
+                    assert on.settled()
+                    if seen[0] == b"closed":
+                        break
+            finally:
+                for each in (on, off):
+                    each.writer.close()
+
+        @settings(max_examples=_EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
+        @given(case=st.lists(turns(), min_size=1, max_size=3))
+        @example(case=[PLAIN, PLAIN])
+        @example(case=[Turn((request(),), whole(REFUSAL))])
+        @example(case=[Turn((request(),), None)])
+        def run(case: list[Turn]) -> None:
+            asyncio.run_coroutine_threadsafe(both(case), loop).result(60)
+
+        await asyncio.to_thread(run)
+    assert all(len(calls) > _EXAMPLES // 4 for calls in ends), [*map(len, ends)]
