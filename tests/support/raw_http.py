@@ -15,6 +15,8 @@ from disrouter_sidecar.http.server.router import Methods, Routes
 
 SECONDS = 20.0
 """How long anything may take on a slow machine."""
+HANG_UP = b"the end"
+"""Among the pieces of a reply: the connection ends here."""
 
 
 async def talk(port: int, *pieces: bytes) -> bytes:
@@ -73,6 +75,8 @@ class RawServer:
                 self.requests.append(head + await reader.readexactly(length))
                 pieces = self.replies.pop(0)
                 for piece in pieces or ():
+                    if piece is HANG_UP:
+                        return
                     writer.write(piece)
                     await writer.drain()
                     await asyncio.sleep(0)

@@ -6,7 +6,6 @@ Rooms, in the order in which a request travels:
 - `http`           HTTP/1.1 on raw sockets, behind the protocols of `http.ports`
 - `openai`         the APIs: a request parsed, checked, and rewritten for the engine
 - `request`        one request's context: its itinerary through the agents, its deadline
-- `fast_path`      plain chats in one go, where the local engine answers
 - `cascade`        one request's run along its chain; start at `cascade.chain_run`
 - `agents`         asking one agent
 - `decision`       what its reply is worth

@@ -13,9 +13,9 @@ from functools import partial
 from disrouter_sidecar.app.endpoints import Endpoints
 from disrouter_sidecar.app.health import Readiness
 from disrouter_sidecar.app.service import Service
+from disrouter_sidecar.cascade.fast_path.clock import Clock
+from disrouter_sidecar.cascade.fast_path.entry import FastPath
 from disrouter_sidecar.config import Config
-from disrouter_sidecar.fast_path.clock import Clock
-from disrouter_sidecar.fast_path.entry import FastPath
 from disrouter_sidecar.http.client.upstream import HttpUpstream
 from disrouter_sidecar.http.limits import Limits
 from disrouter_sidecar.http.ports import Upstream

@@ -1,6 +1,7 @@
 """HTTP/1.1 on raw sockets: `asyncio.Protocol` and llhttp.
 
-The rooms between `app` and this one import `ports` and `memory_limits` alone of it.
+The rooms between `app` and this one import `ports` and `memory_limits` alone of it, but for `cascade.fast_path`, which
+is on both sides.
 
 - `ports`          what the other rooms need of HTTP, as protocols
 - `server`         connections of clients

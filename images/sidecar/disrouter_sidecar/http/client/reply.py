@@ -19,13 +19,25 @@ UNREAD_BYTES = 256 * 1024
 class OutboundReply:
     """`ports.Reply`: the bytes of the body as they were sent, chunks taken apart."""
 
-    __slots__ = ("_connection", "_failure", "_idle", "_listener", "_paused", "_unread", "_waiter", "headers", "status")
+    __slots__ = (
+        "_back",
+        "_connection",
+        "_failure",
+        "_idle",
+        "_listener",
+        "_paused",
+        "_unread",
+        "_waiter",
+        "headers",
+        "status",
+    )
 
     def __init__(self, connection: OutboundConnection, status: int, headers: Headers) -> None:
         self.status = status
         self.headers = headers
         self._connection: OutboundConnection | None = connection
         self._failure: UpstreamFailed | None = None
+        self._back: tuple[bytes, bool] | None = None
         self._listener: BodyListener | None = None
         self._idle = 0.0
         self._unread = 0
@@ -70,12 +82,21 @@ class OutboundReply:
     def pipe(self, listener: BodyListener, idle: float) -> None:
         """Give what has arrived to the listener now, the rest as it comes."""
         self._listener, self._idle = listener, idle
+        back, self._back = self._back, None
+        if back is not None and (back[0] or back[1]):
+            listener.feed(*back)
+        if self._listener is not listener:
+            return
         if self._failure is not None:
             self.broke(self._failure)
         elif self._connection is not None:
             if not self._connection.reader.complete:
                 self._connection.wait(idle)
             self.arrived(0)
+
+    def give_back(self, data: bytes, *, end: bool) -> None:
+        """What a listener has read, and whether it was all, for the next listener to read first."""
+        self._back = (data, end)
 
     def patience(self, seconds: float) -> None:
         """Set another bound for the gaps between pieces."""

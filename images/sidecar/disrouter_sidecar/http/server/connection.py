@@ -394,10 +394,11 @@ class ClientConnection(asyncio.Protocol):
     def remind(self, seconds: float) -> None:
         """Tell the exchange of its silence, in that many seconds."""
         if self._quiet is None:
-            self._quiet = Deadline(self._loop, self._silent)
+            self._quiet = Deadline(self._loop, self.silent)
         self._quiet.set(seconds)
 
-    def _silent(self) -> None:
+    def silent(self) -> None:
+        """The time of a comment has come."""
         if self._exchange is not None:
             self._exchange.silent()
 

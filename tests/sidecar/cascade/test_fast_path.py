@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -22,11 +22,12 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from disrouter.routes import Breaker
-from disrouter_sidecar.fast_path.run import MAX_REPLY_BYTES, FastRun
-from support.raw_http import SECONDS, RawServer, raw_server
+from disrouter_sidecar.cascade.fast_path.run import MAX_REPLY_BYTES, FastRun
+from disrouter_sidecar.cascade.fast_path.stream import FastStream
+from support.raw_http import HANG_UP, RawServer, raw_server
 from support.sidecars import REFUSAL, Agent, cascade
 
-_EXAMPLES = 500
+_EXAMPLES = 600
 SEEN = ("the client", "the engine", "the metrics", "the log")
 _VARIES = re.compile(rb"(?i)^(date|host|x-request-id|x-disrouter-deadline): .*\r\n", re.MULTILINE)
 _TIMES = re.compile(rb'"(?:milliseconds|time|request_id)": ?"?[^,"}]+"?')
@@ -46,11 +47,13 @@ class Side:
 
     small: Agent
     engine: RawServer
+    counted: dict[str, float] = field(default_factory=dict)
 
     async def connect(self) -> None:
         """A new client."""
         address = urlsplit(self.small.url)
         self.reader, self.writer = await asyncio.open_connection(address.hostname, address.port)
+        self.closed = False
 
     async def take(self, turn: Turn) -> tuple[Any, ...]:
         """All that is to be seen of a turn."""
@@ -60,26 +63,34 @@ class Side:
             self.writer.write(piece)
             await self.writer.drain()
             await asyncio.sleep(0)
-        read = await asyncio.wait_for(self._read(), SECONDS)
+        try:
+            read = await asyncio.wait_for(self._read(), 3)
+        except TimeoutError:
+            raise AssertionError(("timeout", self.seen, self.small.service.config.fast_path, turn)) from None
         engine = [_VARIES.sub(b"", request) for request in self.engine.requests[asked:]]
         return read, engine, self._counted(), self._remembered()  # see SEEN
 
     async def _read(self) -> bytes:
+        """One answer without what differs by the clock; up to where the connection ends."""
+        read = b""
         try:
-            head = await self.reader.readuntil(b"\r\n\r\n")
+            read = head = await self.reader.readuntil(b"\r\n\r\n")
+            if b"transfer-encoding: chunked" not in head:
+                read += await self.reader.readexactly(int(head.partition(b"content-length: ")[2].partition(b"\r\n")[0]))
+            while b"transfer-encoding: chunked" in head and not read.endswith(b"\r\n0\r\n\r\n"):
+                read += await self.reader.readuntil(b"\r\n")
+                self.seen = read
         except (asyncio.IncompleteReadError, ConnectionError):
-            return b"closed"
-        if b"transfer-encoding: chunked" in head:
-            body = b""
-            while not body.endswith(b"0\r\n\r\n"):
-                body += await self.reader.readuntil(b"\r\n")
-        else:
-            body = await self.reader.readexactly(int(head.partition(b"content-length: ")[2].partition(b"\r\n")[0]))
-        return _TIMES.sub(b"", _VARIES.sub(b"", head + body))
+            self.closed = True
+        return _TIMES.sub(b"", _VARIES.sub(b"", read))
 
-    def _counted(self) -> list[str]:
+    def _counted(self) -> dict[str, float]:
+        """What has been counted since the last time, but for seconds."""
         lines = self.small.service.metrics.render().decode().splitlines()
-        return [line for line in lines if "_seconds_bucket" not in line and "_seconds_sum" not in line]
+        now = dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#") and "_seconds_" not in line)
+        now |= dict(line.rsplit(" ", 1) for line in lines if "_seconds_count" in line)
+        before, self.counted = self.counted, {name: float(value) for name, value in now.items()}
+        return {name: value - before.get(name, 0) for name, value in self.counted.items() if value != before.get(name)}
 
     def _remembered(self) -> bytes:
         memory = self.small.service.decisions
@@ -112,16 +123,31 @@ def request(headers: dict[str, str] | None = None, **fields: Any) -> bytes:
     return f"POST /v1/chat/completions HTTP/1.1\r\n{head}\r\n".encode() + body
 
 
+def event(delta: dict[str, Any], reason: str | None = None, **changes: Any) -> bytes:
+    """One event of a stream, as vLLM writes it."""
+    choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": reason}
+    chunk = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "choices": [choice], **changes}
+    return b"data: " + json.dumps(chunk, separators=(",", ":")).encode() + b"\n\n"
+
+
+def streamed(events: list[bytes], kind: str = "text/event-stream; charset=utf-8") -> bytes:
+    """An engine's reply in chunks, an event each."""
+    chunks = b"".join(b"%x\r\n%b\r\n" % (len(each), each) for each in events if each)
+    return b"HTTP/1.1 200 OK\r\ncontent-type: %b\r\ntransfer-encoding: chunked\r\n\r\n" % kind.encode() + chunks
+
+
+DONE = b"data: [DONE]\n\n"
+LAST = b"0\r\n\r\n"
 PLAIN = Turn((request(),), whole("Rome"))
 TEXTS = ["Rome", REFUSAL, "I don't know the year", "I", "", " \n4", "don", "&", "\u7f57", "x" * MAX_REPLY_BYTES, "<b>"]
 PLAIN_FIELDS: list[dict[str, Any]] = [
     {"max_tokens": 1, "temperature": 0.5}, {"seed": 10**30}, {"user": "u"}, {"n": 1},
-    {"messages": [{"role": "assistant"}]},
+    {"messages": [{"role": "assistant"}]}, *[{"stream": True}] * 8, {"stream": True, "max_tokens": 3},
     {"messages": [{"role": "system", "content": "s"}, {"role": "user", "content": "u"}]},
     {"messages": [{"role": "user", "content": [{"type": "text", "text": "x"}]}]},
 ]  # fmt: skip
 ODD_FIELDS: list[dict[str, Any]] = [
-    {"n": 2}, {"n": "two"}, {"stop": "don't"}, {"stop": ["x"]}, {"stream": True}, {"stream": 1}, {"echo": True},
+    {"n": 2}, {"n": "two"}, {"stop": "don't"}, {"stop": ["x"]}, {"stream": 1}, {"echo": True},
     {"model": "qwen/small"}, {"model": "qwen/large"}, {"model": "nobody"}, {"model": None}, {"messages": []},
     {"messages": [{"role": 1}]}, {"messages": None}, {"response_format": {"type": "json_object"}},
     {"disrouter": {"scenario": "cost-first"}}, {"disrouter": {"preference": 0.75}}, {"disrouter": 1},
@@ -142,8 +168,34 @@ headers: st.SearchStrategy[dict[str, str]] = st.dictionaries(
 @st.composite
 def turns(draw: st.DrawFn) -> Turn:
     """Mostly plain in one respect or the other."""
+    if draw(st.integers(0, 2)) == 0:
+        return Turn((request(stream=True),), draw(streams()))
     asked = request(draw(headers) if draw(st.booleans()) else {}, **(draw(fields) if draw(st.booleans()) else {}))
-    return Turn(tuple(_cut(draw, asked)), draw(replies()))
+    return Turn(tuple(_cut(draw, asked)), draw(streams() if b'"stream": true' in asked else replies()))
+
+
+@st.composite
+def streams(draw: st.DrawFn) -> tuple[bytes, ...]:
+    """What the engine says, an event after the other: as vLLM does, or oddly, or broken off."""
+    text = draw(st.sampled_from([*TEXTS, *["Rome", " 4", "don't", "xylophone"] * 4]))
+    cuts = [0, *sorted(draw(st.lists(st.integers(0, len(text)), max_size=3))), len(text)]
+    odd = [b": comment\n\n", b"event: x\n", event({"reasoning_content": "hm"}), event({"tool_calls": [{"index": 0}]}),
+           event({}, error={"message": "no"}), b'data: {"error":{"message":"no"}}\n\n', b"data: x\n\n",
+           event({}, "length"), event({"content": None}), event({"content": ""}), event({"content": ""}, "stop"),
+           DONE]  # fmt: skip
+    events = [
+        event({"role": "assistant", "content": ""}),
+        *draw(st.lists(st.sampled_from(odd), max_size=draw(st.sampled_from([0, 0, 0, 2])))),
+        *(event({"content": text[start:end]}) for start, end in pairwise(cuts)),
+        *draw(
+            st.sampled_from([[event({}, "stop"), DONE], [DONE], [event({"content": ""}, "stop", usage={"x": 1})], []])
+        ),
+    ]
+    kind = draw(st.sampled_from(["text/event-stream; charset=utf-8"] * 3 + ["Text/Event-Stream", "application/json"]))
+    data = streamed(events, kind)
+    if draw(st.integers(0, 5)) == 0:
+        return (*_cut(draw, data[: draw(st.integers(1, len(data)))]), HANG_UP)
+    return tuple(_cut(draw, data + LAST))
 
 
 @st.composite
@@ -190,15 +242,15 @@ async def side(directory: Path, *, fast_path: bool) -> AsyncIterator[Side]:
 
 
 def count_calls(monkeypatch: pytest.MonkeyPatch, name: str) -> list[None]:
-    """One for each call of a method of `FastRun`."""
+    """One for each call of a method."""
     calls: list[None] = []
-    method = getattr(FastRun, name)
+    method = getattr(FastStream, name)
 
-    def counted(*arguments: Any) -> Any:
+    def counted(*arguments: Any, **named: Any) -> Any:
         calls.append(None)
-        return method(*arguments)
+        return method(*arguments, **named)
 
-    monkeypatch.setattr(FastRun, name, counted)
+    monkeypatch.setattr(FastStream if name == "_commit" else FastRun, name, counted)
     return calls
 
 
@@ -212,20 +264,22 @@ def folders(tmp_path: Path) -> tuple[Path, Path]:
 
 
 async def test_whatever_is_asked_and_replied(folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    ends = [count_calls(monkeypatch, name) for name in ("_relay", "_hand_over")]
+    ends = [count_calls(monkeypatch, name) for name in ("_relay", "_commit", "_hand_over")]
     loop = asyncio.get_running_loop()
     async with side(folders[0], fast_path=True) as on, side(folders[1], fast_path=False) as off:
 
         async def both(case: list[Turn]) -> None:
             for each in (on, off):
                 await each.connect()
+                each._counted()
             try:
                 for turn in (PLAIN, PLAIN, *case, PLAIN):
                     seen = await on.take(turn)
                     for what, one, other in zip(SEEN, seen, await off.take(turn), strict=True):
                         assert one == other, (what, turn)
                     assert on.settled()
-                    if seen[0] == b"closed":
+                    assert on.closed == off.closed
+                    if on.closed:
                         break
             finally:
                 for each in (on, off):
@@ -236,8 +290,10 @@ async def test_whatever_is_asked_and_replied(folders: tuple[Path, Path], monkeyp
         @example(case=[PLAIN, PLAIN])
         @example(case=[Turn((request(),), whole(REFUSAL))])
         @example(case=[Turn((request(),), None)])
+        @example(case=[Turn((request(stream=True),), (streamed([event({"content": "4"}), DONE]), LAST))])
+        @example(case=[Turn((request(stream=True),), (streamed([event({"content": "4"})]), HANG_UP))])
         def run(case: list[Turn]) -> None:
             asyncio.run_coroutine_threadsafe(both(case), loop).result(60)
 
         await asyncio.to_thread(run)
-    assert all(len(calls) > _EXAMPLES // 4 for calls in ends), [*map(len, ends)]
+    assert all(len(calls) > _EXAMPLES // 12 for calls in ends), [*map(len, ends)]

@@ -12,15 +12,13 @@ from disrouter_sidecar.agents.circuit_breaker import Breaker
 from disrouter_sidecar.agents.engine import Engine
 from disrouter_sidecar.agents.lora_adapter import Served
 from disrouter_sidecar.cascade.chain_run import Dependencies
-from disrouter_sidecar.cascade.relay import head_of
-from disrouter_sidecar.headers import Headers
+from disrouter_sidecar.cascade.neighbours import Neighbours
+from disrouter_sidecar.headers import Headers, Lines
 from disrouter_sidecar.http.client.origin import Origin, target_of
-from disrouter_sidecar.http.encode import status_line
 from disrouter_sidecar.http.head import Head
 from disrouter_sidecar.openai import CHAT
 from disrouter_sidecar.openai.errors import JSON
 from disrouter_sidecar.openai.preference import preference_of_headers
-from disrouter_sidecar.request.deadline import Budget
 from disrouter_sidecar.request.itinerary import Guide
 from disrouter_sidecar.telemetry.line_template import HOLE, LineTemplate
 from disrouter_sidecar.telemetry.metrics import ANSWER
@@ -46,14 +44,23 @@ class Plan(NamedTuple):
     start: str
     """The engine's request up to the request's id."""
     first: float
-    """Seconds to wait for the reply."""
+    """Seconds to wait for a whole reply."""
+    first_of_stream: float
+    idle: float
+    """Seconds to wait for the next bytes of a stream."""
+    streams: bool
+    """Whether the first letter of a stream can tell what it is."""
+    keep_alive: float
     bounded: bool
     """Its agent is known to lack something: the length of a request counts."""
     cost: float
-    response_start: str
-    """The answer's head up to the request's id."""
-    line: LineTemplate
-    """Of the log: the id, the milliseconds in all and of the engine, the fields of its tokens."""
+    agent: str
+    neighbours: Neighbours
+    response_lines: Lines
+    """Those that tell who has answered."""
+    lines: tuple[LineTemplate, LineTemplate]
+    """Of the log, for whole answers and for streams: the id, the outcome, the milliseconds in all and of the decision,
+    the fields of its tokens."""
 
 
 def plan_of(head: Head, guide: Guide, dependencies: Dependencies) -> Plan | None:
@@ -74,6 +81,7 @@ def plan_of(head: Head, guide: Guide, dependencies: Dependencies) -> Plan | None
         return None
     decides = itinerary.decides(route.awareness)
     awareness = served.route.awareness if decides else Awareness.NONE
+    timeouts = table.timeouts
     target = target_of(engine.url_of(CHAT))
     return Plan(
         guide,
@@ -85,21 +93,31 @@ def plan_of(head: Head, guide: Guide, dependencies: Dependencies) -> Plan | None
         decides,
         target.origin,
         f"{target.post}{head_lines}{HEADER_REQUEST_ID}: ",
-        Budget(table.timeouts, lambda: 0.0, lambda _: None, stream=False).first(),
+        min(timeouts.whole, timeouts.chain),
+        min(timeouts.first_byte, timeouts.chain),
+        timeouts.idle,
+        timeouts.chain > 2 * timeouts.first_byte + timeouts.idle and not served.route.prompt_opens_reasoning,
+        timeouts.keep_alive,
         guide.lacking,
         route.cost,
-        f"{status_line(200)}{head_of(JSON, None, None)[0]}{response_headers.lines}{HEADER_REQUEST_ID}: ",
-        _line(own, table.cascade, preference.scenario, route.cost, response_headers.headers),
+        own,
+        neighbours,
+        response_headers.lines,
+        (
+            _line(route.cost, table.cascade, preference.scenario, response_headers.headers, stream=False),
+            _line(route.cost, table.cascade, preference.scenario, response_headers.headers, stream=True),
+        ),
     )
 
 
-def _line(own: str, cascade: str, scenario: Scenario, cost: float, response_headers: Headers) -> LineTemplate:
+def _line(cost: float, cascade: str, scenario: Scenario, response_headers: Headers, *, stream: bool) -> LineTemplate:
     """What `InboundRequest` logs of such an answer."""
+    own = response_headers[HEADER_AGENT]
     decision = {"agent": own, "decision": ANSWER, "cost": cost, "milliseconds": HOLE, HOLE: None}
     fields = {
-        **{"request_id": HOLE, "agent": own, "outcome": "answer", "milliseconds": HOLE},
-        **{"model": cascade, "stream": False, "scenario": scenario, "pinned": False},
+        **{"request_id": HOLE, "agent": own, "outcome": HOLE, "milliseconds": HOLE},
+        **{"model": cascade, "stream": stream, "scenario": scenario, "pinned": False},
         **{"decisions": [decision], "path": response_headers[HEADER_PATH]},
-        **{"answered_by": response_headers[HEADER_AGENT], "hops": response_headers[HEADER_HOPS], "status": 200},
+        **{"answered_by": own, "hops": response_headers[HEADER_HOPS], "status": 200},
     }
     return LineTemplate(CHAT.name, fields)

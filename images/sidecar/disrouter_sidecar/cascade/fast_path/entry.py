@@ -9,10 +9,11 @@ from disrouter.errors import InvalidRequest
 from disrouter.names import HEADER_REQUEST_ID
 from disrouter.routes import AdapterRoute, RouteTable
 from disrouter_sidecar.cascade.chain_run import Dependencies
+from disrouter_sidecar.cascade.fast_path.clock import Clock
+from disrouter_sidecar.cascade.fast_path.plan import ODD, Plan, plan_of
+from disrouter_sidecar.cascade.fast_path.run import FastRun, PlainChat, PlainHead, Wire
+from disrouter_sidecar.cascade.fast_path.stream import FastStream
 from disrouter_sidecar.errors import Rejected
-from disrouter_sidecar.fast_path.clock import Clock
-from disrouter_sidecar.fast_path.plan import ODD, Plan, plan_of
-from disrouter_sidecar.fast_path.run import FastRun, PlainChat, PlainHead, Wire
 from disrouter_sidecar.headers import Headers, Lines
 from disrouter_sidecar.http.client.upstream import HttpUpstream
 from disrouter_sidecar.http.head import Head
@@ -30,7 +31,6 @@ from disrouter_sidecar.telemetry.metrics import Metrics
 from disrouter_sidecar.telemetry.tracing import OFF, Tracing
 
 MAX_PLANS = 256
-_STREAMS = (b'"stream":true', b'"stream": true')
 
 
 class Sidecar(Protocol):
@@ -51,8 +51,6 @@ class Sidecar(Protocol):
 
     def guide(self) -> Guide: ...
 
-    def kept_decisions(self) -> int: ...
-
 
 class FastPath:
     """`http.server.site.FastPath` of one sidecar."""
@@ -72,7 +70,7 @@ class FastPath:
         """Ask the engine, where this is a plain chat; else nothing has happened."""
         began, body = monotonic(), data[size:]
         odd = self.sidecar.tracing is not OFF or (values and not ODD.isdisjoint(values))
-        if odd or _STREAMS[0] in body or _STREAMS[1] in body:
+        if odd:
             return False
         try:
             plan = self._plan(head)
@@ -86,9 +84,10 @@ class FastPath:
         connection = self.upstream.pool.take(plan.origin)
         if connection is None:
             return False
-        run = FastRun(self, wire, plan, chat, connection, began)
+        run = (FastStream if chat.stream else FastRun)(self, wire, plan, chat, connection, began)
         wire.begin(run)
-        connection.ask(run, chat.start, chat.asked, plan.first)
+        run.asked()
+        connection.ask(run, chat.start, chat.asked, plan.first_of_stream if chat.stream else plan.first)
         return True
 
     def _chat(self, plan: Plan, head: PlainHead, body: bytes) -> PlainChat | None:
@@ -102,7 +101,7 @@ class FastPath:
         asked = dumps(engine_fields(query, plan.served.model, plan.stated, plan.awareness))
         number = request_id(head.values.get(HEADER_REQUEST_ID))
         start = f"{plan.start}{number}\r\ncontent-length: {len(asked)}\r\n\r\n".encode("latin-1")
-        return PlainChat(head, number, body, start, asked, parsed_size(body))
+        return PlainChat(head, number, body, start, asked, parsed_size(body), query.stream)
 
     def _has_room(self, plan: Plan, chat: PlainChat) -> bool:
         memory = self.sidecar.request_memory
@@ -127,7 +126,7 @@ class FastPath:
 
     def _takes(self, plan: Plan, query: Query) -> bool:
         """Whether nothing in the body makes it more than a plain chat."""
-        if query.pinned is not None or query.stream or query.tools:
+        if query.pinned is not None or query.tools or (query.stream and not plan.streams):
             return False
         if query.preference is not None or not CONSTRAINTS.isdisjoint(query.fields):
             return False

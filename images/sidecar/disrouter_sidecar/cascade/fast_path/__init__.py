@@ -4,8 +4,10 @@ The general path (`app.endpoints` to `cascade.chain_run`) stays the only place w
 what the general path would send, and relays a whole answer that begins like no refusal. Whatever else comes is handed
 over: the general path runs from its beginning, finds its request to the engine sent already, and goes on.
 
-- `plan`   what the plain chats behind one head have in common
-- `entry`  which requests are taken
-- `run`    one of them: relayed, or handed over
-- `clock`  stands still while a request is handed over
+- `entry`         which requests are taken
+- `plan`          what the plain chats behind one head have in common
+- `run`           one of them: relayed, or handed over
+- `stream`        one whose answer is streamed
+- `first_events`  what the first events of a stream amount to
+- `clock`         stands still while a request is handed over
 """

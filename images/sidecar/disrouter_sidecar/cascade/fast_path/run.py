@@ -7,40 +7,41 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from disrouter.names import HEADER_REQUEST_ID
 from disrouter_sidecar.cascade.decision_trail import tokens_at_end
+from disrouter_sidecar.cascade.fast_path.plan import Plan
+from disrouter_sidecar.cascade.relay import head_of
 from disrouter_sidecar.decision.whole import says_something_else
 from disrouter_sidecar.errors import UpstreamFailed
-from disrouter_sidecar.fast_path.plan import Plan
-from disrouter_sidecar.headers import Headers, Lines
+from disrouter_sidecar.headers import Headers
 from disrouter_sidecar.http.client.connection import OutboundConnection
 from disrouter_sidecar.http.client.reply import OutboundReply
 from disrouter_sidecar.http.client.request import OutboundRequest, SentRequest
+from disrouter_sidecar.http.encode import status_line
 from disrouter_sidecar.http.head import Head
 from disrouter_sidecar.http.server.exchange import Answering
+from disrouter_sidecar.http.server.exchange import Wire as ExchangeWire
 from disrouter_sidecar.openai.errors import JSON
-from disrouter_sidecar.telemetry.logs import milliseconds, time_of
+from disrouter_sidecar.telemetry.logs import hundredths, time_of
 from disrouter_sidecar.telemetry.metrics import ANSWER
 
 if TYPE_CHECKING:
-    from disrouter_sidecar.fast_path.entry import FastPath
+    from disrouter_sidecar.cascade.fast_path.entry import FastPath
 
+_OK = status_line(200)
+_JSON_LINES, _ = head_of(JSON, None, None)
 MAX_REPLY_BYTES = 16 * 1024
 """A larger reply is handed over: what waits for a client to read it is claimed there."""
 
 
-class Wire(Protocol):
+class Wire(ExchangeWire, Protocol):
     """The client's connection."""
 
     def begin(self, answering: Answering) -> None: ...
 
     def hand_over(self, head: Head, size: int, body: bytes) -> None: ...
 
-    def write(self, data: bytes, /) -> None: ...
-
-    def lines(self, head: Head) -> Lines: ...
-
-    def answered(self, exchange: Answering) -> None: ...
-
     def leave(self) -> None: ...
+
+    def silent(self) -> None: ...
 
 
 class PlainHead(NamedTuple):
@@ -68,12 +69,18 @@ class PlainChat(NamedTuple):
     """Its body."""
     size: int
     """Bytes of memory that the request is reckoned to take."""
+    stream: bool
 
 
 class FastRun:
     """Listens to the engine's connection, and is what the client's connection waits for (`Answering`)."""
 
-    __slots__ = ("_asked", "_began", "_chat", "_claimed", "_connection", "_path", "_plan", "_wire", "complete")
+    __slots__ = (
+        "_answered", "_asked", "_began", "_chat", "_claimed", "_connection", "_number", "_path", "_plan", "_wire",
+        "complete",
+    )  # fmt: skip
+
+    streams = False
 
     def __init__(  # noqa: PLR0917
         self, path: FastPath, wire: Wire, plan: Plan, chat: PlainChat, connection: OutboundConnection, began: float
@@ -84,12 +91,17 @@ class FastRun:
         self._wire = wire
         self._plan = plan
         self._chat = chat
+        self._number = chat.request_id
         self._connection = connection
         self._began = began
         self._claimed = chat.size
         self._asked = monotonic()
+        self._answered: float | None = None
         path.sidecar.request_memory.used += chat.size
         path.sidecar.metrics.inflight += 1
+
+    def asked(self) -> None:
+        """The engine is about to be asked."""
 
     # What the engine's connection calls.
 
@@ -156,39 +168,50 @@ class FastRun:
     def _relay(self, body: bytes) -> None:
         plan, wire, chat = self._plan, self._wire, self._chat
         head = (
-            f"{plan.response_start}{chat.request_id}\r\n"
+            f"{_OK}{_JSON_LINES}{plan.response_lines}{HEADER_REQUEST_ID}: {self._number}\r\n"
             f"content-length: {len(body)}\r\n{wire.lines(chat.head.known)}\r\n"
         )
         wire.write(head.encode("latin-1") + body)
         self.complete = True
-        self._record(body, monotonic())
+        self._count_answer(monotonic())
+        if plan.breaker.failures:
+            plan.breaker.worked(probe=False)
+        self._record("answer", body)
         wire.answered(self)
 
-    def _record(self, body: bytes, now: float) -> None:
-        """What the general path counts, remembers and logs of an answer."""
-        sidecar, plan, asked = self._path.sidecar, self._plan, self._asked
-        metrics, breaker, number = sidecar.metrics, plan.breaker, self._chat.request_id
-        if breaker.failures:
-            breaker.worked(probe=False)
-        sidecar.dependencies.neighbours.retries.request(plan.guide.table.retries)
-        metrics.inflight -= 1
+    def _count_answer(self, now: float) -> None:
+        """What the general path counts when an agent answers."""
+        metrics, plan, asked = self._path.sidecar.metrics, self._plan, self._asked
+        self._answered = now
+        plan.neighbours.retries.request(plan.guide.table.retries)
         metrics.overhead(asked - self._began)
         metrics.decided(ANSWER, plan.scenario, now - asked)
         metrics.answered(0, plan.cost)
-        metrics.ended("answer")
-        tokens = "".join([f',"{kind}":{count}' for kind, count in tokens_at_end(body).items()])
-        line = plan.line.line(
-            time_of(time()).encode(),
-            b'"%b"' % number.encode(),
-            b"%r" % milliseconds(now - self._began),
-            b"%r" % milliseconds(now - asked),
-            tokens.encode(),
-        )
-        sidecar.request_log.log_line(line)
-        sidecar.decisions.remember(number, line, sidecar.kept_decisions())
 
-    def _hand_over(self) -> OutboundRequest | None:
-        """Have the general path serve the request from its beginning; what waits for the reply there, if anything."""
+    def _record(self, outcome: str, end: bytes) -> None:
+        """What it counts, remembers and logs at the end of an answer, whose last bytes these are."""
+        sidecar, plan, number = self._path.sidecar, self._plan, self._number
+        metrics = sidecar.metrics
+        metrics.inflight -= 1
+        metrics.ended(outcome)
+        tokens = "".join([f',"{kind}":{count}' for kind, count in tokens_at_end(end).items()])
+        texts = (
+            time_of(time()),
+            f'"{number}"',
+            f'"{outcome}"',
+            hundredths(monotonic() - self._began),
+            hundredths((self._answered or 0.0) - self._asked),
+            tokens,
+        )
+        line = plan.lines[self.streams].line(*[text.encode() for text in texts])
+        sidecar.request_log.log_line(line)
+        sidecar.decisions.remember(number, line, plan.guide.table.kept_decisions)
+
+    def _hand_over(self, *, ended: bool = False) -> OutboundRequest | None:
+        """Have the general path serve the request from its beginning; what waits for the reply there, if anything.
+
+        `ended`: the reply is read to its end, and its connection may serve another request already.
+        """
         upstream, chat = self._path.upstream, self._chat
         self.release()
         self._path.sidecar.metrics.inflight -= 1
@@ -198,7 +221,8 @@ class FastRun:
                 self._wire.hand_over(_with_id(chat), chat.head.size, chat.body)
         finally:
             upstream.sent = None
-        sent.drop()
+        if not ended:
+            sent.drop()
         return sent.request
 
 
