@@ -22,6 +22,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from disrouter.routes import Breaker
+from disrouter_sidecar.cascade.fast_path import entry
 from disrouter_sidecar.cascade.fast_path.run import MAX_REPLY_BYTES, FastRun
 from disrouter_sidecar.cascade.fast_path.stream import FastStream
 from support.raw_http import HANG_UP, RawServer, raw_server
@@ -264,6 +265,7 @@ def folders(tmp_path: Path) -> tuple[Path, Path]:
 
 
 async def test_whatever_is_asked_and_replied(folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(entry, "MOST_LUCK", 10**6)
     ends = [count_calls(monkeypatch, name) for name in ("_relay", "_commit", "_hand_over")]
     loop = asyncio.get_running_loop()
     async with side(folders[0], fast_path=True) as on, side(folders[1], fast_path=False) as off:
@@ -297,3 +299,19 @@ async def test_whatever_is_asked_and_replied(folders: tuple[Path, Path], monkeyp
 
         await asyncio.to_thread(run)
     assert all(len(calls) > _EXAMPLES // 12 for calls in ends), [*map(len, ends)]
+
+
+async def test_an_agent_that_refuses_most_requests_is_spared_the_detour(
+    folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handed_over, relayed = (count_calls(monkeypatch, name) for name in ("_hand_over", "_relay"))
+    refused = Turn((request(),), whole(REFUSAL))
+    async with side(folders[0], fast_path=True) as on:
+        await on.connect()
+        for turn in [PLAIN, PLAIN] + [refused] * (entry.MOST_LUCK + entry.TRIES):
+            await on.take(turn)
+        assert (len(relayed), len(handed_over)) == (0, entry.MOST_LUCK + 1), "and then one of so many is tried"
+        for _ in range(entry.TRIES + 3):
+            await on.take(PLAIN)
+        assert len(relayed) == 4, "the next try was an answer, and so were those after it"
+        on.writer.close()

@@ -31,6 +31,10 @@ from disrouter_sidecar.telemetry.metrics import Metrics
 from disrouter_sidecar.telemetry.tracing import OFF, Tracing
 
 MAX_PLANS = 256
+MOST_LUCK = 16
+"""Requests that were handed over, more than were answered, after which others go the general path at once."""
+TRIES = 64
+"""One in so many of those is taken all the same, to see whether it is worth it again."""
 
 
 class Sidecar(Protocol):
@@ -60,6 +64,9 @@ class FastPath:
         self.sidecar = sidecar
         self.upstream = upstream
         self.clock = clock
+        self._luck = MOST_LUCK
+        self._passed = 0
+        """Requests that were not taken for want of luck."""
         self._plans: dict[int, tuple[Head, Plan | None]] = {}
         """By the identity of a head, which lives as long as its plan."""
         self._table: RouteTable | None = None
@@ -70,7 +77,7 @@ class FastPath:
         """Ask the engine, where this is a plain chat; else nothing has happened."""
         began, body = monotonic(), data[size:]
         odd = self.sidecar.tracing is not OFF or (values and not ODD.isdisjoint(values))
-        if odd:
+        if odd or (self._luck <= 0 and self._passes()):
             return False
         try:
             plan = self._plan(head)
@@ -89,6 +96,17 @@ class FastPath:
         run.asked()
         connection.ask(run, chat.start, chat.asked, plan.first_of_stream if chat.stream else plan.first)
         return True
+
+    def ended(self, *, answered: bool) -> None:
+        """A request was answered or handed over. An agent that refuses most of its requests is not worth the detour."""
+        if not answered:
+            self._luck = max(self._luck - 1, 0)
+        elif self._luck < MOST_LUCK:
+            self._luck += 1
+
+    def _passes(self) -> bool:
+        self._passed += 1
+        return self._passed % TRIES != 0
 
     def _chat(self, plan: Plan, head: PlainHead, body: bytes) -> PlainChat | None:
         """The request to the engine; None for more than a plain chat. Raises Rejected and InvalidRequest."""

@@ -182,6 +182,7 @@ class FastRun:
     def _count_answer(self, now: float) -> None:
         """What the general path counts when an agent answers."""
         metrics, plan, asked = self._path.sidecar.metrics, self._plan, self._asked
+        self._path.ended(answered=True)
         self._answered = now
         plan.neighbours.retries.request(plan.guide.table.retries)
         metrics.overhead(asked - self._began)
@@ -213,6 +214,7 @@ class FastRun:
         `ended`: the reply is read to its end, and its connection may serve another request already.
         """
         upstream, chat = self._path.upstream, self._chat
+        self._path.ended(answered=False)
         self.release()
         self._path.sidecar.metrics.inflight -= 1
         sent = upstream.sent = SentRequest(self._connection, chat.start, chat.asked)
