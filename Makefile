@@ -24,9 +24,9 @@ help: ## Say what can be made
 demo: $(VENV)/.ready ## Train and serve a cascade of tiny models, ask it, grow it, shrink it (about eight minutes after the installation, no GPU)
 	@PYTHONPATH=examples/offline $(BIN)/python -m demo
 
-test: $(VENV)/.ready $(VLLM_VENV)/.ready $(RIVALS_VENV)/.litellm ## Run all tests
+test: $(VENV)/.ready $(VLLM_VENV)/.ready $(RIVALS_VENV)/.litellm ## Run all tests (TESTS=tests/sidecar: those)
 	@[ ! -e $(VLLM_VENV)/.ready ] || export DISROUTER_VLLM_PYTHON="$(CURDIR)/$(VLLM_VENV)/bin/python"; \
-	DISROUTER_LITELLM_PYTHON="$(CURDIR)/$(RIVALS_VENV)/bin/python" $(BIN)/python -m pytest --ignore=tests/cluster
+	DISROUTER_LITELLM_PYTHON="$(CURDIR)/$(RIVALS_VENV)/bin/python" $(BIN)/python -m pytest --ignore=tests/cluster $(TESTS)
 
 test-cluster: $(VENV)/.ready ## Run the tests on the cluster of KUBECONFIG; CLUSTER_LOAD loads an image archive there (kind: 'kind load image-archive')
 	@test -n "$(KUBECONFIG)" || { echo "make test-cluster: KUBECONFIG names no cluster"; exit 2; }
