@@ -231,12 +231,12 @@ def _cut(draw: st.DrawFn, data: bytes) -> list[bytes]:
 
 
 @asynccontextmanager
-async def side(directory: Path, *, fast_path: bool) -> AsyncIterator[Side]:
+async def side(directory: Path, **changes: Any) -> AsyncIterator[Side]:
     """A cascade of two of which the first sidecar is looked at, and a connection to it."""
     async with AsyncExitStack() as stack:
         engine = await stack.enter_async_context(raw_server())
         only = {"small": {"engine_url": engine.url.removesuffix("/x")}}
-        two = await stack.enter_async_context(cascade(directory, ("small", "large"), only, fast_path=fast_path))
+        two = await stack.enter_async_context(cascade(directory, ("small", "large"), only, **changes))
         two.publish(two.table(breaker=Breaker(failures=1000), cors_origins=["http://page"]))
         two.scripts("unused", "from large")
         yield Side(two.entry, engine)
@@ -314,4 +314,14 @@ async def test_an_agent_that_refuses_most_requests_is_spared_the_detour(
         for _ in range(entry.TRIES + 3):
             await on.take(PLAIN)
         assert len(relayed) == 4, "the next try was an answer, and so were those after it"
+        on.writer.close()
+
+
+async def test_a_body_beyond_the_limit_is_refused_there_too(folders: tuple[Path, Path]) -> None:
+    large = request(messages=[{"role": "user", "content": "x" * 2048}])
+    async with side(folders[0], fast_path=True, max_body_bytes=1024) as on:
+        await on.connect()
+        for _ in range(3):
+            await on.take(PLAIN)
+        assert (await on.take(Turn((large,), whole("late"))))[0].startswith(b"HTTP/1.1 413 ")
         on.writer.close()
