@@ -10,8 +10,9 @@ import asyncio
 import json
 import re
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -23,8 +24,10 @@ from hypothesis import strategies as st
 
 from disrouter.routes import Breaker
 from disrouter_sidecar.cascade.fast_path import entry
+from disrouter_sidecar.cascade.fast_path.first_events import answers
 from disrouter_sidecar.cascade.fast_path.run import MAX_REPLY_BYTES, FastRun
 from disrouter_sidecar.cascade.fast_path.stream import FastStream
+from support.local import until
 from support.raw_http import HANG_UP, RawServer, raw_server
 from support.sidecars import REFUSAL, Agent, cascade
 
@@ -97,6 +100,9 @@ class Side:
         memory = self.small.service.decisions
         last = next(reversed(memory._line_of), "")
         return _TIMES.sub(b"", json.dumps(memory.find(last)).encode())
+
+    def was_asked(self, times: int) -> bool:
+        return len(self.engine.requests) >= times
 
     def settled(self) -> bool:
         service = self.small.service
@@ -324,4 +330,53 @@ async def test_a_body_beyond_the_limit_is_refused_there_too(folders: tuple[Path,
         for _ in range(3):
             await on.take(PLAIN)
         assert (await on.take(Turn((large,), whole("late"))))[0].startswith(b"HTTP/1.1 413 ")
+        on.writer.close()
+
+
+@pytest.mark.parametrize(
+    ("events", "expected"),
+    [
+        ([{"role": "assistant", "content": ""}], False),
+        ([{"role": "assistant", "content": ""}, {"content": " 4"}], True),
+        ([{"content": "Rome"}], True),
+        ([{"content": "I"}], None),
+        ([{"content": "  "}], None),
+        ([{"content": "a"}], None),
+        ([{"reasoning_content": "hm"}], None),
+        ([{"reasoning_details": [{"type": "t", "content": "Hmm"}]}], None),
+        ([{"reasoning_details": [{"type": "t", "content": "Hmm"}], "content": "I don't know!"}], None),
+        ([{"tool_calls": [{"function": {"content": "x"}}]}], None),
+    ],
+)
+def test_first_events_are_seen_through_or_left_to_the_parser(
+    events: list[dict[str, Any]], expected: bool | None
+) -> None:
+    assert answers(b"".join(map(event, events))) is expected
+
+
+@pytest.mark.parametrize("end", [b'data: {"id":"1","choices":[{"delta":{"content":"  \n\n', b"data: x"])
+def test_events_that_are_cut_are_left_to_the_parser(end: bytes) -> None:
+    assert answers(event({"content": ""}) + end) is None
+
+
+async def test_a_client_that_reads_nothing_and_leaves_is_not_served_again(folders: tuple[Path, Path]) -> None:
+    """Its last answer waits for it to read; when it leaves, the engine's connection may serve somebody else."""
+    async with side(folders[0], fast_path=True) as on:
+        await on.connect()
+        for _ in range(3):
+            await on.take(PLAIN)
+        asked = len(on.engine.requests)
+        on.engine.replies[:] = [whole("x" * 16_000)] * 2000
+        for number in range(1, 2000):
+            on.writer.write(request())
+            with suppress(AssertionError):
+                await until(partial(on.was_asked, asked + number), 1)
+            if not on.was_asked(asked + number):
+                break
+        assert 10 < number < 1999, "at some point its answers wait"
+        on.writer.transport.abort()
+        await until(on.settled)
+        await on.connect()
+        assert (await on.take(PLAIN))[0].startswith(b"HTTP/1.1 200 ")
+        assert on.settled()
         on.writer.close()

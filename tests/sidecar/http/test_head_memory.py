@@ -110,6 +110,8 @@ def sized(template: str, body: str = "hello", **values: str) -> bytes:
 @example([sized(HEADS[0]), sized(HEADS[0], "hi"), sized(HEADS[0], ""), sized(HEADS[0])])
 @example([sized(HEADS[0]), sized(HEADS[0])[:-1], b"o" + sized(HEADS[0])])
 @example([sized(HEADS[0]), sized(HEADS[0]) + sized(HEADS[0])])
+@example([sized(HEADS[0])[:60], sized(HEADS[0])[60:], b"\r\n\r\n", b"\r\n\r\n", sized(HEADS[0])])
+@example([b"\r\n" + sized(HEADS[0]), b"\r\n" + sized(HEADS[0])])
 @settings(max_examples=500)
 def test_requests_are_read_as_without_memory(requests: list[bytes]) -> None:
     requests = [sized(HEADS[4], ""), *requests]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import NamedTuple, Protocol
 
 from disrouter.errors import InvalidRequest
@@ -195,7 +196,8 @@ class InboundRequest:
             status, headers, body = rejection(error, self._call.dialect.error_body)
             if self._client.commented:
                 body = self._call.dialect.error_event(body)
-            self._client.put(status, lines({**headers, HEADER_REQUEST_ID: self._call.request_id}), body)
+            with suppress(ClientGone):
+                self._client.put(status, lines({**headers, HEADER_REQUEST_ID: self._call.request_id}), body)
         self._finish(outcome)
 
     def left(self) -> None:

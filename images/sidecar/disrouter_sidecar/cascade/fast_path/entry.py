@@ -144,7 +144,7 @@ class FastPath:
 
     def _takes(self, plan: Plan, query: Query) -> bool:
         """Whether nothing in the body makes it more than a plain chat."""
-        if query.pinned is not None or query.tools or (query.stream and not plan.streams):
+        if query.model != plan.guide.table.cascade or query.tools or (query.stream and not plan.streams):
             return False
         if query.preference is not None or not CONSTRAINTS.isdisjoint(query.fields):
             return False

@@ -16,7 +16,11 @@ def _decides(letter: str) -> bool:
     return all(decision is Decision.ANSWER for decision in decisions) and all(matcher.said for matcher in matchers)
 
 
-_CLEAR = frozenset(ord(letter) for letter in map(chr, range(0x21, 0x7F)) if letter not in '"\\' and _decides(letter))
+_NESTED = (b"{", b"[", b"}")
+"""Marks behind which a `content` is not the delta's own."""
+_CLEAR = frozenset(
+    letter.encode() for letter in map(chr, range(0x21, 0x7F)) if letter not in '"\\' and _decides(letter)
+)
 """Letters with which only an answer begins, behind blanks or not, as the matcher says."""
 
 
@@ -31,11 +35,14 @@ def answers(events: bytes) -> bool | None:
     for event in events[:-2].split(b"\n\n"):
         if not event.startswith(_EVENT) or b"\n" in event:
             return None
-        place = event.find(_CONTENT, event.find(_TEXT))
+        delta = event.find(_TEXT) + len(_TEXT)
+        place = event.find(_CONTENT, delta)
+        if delta < len(_TEXT) or any(mark in event[delta:place] for mark in _NESTED):
+            return None
         if place < 0 or event.startswith(_SAYS_NOTHING, place):
             if event.startswith(_SAYS_NOTHING[0], place) and b'"finish_reason":null' in event:
                 continue
             return None
         text = event[place + len(_CONTENT) :].lstrip(b" ")
-        return True if text[0] in _CLEAR else None
+        return True if text[:1] in _CLEAR else None
     return False

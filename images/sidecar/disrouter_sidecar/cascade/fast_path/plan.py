@@ -80,6 +80,8 @@ def plan_of(head: Head, guide: Guide, dependencies: Dependencies) -> Plan | None
     if head_lines is None or itinerary.agents[:1] != (own,) or served.route.probability is not None:
         return None
     decides = itinerary.decides(route.awareness)
+    if not decides and itinerary.ahead > 1:
+        return None  # it must answer, and where it fails somebody else does
     awareness = served.route.awareness if decides else Awareness.NONE
     timeouts = table.timeouts
     target = target_of(engine.url_of(CHAT))

@@ -39,6 +39,8 @@ class Wire(ExchangeWire, Protocol):
 
     def hand_over(self, head: Head, size: int, body: bytes) -> None: ...
 
+    def go_on(self) -> None: ...
+
     def leave(self) -> None: ...
 
     def silent(self) -> None: ...
@@ -131,7 +133,9 @@ class FastRun:
     # What the client's connection calls.
 
     def left(self) -> None:
-        """The client has gone: the general path counts it and ends the generation."""
+        """The client has gone: the general path counts it and ends the generation. An answer was counted already."""
+        if self.complete:
+            return
         self._hand_over()
         self._wire.leave()
 
@@ -223,6 +227,7 @@ class FastRun:
                 self._wire.hand_over(_with_id(chat), chat.head.size, chat.body)
         finally:
             upstream.sent = None
+        self._wire.go_on()
         if not ended:
             sent.drop()
         return sent.request

@@ -245,8 +245,9 @@ class ClientConnection(asyncio.Protocol):
         self._exchange = answering
 
     def hand_over(self, head: Head, size: int, body: bytes) -> None:
-        """The fast path leaves a request to the general one, unanswered."""
+        """The fast path leaves a request to the general one, unanswered; `go_on` follows."""
         self._exchange = None
+        self._serving = True
         try:
             incoming = self._site.incoming(head, size)
             self._site.take(incoming, body)
@@ -254,6 +255,15 @@ class ClientConnection(asyncio.Protocol):
             self._send_error(Refusal(error, head))
             return
         self._start(incoming)
+
+    def go_on(self) -> None:
+        """What was handed over is under way, or answered: then it is the next one's turn."""
+        self._serving = False
+        if self._exchange is None and not self._over:
+            if self._ready:
+                self._serve()
+            else:
+                self._rest()
 
     # Events of the reader.
 

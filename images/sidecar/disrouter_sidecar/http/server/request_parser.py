@@ -14,6 +14,8 @@ from disrouter_sidecar.http.limits import Limits
 
 _EMPTY_LINE = b"\r\n\r\n"
 _HEADS: HeadMemory[Head] = HeadMemory()
+_BLANK = (b"\r", b"\n")
+"""With which empty lines before a head begin; llhttp skips them."""
 _LESSONS = 8
 """Heads of one connection that are looked at to be remembered: a client of which none comes again pays no more."""
 
@@ -90,6 +92,7 @@ class RequestReader:
             if start < len(_EMPTY_LINE):
                 start = 0
             else:
+                self._head = None
                 self._feed(rest[:start])
                 self._learn(data[:start])
         while start < size:
@@ -126,7 +129,7 @@ class RequestReader:
         Not the first of a connection: strangers who come and go teach nothing.
         """
         head, self._head = self._head, None
-        if not self._lessons or head is None:
+        if not self._lessons or head is None or raw[:1] in _BLANK:
             return
         self._lessons -= 1
         if self._lessons == _LESSONS - 1 or head.length is None or not head.keep_alive or head.wants_continue:
