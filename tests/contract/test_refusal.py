@@ -47,12 +47,15 @@ def decide(pieces: Sequence[str]) -> Decision:
 @example(text="&lt;think&gt;a</think>I don't know!", places=[4])
 @example(text="I don't know" + " " * 250 + "but Rome", places=[230])
 @example(text="I  don't \n know!", places=[2, 3])
+@example(text="I don't know!</think>I", places=[13])
 def test_any_cut_gives_the_decision_of_the_whole(text: str, places: list[int]) -> None:
     whole = decide([text])
     assert decide(cut(text, places)) is whole
     assert decide(list(text)) is whole
-    if after_reasoning(text) == text or whole is REFUSE:  # else only the whole text tells that it began with reasoning
-        assert is_refusal(text) is (whole is REFUSE)
+    behind = after_reasoning(text)
+    refuses = decide([behind]) is REFUSE
+    if behind == text or refuses:  # else only the whole text tells that it began with reasoning
+        assert is_refusal(text) is refuses
 
 
 ENDS = [
@@ -227,12 +230,12 @@ def test_an_undecided_tail_is_not_held_for_ever(filler: str) -> None:
     assert matcher.decision is REFUSE
 
 
-@given(st.lists(st.text(max_size=50), max_size=200))
+@given(st.lists(st.text(st.characters(exclude_characters="<&]▷"), max_size=50), max_size=200))
 def test_reasoning_is_not_kept_in_memory(pieces: list[str]) -> None:
     matcher = RefusalMatcher()
     matcher.feed("<think>")
     for piece in pieces:
-        matcher.feed(piece.replace("<", ""))
+        matcher.feed(piece)
     assert len(matcher._text) < LONGEST_CLOSED
     assert matcher.decision is UNDECIDED
     assert matcher.feed("</think>I don't know!") is REFUSE
