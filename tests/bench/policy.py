@@ -1,6 +1,6 @@
 """CPU of the sidecar itself: all of its own code, the sockets taken away.
 
-    python -m bench.policy [--seconds 1] [--rounds 5] [--tracing] [--profile WORKLOAD]
+    python -m bench.policy [--seconds 1] [--rounds 5] [--tracing] [--fast-path] [--profile WORKLOAD]
 
 The client's and the agents' transports are stand-ins that move bytes at once, so what is left is what the sidecar does
 in Python and in its libraries. It says where CPU goes while code is changed; docs/benchmarks.md has the real thing.
@@ -181,7 +181,11 @@ def workloads() -> dict[str, Workload]:
 
 
 def measured(
-    workload: Workload, work: Callable[[BenchClient, bytes], Coroutine[Any, Any, None]], tracing: Tracing = OFF
+    workload: Workload,
+    work: Callable[[BenchClient, bytes], Coroutine[Any, Any, None]],
+    tracing: Tracing = OFF,
+    *,
+    fast_path: bool = False,
 ) -> None:
     """Run `work` on one sidecar and one client of it."""
     request, replies, ends = workload
@@ -190,7 +194,8 @@ def measured(
         with tempfile.TemporaryDirectory() as folder:
             routes = Path(folder) / "routes.json"
             routes.write_text(_table().to_json())
-            config = Config("pool", "a", f"http://127.0.0.1:{ENGINE}", "engine", routes, host="127.0.0.1")
+            engine = f"http://127.0.0.1:{ENGINE}"
+            config = Config("pool", "a", engine, "engine", routes, host="127.0.0.1", fast_path=fast_path)
             async with running(config, tracing, _teller()) as (_, listener):
                 connection = ClientConnection(listener.site, asyncio.get_running_loop())
                 client = BenchClient(connection, ends)
@@ -235,6 +240,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=0.5, help="a round of one workload")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--tracing", action="store_true", help="with OpenTelemetry's spans")
+    parser.add_argument("--fast-path", action="store_true", help="with DISROUTER_FAST_PATH")
     parser.add_argument("--profile", choices=workloads(), help="profile this workload alone")
     arguments = parser.parse_args()
     logging.disable(logging.INFO)
@@ -247,7 +253,7 @@ def main() -> int:
             await client.ask(request, 20_000)
             profiler.disable()
 
-        measured(workloads()[arguments.profile], profiled)
+        measured(workloads()[arguments.profile], profiled, fast_path=arguments.fast_path)
         profiler.create_stats()
         import pstats
 
@@ -263,7 +269,7 @@ def main() -> int:
             for _ in range(arguments.rounds):
                 found.append(await client.ask(request, times))  # noqa: PERF401  awaits
 
-        measured(workload, timed, tracing)
+        measured(workload, timed, tracing, fast_path=arguments.fast_path)
         print(f"{name:8} {min(found):7.1f} us at best, {statistics.median(found):7.1f} us at the median", flush=True)
     return 0
 
