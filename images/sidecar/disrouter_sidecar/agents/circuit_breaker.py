@@ -130,7 +130,7 @@ class Breakers:
         self._clock = clock
         self._of: dict[str, Breaker] = {}
 
-    def guard(self, agent: str, table: RouteTable, excused: Callable[[], bool]) -> AttemptGuard:
+    def guard(self, agent: str, table: RouteTable, excused: Callable[[], bool] = _nobody_is) -> AttemptGuard:
         """Of an attempt at `agent` that begins; a timeout does not count if `excused()`. Raises UpstreamFailed."""
         return AttemptGuard(self.of(agent, table), table.breaker, self._clock, excused)
 

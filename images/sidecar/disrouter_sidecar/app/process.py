@@ -56,7 +56,7 @@ async def running(
     tls = None if config.tls is None else Tls(config.tls)
     async with HttpUpstream() as upstream, HttpUpstream(None if tls is None else tls.client) as hop_upstream:
         clock = Clock()
-        service = build_service(config, upstream, hop_upstream, clock)
+        service = build_service(config, upstream, hop_upstream, clock if config.fast_path else time.monotonic)
         service.tracing, service.request_log = tracing, request_log
         if tls is not None:
             service.watched.append(lambda: hop_upstream.pool.trust(tls.client) if tls.poll() else None)

@@ -32,9 +32,14 @@ Hole = tuple[bytes, str]
 """What stands before a value that varies, and the name of its header."""
 
 
-Match = tuple[int, int, Mapping[str, str]]
-"""Of a head that is known: its bytes, behind which the body begins, the bytes of the body, and the headers that vary,
-but for the length."""
+Match = tuple[int, Mapping[str, str]]
+"""Of a message whose head is known: the head's size, behind which the body begins, and the headers that vary, but for
+the length."""
+
+
+def lasting(headers: Mapping[str, str]) -> dict[str, str]:
+    """Those that do not vary."""
+    return {name: value for name, value in headers.items() if name not in VARYING}
 
 
 class KnownHead(Generic[Parsed]):
@@ -48,7 +53,7 @@ class KnownHead(Generic[Parsed]):
         self.parsed = parsed
 
     def match(self, data: bytes) -> Match | None:
-        """Whether `data` begins with this head, up to values that vary."""
+        """Whether `data` is one whole message with this head, up to values that vary."""
         place, length = 0, 0
         values: dict[str, str] | None = None
         for before, size, name in self._holes:
@@ -71,9 +76,10 @@ class KnownHead(Generic[Parsed]):
                 values = {name: text}
             else:
                 values[name] = text
-        if not data.startswith(self._end, place):
+        body = place + len(self._end)
+        if not data.startswith(self._end, place) or body + length != len(data):
             return None
-        return place + len(self._end), length, values or _NO_VALUES
+        return body, values or _NO_VALUES
 
 
 class HeadMemory(Generic[Parsed]):

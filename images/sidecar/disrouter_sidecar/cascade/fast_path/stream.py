@@ -27,7 +27,7 @@ class FastStream(FastRun):
 
     def asked(self) -> None:
         """The engine is about to be asked."""
-        self._guard = self._plan.neighbours.breakers.guard(self._plan.agent, self._plan.guide.table, _nobody)
+        self._guard = self._plan.neighbours.breakers.guard(self._plan.agent, self._plan.guide.table)
         self._reply: OutboundReply | None = None
         self._held = b""
         self._over = False
@@ -125,8 +125,3 @@ class FastStream(FastRun):
         if self._reply is not None:
             self._reply.close()
         self._record(outcome, self._exchange.last)
-
-
-def _nobody() -> bool:
-    """Excused: the deadline of a stream that has begun is no client's."""
-    return False

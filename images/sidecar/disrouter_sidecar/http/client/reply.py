@@ -20,17 +20,8 @@ class OutboundReply:
     """`ports.Reply`: the bytes of the body as they were sent, chunks taken apart."""
 
     __slots__ = (
-        "_back",
-        "_connection",
-        "_failure",
-        "_idle",
-        "_listener",
-        "_paused",
-        "_unread",
-        "_waiter",
-        "headers",
-        "status",
-    )
+        "_back", "_connection", "_failure", "_idle", "_listener", "_paused", "_unread", "_waiter", "headers", "status",
+    )  # fmt: skip
 
     def __init__(self, connection: OutboundConnection, status: int, headers: Headers) -> None:
         self.status = status

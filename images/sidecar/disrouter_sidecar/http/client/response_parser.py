@@ -9,7 +9,7 @@ import httptools
 
 from disrouter_sidecar.errors import Reason, UpstreamFailed
 from disrouter_sidecar.http.head import NAMES, name_of
-from disrouter_sidecar.http.head_memory import LENGTH, VARYING, HeadMemory, KnownHead
+from disrouter_sidecar.http.head_memory import LENGTH, HeadMemory, KnownHead, lasting
 
 MAX_HEAD_BYTES = 64 * 1024
 MAX_HEADERS = 200
@@ -100,12 +100,10 @@ class ResponseReader:
         found = known.match(data)
         if found is None:
             return False
-        size, length, values = found
-        if size + length != len(data):
-            return False
+        size, values = found
         self.status, headers = known.parsed
         self.headers = {**headers, **values}
-        if length:
+        if size < len(data):
             self.pieces.append(data[size:])
         self.headed = self.complete = self._framed = self._lasts = True
         return True
@@ -116,9 +114,8 @@ class ResponseReader:
         headers = self.headers
         final = data[9:12] == b"%d" % self.status  # no interim reply came before it
         if final and self.reusable and LENGTH in headers and "transfer-encoding" not in headers:
-            kept = {name: value for name, value in headers.items() if name not in VARYING}
             head = data[: data.find(_EMPTY_LINE) + len(_EMPTY_LINE)]
-            self._known = _HEADS.learn(head, KnownReply(self.status, kept))
+            self._known = _HEADS.learn(head, KnownReply(self.status, lasting(headers)))
 
     def _feed_bounded(self, data: bytes, room: int) -> None:
         """The head ends within the first `room` bytes or is too large."""

@@ -234,10 +234,10 @@ class ClientConnection(asyncio.Protocol):
 
     def known(self, head: Head, values: Headers, data: bytes, size: int) -> bool:
         """A whole request whose head came before: the fast path may take it where nothing is ahead of it."""
-        fast_path, busy = self._site.fast_path, self._exchange is not None or self._ready or self.full
-        if fast_path is None or busy or self._excess or len(data) - size > self._site.limits.body:
+        fast_path = self._site.fast_path
+        if fast_path is None or self._exchange is not None or self._ready or self.full or self._excess:
             return False
-        return fast_path(self, head, values, data, size)
+        return len(data) - size <= self._site.limits.body and fast_path(self, head, values, data, size)
 
     def begin(self, answering: Answering) -> None:
         """The fast path answers, by `write` and then `answered`."""

@@ -9,7 +9,7 @@ import httptools
 from disrouter_sidecar.errors import Rejected
 from disrouter_sidecar.headers import Headers
 from disrouter_sidecar.http.head import NAMES, ONCE, Head, head_of, name_of
-from disrouter_sidecar.http.head_memory import VARYING, HeadMemory, KnownHead
+from disrouter_sidecar.http.head_memory import HeadMemory, KnownHead, lasting
 from disrouter_sidecar.http.limits import Limits
 
 _EMPTY_LINE = b"\r\n\r\n"
@@ -105,9 +105,8 @@ class RequestReader:
         found = known.match(data)
         if found is None:
             return False
-        size, length, values = found
-        if size + length != len(data):
-            return False
+        size, values = found
+        length = len(data) - size
         events = self._events
         if events.known(known.parsed, values, data, size):
             return True
@@ -135,8 +134,7 @@ class RequestReader:
         if self._lessons == _LESSONS - 1 or head.length is None or not head.keep_alive or head.wants_continue:
             return
         if "upgrade" not in head.headers:
-            kept = {name: value for name, value in head.headers.items() if name not in VARYING}
-            self._known = _HEADS.learn(raw, head._replace(headers=kept))
+            self._known = _HEADS.learn(raw, head._replace(headers=lasting(head.headers)))
 
     def _end_of_part(self, data: bytes, start: int) -> int:
         """Behind the head or the chunked body that `start` is in, which an empty line ends, or as far as its bound
