@@ -58,10 +58,10 @@ class Team:
         return next((each for each in self.status(name).get("agents") or [] if each["name"] == agent), {})
 
     def ready(self, name: str) -> bool:
-        """Whether the cascade is Ready for the manifest as it is now."""
+        """Whether the cascade is Ready for the manifest as it is now, and a client's connection comes about."""
         whole = self.get(names.PLURAL, name)
         seen = (whole.get("status") or {}).get("observedGeneration") == whole["metadata"]["generation"]
-        return bool(seen and _holds(whole, "Ready"))
+        return bool(seen and _holds(whole, "Ready")) and self.reachable(name)
 
     def all_ready(self, name: str) -> bool:
         """Ready, and so is every agent."""
@@ -125,7 +125,21 @@ class Team:
 
     def url(self, cascade: str) -> str:
         """The cascade's address, as a client in another namespace would write it."""
-        return f"http://{cascade}.{self.namespace}.svc/v1"
+        return f"http://{self.host(cascade)}/v1"
+
+    def host(self, cascade: str) -> str:
+        """The name of its Service."""
+        return f"{cascade}.{self.namespace}.svc"
+
+    def reachable(self, cascade: str) -> bool:
+        """Whether a connection to it comes about: the node learns of a Service's first pod a moment after it is ready."""
+        connect = f"import socket; socket.create_connection(({self.host(cascade)!r}, 80), timeout=5)"
+        return (
+            self.cluster.kubectl_process(
+                "-n", self.namespace, "exec", CLIENT, "--", "python3", "-c", connect
+            ).returncode
+            == 0
+        )
 
     def ask(self, cascade: str, question: str, *scenario: str) -> list[list[str]]:
         """Text and path of the answer, whole and streamed."""

@@ -96,3 +96,18 @@ def test_an_agent_that_no_question_reaches_keeps_a_threshold() -> None:
 def test_the_worth_of_thresholds_is_accuracy_less_what_is_paid() -> None:
     confidence, right = np.array([[0.9, 0.1], [0.2, 0.1]]), np.array([[True, False, False], [False, False, True]])
     assert value(confidence, right, COSTS, 0.5, np.array([0.5, 0.5])) == pytest.approx((2 - 0.5 * (0.1 + 0.9)) / 2)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_no_single_threshold_can_be_moved_for_the_better(seed: int) -> None:
+    """Each of three was chosen against what those behind it really do, and sweeps went on until nothing was gained."""
+    rng = np.random.default_rng(seed)
+    right = rng.random((40, 4)) < (0.3, 0.5, 0.6, 0.8)
+    confidence = np.round(0.5 * right[:, :3] + 0.5 * rng.random((40, 3)), 1)
+    paid = np.array([0.1, 0.3, 0.5, 0.9])
+    thresholds = tune(confidence, right, paid, 0.5)
+    found = value(confidence, right, paid, 0.5, thresholds)
+    for agent, other in product(range(3), [*np.arange(0.05, 1.1, 0.1), np.inf, -np.inf]):
+        moved = thresholds.copy()
+        moved[agent] = other
+        assert value(confidence, right, paid, 0.5, moved) <= found + 1e-9
