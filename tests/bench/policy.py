@@ -1,6 +1,6 @@
 """CPU of the sidecar itself: all of its own code, the sockets taken away.
 
-    python -m bench.policy [--seconds 1] [--rounds 5] [--tracing] [--fast-path] [--profile WORKLOAD]
+    python -m bench.policy [--seconds 1] [--rounds 5] [--tracing] [--general-path] [--profile WORKLOAD]
 
 The client's and the agents' transports are stand-ins that move bytes at once, so what is left is what the sidecar does
 in Python and in its libraries. It says where CPU goes while code is changed; docs/benchmarks.md has the real thing.
@@ -185,7 +185,7 @@ def measured(
     work: Callable[[BenchClient, bytes], Coroutine[Any, Any, None]],
     tracing: Tracing = OFF,
     *,
-    fast_path: bool = False,
+    fast_path: bool = True,
 ) -> None:
     """Run `work` on one sidecar and one client of it."""
     request, replies, ends = workload
@@ -240,7 +240,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=0.5, help="a round of one workload")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--tracing", action="store_true", help="with OpenTelemetry's spans")
-    parser.add_argument("--fast-path", action="store_true", help="with DISROUTER_FAST_PATH")
+    parser.add_argument("--general-path", action="store_true", help="with DISROUTER_FAST_PATH=false")
     parser.add_argument("--profile", choices=workloads(), help="profile this workload alone")
     arguments = parser.parse_args()
     logging.disable(logging.INFO)
@@ -253,7 +253,7 @@ def main() -> int:
             await client.ask(request, 20_000)
             profiler.disable()
 
-        measured(workloads()[arguments.profile], profiled, fast_path=arguments.fast_path)
+        measured(workloads()[arguments.profile], profiled, fast_path=not arguments.general_path)
         profiler.create_stats()
         import pstats
 
@@ -269,7 +269,7 @@ def main() -> int:
             for _ in range(arguments.rounds):
                 found.append(await client.ask(request, times))  # noqa: PERF401  awaits
 
-        measured(workload, timed, tracing, fast_path=arguments.fast_path)
+        measured(workload, timed, tracing, fast_path=not arguments.general_path)
         print(f"{name:8} {min(found):7.1f} us at best, {statistics.median(found):7.1f} us at the median", flush=True)
     return 0
 

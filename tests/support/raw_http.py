@@ -61,6 +61,11 @@ class RawServer:
     requests: list[bytes] = field(default_factory=list)
     hung_up: asyncio.Event = field(default_factory=asyncio.Event)
     close_after: bool = False
+    replying: asyncio.Event = field(default_factory=asyncio.Event)
+    """Cleared, it lets requests wait for their replies."""
+
+    def __post_init__(self) -> None:
+        self.replying.set()
 
     @property
     def url(self) -> str:
@@ -73,6 +78,7 @@ class RawServer:
                 head = await reader.readuntil(b"\r\n\r\n")
                 length = int((head.lower().partition(b"content-length: ")[2] or b"0").partition(b"\r\n")[0])
                 self.requests.append(head + await reader.readexactly(length))
+                await self.replying.wait()
                 pieces = self.replies.pop(0)
                 for piece in pieces or ():
                     if piece is HANG_UP:

@@ -134,12 +134,8 @@ class Team:
     def reachable(self, cascade: str) -> bool:
         """Whether a connection to it comes about: the node learns of a Service's first pod a moment after it is ready."""
         connect = f"import socket; socket.create_connection(({self.host(cascade)!r}, 80), timeout=5)"
-        return (
-            self.cluster.kubectl_process(
-                "-n", self.namespace, "exec", CLIENT, "--", "python3", "-c", connect
-            ).returncode
-            == 0
-        )
+        command = ("-n", self.namespace, "exec", CLIENT, "--", "python3", "-c", connect)
+        return self.cluster.kubectl_process(*command).returncode == 0
 
     def ask(self, cascade: str, question: str, *scenario: str) -> list[list[str]]:
         """Text and path of the answer, whole and streamed."""

@@ -49,8 +49,8 @@ class Config:
     """Seconds after SIGTERM in which new requests are still taken: a Service learns of the end a little later."""
     max_body_bytes: int = MAX_BODY_BYTES
     log_level: str = "INFO"
-    fast_path: bool = False
-    """Plain chats are served without the objects of a run: an experiment."""
+    fast_path: bool = True
+    """Plain chats are served without the objects of a run."""
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> Config:
@@ -75,7 +75,7 @@ class Config:
             linger_seconds=_number(env, "DISROUTER_LINGER_SECONDS", cls.linger_seconds, 0, 3600),
             max_body_bytes=int(_number(env, "DISROUTER_MAX_BODY_BYTES", cls.max_body_bytes, 1024, 2**31, whole=True)),
             log_level=_level(env, "DISROUTER_LOG_LEVEL"),
-            fast_path=_flag(env, "DISROUTER_FAST_PATH"),
+            fast_path=_flag(env, "DISROUTER_FAST_PATH", cls.fast_path),
         )
 
     @property
@@ -151,9 +151,11 @@ def _headers(env: Mapping[str, str]) -> Mapping[str, str]:
     return headers
 
 
-def _flag(env: Mapping[str, str], name: str) -> bool:
+def _flag(env: Mapping[str, str], name: str, default: bool = False) -> bool:
     value = env.get(name, "").strip().lower()
-    if value in ("", "0", "false", "no"):
+    if not value:
+        return default
+    if value in ("0", "false", "no"):
         return False
     if value in ("1", "true", "yes"):
         return True

@@ -35,6 +35,11 @@ def test_the_defaults_of_the_environment() -> None:
     assert (config.host, config.port, config.drain_seconds) == ("0.0.0.0", 8080, 30.0)
     assert config.engine_key is None
     assert config.external is False
+    assert config.fast_path is True
+
+
+def test_the_fast_path_can_be_turned_off() -> None:
+    assert Config.from_env({**GOOD, "DISROUTER_FAST_PATH": "false"}).fast_path is False
 
 
 def test_a_key_is_trimmed_and_never_shown() -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -21,8 +21,10 @@ from urllib.parse import urlsplit
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from disrouter.routes import Breaker
+from disrouter.terms import Awareness
 from disrouter_sidecar.cascade.fast_path import entry
 from disrouter_sidecar.cascade.fast_path.first_events import answers
 from disrouter_sidecar.cascade.fast_path.run import MAX_REPLY_BYTES, FastRun
@@ -320,6 +322,75 @@ async def test_an_agent_that_refuses_most_requests_is_spared_the_detour(
         for _ in range(entry.TRIES + 3):
             await on.take(PLAIN)
         assert len(relayed) == 4, "the next try was an answer, and so were those after it"
+        on.writer.close()
+
+
+def open_the_breaker(on: Side) -> None:
+    table = on.small.service.table()
+    on.small.service.neighbours.breakers.of("small", table).rest(on.small.service.clock(), 60)
+
+
+def change_the_table(on: Side) -> None:
+    """As if the agent were another one now, which is asked otherwise."""
+    table = on.small.service.table()
+    small = structs.replace(table.agents["small"], awareness=Awareness.PROMPTED, max_inflight=1)
+    on.small.service.holder.current = structs.replace(table, agents={**table.agents, "small": small})
+
+
+def learn_of_a_limit(on: Side) -> None:
+    on.small.service.neighbours.abilities.learn((), 1)
+
+
+@pytest.mark.parametrize("change", [open_the_breaker, change_the_table, learn_of_a_limit])
+@pytest.mark.parametrize("streams", [False, True])
+async def test_a_reply_counts_whatever_changes_while_it_is_under_way(
+    folders: tuple[Path, Path], change: Callable[[Side], None], streams: bool
+) -> None:
+    """The request is handed over when its reply begins like a refusal, and was admitted when it came."""
+    said = "I don't know the year, but the place is Rome"
+    reply = (streamed([event({"content": said}), DONE]), LAST) if streams else whole(said)
+    async with side(folders[0], fast_path=True) as on:
+        await on.connect()
+        for _ in range(3):
+            await on.take(PLAIN)
+        asked = len(on.engine.requests)
+        on.engine.replying.clear()
+        taken = asyncio.create_task(on.take(Turn((request(stream=True if streams else None),), reply)))
+        await until(partial(on.was_asked, asked + 1))
+        change(on)
+        on.engine.replying.set()
+        read, engine, counted, decided = await taken
+        assert b"x-disrouter-agent: small\r\n" in read
+        assert said.encode() in read
+        assert len(engine) == 1
+        assert not any("failover" in name for name in counted)
+        assert b'"path": "small"' in decided
+        on.writer.close()
+
+
+def overhead(on: Side) -> float:
+    """Seconds that the sidecar itself has taken until the engine was asked, of all requests together."""
+    text = on.small.service.metrics.render().decode()
+    return float(next(line for line in text.splitlines() if "overhead_seconds_sum" in line).rsplit(" ", 1)[1])
+
+
+async def test_what_is_handed_over_is_counted_from_its_beginning(folders: tuple[Path, Path]) -> None:
+    async with side(folders[0], fast_path=True) as on:
+        await on.connect()
+        for _ in range(3):
+            await on.take(PLAIN)
+        asked, before = len(on.engine.requests), overhead(on)
+        on.engine.replying.clear()
+        taken = asyncio.create_task(on.take(Turn((request(),), whole("I know"))))
+        await until(partial(on.was_asked, asked + 1))
+        await asyncio.sleep(0.2)
+        on.engine.replying.set()
+        await taken
+        memory = on.small.service.decisions
+        line = memory.find(next(reversed(memory._line_of)))
+        assert line is not None
+        assert line["milliseconds"] >= line["decisions"][0]["milliseconds"] >= 200
+        assert 0 < overhead(on) - before < 0.2, "the time until the engine was asked, not until it replied"
         on.writer.close()
 
 

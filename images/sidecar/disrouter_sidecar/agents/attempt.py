@@ -15,7 +15,7 @@ from disrouter_sidecar.agents.failures import failure_of, reason_of
 from disrouter_sidecar.agents.outcomes import Answer, AttemptListener, ChainEnded, Refused
 from disrouter_sidecar.errors import Reason, Rejected
 from disrouter_sidecar.headers import Headers, Lines
-from disrouter_sidecar.http.ports import PendingRequest, Reply, Upstream
+from disrouter_sidecar.http.ports import PendingRequest, Reply, SentRequest, Upstream
 from disrouter_sidecar.request.context import RequestContext
 from disrouter_sidecar.request.deadline import Budget
 from disrouter_sidecar.request.itinerary import LOOP, parse_path
@@ -72,6 +72,10 @@ class Attempt:
         """Send the request; up to `agents` agents may be asked in turn behind it. Raises UpstreamFailed."""
         connect, first = self.budget.waits(agents)
         self._pending = upstream.send(url, head, body, self, connect=connect, first=first)
+
+    def take(self, sent: SentRequest) -> None:
+        """Get the reply to what was asked already."""
+        self._pending = sent.hand_to(self)
 
     def cancel(self) -> None:
         """The client has left: close everything, and call the listener no more."""

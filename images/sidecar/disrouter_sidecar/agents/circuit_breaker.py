@@ -79,7 +79,7 @@ class Breaker:
 
 
 class AttemptGuard:
-    """One attempt at an agent: raises UpstreamFailed where the breaker is open; `end` reports the result to it."""
+    """One attempt at an agent: `end` reports its result to the agent's breaker, which must `admit` it before."""
 
     __slots__ = ("_breaker", "_clock", "_excused", "_probe", "_settings")
 
@@ -90,7 +90,12 @@ class AttemptGuard:
         self._settings = settings
         self._clock = clock
         self._excused = excused
-        self._probe = breaker.open_until is not None and breaker.admit(clock(), settings)
+        self._probe = False
+
+    def admit(self) -> None:
+        """The attempt begins now. Raises UpstreamFailed where the breaker is open."""
+        if self._breaker.open_until is not None:
+            self._probe = self._breaker.admit(self._clock(), self._settings)
 
     def committed(self) -> None:
         """Its stream has begun: a probe has succeeded. Whether the agent works is known when the stream ends."""
@@ -132,7 +137,13 @@ class Breakers:
 
     def guard(self, agent: str, table: RouteTable, excused: Callable[[], bool] = _nobody_is) -> AttemptGuard:
         """Of an attempt at `agent` that begins; a timeout does not count if `excused()`. Raises UpstreamFailed."""
-        return AttemptGuard(self.of(agent, table), table.breaker, self._clock, excused)
+        guard = AttemptGuard(self.of(agent, table), table.breaker, self._clock, excused)
+        guard.admit()
+        return guard
+
+    def admitted(self, breaker: Breaker, settings: Settings) -> AttemptGuard:
+        """Of an attempt that began while this breaker was closed."""
+        return AttemptGuard(breaker, settings, self._clock, _nobody_is)
 
     def open(self) -> int:
         """How many agents are left alone now because they failed."""

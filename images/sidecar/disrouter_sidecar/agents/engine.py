@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from disrouter.names import HEADER_REQUEST_ID
-from disrouter.routes import ProbabilityRoute
+from disrouter.routes import AgentRoute, ProbabilityRoute
 from disrouter.scenario import Scenario, reject_threshold
 from disrouter.terms import Awareness, answers
 from disrouter_sidecar.agents.abilities import Abilities
 from disrouter_sidecar.agents.attempt import Attempt, AttemptContext
-from disrouter_sidecar.agents.engine_attempt import EngineAttempt, judging_of
+from disrouter_sidecar.agents.engine_attempt import EngineAttempt, Judging, judging_of
 from disrouter_sidecar.agents.failures import lacks_by_error
 from disrouter_sidecar.agents.lora_adapter import Adapters, Served
 from disrouter_sidecar.agents.outcomes import Answer, AttemptListener, Refused
@@ -20,7 +20,7 @@ from disrouter_sidecar.decision.probability_probe import chance_of, probe_fields
 from disrouter_sidecar.decision.whole import usage_of_whole
 from disrouter_sidecar.errors import UpstreamFailed
 from disrouter_sidecar.headers import Lines, lines
-from disrouter_sidecar.http.ports import Upstream
+from disrouter_sidecar.http.ports import SentRequest, Upstream
 from disrouter_sidecar.openai import DIALECTS, Dialect
 from disrouter_sidecar.openai.constraints import CONSTRAINTS, binding, shortest, unconstrained
 from disrouter_sidecar.openai.errors import JSON
@@ -96,9 +96,7 @@ class Engine:
 
     def answer(self, parent: AttemptContext, *, last: bool) -> Attempt:
         """Must-answer: asked without an instruction, so that it does not refuse. Raises UpstreamFailed."""
-        query = parent.context.query
-        judging = judging_of(query.choices, query.stream, query.stops, refuses=False, last=last)
-        attempt = EngineAttempt(parent, parent.budget, parent.context, judging, self)
+        attempt = self._attempt(parent, _relays(parent.context.query, last=last))
         self._ask(attempt, parent, self._fields(parent.context, None, _NONE))
         return attempt
 
@@ -127,13 +125,20 @@ class Engine:
         self, parent: AttemptContext, listener: AttemptListener, query: Query, preference: Preference, served: Served
     ) -> Attempt:
         """Ask it this question, instructed. Raises UpstreamFailed."""
-        route = served.route
-        instructed = route.awareness is not _NONE
-        judging = judging_of(query.choices, query.stream, query.stops, route.prompt_opens_reasoning, instructed)
-        attempt = EngineAttempt(listener, parent.budget, parent.context, judging, self)
-        stated = preference.stated(route.preference_encoding)
-        self._ask(attempt, parent, engine_fields(query, served.model, stated, route.awareness))
+        attempt = EngineAttempt(listener, parent.budget, parent.context, _decides(query, served.route), self)
+        stated = preference.stated(served.route.preference_encoding)
+        self._ask(attempt, parent, engine_fields(query, served.model, stated, served.route.awareness))
         return attempt
+
+    def go_on(self, parent: AttemptContext, served: Served, sent: SentRequest, *, decides: bool) -> Attempt:
+        """Judge the reply to a plain chat that it was asked before, as one of `decide` or of the last `answer`."""
+        query = parent.context.query
+        attempt = self._attempt(parent, _decides(query, served.route) if decides else _relays(query, last=True))
+        attempt.take(sent)
+        return attempt
+
+    def _attempt(self, parent: AttemptContext, judging: Judging) -> EngineAttempt:
+        return EngineAttempt(parent, parent.budget, parent.context, judging, self)
 
     def check(self, parent: AttemptContext, listener: AttemptListener) -> Attempt:
         """Ask for the least of the client's own request, to see whether the engine takes it. Raises UpstreamFailed."""
@@ -174,6 +179,15 @@ class Engine:
         else:
             head = f"{self._head}{HEADER_REQUEST_ID}: {context.request_id}\r\n"
         attempt.ask(self._upstream, self.url_of(context.query.dialect), head, dumps(fields))
+
+
+def _decides(query: Query, route: AgentRoute) -> Judging:
+    instructed = route.awareness is not _NONE
+    return judging_of(query.choices, query.stream, query.stops, route.prompt_opens_reasoning, instructed)
+
+
+def _relays(query: Query, *, last: bool) -> Judging:
+    return judging_of(query.choices, query.stream, query.stops, refuses=False, last=last)
 
 
 class RejectionCheck:

@@ -13,7 +13,6 @@ from functools import partial
 from disrouter_sidecar.app.endpoints import Endpoints
 from disrouter_sidecar.app.health import Readiness
 from disrouter_sidecar.app.service import Service
-from disrouter_sidecar.cascade.fast_path.clock import Clock
 from disrouter_sidecar.cascade.fast_path.entry import FastPath
 from disrouter_sidecar.config import Config
 from disrouter_sidecar.http.client.upstream import HttpUpstream
@@ -55,8 +54,7 @@ async def running(
     """One sidecar with its table watched and its port still to be bound; at the end every connection is closed."""
     tls = None if config.tls is None else Tls(config.tls)
     async with HttpUpstream() as upstream, HttpUpstream(None if tls is None else tls.client) as hop_upstream:
-        clock = Clock()
-        service = build_service(config, upstream, hop_upstream, clock if config.fast_path else time.monotonic)
+        service = build_service(config, upstream, hop_upstream)
         service.tracing, service.request_log = tracing, request_log
         if tls is not None:
             service.watched.append(lambda: hop_upstream.pool.trust(tls.client) if tls.poll() else None)
@@ -73,7 +71,7 @@ async def running(
                 None if tls is None else tls.server,
             ) as listener:
                 if config.fast_path:
-                    listener.site.fast_path = FastPath(service, upstream, clock)
+                    listener.site.fast_path = FastPath(service, upstream)
                 yield service, listener
         finally:
             watch.cancel()

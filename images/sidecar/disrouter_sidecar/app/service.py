@@ -11,6 +11,7 @@ from disrouter_sidecar.agents.engine import Engine, LocalEngine
 from disrouter_sidecar.agents.engine_cap import CappedEngine
 from disrouter_sidecar.agents.next_hop import Hops
 from disrouter_sidecar.cascade.chain_run import Dependencies
+from disrouter_sidecar.cascade.head_start import HeadStart
 from disrouter_sidecar.cascade.inbound_request import Call, InboundRequest
 from disrouter_sidecar.cascade.neighbours import Neighbours
 from disrouter_sidecar.cascade.tool_loops import ToolLoops
@@ -109,9 +110,9 @@ class Service:
         route = None if self.holder.current is None else self.holder.current.agents.get(self.config.agent)
         return None if route is None else route.adapter
 
-    def answer(self, call: Call, client: Client) -> None:
+    def answer(self, call: Call, client: Client, head_start: HeadStart | None = None) -> None:
         """Answer one request, by callbacks; every error becomes a reply to the client."""
-        InboundRequest(self, call, client).start()
+        InboundRequest(self, call, client).start(head_start)
 
     def rejected(self, api: str, request_id: str, error: Rejected) -> None:
         """Count and log a request that was rejected unread: without a key, or for lack of memory."""

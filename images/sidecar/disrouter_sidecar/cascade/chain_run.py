@@ -15,6 +15,7 @@ from disrouter_sidecar.agents.next_hop import Hops, headers_of_hops
 from disrouter_sidecar.agents.outcomes import Answer, ChainEnded, Refused
 from disrouter_sidecar.cascade import decision_trail
 from disrouter_sidecar.cascade.decision_trail import Decision, Evidence
+from disrouter_sidecar.cascade.head_start import HeadStart
 from disrouter_sidecar.cascade.neighbours import Neighbours
 from disrouter_sidecar.errors import InstructionRejected, Reason, Rejected, UpstreamFailed
 from disrouter_sidecar.headers import Headers
@@ -104,10 +105,14 @@ class ChainRun:
         self._evidence: Evidence | None = None
         """What the current attempt's decision is made from."""
 
-    def start(self) -> None:
-        """Ask the first agent. Raises InvalidRequest where the body cannot be forwarded."""
+    def start(self, head_start: HeadStart | None = None) -> None:
+        """Ask the first agent, or go on with it. Raises InvalidRequest where the body cannot be forwarded."""
         self._dependencies.neighbours.retries.request(self.context.table.retries)
-        self._ask_next()
+        if head_start is None:
+            self._ask_next()
+            return
+        self._agent, self._started, self._guard = self._dependencies.own, head_start.asked, head_start.guard
+        self._attempt = head_start.go_on(self)
 
     def cancel(self) -> None:
         """The client has left: end the attempt that is under way."""

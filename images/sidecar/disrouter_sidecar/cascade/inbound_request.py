@@ -13,6 +13,7 @@ from disrouter_sidecar.agents.attempt import EVENT_STREAM
 from disrouter_sidecar.agents.outcomes import Answer
 from disrouter_sidecar.cascade.chain_run import ChainRun, Dependencies
 from disrouter_sidecar.cascade.decision_trail import tokens_at_end
+from disrouter_sidecar.cascade.head_start import HeadStart
 from disrouter_sidecar.cascade.relay import break_off, relay
 from disrouter_sidecar.cascade.tool_loops import ToolLoops
 from disrouter_sidecar.config import Config
@@ -106,19 +107,25 @@ class InboundRequest:
         service.metrics.inflight += 1
         client.listener = self
 
-    def start(self) -> None:
-        """Parse the request and ask the first agent."""
+    def start(self, head_start: HeadStart | None = None) -> None:
+        """Parse the request and ask the first agent; or go on with one that was asked."""
         service = self._service
+        if head_start is not None:
+            self._began = head_start.began
+        began = self._began
         try:
-            self._context = context = service.context_of(self._call)
+            self._context = context = service.context_of(self._call) if head_start is None else head_start.context
             query, table = context.query, context.table
-            budget = Budget(table.timeouts, service.clock, self._claim, stream=query.stream, limit=context.deadline)
+            budget = Budget(
+                table.timeouts, service.clock, self._claim, stream=query.stream, limit=context.deadline, since=began
+            )
             self._run = run = ChainRun(context, service.dependencies, budget, self._span, self)
-            service.metrics.overhead(service.clock() - self._began)
+            now = service.clock()
+            service.metrics.overhead((now if head_start is None else head_start.asked) - began)
             if query.stream and table.timeouts.keep_alive and query.dialect.comments and not context.visited:
                 head = f"{_COMMENTED}{HEADER_REQUEST_ID}: {self._call.request_id}\r\n"
-                self._client.keep_alive(head, table.timeouts.keep_alive)
-            run.start()
+                self._client.keep_alive(head, table.timeouts.keep_alive, now - began)
+            run.start(head_start)
         except Exception as error:
             self.failed(error)
 

@@ -82,6 +82,14 @@ class PendingRequest(Protocol):
         ...
 
 
+class SentRequest(Protocol):
+    """A request that was sent before its listener was known."""
+
+    def hand_to(self, listener: ReplyListener) -> PendingRequest:
+        """The listener gets its reply's head."""
+        ...
+
+
 class Upstream(Protocol):
     """Asks agents."""
 
@@ -147,10 +155,10 @@ class Client(Protocol):
         """Head and first bytes in one write, then `rest` as it comes: the commit. After comments without the head."""
         ...
 
-    def keep_alive(self, head: Lines, seconds: float) -> None:
+    def keep_alive(self, head: Lines, seconds: float, waited: float = 0.0) -> None:
         """Send a comment after each so many seconds in which no answer begins; the first begins a stream with `head`.
 
-        So no proxy in between takes the connection for dead.
+        So no proxy in between takes the connection for dead. The client has `waited` for some seconds already.
         """
         ...
 

@@ -43,13 +43,15 @@ class Budget:
         *,
         stream: bool,
         limit: float | None = None,
+        since: float | None = None,
     ) -> None:
+        """`since` is when the request came, where that is not now."""
         self.timeouts = timeouts
         self.claim = claim
         self._stream = stream
         self._clock = clock
         self._seconds = timeouts.chain if limit is None else min(timeouts.chain, limit)
-        self._deadline = clock() + self._seconds
+        self._deadline = (clock() if since is None else since) + self._seconds
         self._bounded = False
         """The current wait ends with the deadline, not with a bound of the route table."""
         self._connects = False

@@ -9,15 +9,17 @@ from disrouter.errors import InvalidRequest
 from disrouter.names import HEADER_REQUEST_ID
 from disrouter.routes import AdapterRoute, RouteTable
 from disrouter_sidecar.cascade.chain_run import Dependencies
-from disrouter_sidecar.cascade.fast_path.clock import Clock
 from disrouter_sidecar.cascade.fast_path.plan import ODD, Plan, plan_of
-from disrouter_sidecar.cascade.fast_path.run import FastRun, PlainChat, PlainHead, Wire
+from disrouter_sidecar.cascade.fast_path.run import FastRun, PlainChat, Wire
 from disrouter_sidecar.cascade.fast_path.stream import FastStream
+from disrouter_sidecar.cascade.head_start import HeadStart
+from disrouter_sidecar.cascade.inbound_request import Call
 from disrouter_sidecar.errors import Rejected
 from disrouter_sidecar.headers import Headers, Lines
 from disrouter_sidecar.http.client.upstream import HttpUpstream
 from disrouter_sidecar.http.head import Head
 from disrouter_sidecar.http.memory_limits import MemoryLimit, parsed_size
+from disrouter_sidecar.http.ports import Client
 from disrouter_sidecar.openai import CHAT
 from disrouter_sidecar.openai.constraints import CONSTRAINTS
 from disrouter_sidecar.openai.query import Query, dumps, engine_fields, parse
@@ -55,15 +57,16 @@ class Sidecar(Protocol):
 
     def guide(self) -> Guide: ...
 
+    def answer(self, call: Call, client: Client, head_start: HeadStart | None = None) -> None: ...
+
 
 class FastPath:
     """`http.server.site.FastPath` of one sidecar."""
 
-    def __init__(self, sidecar: Sidecar, upstream: HttpUpstream, clock: Clock) -> None:
-        """`upstream` asks the engine; `clock` is the sidecar's."""
+    def __init__(self, sidecar: Sidecar, upstream: HttpUpstream) -> None:
+        """`upstream` asks the engine."""
         self.sidecar = sidecar
         self.upstream = upstream
-        self.clock = clock
         self._luck = MOST_LUCK
         self._passed = 0
         """Requests that were not taken for want of luck."""
@@ -83,7 +86,7 @@ class FastPath:
             plan = self._plan(head)
             if plan is None:
                 return False
-            chat = self._chat(plan, PlainHead(head, values, size), body)
+            chat = self._chat(plan, head, values, body)
         except (Rejected, InvalidRequest):
             return False  # the general path says so
         if chat is None or not self._has_room(plan, chat):
@@ -91,10 +94,11 @@ class FastPath:
         connection = self.upstream.pool.take(plan.origin)
         if connection is None:
             return False
-        run = (FastStream if chat.stream else FastRun)(self, wire, plan, chat, connection, began)
+        stream = chat.query.stream
+        run = (FastStream if stream else FastRun)(self, wire, plan, chat, connection, began)
         wire.begin(run)
         run.asked()
-        connection.ask(run, chat.start, chat.asked, plan.first_of_stream if chat.stream else plan.first)
+        connection.ask(run, chat.start, chat.asked, plan.first_of_stream if stream else plan.first)
         return True
 
     def ended(self, *, answered: bool) -> None:
@@ -108,18 +112,18 @@ class FastPath:
         self._passed += 1
         return self._passed % TRIES != 0
 
-    def _chat(self, plan: Plan, head: PlainHead, body: bytes) -> PlainChat | None:
+    def _chat(self, plan: Plan, head: Head, values: Headers, body: bytes) -> PlainChat | None:
         """The request to the engine; None for more than a plain chat. Raises Rejected and InvalidRequest."""
         authenticator = self.sidecar.authenticator
         if not authenticator.open:
-            authenticator.admit(head.headers())
+            authenticator.admit({**head.headers, **values})
         query = parse(body, CHAT, plan.guide.table)
         if not self._takes(plan, query):
             return None
         asked = dumps(engine_fields(query, plan.served.model, plan.stated, plan.awareness))
-        number = request_id(head.values.get(HEADER_REQUEST_ID))
+        number = request_id(values.get(HEADER_REQUEST_ID))
         start = f"{plan.start}{number}\r\ncontent-length: {len(asked)}\r\n\r\n".encode("latin-1")
-        return PlainChat(head, number, body, start, asked, parsed_size(body), query.stream)
+        return PlainChat(head, values, query, number, start, asked, parsed_size(body))
 
     def _has_room(self, plan: Plan, chat: PlainChat) -> bool:
         memory = self.sidecar.request_memory

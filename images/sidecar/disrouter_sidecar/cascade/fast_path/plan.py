@@ -18,8 +18,10 @@ from disrouter_sidecar.http.client.origin import Origin, target_of
 from disrouter_sidecar.http.head import Head
 from disrouter_sidecar.openai import CHAT
 from disrouter_sidecar.openai.errors import JSON
-from disrouter_sidecar.openai.preference import preference_of_headers
-from disrouter_sidecar.request.itinerary import Guide
+from disrouter_sidecar.openai.preference import Preference, preference_of_headers
+from disrouter_sidecar.openai.query import Query
+from disrouter_sidecar.request.context import RequestContext
+from disrouter_sidecar.request.itinerary import Guide, Itinerary
 from disrouter_sidecar.telemetry.line_template import HOLE, LineTemplate
 from disrouter_sidecar.telemetry.metrics import ANSWER
 from disrouter_sidecar.telemetry.tracing import TRACE_HEADERS
@@ -33,8 +35,11 @@ class Plan(NamedTuple):
     """How a plain chat behind one head is asked, and how its answer begins."""
 
     guide: Guide
+    engine: Engine
     served: Served
     breaker: Breaker
+    itinerary: Itinerary
+    preference: Preference
     scenario: Scenario
     stated: StatedPreference | None
     awareness: Awareness
@@ -50,6 +55,8 @@ class Plan(NamedTuple):
     """Seconds to wait for the next bytes of a stream."""
     streams: bool
     """Whether the first letter of a stream can tell what it is."""
+    chain: float
+    """Seconds for the whole way to an answer."""
     keep_alive: float
     bounded: bool
     """Its agent is known to lack something: the length of a request counts."""
@@ -61,6 +68,13 @@ class Plan(NamedTuple):
     lines: tuple[LineTemplate, LineTemplate]
     """Of the log, for whole answers and for streams: the id, the outcome, the milliseconds in all and of the decision,
     the fields of its tokens."""
+
+    def context(self, query: Query, headers: Headers, request_id: str) -> RequestContext:
+        """Of one of them, for the general path."""
+        table, preference = self.guide.table, self.preference
+        return RequestContext(
+            query, self.guide, table, self.itinerary, (), self.scenario, preference, headers, request_id
+        )
 
 
 def plan_of(head: Head, guide: Guide, dependencies: Dependencies) -> Plan | None:
@@ -87,8 +101,11 @@ def plan_of(head: Head, guide: Guide, dependencies: Dependencies) -> Plan | None
     target = target_of(engine.url_of(CHAT))
     return Plan(
         guide,
+        engine,
         served,
         neighbours.breakers.of(own, table),
+        itinerary,
+        preference,
         preference.scenario,
         preference.stated(served.route.preference_encoding) if decides else None,
         awareness,
@@ -99,6 +116,7 @@ def plan_of(head: Head, guide: Guide, dependencies: Dependencies) -> Plan | None
         min(timeouts.first_byte, timeouts.chain),
         timeouts.idle,
         timeouts.chain > 2 * timeouts.first_byte + timeouts.idle and not served.route.prompt_opens_reasoning,
+        timeouts.chain,
         timeouts.keep_alive,
         guide.lacking,
         route.cost,

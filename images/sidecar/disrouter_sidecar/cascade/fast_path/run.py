@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+from functools import partial
 from time import monotonic, time
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from disrouter.names import HEADER_REQUEST_ID
 from disrouter_sidecar.cascade.decision_trail import tokens_at_end
 from disrouter_sidecar.cascade.fast_path.plan import Plan
+from disrouter_sidecar.cascade.head_start import HeadStart
+from disrouter_sidecar.cascade.inbound_request import Call
 from disrouter_sidecar.cascade.relay import head_of
 from disrouter_sidecar.decision.whole import says_something_else
 from disrouter_sidecar.errors import UpstreamFailed
 from disrouter_sidecar.headers import Headers
 from disrouter_sidecar.http.client.connection import OutboundConnection
 from disrouter_sidecar.http.client.reply import OutboundReply
-from disrouter_sidecar.http.client.request import OutboundRequest, SentRequest
+from disrouter_sidecar.http.client.request import OutboundRequest
 from disrouter_sidecar.http.encode import status_line
 from disrouter_sidecar.http.head import Head
-from disrouter_sidecar.http.server.exchange import Answering
+from disrouter_sidecar.http.ports import ReplyListener
+from disrouter_sidecar.http.server.exchange import Answering, Exchange
 from disrouter_sidecar.http.server.exchange import Wire as ExchangeWire
+from disrouter_sidecar.openai import CHAT
 from disrouter_sidecar.openai.errors import JSON
+from disrouter_sidecar.openai.query import Query
 from disrouter_sidecar.telemetry.logs import hundredths, time_of
 from disrouter_sidecar.telemetry.metrics import ANSWER
 
@@ -37,49 +43,36 @@ class Wire(ExchangeWire, Protocol):
 
     def begin(self, answering: Answering) -> None: ...
 
-    def hand_over(self, head: Head, size: int, body: bytes) -> None: ...
-
-    def go_on(self) -> None: ...
-
     def leave(self) -> None: ...
-
-    def silent(self) -> None: ...
-
-
-class PlainHead(NamedTuple):
-    """The head of a request: what it has in common with others, and what not."""
-
-    known: Head
-    values: Headers
-    size: int
-    """In bytes."""
-
-    def headers(self) -> Headers:
-        """All but the length."""
-        return {**self.known.headers, **self.values}
 
 
 class PlainChat(NamedTuple):
     """One request, and what the engine is asked."""
 
-    head: PlainHead
+    head: Head
+    """What it has in common with others."""
+    values: Headers
+    """Headers that it has for itself."""
+    query: Query
     request_id: str
-    body: bytes
     start: bytes
     """The head of the engine's request."""
     asked: bytes
     """Its body."""
     size: int
     """Bytes of memory that the request is reckoned to take."""
-    stream: bool
+
+    def headers(self) -> Headers:
+        """All but the length."""
+        return {**self.head.headers, **self.values}
 
 
 class FastRun:
     """Listens to the engine's connection, and is what the client's connection waits for (`Answering`)."""
 
     __slots__ = (
-        "_answered", "_asked", "_began", "_chat", "_claimed", "_connection", "_number", "_path", "_plan", "_wire",
-        "complete",
+        "_answered", "_asked", "_began", "_chat", "_claimed", "_connection", "_number", "_path", "_plan", "_request",
+        "_wire", "complete",
     )  # fmt: skip
 
     streams = False
@@ -99,6 +92,8 @@ class FastRun:
         self._claimed = chat.size
         self._asked = monotonic()
         self._answered: float | None = None
+        self._request: OutboundRequest | None = None
+        """Waits for the reply in this one's place."""
         path.sidecar.request_memory.used += chat.size
         path.sidecar.metrics.inflight += 1
 
@@ -111,24 +106,24 @@ class FastRun:
         """`ConnectionListener`: relay a whole answer that begins like no refusal."""
         body = reply.whole()
         if body is None or not self._is_answer(reply, body):
-            request = self._hand_over()
-            if request is not None:
-                request.replied(reply)
+            self._hand_over()
+            if self._request is not None:
+                self._request.replied(reply)
             return
         reply.close()
         self._relay(body)
 
     def failed(self, failure: UpstreamFailed) -> None:
         """`ConnectionListener`."""
-        request = self._hand_over()
-        if request is not None:
-            request.failed(failure)
+        self._hand_over()
+        if self._request is not None:
+            self._request.failed(failure)
 
     def stale(self) -> None:
         """`ConnectionListener`."""
-        request = self._hand_over()
-        if request is not None:
-            request.stale()
+        self._hand_over()
+        if self._request is not None:
+            self._request.stale()
 
     # What the client's connection calls.
 
@@ -153,6 +148,18 @@ class FastRun:
     def silent(self) -> None:
         """Whole answers have no comments before them."""
 
+    # What the general path calls.
+
+    def hand_to(self, listener: ReplyListener) -> OutboundRequest:
+        """`ports.SentRequest`."""
+        path, chat, connection, timeouts = self._path, self._chat, self._connection, self._plan.guide.table.timeouts
+        left = self._plan.first - (monotonic() - self._asked)
+        pool = path.upstream.pool
+        self._request = request = OutboundRequest(
+            pool, self._plan.origin, chat.start, chat.asked, listener, timeouts.connect, left, connection
+        )
+        return request
+
     def cut(self, _: Exception) -> bool:
         """No stream is under way."""
         return False
@@ -173,7 +180,7 @@ class FastRun:
         plan, wire, chat = self._plan, self._wire, self._chat
         head = (
             f"{_OK}{_JSON_LINES}{plan.response_lines}{HEADER_REQUEST_ID}: {self._number}\r\n"
-            f"content-length: {len(body)}\r\n{wire.lines(chat.head.known)}\r\n"
+            f"content-length: {len(body)}\r\n{wire.lines(chat.head)}\r\n"
         )
         wire.write(head.encode("latin-1") + body)
         self.complete = True
@@ -212,28 +219,23 @@ class FastRun:
         sidecar.request_log.log_line(line)
         sidecar.decisions.remember(number, line, plan.guide.table.kept_decisions)
 
-    def _hand_over(self, *, ended: bool = False) -> OutboundRequest | None:
-        """Have the general path serve the request from its beginning; what waits for the reply there, if anything.
+    def _hand_over(self, *, ended: bool = False) -> None:
+        """Leave the request to the general path, whose `_request` gets the reply, unless it has ended there already.
 
         `ended`: the reply is read to its end, and its connection may serve another request already.
         """
-        upstream, chat = self._path.upstream, self._chat
-        self._path.ended(answered=False)
+        path, plan, chat = self._path, self._plan, self._chat
+        path.ended(answered=False)
         self.release()
-        self._path.sidecar.metrics.inflight -= 1
-        sent = upstream.sent = SentRequest(self._connection, chat.start, chat.asked)
-        try:
-            with self._path.clock.at(self._began):
-                self._wire.hand_over(_with_id(chat), chat.head.size, chat.body)
-        finally:
-            upstream.sent = None
-        self._wire.go_on()
-        if not ended:
-            sent.drop()
-        return sent.request
-
-
-def _with_id(chat: PlainChat) -> Head:
-    """The head as the general path is to read it: the engine was asked by this id."""
-    headers = {**chat.head.headers(), HEADER_REQUEST_ID: chat.request_id}
-    return chat.head.known._replace(headers=headers, length=len(chat.body))
+        path.sidecar.metrics.inflight -= 1
+        claim = path.sidecar.request_memory.claim()
+        claim(chat.size)  # has just been given back
+        exchange = Exchange(self._wire, chat.head, claim)
+        self._wire.begin(exchange)
+        context = plan.context(chat.query, chat.headers(), chat.request_id)
+        go_on = partial(plan.engine.go_on, served=plan.served, sent=self, decides=plan.decides)
+        guard = plan.neighbours.breakers.admitted(plan.breaker, plan.guide.table.breaker)
+        head_start = HeadStart(context, self._began, self._asked, guard, go_on)
+        path.sidecar.answer(Call(CHAT, chat.query.raw, context.headers, chat.request_id), exchange, head_start)
+        if self._request is None and not ended:
+            self._connection.abort()

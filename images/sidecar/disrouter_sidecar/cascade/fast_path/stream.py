@@ -27,7 +27,6 @@ class FastStream(FastRun):
 
     def asked(self) -> None:
         """The engine is about to be asked."""
-        self._guard = self._plan.neighbours.breakers.guard(self._plan.agent, self._plan.guide.table)
         self._reply: OutboundReply | None = None
         self._held = b""
         self._over = False
@@ -59,7 +58,15 @@ class FastStream(FastRun):
         elif end or decided is None:
             self._leave(end=end)
         else:
-            reply.patience(self._plan.idle)
+            self._wait(reply)
+
+    def _wait(self, reply: OutboundReply) -> None:
+        """For more events, within the time of the whole chain: somebody may send empty ones to no end."""
+        left = self._began + self._plan.chain - monotonic()
+        if left <= 0:
+            self._leave(end=False)
+        else:
+            reply.patience(min(self._plan.idle, left))
 
     def broke(self, _: Exception) -> None:
         """`ports.BodyListener`: nobody has heard of the reply yet; the general path finds out for itself."""
@@ -69,7 +76,8 @@ class FastStream(FastRun):
     def _leave(self, *, end: bool) -> None:
         """Hand over, and give back what was read of the reply."""
         self._over = True
-        request, reply = self._hand_over(ended=end), self._reply
+        self._hand_over(ended=end)
+        request, reply = self._request, self._reply
         if request is not None and reply is not None:
             reply.give_back(self._held, end=end)
             request.replied(reply)
@@ -79,14 +87,14 @@ class FastStream(FastRun):
     def silent(self) -> None:
         """The time of a comment has come: the general path sends it."""
         self._leave(end=False)
-        self._wire.silent()
 
     # The answer.
 
     def _commit(self, reply: OutboundReply, end: bool) -> None:
-        plan, wire, held, known = self._plan, self._wire, self._held, self._chat.head.known
+        plan, wire, held, known = self._plan, self._wire, self._held, self._chat.head
         self._over, self._held = True, b""
         self._count_answer(monotonic())
+        self._guard = plan.neighbours.breakers.admitted(plan.breaker, plan.guide.table.breaker)
         self._guard.committed()
         kind, _ = head_of(reply.headers.get("content-type"), None, None)
         head = f"{kind}{plan.response_lines}{HEADER_REQUEST_ID}: {self._number}\r\n"

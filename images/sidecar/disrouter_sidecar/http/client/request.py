@@ -31,8 +31,9 @@ class OutboundRequest:
         listener: ReplyListener,
         connect: float,
         first: float,
-        sent: SentRequest | None = None,
+        sent: OutboundConnection | None = None,
     ) -> None:
+        """`sent` is the connection that these bytes were sent on already."""
         self._pool = pool
         self._origin = origin
         self._start = start
@@ -42,9 +43,9 @@ class OutboundRequest:
         self._loop = loop = pool.loop()
         self._due = loop.time() + first
         self._dialling: asyncio.Task[None] | None = None
-        self._connection = connection = None if sent is None else sent.claim(self, start, body)
-        if connection is not None:
-            connection.listen(self)
+        self._connection = sent
+        if sent is not None:
+            sent.listen(self)
             return
         self._connection = connection = pool.take(origin)
         if connection is not None:
@@ -84,31 +85,6 @@ class OutboundRequest:
 
     def _left(self) -> float:
         return max(self._due - self._loop.time(), _LEAST_SECONDS)
-
-
-class SentRequest:
-    """One that was sent already, before the policy came to ask for it: whoever asks for the same gets its reply."""
-
-    __slots__ = ("_body", "_connection", "_start", "request")
-
-    def __init__(self, connection: OutboundConnection, start: bytes, body: bytes) -> None:
-        self._connection = connection
-        self._start = start
-        self._body = body
-        self.request: OutboundRequest | None = None
-        """That of whoever has asked for it."""
-
-    def claim(self, request: OutboundRequest, start: bytes, body: bytes) -> OutboundConnection | None:
-        """The connection that it was sent on, if it is the same to the byte."""
-        if self.request is not None or start != self._start or body != self._body:
-            return None
-        self.request = request
-        return self._connection
-
-    def drop(self) -> None:
-        """Nobody has asked for it: end the generation."""
-        if self.request is None:
-            self._connection.abort()
 
 
 class ReplyFuture:

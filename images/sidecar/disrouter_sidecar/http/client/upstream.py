@@ -11,7 +11,7 @@ from disrouter_sidecar.headers import Headers, Lines, lines
 from disrouter_sidecar.http.client.origin import Target, target_of
 from disrouter_sidecar.http.client.pool import Pool
 from disrouter_sidecar.http.client.reply import OutboundReply
-from disrouter_sidecar.http.client.request import OutboundRequest, ReplyFuture, SentRequest
+from disrouter_sidecar.http.client.request import OutboundRequest, ReplyFuture
 from disrouter_sidecar.http.ports import ReplyListener
 
 
@@ -20,8 +20,6 @@ class HttpUpstream:
 
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self.pool = Pool(tls)
-        self.sent: SentRequest | None = None
-        """One that is on its way already, for the next `send` that asks for the same."""
 
     async def __aenter__(self) -> Self:
         return self
@@ -35,7 +33,7 @@ class HttpUpstream:
         """POST; the listener gets the reply's head. Raises UpstreamFailed."""
         target = _target(url)
         start = f"{target.post}{head}content-length: {len(body)}\r\n\r\n".encode("latin-1")
-        return OutboundRequest(self.pool, target.origin, start, body, listener, connect, first, self.sent)
+        return OutboundRequest(self.pool, target.origin, start, body, listener, connect, first)
 
     async def ask(self, url: str, body: bytes, headers: Headers, *, connect: float, head: float) -> OutboundReply:
         """POST and wait for the reply's head. Raises UpstreamFailed."""

@@ -235,35 +235,15 @@ class ClientConnection(asyncio.Protocol):
     def known(self, head: Head, values: Headers, data: bytes, size: int) -> bool:
         """A whole request whose head came before: the fast path may take it where nothing is ahead of it."""
         fast_path = self._site.fast_path
-        if fast_path is None or self._exchange is not None or self._ready or self.full or self._excess:
+        busy = self._exchange is not None or self._ready or self.full
+        if fast_path is None or busy or self._excess or self._over:
             return False
         return len(data) - size <= self._site.limits.body and fast_path(self, head, values, data, size)
 
     def begin(self, answering: Answering) -> None:
-        """The fast path answers, by `write` and then `answered`."""
+        """This answers, by `write` and then `answered`: the fast path, or whom it leaves the request to."""
         self._deadline.clear()
         self._exchange = answering
-
-    def hand_over(self, head: Head, size: int, body: bytes) -> None:
-        """The fast path leaves a request to the general one, unanswered; `go_on` follows."""
-        self._exchange = None
-        self._serving = True
-        try:
-            incoming = self._site.incoming(head, size)
-            self._site.take(incoming, body)
-        except Rejected as error:
-            self._send_error(Refusal(error, head))
-            return
-        self._start(incoming)
-
-    def go_on(self) -> None:
-        """What was handed over is under way, or answered: then it is the next one's turn."""
-        self._serving = False
-        if self._exchange is None and not self._over:
-            if self._ready:
-                self._serve()
-            else:
-                self._rest()
 
     # Events of the reader.
 
@@ -403,6 +383,8 @@ class ClientConnection(asyncio.Protocol):
 
     def remind(self, seconds: float) -> None:
         """Tell the exchange of its silence, in that many seconds."""
+        if self.gone:
+            return
         if self._quiet is None:
             self._quiet = Deadline(self._loop, self.silent)
         self._quiet.set(seconds)

@@ -135,10 +135,10 @@ class Exchange:
         if wire.full:
             rest.pause()
 
-    def keep_alive(self, head: Lines, seconds: float) -> None:
-        """Send a comment after each so many seconds in which no answer begins; the first begins a stream."""
+    def keep_alive(self, head: Lines, seconds: float, waited: float = 0.0) -> None:
+        """`ports.Client`: send a comment after each so many seconds in which no answer begins."""
         self._comments = (head, seconds)
-        self._wire.remind(seconds)
+        self._wire.remind(max(seconds - waited, 0.0))
 
     def silent(self) -> None:
         """The time of a comment has come, unless an answer has begun meanwhile."""
