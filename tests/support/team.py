@@ -132,7 +132,7 @@ class Team:
         return f"{cascade}.{self.namespace}.svc"
 
     def reachable(self, cascade: str) -> bool:
-        """Whether a connection to it comes about: the node learns of a Service's first pod a moment after it is ready."""
+        """Whether a connection comes about: the node learns of a Service's first pod a moment after it is ready."""
         connect = f"import socket; socket.create_connection(({self.host(cascade)!r}, 80), timeout=5)"
         command = ("-n", self.namespace, "exec", CLIENT, "--", "python3", "-c", connect)
         return self.cluster.kubectl_process(*command).returncode == 0

@@ -14,7 +14,7 @@ import pytest
 from disrouter_sidecar.errors import ClientGone
 from disrouter_sidecar.http.limits import Limits
 from disrouter_sidecar.http.memory_limits import MemoryLimit
-from disrouter_sidecar.http.ports import BodyListener, Client, Request
+from disrouter_sidecar.http.ports import BodyListener, Client, Relay, Request
 from disrouter_sidecar.http.server.router import Methods
 from support.local import until
 from support.raw_http import SECONDS, echo, listening, talk
@@ -44,7 +44,7 @@ class Source:
     async def chunk(self, seconds: float) -> bytes:
         return b""
 
-    def pipe(self, listener: BodyListener, idle: float) -> None:
+    def pipe(self, listener: BodyListener, idle: float, relay: Relay | None = None) -> None:
         self.listener = listener
         asyncio.get_running_loop().call_soon(self.push)
 

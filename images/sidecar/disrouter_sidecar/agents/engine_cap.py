@@ -13,7 +13,7 @@ from disrouter_sidecar.agents.outcomes import Answer, AttemptListener
 from disrouter_sidecar.config import Config
 from disrouter_sidecar.errors import Reason, UpstreamFailed
 from disrouter_sidecar.headers import Headers
-from disrouter_sidecar.http.ports import BodyListener, Reply
+from disrouter_sidecar.http.ports import BodyListener, Relay, Reply
 from disrouter_sidecar.openai.preference import Preference
 from disrouter_sidecar.request.context import RequestContext
 from disrouter_sidecar.request.deadline import Budget
@@ -172,9 +172,9 @@ class CountedReply:
         """The reply's."""
         return await self._reply.chunk(seconds)
 
-    def pipe(self, listener: BodyListener, idle: float) -> None:
+    def pipe(self, listener: BodyListener, idle: float, relay: Relay | None = None) -> None:
         """The reply's."""
-        self._reply.pipe(listener, idle)
+        self._reply.pipe(listener, idle, relay)
 
     def patience(self, seconds: float) -> None:
         """The reply's."""

@@ -25,6 +25,10 @@ class BodyListener(Protocol):
         ...
 
 
+Relay = Callable[[bytes], None]
+"""Takes chunks of HTTP, each whole, framing included."""
+
+
 class Reply(Protocol):
     """An agent's reply whose head has arrived."""
 
@@ -38,8 +42,11 @@ class Reply(Protocol):
         """The next bytes of the body as they come, empty at its end. Raises UpstreamFailed."""
         ...
 
-    def pipe(self, listener: BodyListener, idle: float) -> None:
-        """Give the rest to `listener` as it comes; `idle` bounds the gap between pieces, in seconds."""
+    def pipe(self, listener: BodyListener, idle: float, relay: Relay | None = None) -> None:
+        """Give the rest to `listener` as it comes; `idle` bounds the gap between pieces, in seconds.
+
+        `relay` is called instead for what came as whole chunks, with these as they came.
+        """
         ...
 
     def patience(self, seconds: float) -> None:

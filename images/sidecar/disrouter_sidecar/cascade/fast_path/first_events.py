@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 from disrouter.refusal import Decision, RefusalMatcher
 
-_EVENT, _TEXT = b'data: {"id":', b'"delta":{'
-_CONTENT = b'"content":"'
-_SAYS_NOTHING = (b'"content":""', b'"content":null')
+_EVENT, _DELTA, _END, _GOES_ON = b'data: {"id":', b'"delta":{', b"\n\n", b'"finish_reason":null'
+_CONTENT = re.compile(rb'[^{}\[]*?"content":"( *)([^ ])')
+"""In a delta: blanks, and the text's first letter behind them or its closing mark. Nothing nested comes before, whose
+`content` is not the delta's own."""
 _MAX_BYTES = 16 * 1024
 
 
@@ -16,8 +19,6 @@ def _decides(letter: str) -> bool:
     return all(decision is Decision.ANSWER for decision in decisions) and all(matcher.said for matcher in matchers)
 
 
-_NESTED = (b"{", b"[", b"}")
-"""Marks behind which a `content` is not the delta's own."""
 _CLEAR = frozenset(
     letter.encode() for letter in map(chr, range(0x21, 0x7F)) if letter not in '"\\' and _decides(letter)
 )
@@ -30,19 +31,20 @@ def answers(events: bytes) -> bool | None:
     Events are taken as vLLM and its like write them, one line each. False may be wrong of an event that says something
     else than text: then what follows it is held back too, until it is seen or parsed.
     """
-    if not events.endswith(b"\n\n") or len(events) > _MAX_BYTES or b"\r" in events or b'"error"' in events:
+    if not events.endswith(_END) or len(events) > _MAX_BYTES or b"\r" in events or b'"error"' in events:
         return None
-    for event in events[:-2].split(b"\n\n"):
-        if not event.startswith(_EVENT) or b"\n" in event:
+    place, size = 0, len(events)
+    while place < size:
+        end, delta = events.find(b"\n", place), events.find(_DELTA, place)
+        if not (events.startswith(_EVENT, place) and events.startswith(_END, end) and place < delta < end):
             return None
-        delta = event.find(_TEXT) + len(_TEXT)
-        place = event.find(_CONTENT, delta)
-        if delta < len(_TEXT) or any(mark in event[delta:place] for mark in _NESTED):
+        said = _CONTENT.match(events, delta + len(_DELTA), end)
+        if said is None:
             return None
-        if place < 0 or event.startswith(_SAYS_NOTHING, place):
-            if event.startswith(_SAYS_NOTHING[0], place) and b'"finish_reason":null' in event:
-                continue
+        blanks, letter = said.groups()
+        if letter != b'"':
+            return True if letter in _CLEAR else None
+        if blanks or events.find(_GOES_ON, said.end(), end) < 0:
             return None
-        text = event[place + len(_CONTENT) :].lstrip(b" ")
-        return True if text[:1] in _CLEAR else None
+        place = end + len(_END)
     return False

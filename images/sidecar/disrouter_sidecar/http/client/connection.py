@@ -13,6 +13,7 @@ from typing import Protocol, cast
 from disrouter_sidecar.errors import Reason, UpstreamFailed
 from disrouter_sidecar.http.client.reply import OutboundReply
 from disrouter_sidecar.http.client.response_parser import ResponseReader
+from disrouter_sidecar.http.client.whole_chunks import whole_chunks
 from disrouter_sidecar.http.deadline import Deadline
 
 KEEP_ALIVE_SECONDS = 4.0
@@ -154,15 +155,20 @@ class OutboundConnection(asyncio.Protocol):
             self.abort()
             return
         self._silent = False
+        reader, reply = self.reader, self._reply
+        if reader.between:
+            reader.between = whole_chunks(data)  # which need not be read
+            if reader.between and reply is not None and reply.relayed(data):
+                return
         try:
-            self.reader.feed(data)
+            reader.feed(data)
         except UpstreamFailed as failure:
             self._fail(failure)
             return
         if state is _HEAD:
             self._headed()
-        elif self._reply is not None:
-            self._reply.arrived(len(data))
+        elif reply is not None:
+            reply.arrived(len(data))
         elif state is _DRAIN:
             self._drain(len(data))
 

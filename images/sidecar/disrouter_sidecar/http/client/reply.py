@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from disrouter_sidecar.errors import UpstreamFailed
 from disrouter_sidecar.headers import Headers
-from disrouter_sidecar.http.ports import BodyListener
+from disrouter_sidecar.http.ports import BodyListener, Relay
 
 if TYPE_CHECKING:
     from disrouter_sidecar.http.client.connection import OutboundConnection
@@ -20,7 +20,8 @@ class OutboundReply:
     """`ports.Reply`: the bytes of the body as they were sent, chunks taken apart."""
 
     __slots__ = (
-        "_back", "_connection", "_failure", "_idle", "_listener", "_paused", "_unread", "_waiter", "headers", "status",
+        "_back", "_connection", "_failure", "_idle", "_listener", "_paused", "_relay", "_unread", "_waiter", "headers",
+        "status",
     )  # fmt: skip
 
     def __init__(self, connection: OutboundConnection, status: int, headers: Headers) -> None:
@@ -30,6 +31,7 @@ class OutboundReply:
         self._failure: UpstreamFailed | None = None
         self._back: tuple[bytes, bool] | None = None
         self._listener: BodyListener | None = None
+        self._relay: Relay | None = None
         self._idle = 0.0
         self._unread = 0
         """Bytes that came since the last were taken, framing included."""
@@ -70,9 +72,9 @@ class OutboundReply:
             return None
         return connection.reader.pieces[0]
 
-    def pipe(self, listener: BodyListener, idle: float) -> None:
+    def pipe(self, listener: BodyListener, idle: float, relay: Relay | None = None) -> None:
         """Give what has arrived to the listener now, the rest as it comes."""
-        self._listener, self._idle = listener, idle
+        self._listener, self._idle, self._relay = listener, idle, relay
         back, self._back = self._back, None
         if back is not None and (back[0] or back[1]):
             listener.feed(*back)
@@ -118,7 +120,7 @@ class OutboundReply:
 
     def close(self, *, ending: bool = False) -> None:
         """Keep, drain or end the connection."""
-        connection, self._connection, self._listener = self._connection, None, None
+        connection, self._connection, self._listener, self._relay = self._connection, None, None, None
         if connection is None or self._failure is not None:
             return
         if self._paused:
@@ -129,6 +131,16 @@ class OutboundReply:
             connection.drain()
         else:
             connection.abort()
+
+    def relayed(self, chunks: bytes) -> bool:
+        """Whether these whole chunks, just read, have gone on as they are."""
+        relay, connection = self._relay, self._connection
+        if relay is None or connection is None:
+            return False
+        if not self._paused:
+            connection.deadline.set(self._idle)
+        relay(chunks)
+        return True
 
     def arrived(self, size: int) -> None:
         """The connection has read `size` bytes: give what is new of the body to the listener."""
@@ -165,7 +177,7 @@ class OutboundReply:
     def broke(self, failure: UpstreamFailed) -> None:
         """The connection is gone before the body's end."""
         self._failure = failure
-        listener, self._listener = self._listener, None
+        listener, self._listener, self._relay = self._listener, None, None
         if listener is not None:
             piece = b"" if self._connection is None else self._connection.take()
             if piece:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import httptools
 
 from disrouter_sidecar.errors import Reason, UpstreamFailed
+from disrouter_sidecar.http.client.whole_chunks import whole_chunks
 from disrouter_sidecar.http.head import NAMES, name_of
 from disrouter_sidecar.http.head_memory import LENGTH, HeadMemory, KnownHead, lasting
 
@@ -40,6 +41,7 @@ class ResponseReader:
         "_lessons",
         "_parser",
         "_size",
+        "between",
         "complete",
         "headed",
         "headers",
@@ -74,6 +76,8 @@ class ResponseReader:
         """Bytes until the head was complete, interim replies included."""
         self._framed = False
         self._lasts = False
+        self.between = False
+        """Known to be between two chunks of a body: whole ones that come next need not be fed."""
 
     @property
     def reusable(self) -> bool:
@@ -92,8 +96,12 @@ class ResponseReader:
                 self._feed_bounded(data, room)
                 return
         self._feed(data)
-        if fresh and self.complete and self._lessons:
-            self._learn(data)
+        if fresh and self.complete:
+            if self._lessons:
+                self._learn(data)
+        elif fresh and self.headed and self.headers.get("transfer-encoding") == "chunked":
+            head_bytes = data.find(_EMPTY_LINE) + len(_EMPTY_LINE)
+            self.between = head_bytes == len(data) or whole_chunks(data, head_bytes)
 
     def _feed_known(self, known: KnownHead[KnownReply], data: bytes) -> bool:
         """Read a whole reply whose head is known; False, and nothing is read, where these bytes are no such one."""

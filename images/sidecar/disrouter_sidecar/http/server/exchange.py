@@ -131,7 +131,7 @@ class Exchange:
         wire.write(start + self._framed(first))
         self._rest = rest
         wire.streams()
-        rest.pipe(self, idle)
+        rest.pipe(self, idle, self._relay if self._chunked else None)
         if wire.full:
             rest.pause()
 
@@ -181,6 +181,13 @@ class Exchange:
         wire.write(data + self._ending())
         self.complete = True
         self._relayed(None)
+
+    def _relay(self, chunks: bytes) -> None:
+        """Send on what is framed already."""
+        wire = self._wire
+        if not wire.gone:
+            self.last = chunks if len(chunks) >= LAST_BYTES else self.last[-LAST_BYTES:] + chunks
+            wire.write(chunks)
 
     def broke(self, failure: Exception) -> None:
         """`ports.BodyListener`: the body ends incomplete."""
