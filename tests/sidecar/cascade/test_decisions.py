@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from disrouter.calibration import Calibration, CalibrationPoint
 from disrouter.routes import Capabilities, ProbabilityRoute
-from disrouter_sidecar.cascade.decision_trail import header_of, tokens_at_end
+from disrouter_sidecar.cascade.decision_trail import header_of, tokens_at_end, tokens_text
 from disrouter_sidecar.openai.usage import MAX_HEADER, records_of
 from disrouter_sidecar.telemetry.decisions import DecisionMemory
 from disrouter_sidecar.telemetry.logs import NoLog
@@ -195,6 +195,7 @@ def test_one_id_that_comes_again_names_the_later_request() -> None:
             (3, 4),
         ),
         (b'{"usage":{"prompt_tokens":-1,"completion_tokens":true}}', (None, None)),
+        (b'{"usage":{"prompt_tokens":0,"completion_tokens":007}}', (0, 7)),
         (b'{"usage":null}', (None, None)),
         (b'{"usage":{"prompt_tokens":"many"}}', (None, None)),
         (b'"usage"', (None, None)),
@@ -203,6 +204,7 @@ def test_one_id_that_comes_again_names_the_later_request() -> None:
 )
 def test_an_answers_end_tells_its_tokens(end: bytes, tokens: tuple[int | None, int | None]) -> None:
     told = tokens_at_end(b"x" * 5000 + end)
+    assert json.loads('{"x":0' + tokens_text(b"x" * 5000 + end) + "}") == {"x": 0, **told}
     assert (told.get("prompt_tokens"), told.get("completion_tokens")) == tokens
 
 

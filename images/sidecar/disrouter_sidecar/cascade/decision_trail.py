@@ -20,7 +20,8 @@ Decision = dict[str, Any]
 Evidence = dict[str, float]
 """What a decision by probability was made from."""
 _USAGE = re.compile(
-    rb'"usage": ?\{"prompt_tokens": ?(\d{1,15}),(?: ?"total_tokens": ?\d+,)? ?"completion_tokens": ?(\d{1,15})'
+    rb'"usage": ?\{"prompt_tokens": ?(0|[1-9]\d{0,14}),(?: ?"total_tokens": ?\d+,)?'
+    rb' ?"completion_tokens": ?(0|[1-9]\d{0,14})'
 )
 """As vLLM and most others write it, read at once; elsewhere each number is looked for by itself."""
 _EITHER = tuple(
@@ -40,6 +41,16 @@ def tokens_at_end(reply: bytes) -> Decision:
     if both is not None:
         return {"prompt_tokens": int(both[1]), "completion_tokens": int(both[2])}
     return {kind: int(found[1]) for kind, pattern in _EITHER if (found := pattern.search(reply, place)) is not None}
+
+
+def tokens_text(reply: bytes) -> str:
+    """The same as JSON, each field with a comma before it."""
+    place = reply.rfind(b'"usage"', -_END_BYTES)
+    both = None if place < 0 else _USAGE.match(reply, place)
+    if both is None:
+        return "".join([f',"{kind}":{count}' for kind, count in tokens_at_end(reply).items()])
+    prompt, completion = both.groups()
+    return f',"prompt_tokens":{prompt.decode()},"completion_tokens":{completion.decode()}'
 
 
 def header_of(decisions: Iterable[Decision]) -> str:

