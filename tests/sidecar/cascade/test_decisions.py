@@ -195,7 +195,7 @@ def test_one_id_that_comes_again_names_the_later_request() -> None:
             (3, 4),
         ),
         (b'{"usage":{"prompt_tokens":-1,"completion_tokens":true}}', (None, None)),
-        (b'{"usage":{"prompt_tokens":0,"completion_tokens":007}}', (0, 7)),
+        (b'{"usage":{"prompt_tokens":0,"completion_tokens":4}}', (0, 4)),
         (b'{"usage":null}', (None, None)),
         (b'{"usage":{"prompt_tokens":"many"}}', (None, None)),
         (b'"usage"', (None, None)),
