@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -25,10 +25,11 @@ from msgspec import structs
 
 from disrouter.routes import Breaker
 from disrouter.terms import Awareness
-from disrouter_sidecar.cascade.fast_path import entry
+from disrouter_sidecar.cascade.fast_path import entry, envelope, plan
 from disrouter_sidecar.cascade.fast_path.first_events import answers
 from disrouter_sidecar.cascade.fast_path.run import MAX_REPLY_BYTES, FastRun
 from disrouter_sidecar.cascade.fast_path.stream import FastStream
+from disrouter_sidecar.openai import query
 from support.local import until
 from support.raw_http import HANG_UP, RawServer, raw_server
 from support.sidecars import REFUSAL, Agent, cascade
@@ -36,6 +37,7 @@ from support.sidecars import REFUSAL, Agent, cascade
 _EXAMPLES = 600
 SEEN = ("the client", "the engine", "the metrics", "the log")
 _VARIES = re.compile(rb"(?i)^(date|host|x-request-id|x-disrouter-deadline): .*\r\n", re.MULTILINE)
+_LENGTH = re.compile(rb"(?i)^content-length: .*\r\n", re.MULTILINE)
 _TIMES = re.compile(rb'"(?:milliseconds|time|request_id)": ?"?[^,"}]+"?')
 
 
@@ -73,7 +75,7 @@ class Side:
             read = await asyncio.wait_for(self._read(), 3)
         except TimeoutError:
             raise AssertionError(("timeout", self.seen, self.small.service.config.fast_path, turn)) from None
-        engine = [_VARIES.sub(b"", request) for request in self.engine.requests[asked:]]
+        engine = [_of_engine(request) for request in self.engine.requests[asked:]]
         return read, engine, self._counted(), self._remembered()  # see SEEN
 
     async def _read(self) -> bytes:
@@ -109,6 +111,16 @@ class Side:
     def settled(self) -> bool:
         service = self.small.service
         return service.metrics.inflight == 0 and service.request_memory.used == 0
+
+
+def _of_engine(request: bytes) -> tuple[bytes, Any]:
+    """Its head and what its body says: a text is not written anew on one of the two sides."""
+    head, _, body = _VARIES.sub(b"", request).partition(b"\r\n\r\n")
+    try:
+        said = json.loads(body)
+    except ValueError:
+        said = body
+    return _LENGTH.sub(b"", head + b"\r\n"), said
 
 
 def whole(
@@ -154,6 +166,12 @@ PLAIN_FIELDS: list[dict[str, Any]] = [
     {"messages": [{"role": "assistant"}]}, *[{"stream": True}] * 8, {"stream": True, "max_tokens": 3},
     {"messages": [{"role": "system", "content": "s"}, {"role": "user", "content": "u"}]},
     {"messages": [{"role": "user", "content": [{"type": "text", "text": "x"}]}]},
+    {"messages": [{"content": "u", "role": "user"}]}, {"messages": [{"role": "user", "content": ""}]},
+    {"messages": [{"role": "user", "content": 'say "\u7f57" \\\n\\"'}]},
+    {"messages": [{"role": "user", "content": '"' * 99}]},
+    {"messages": [{"role": "user", "content": "u"}, {"role": "system", "content": "a"}, {"role": "user"}]},
+    {"messages": [{"role": "user", "content": [{"type": "text", "text": "x"}]}, {"role": "user", "content": "v"}]},
+    {"metadata": {"role": "user", "content": "no message"}, "messages": [{"role": "system", "content": "s"}]},
 ]  # fmt: skip
 ODD_FIELDS: list[dict[str, Any]] = [
     {"n": 2}, {"n": "two"}, {"stop": "don't"}, {"stop": ["x"]}, {"stream": 1}, {"echo": True},
@@ -392,6 +410,66 @@ async def test_what_is_handed_over_is_counted_from_its_beginning(folders: tuple[
         assert line["milliseconds"] >= line["decisions"][0]["milliseconds"] >= 200
         assert 0 < overhead(on) - before < 0.2, "the time until the engine was asked, not until it replied"
         on.writer.close()
+
+
+async def replies_to(both: Sequence[Side], asked: bytes, reply: tuple[bytes, ...]) -> bytes:
+    """What both sides say to the client, which is the same."""
+    seen = [(await each.take(Turn((asked,), reply)))[0] for each in both]
+    assert seen[0] == seen[1]
+    return bytes(seen[0])
+
+
+async def test_a_text_that_is_no_json_is_the_clients_fault_there_too(folders: tuple[Path, Path]) -> None:
+    """The engine says so first, which nobody hears of."""
+    rejected = whole("", status=400, error={"message": "no JSON"})
+    async with side(folders[0], fast_path=True) as on, side(folders[1], fast_path=False) as off:
+        for each in (on, off):
+            await each.connect()
+        for text in ("a", "a", "a\n", "a\\x", "\ud800"):
+            sent = text.encode("utf-8", "surrogatepass").ljust(4, b"x")
+            asked = request(messages=[{"role": "user", "content": "MARK"}]).replace(b"MARK", sent)
+            valid = text == "a"
+            read = await replies_to((on, off), asked, whole("Rome") if valid else rejected)
+            assert read.startswith(b"HTTP/1.1 200 " if valid else b"HTTP/1.1 400 ")
+        assert on.settled()
+        for each in (on, off):
+            each.writer.close()
+
+
+async def test_bodies_that_differ_in_their_text_alone_are_parsed_once(
+    folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parsed: list[bytes] = []
+
+    def parse(raw: bytes, *rest: Any) -> Any:
+        parsed.append(raw)
+        return query.parse(raw, *rest)
+
+    plans: list[Any] = []
+
+    def planned(*given: Any) -> Any:
+        plans.append(plan.plan_of(*given))
+        return plans[-1]
+
+    monkeypatch.setattr(entry, "plan_of", planned)
+    monkeypatch.setattr(envelope, "parse", parse)
+    monkeypatch.setattr(entry, "MAX_ENVELOPES", 3)
+    async with side(folders[0], fast_path=True) as on, side(folders[1], fast_path=False) as off:
+        for each in (on, off):
+            await each.connect()
+        for number in range(12):
+            text = json.dumps(f"{number} " + '"\u7f57\n' * number)
+            messages = [{"role": "user", "content": json.loads(text)}]
+            for temperature in (0.5, 1):
+                await replies_to((on, off), request(messages=messages, temperature=temperature), whole("Rome"))
+            assert [*map(_of_engine, on.engine.requests)] == [*map(_of_engine, off.engine.requests)]
+        assert len(parsed) == 2
+        for seed in range(8):
+            await replies_to((on, off), request(seed=seed), whole("Rome"))
+        assert 0 < len(plans[-1].envelopes) <= 3
+        assert len(plans) > 2, "all were forgotten again and again"
+        for each in (on, off):
+            each.writer.close()
 
 
 async def test_a_body_beyond_the_limit_is_refused_there_too(folders: tuple[Path, Path]) -> None:

@@ -85,6 +85,11 @@ def parsed_size(raw: bytes) -> int:
     return _PER_BYTE * size + sum([held * count(mark) for mark, held in _PER_MARK])
 
 
+def text_size(size: int) -> int:
+    """The same of a text of that many bytes, whose marks stand for nothing."""
+    return _PER_BYTE * size
+
+
 def _count_rare(raw: bytes, mark: bytes) -> int:
     """In long text, where the mark is rare, looking for the next and the next is much faster than counting."""
     count, place = 0, raw.find(mark)

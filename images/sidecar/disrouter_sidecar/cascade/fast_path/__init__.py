@@ -6,6 +6,8 @@ the general path gets a `head_start`, the attempt at the engine that is under wa
 
 - `entry`         which requests are taken
 - `plan`          what the plain chats behind one head have in common
+- `envelope`      what those of them have in common that differ in the user's text alone
+- `first_text`    that text, cut out of a body
 - `run`           one of them: relayed, or handed over
 - `stream`        one whose answer is streamed
 - `first_events`  what the first events of a stream amount to

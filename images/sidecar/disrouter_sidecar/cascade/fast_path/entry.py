@@ -8,7 +8,10 @@ from typing import Protocol
 from disrouter.errors import InvalidRequest
 from disrouter.names import HEADER_REQUEST_ID
 from disrouter.routes import AdapterRoute, RouteTable
+from disrouter_sidecar.agents.abilities import Abilities
 from disrouter_sidecar.cascade.chain_run import Dependencies
+from disrouter_sidecar.cascade.fast_path.envelope import Envelope, envelope_of, is_worth_remembering, whole_envelope
+from disrouter_sidecar.cascade.fast_path.first_text import cut_text
 from disrouter_sidecar.cascade.fast_path.plan import ODD, Plan, plan_of
 from disrouter_sidecar.cascade.fast_path.run import FastRun, PlainChat, Wire
 from disrouter_sidecar.cascade.fast_path.stream import FastStream
@@ -18,13 +21,9 @@ from disrouter_sidecar.errors import Rejected
 from disrouter_sidecar.headers import Headers, Lines
 from disrouter_sidecar.http.client.upstream import HttpUpstream
 from disrouter_sidecar.http.head import Head
-from disrouter_sidecar.http.memory_limits import MemoryLimit, parsed_size
+from disrouter_sidecar.http.memory_limits import MemoryLimit, text_size
 from disrouter_sidecar.http.ports import Client
-from disrouter_sidecar.openai import CHAT
-from disrouter_sidecar.openai.constraints import CONSTRAINTS
-from disrouter_sidecar.openai.query import Query, dumps, engine_fields, parse
 from disrouter_sidecar.request.itinerary import Guide
-from disrouter_sidecar.request.needs import needs_of
 from disrouter_sidecar.routes.reload import RouteHolder
 from disrouter_sidecar.security.auth import Authenticator
 from disrouter_sidecar.telemetry.decisions import DecisionMemory
@@ -32,7 +31,7 @@ from disrouter_sidecar.telemetry.logs import RequestLog, request_id
 from disrouter_sidecar.telemetry.metrics import Metrics
 from disrouter_sidecar.telemetry.tracing import OFF, Tracing
 
-MAX_PLANS = 256
+MAX_PLANS, MAX_ENVELOPES = 256, 128
 MOST_LUCK = 16
 """Requests that were handed over, more than were answered, after which others go the general path at once."""
 TRIES = 64
@@ -70,6 +69,8 @@ class FastPath:
         self._luck = MOST_LUCK
         self._passed = 0
         """Requests that were not taken for want of luck."""
+        self._remembered = 0
+        """Envelopes of all plans."""
         self._plans: dict[int, tuple[Head, Plan | None]] = {}
         """By the identity of a head, which lives as long as its plan."""
         self._table: RouteTable | None = None
@@ -94,11 +95,10 @@ class FastPath:
         connection = self.upstream.pool.take(plan.origin)
         if connection is None:
             return False
-        stream = chat.query.stream
-        run = (FastStream if stream else FastRun)(self, wire, plan, chat, connection, began)
+        run = (FastStream if chat.stream else FastRun)(self, wire, plan, chat, connection, began)
         wire.begin(run)
         run.asked()
-        connection.ask(run, chat.start, chat.asked, plan.first_of_stream if stream else plan.first)
+        connection.ask(run, chat.start, chat.asked, plan.first_of_stream if chat.stream else plan.first)
         return True
 
     def ended(self, *, answered: bool) -> None:
@@ -117,13 +117,40 @@ class FastPath:
         authenticator = self.sidecar.authenticator
         if not authenticator.open:
             authenticator.admit({**head.headers, **values})
-        query = parse(body, CHAT, plan.guide.table)
-        if not self._takes(plan, query):
+        pieces = cut_text(body)
+        abilities = self.sidecar.dependencies.neighbours.abilities
+        if pieces is None:
+            envelope, text = whole_envelope(plan, abilities, body), b""
+        else:
+            before, text, after = pieces
+            envelope = self._envelope(plan, abilities, before, after, len(body))
+        if envelope is None:
             return None
-        asked = dumps(engine_fields(query, plan.served.model, plan.stated, plan.awareness))
+        asked = envelope.start + text + envelope.end
         number = request_id(values.get(HEADER_REQUEST_ID))
         start = f"{plan.start}{number}\r\ncontent-length: {len(asked)}\r\n\r\n".encode("latin-1")
-        return PlainChat(head, values, query, number, start, asked, parsed_size(body))
+        size = envelope.size + text_size(len(text))
+        return PlainChat(head, values, body, number, start, asked, size, envelope.stream)
+
+    def _envelope(self, plan: Plan, abilities: Abilities, before: bytes, after: bytes, length: int) -> Envelope | None:
+        """The one that is remembered, if nothing else than its bytes counts. Raises Rejected and InvalidRequest."""
+        if plan.bounded or abilities.known:
+            return envelope_of(plan, abilities, before, after, length)
+        key = (before, after)
+        envelope = plan.envelopes.get(key)
+        if envelope is None:
+            envelope = envelope_of(plan, abilities, before, after, length)
+            if envelope is not None and is_worth_remembering(before, after):
+                self._remember(plan, key, envelope)
+        return envelope
+
+    def _remember(self, plan: Plan, key: tuple[bytes, bytes], envelope: Envelope) -> None:
+        """With all others it is forgotten once there are too many."""
+        self._remembered += 1
+        if self._remembered > MAX_ENVELOPES:
+            self._plans.clear()
+            self._remembered = 0
+        plan.envelopes[key] = envelope
 
     def _has_room(self, plan: Plan, chat: PlainChat) -> bool:
         memory = self.sidecar.request_memory
@@ -145,16 +172,3 @@ class FastPath:
         plan = plan_of(head, self.sidecar.guide(), dependencies)
         self._plans[id(head)] = (head, plan)
         return plan
-
-    def _takes(self, plan: Plan, query: Query) -> bool:
-        """Whether nothing in the body makes it more than a plain chat."""
-        if query.model != plan.guide.table.cascade or query.tools or (query.stream and not plan.streams):
-            return False
-        if query.preference is not None or not CONSTRAINTS.isdisjoint(query.fields):
-            return False
-        abilities = self.sidecar.dependencies.neighbours.abilities
-        if not (plan.bounded or abilities.known):
-            return True
-        needs = needs_of(query.fields, query.fields["messages"], len(query.raw))
-        limit = plan.served.route.capabilities.context_length or abilities.context_length()
-        return not needs.capabilities and (limit is None or needs.tokens <= limit)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from disrouter.errors import InvalidRequest
 from disrouter.names import HEADER_AGENT, HEADER_DEADLINE, HEADER_HOPS, HEADER_PATH, HEADER_REQUEST_ID
@@ -25,6 +25,9 @@ from disrouter_sidecar.request.itinerary import Guide, Itinerary
 from disrouter_sidecar.telemetry.line_template import HOLE, LineTemplate
 from disrouter_sidecar.telemetry.metrics import ANSWER
 from disrouter_sidecar.telemetry.tracing import TRACE_HEADERS
+
+if TYPE_CHECKING:
+    from disrouter_sidecar.cascade.fast_path.envelope import Envelope
 
 PATH = f"/v1{CHAT.path}"
 ODD = frozenset((HEADER_DEADLINE, HEADER_PATH, "content-encoding", *TRACE_HEADERS))
@@ -68,6 +71,8 @@ class Plan(NamedTuple):
     lines: tuple[LineTemplate, LineTemplate]
     """Of the log, for whole answers and for streams: the id, the outcome, the milliseconds in all and of the decision,
     the fields of its tokens."""
+    envelopes: dict[tuple[bytes, bytes], Envelope]
+    """Of the bodies that came with this head, by what stands before and behind the text."""
 
     def context(self, query: Query, headers: Headers, request_id: str) -> RequestContext:
         """Of one of them, for the general path."""
@@ -127,6 +132,7 @@ def plan_of(head: Head, guide: Guide, dependencies: Dependencies) -> Plan | None
             _line(route.cost, table.cascade, preference.scenario, response_headers.headers, stream=False),
             _line(route.cost, table.cascade, preference.scenario, response_headers.headers, stream=True),
         ),
+        {},
     )
 
 

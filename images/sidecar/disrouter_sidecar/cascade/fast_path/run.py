@@ -6,6 +6,7 @@ from functools import partial
 from time import monotonic, time
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from disrouter.errors import InvalidRequest
 from disrouter.names import HEADER_REQUEST_ID
 from disrouter_sidecar.cascade.decision_trail import tokens_text
 from disrouter_sidecar.cascade.fast_path.plan import Plan
@@ -13,7 +14,7 @@ from disrouter_sidecar.cascade.head_start import HeadStart
 from disrouter_sidecar.cascade.inbound_request import Call
 from disrouter_sidecar.cascade.relay import head_of
 from disrouter_sidecar.decision.whole import says_something_else
-from disrouter_sidecar.errors import UpstreamFailed
+from disrouter_sidecar.errors import Rejected, UpstreamFailed
 from disrouter_sidecar.headers import Headers
 from disrouter_sidecar.http.client.connection import OutboundConnection
 from disrouter_sidecar.http.client.reply import OutboundReply
@@ -25,7 +26,7 @@ from disrouter_sidecar.http.server.exchange import Answering, Exchange
 from disrouter_sidecar.http.server.exchange import Wire as ExchangeWire
 from disrouter_sidecar.openai import CHAT
 from disrouter_sidecar.openai.errors import JSON
-from disrouter_sidecar.openai.query import Query
+from disrouter_sidecar.openai.query import parse
 from disrouter_sidecar.telemetry.logs import hundredths, time_of
 from disrouter_sidecar.telemetry.metrics import ANSWER
 
@@ -53,7 +54,7 @@ class PlainChat(NamedTuple):
     """What it has in common with others."""
     values: Headers
     """Headers that it has for itself."""
-    query: Query
+    body: bytes
     request_id: str
     start: bytes
     """The head of the engine's request."""
@@ -61,6 +62,7 @@ class PlainChat(NamedTuple):
     """Its body."""
     size: int
     """Bytes of memory that the request is reckoned to take."""
+    stream: bool
 
     def headers(self) -> Headers:
         """All but the length."""
@@ -222,7 +224,7 @@ class FastRun:
 
         `ended`: the reply is read to its end, and its connection may serve another request already.
         """
-        path, plan, chat = self._path, self._plan, self._chat
+        path, chat = self._path, self._chat
         path.ended(answered=False)
         self.release()
         path.sidecar.metrics.inflight -= 1
@@ -230,10 +232,19 @@ class FastRun:
         claim(chat.size)  # has just been given back
         exchange = Exchange(self._wire, chat.head, claim)
         self._wire.begin(exchange)
-        context = plan.context(chat.query, chat.headers(), chat.request_id)
-        go_on = partial(plan.engine.go_on, served=plan.served, sent=self, decides=plan.decides)
-        guard = plan.neighbours.breakers.admitted(plan.breaker, plan.guide.table.breaker)
-        head_start = HeadStart(context, self._began, self._asked, guard, go_on)
-        path.sidecar.answer(Call(CHAT, chat.query.raw, context.headers, chat.request_id), exchange, head_start)
+        call = Call(CHAT, chat.body, chat.headers(), chat.request_id)
+        path.sidecar.answer(call, exchange, self._head_start(call))
         if self._request is None and not ended:
             self._connection.abort()
+
+    def _head_start(self, call: Call) -> HeadStart | None:
+        """None where the text, which nobody has looked at yet, is not valid: the general path says so."""
+        plan = self._plan
+        try:
+            query = parse(call.raw, CHAT, plan.guide.table)
+        except (Rejected, InvalidRequest):
+            return None
+        guard = plan.neighbours.breakers.admitted(plan.breaker, plan.guide.table.breaker)
+        go_on = partial(plan.engine.go_on, served=plan.served, sent=self, decides=plan.decides)
+        context = plan.context(query, call.headers, call.request_id)
+        return HeadStart(context, self._began, self._asked, guard, go_on)
