@@ -7,7 +7,16 @@ from pathlib import Path
 
 import pytest
 
+from disrouter_sidecar.http.client import response_parser
+from disrouter_sidecar.http.head_memory import HeadMemory
+from disrouter_sidecar.http.server import request_parser
 from support.sidecars import Cascade, cascade
+
+
+@pytest.fixture(autouse=True)
+def no_heads_of_other_tests(monkeypatch: pytest.MonkeyPatch) -> None:
+    for parser in (request_parser, response_parser):
+        monkeypatch.setattr(parser, "_HEADS", HeadMemory())
 
 
 @pytest.fixture

@@ -90,7 +90,7 @@ def events_of(requests: list[bytes], *, lessons: int) -> list[object]:
     """What is read of one request after the other."""
     seen = Seen()
     reader = RequestReader(LIMITS, seen)
-    reader._lessons = lessons
+    reader._lessons, reader._known = lessons, reader._known if lessons else None
     for request in requests:
         try:
             reader.feed(request)
@@ -126,7 +126,7 @@ def test_replies_are_read_as_without_memory(replies: list[bytes]) -> None:
     def facts_of(lessons: int) -> list[object]:
         reader = ResponseReader()
         facts: list[object] = []
-        reader._lessons = lessons
+        reader._lessons, reader._known = lessons, reader._known if lessons else None
         for reply in replies:
             reader.begin()
             try:
@@ -152,6 +152,15 @@ def test_a_client_that_stays_is_known_by_its_third_head(template: str, monkeypat
     reader.feed(sized(template, body))
     monkeypatch.setattr(type(reader), "_feed", lambda *_: pytest.fail("parsed"))
     reader.feed(sized(template, body))
+
+
+def test_a_new_clients_head_is_known_if_it_is_like_the_last_that_was_learned(monkeypatch: pytest.MonkeyPatch) -> None:
+    events_of([sized(HEADS[0], "hello")] * 2, lessons=8)
+    seen = Seen()
+    reader = RequestReader(LIMITS, seen)
+    monkeypatch.setattr(type(reader), "_feed", lambda *_: pytest.fail("parsed"))
+    reader.feed(sized(HEADS[0], "another"))
+    assert seen.events[-2:] == [b"another", "complete"]
 
 
 @pytest.mark.parametrize("template", REPLIES[:2])

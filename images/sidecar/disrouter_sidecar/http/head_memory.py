@@ -87,6 +87,8 @@ class HeadMemory(Generic[Parsed]):
 
     def __init__(self) -> None:
         self._known: dict[tuple[tuple[Hole, ...], bytes], KnownHead[Parsed]] = {}
+        self.latest: KnownHead[Parsed] | None = None
+        """The one that was learned or met again last: a new connection's may well be like it."""
 
     def learn(self, head: bytes, parsed: Parsed) -> KnownHead[Parsed] | None:
         """Remember a head that llhttp has passed, without the headers that vary in `parsed`; None for an odd one."""
@@ -101,6 +103,7 @@ class HeadMemory(Generic[Parsed]):
             if len(self._known) >= MAX_HEADS:
                 self._known.clear()
             known = self._known[found] = KnownHead(*found, parsed)
+        self.latest = known
         return known
 
 

@@ -26,7 +26,7 @@ class BodyListener(Protocol):
 
 
 Relay = Callable[[bytes], None]
-"""Takes chunks of HTTP, each whole, framing included."""
+"""Takes a whole chunk of HTTP, framing included."""
 
 
 class Reply(Protocol):
@@ -45,7 +45,7 @@ class Reply(Protocol):
     def pipe(self, listener: BodyListener, idle: float, relay: Relay | None = None) -> None:
         """Give the rest to `listener` as it comes; `idle` bounds the gap between pieces, in seconds.
 
-        `relay` is called instead for what came as whole chunks, with these as they came.
+        `relay` is called instead with what came as one whole chunk, as it came.
         """
         ...
 

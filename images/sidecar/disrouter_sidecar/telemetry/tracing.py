@@ -178,7 +178,7 @@ class _OpenTelemetrySpan:
 def tracing_of(env: Mapping[str, str], cascade: str, agent: str) -> Tracing:
     """By OpenTelemetry's own variables. Raises InvalidConfig where traces are wanted and the SDK is not installed."""
     if not _wanted(env):
-        return Off()
+        return OFF
     try:
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
         from opentelemetry.sdk.resources import Resource

@@ -6,6 +6,6 @@
 - `connection`       one pooled connection
 - `reply`            the reply on it: `ports.Reply`
 - `response_parser`  bytes to replies (llhttp)
-- `whole_chunks`     bytes that need not be parsed
+- `whole_chunk`      bytes that need not be parsed
 - `origin`           an address, parsed once
 """

@@ -132,14 +132,14 @@ class OutboundReply:
         else:
             connection.abort()
 
-    def relayed(self, chunks: bytes) -> bool:
-        """Whether these whole chunks, just read, have gone on as they are."""
+    def relayed(self, chunk: bytes) -> bool:
+        """Whether this whole chunk, just read, has gone on as it is."""
         relay, connection = self._relay, self._connection
         if relay is None or connection is None:
             return False
         if not self._paused:
             connection.deadline.set(self._idle)
-        relay(chunks)
+        relay(chunk)
         return True
 
     def arrived(self, size: int) -> None:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import count
 from typing import NamedTuple
 
 import httptools
 
 from disrouter_sidecar.errors import Reason, UpstreamFailed
-from disrouter_sidecar.http.client.whole_chunks import whole_chunks
 from disrouter_sidecar.http.head import NAMES, name_of
 from disrouter_sidecar.http.head_memory import LENGTH, HeadMemory, KnownHead, lasting
 
 MAX_HEAD_BYTES = 64 * 1024
 MAX_HEADERS = 200
-_EMPTY_LINE = b"\r\n\r\n"
+_EMPTY_LINE, _LINE = b"\r\n\r\n", b"\r\n"
 
 
 class KnownReply(NamedTuple):
@@ -34,6 +34,9 @@ class ResponseReader:
     """Feed bytes, then look at what has become of them. Interim replies (1xx) and trailers are dropped."""
 
     __slots__ = (
+        "_begun",
+        "_chunked",
+        "_ended",
         "_fields",
         "_framed",
         "_known",
@@ -46,6 +49,8 @@ class ResponseReader:
         "headed",
         "headers",
         "on_body",
+        "on_chunk_complete",
+        "on_chunk_header",
         "pieces",
         "status",
         "surplus",
@@ -57,8 +62,11 @@ class ResponseReader:
         self.on_body = self.pieces.append
         self.status = 0
         """Of the reply whose head has arrived."""
-        self._known: KnownHead[KnownReply] | None = None
-        """What this agent's heads are like."""
+        self._begun, self._ended = count(), count()
+        """Of chunks that llhttp has read, counted by C alone."""
+        self.on_chunk_header, self.on_chunk_complete = self._begun.__next__, self._ended.__next__
+        self._known: KnownHead[KnownReply] | None = _HEADS.latest
+        """What this agent's heads are like, or another's."""
         self._lessons = _LESSONS
         self.begin()
         self._parser = httptools.HttpResponseParser(self)
@@ -74,10 +82,11 @@ class ResponseReader:
         self._fields = 0
         self._size = 0
         """Bytes until the head was complete, interim replies included."""
+        self._chunked = False
         self._framed = False
         self._lasts = False
         self.between = False
-        """Known to be between two chunks of a body: whole ones that come next need not be fed."""
+        """Known to be between two chunks of a body: a whole one that comes next need not be fed."""
 
     @property
     def reusable(self) -> bool:
@@ -96,12 +105,10 @@ class ResponseReader:
                 self._feed_bounded(data, room)
                 return
         self._feed(data)
-        if fresh and self.complete:
-            if self._lessons:
-                self._learn(data)
-        elif fresh and self.headed and self.headers.get("transfer-encoding") == "chunked":
-            head_bytes = data.find(_EMPTY_LINE) + len(_EMPTY_LINE)
-            self.between = head_bytes == len(data) or whole_chunks(data, head_bytes)
+        if fresh and self.complete and self._lessons:
+            self._learn(data)
+        # What ends in a line break and is not the size of a chunk is the end of one, or of the head.
+        self.between = next(self._begun) == next(self._ended) and data.endswith(_LINE) and self._chunked
 
     def _feed_known(self, known: KnownHead[KnownReply], data: bytes) -> bool:
         """Read a whole reply whose head is known; False, and nothing is read, where these bytes are no such one."""
@@ -178,6 +185,7 @@ class ResponseReader:
         self.headed = True
         encoding = self.headers.get("transfer-encoding", "")
         chunked = encoding.lower().endswith("chunked")
+        self._chunked = chunked
         self._framed = chunked or status in (204, 304) or (not encoding and "content-length" in self.headers)
 
     def on_message_complete(self) -> None:

@@ -182,12 +182,12 @@ class Exchange:
         self.complete = True
         self._relayed(None)
 
-    def _relay(self, chunks: bytes) -> None:
-        """Send on what is framed already."""
+    def _relay(self, framed: bytes) -> None:
+        """Send on what is a chunk already."""
         wire = self._wire
         if not wire.gone:
-            self.last = chunks if len(chunks) >= LAST_BYTES else self.last[-LAST_BYTES:] + chunks
-            wire.write(chunks)
+            self.last = framed if len(framed) >= LAST_BYTES else self.last[-LAST_BYTES:] + framed
+            wire.write(framed)
 
     def broke(self, failure: Exception) -> None:
         """`ports.BodyListener`: the body ends incomplete."""

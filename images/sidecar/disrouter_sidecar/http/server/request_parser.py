@@ -68,8 +68,8 @@ class RequestReader:
         self._refused: Rejected | None = None
         self._head: Head | None = None
         """The last one that is complete, until it was looked at."""
-        self._known: KnownHead[Head] | None = None
-        """What this client's heads are like."""
+        self._known: KnownHead[Head] | None = _HEADS.latest
+        """What this client's heads are like, or another's."""
         self._lessons = _LESSONS
 
     @property
