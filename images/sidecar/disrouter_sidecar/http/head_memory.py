@@ -6,6 +6,7 @@ values that are checked by themselves, goes to llhttp as ever.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Generic, TypeVar
 
@@ -13,7 +14,8 @@ Parsed = TypeVar("Parsed")
 
 LENGTH = "content-length"
 VARYING = frozenset((
-    LENGTH, "authorization", "cookie", "date", "traceparent", "x-api-key", "x-disrouter-deadline", "x-request-id",
+    LENGTH, "authorization", "cookie", "date", "traceparent", "x-api-key", "x-disrouter-deadline",
+    "x-disrouter-decisions", "x-disrouter-refused-usage", "x-request-id",
 ))  # fmt: skip
 """Headers whose values differ from one request to the next, one client to the next or one second to the next. Values
 of these are not remembered, so no secret is."""
@@ -25,7 +27,11 @@ _LONGEST = 1024
 """Bytes of a value that varies."""
 _MAX_DIGITS = 9
 _END = b"\r\n\r\n"
-_NO_VALUES: Mapping[str, str] = {}
+_VALUES = (rb"([!-~][ -~]{0,%d}+(?<! ))" % (_LONGEST - 2), rb"(\d{1,%d})" % _MAX_DIGITS)
+"""Any other value than a length: visible ASCII, in which nothing is trimmed or decoded; and a length."""
+_PATTERNS = tuple(map(re.compile, _VALUES))
+_HITS = 16
+"""Times that a head is met before it is worth a pattern, which takes as long to make as many heads to compare."""
 
 
 Hole = tuple[bytes, str]
@@ -45,41 +51,57 @@ def lasting(headers: Mapping[str, str]) -> dict[str, str]:
 class KnownHead(Generic[Parsed]):
     """One head, and what it was parsed into."""
 
-    __slots__ = ("_end", "_holes", "parsed")
+    __slots__ = ("_end", "_hits", "_holes", "_pattern", "parsed")
 
     def __init__(self, holes: tuple[Hole, ...], end: bytes, parsed: Parsed) -> None:
         self._holes = [(before, len(before), name) for before, name in holes]
         self._end = end
+        self._hits = 0
+        self._pattern: re.Pattern[bytes] | None = None
         self.parsed = parsed
 
     def match(self, data: bytes) -> Match | None:
         """Whether `data` is one whole message with this head, up to values that vary."""
+        pattern = self._pattern
+        if pattern is None:
+            return self._compare(data)
+        found = pattern.match(data)
+        if found is None:
+            return None
+        length, values = 0, {}
+        for (_, _, name), value in zip(self._holes, found.groups(), strict=True):
+            if name is LENGTH:
+                length = int(value)
+            else:
+                values[name] = value.decode("latin-1")
+        body = found.end()
+        return (body, values) if body + length == len(data) else None
+
+    def _compare(self, data: bytes) -> Match | None:
+        """The same without a pattern, for a head that may never come again."""
         place, length = 0, 0
-        values: dict[str, str] | None = None
+        values: dict[str, str] = {}
         for before, size, name in self._holes:
-            if not data.startswith(before, place):
-                return None
             start = place + size
             place = data.find(b"\r", start, start + _LONGEST)
-            if place <= start:
-                return None
             value = data[start:place]
+            if place < 0 or not data.startswith(before, start - size) or not _PATTERNS[name is LENGTH].fullmatch(value):
+                return None
             if name is LENGTH:
-                if not value.isdigit() or len(value) > _MAX_DIGITS:
-                    return None
                 length = int(value)
-                continue
-            text = value.decode("latin-1")
-            if not (text.isascii() and text.isprintable()) or text[0] == " " or text[-1] == " ":
-                return None  # not visible ASCII, in which nothing is trimmed or decoded
-            if values is None:
-                values = {name: text}
             else:
-                values[name] = text
+                values[name] = value.decode("latin-1")
         body = place + len(self._end)
         if not data.startswith(self._end, place) or body + length != len(data):
             return None
-        return body, values or _NO_VALUES
+        self._met()
+        return body, values
+
+    def _met(self) -> None:
+        self._hits += 1
+        if self._hits == _HITS:
+            parts = [re.escape(before) + _VALUES[name is LENGTH] for before, _, name in self._holes]
+            self._pattern = re.compile(b"".join((*parts, re.escape(self._end))))
 
 
 class HeadMemory(Generic[Parsed]):

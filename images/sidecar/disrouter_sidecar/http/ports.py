@@ -25,8 +25,8 @@ class BodyListener(Protocol):
         ...
 
 
-Relay = Callable[[bytes], None]
-"""Takes a whole chunk of HTTP, framing included."""
+Relay = Callable[[bytes, int], None]
+"""Takes a whole chunk of HTTP, framing included, and the place where its payload begins."""
 
 
 class Reply(Protocol):

@@ -13,7 +13,7 @@ from typing import Protocol, cast
 from disrouter_sidecar.errors import Reason, UpstreamFailed
 from disrouter_sidecar.http.client.reply import OutboundReply
 from disrouter_sidecar.http.client.response_parser import ResponseReader
-from disrouter_sidecar.http.client.whole_chunk import is_whole_chunk
+from disrouter_sidecar.http.client.whole_chunk import payload_of_chunk
 from disrouter_sidecar.http.deadline import Deadline
 
 KEEP_ALIVE_SECONDS = 4.0
@@ -157,8 +157,9 @@ class OutboundConnection(asyncio.Protocol):
         self._silent = False
         reader, reply = self.reader, self._reply
         if reader.between:
-            reader.between = is_whole_chunk(data)  # which need not be read
-            if reader.between and reply is not None and reply.relayed(data):
+            payload = payload_of_chunk(data)
+            reader.between = payload > 0  # and it need not be read
+            if payload and reply is not None and reply.relayed(data, payload):
                 return
         try:
             reader.feed(data)

@@ -132,14 +132,14 @@ class OutboundReply:
         else:
             connection.abort()
 
-    def relayed(self, chunk: bytes) -> bool:
-        """Whether this whole chunk, just read, has gone on as it is."""
+    def relayed(self, chunk: bytes, payload: int) -> bool:
+        """Whether this whole chunk, just read, has gone on as it is; where its payload begins."""
         relay, connection = self._relay, self._connection
         if relay is None or connection is None:
             return False
         if not self._paused:
             connection.deadline.set(self._idle)
-        relay(chunk)
+        relay(chunk, payload)
         return True
 
     def arrived(self, size: int) -> None:

@@ -23,7 +23,12 @@ def _start(length: int) -> bytes:
 _STARTS = [_start(length) for length in range(MAX_BYTES + 1)]
 
 
-def is_whole_chunk(data: bytes) -> bool:
-    """Whether this is a chunk as nearly everybody writes it, whole, and not the last, which is empty."""
+def payload_of_chunk(data: bytes) -> int:
+    """Where the payload begins of a chunk as nearly everybody writes it, whole, and not the last, which is empty; it
+    ends with a line break. 0: this is none.
+    """
     length = len(data)
-    return length <= MAX_BYTES and data.startswith(_STARTS[length]) and data.endswith(_LINE)
+    if length > MAX_BYTES:
+        return 0
+    start = _STARTS[length]
+    return len(start) if data.startswith(start) and data.endswith(_LINE) else 0

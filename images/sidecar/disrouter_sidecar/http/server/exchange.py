@@ -182,11 +182,12 @@ class Exchange:
         self.complete = True
         self._relayed(None)
 
-    def _relay(self, framed: bytes) -> None:
-        """Send on what is a chunk already."""
+    def _relay(self, framed: bytes, start: int) -> None:
+        """Send on what is a chunk already, whose payload begins at `start`."""
         wire = self._wire
         if not wire.gone:
-            self.last = framed if len(framed) >= LAST_BYTES else self.last[-LAST_BYTES:] + framed
+            piece = framed[start:-2]
+            self.last = piece if len(piece) >= LAST_BYTES else self.last[-LAST_BYTES:] + piece
             wire.write(framed)
 
     def broke(self, failure: Exception) -> None:

@@ -47,10 +47,12 @@ class RequestReader:
         "_parser", "_refused", "_size", "_tail", "_upgrade", "_url",
     )  # fmt: skip
 
+    _parser: httptools.HttpRequestParser
+    """Made for the first head that is not known."""
+
     def __init__(self, limits: Limits, events: RequestEvents) -> None:
         self._limits = limits
         self._events = events
-        self._parser = httptools.HttpRequestParser(self)
         self._url = b""
         self._headers: dict[str, str] = {}
         self._count = 0
@@ -157,6 +159,8 @@ class RequestReader:
     def _feed(self, data: bytes | memoryview) -> None:
         """Part of a head or of a body."""
         self._size += len(data)
+        if not hasattr(self, "_parser"):
+            self._parser = httptools.HttpRequestParser(self)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -190,7 +194,9 @@ class RequestReader:
 
     def close(self) -> None:
         """Nothing will be fed any more: let go of all that holds this reader, so that no cycle is left."""
-        del self._parser, self._events
+        if hasattr(self, "_parser"):
+            del self._parser
+        del self._events
         self._refused = None
 
     def on_message_begin(self) -> None:
