@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from disrouter_sidecar.cascade.fast_path.first_text import MARK, cut_text, marked, parted
+from disrouter_sidecar.cascade.fast_path.first_text import MARK, find_text, marked, parted
 
 texts = st.text(max_size=60) | st.lists(
     st.sampled_from(['"', "\\", "\n", "a", '","role":"user","content":"']), max_size=7
@@ -20,11 +20,11 @@ def test_a_text_is_cut_out_and_the_rest_stays(system: str, text: str, compact: b
     asked = {"messages": [{"role": "system", "content": system}, {"role": "user", "content": text}], "n": 1}
     separators = (",", ":") if compact else (", ", ": ")
     body = json.dumps(asked, separators=separators, ensure_ascii=escaped).encode("utf-8", "surrogatepass")
-    pieces = cut_text(body)
-    assert pieces is not None
-    before, cut, after = pieces
-    assert before + cut + after == body
-    assert json.loads(b'"' + cut + b'"') == text
+    place = find_text(b"head" + body, len(b"head"))
+    assert place is not None
+    start, end = (each - len(b"head") for each in place)
+    before, after = body[:start], body[end:]
+    assert json.loads(b'"' + body[start:end] + b'"') == text
     rest = json.loads(marked(before, after))
     assert rest["messages"] == [{"role": "system", "content": system}, {"role": "user", "content": MARK}]
 
@@ -42,7 +42,7 @@ def test_a_text_is_cut_out_and_the_rest_stays(system: str, text: str, compact: b
     ],
 )
 def test_what_has_no_such_text_is_left_whole(body: bytes) -> None:
-    assert cut_text(body) is None
+    assert find_text(body) is None
 
 
 def test_a_mark_is_found_only_where_it_is_alone() -> None:

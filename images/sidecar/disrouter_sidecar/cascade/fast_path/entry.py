@@ -11,7 +11,7 @@ from disrouter.routes import AdapterRoute, RouteTable
 from disrouter_sidecar.agents.abilities import Abilities
 from disrouter_sidecar.cascade.chain_run import Dependencies
 from disrouter_sidecar.cascade.fast_path.envelope import Envelope, envelope_of, is_worth_remembering, whole_envelope
-from disrouter_sidecar.cascade.fast_path.first_text import cut_text
+from disrouter_sidecar.cascade.fast_path.first_text import find_text
 from disrouter_sidecar.cascade.fast_path.plan import ODD, Plan, plan_of
 from disrouter_sidecar.cascade.fast_path.run import FastRun, PlainChat, Wire
 from disrouter_sidecar.cascade.fast_path.stream import FastStream
@@ -32,6 +32,7 @@ from disrouter_sidecar.telemetry.metrics import Metrics
 from disrouter_sidecar.telemetry.tracing import OFF, Tracing
 
 MAX_PLANS, MAX_ENVELOPES = 256, 128
+_NO_TEXT = memoryview(b"")
 MOST_LUCK = 16
 """Requests that were handed over, more than were answered, after which others go the general path at once."""
 TRIES = 64
@@ -79,7 +80,7 @@ class FastPath:
 
     def __call__(self, wire: Wire, head: Head, values: Headers, data: bytes, size: int) -> bool:
         """Ask the engine, where this is a plain chat; else nothing has happened."""
-        began, body = monotonic(), data[size:]
+        began = monotonic()
         odd = self.sidecar.tracing is not OFF or (values and not ODD.isdisjoint(values))
         if odd or (self._luck <= 0 and self._passes()):
             return False
@@ -87,7 +88,7 @@ class FastPath:
             plan = self._plan(head)
             if plan is None:
                 return False
-            chat = self._chat(plan, head, values, body)
+            chat = self._chat(plan, head, values, data, size)
         except (Rejected, InvalidRequest):
             return False  # the general path says so
         if chat is None or not self._has_room(plan, chat):
@@ -112,25 +113,25 @@ class FastPath:
         self._passed += 1
         return self._passed % TRIES != 0
 
-    def _chat(self, plan: Plan, head: Head, values: Headers, body: bytes) -> PlainChat | None:
+    def _chat(self, plan: Plan, head: Head, values: Headers, data: bytes, size: int) -> PlainChat | None:
         """The request to the engine; None for more than a plain chat. Raises Rejected and InvalidRequest."""
         authenticator = self.sidecar.authenticator
         if not authenticator.open:
             authenticator.admit({**head.headers, **values})
-        pieces = cut_text(body)
+        place = find_text(data, size)
         abilities = self.sidecar.dependencies.neighbours.abilities
-        if pieces is None:
-            envelope, text = whole_envelope(plan, abilities, body), b""
+        if place is None:
+            envelope, text = whole_envelope(plan, abilities, data[size:]), _NO_TEXT
         else:
-            before, text, after = pieces
-            envelope = self._envelope(plan, abilities, before, after, len(body))
+            envelope = self._envelope(plan, abilities, data[size : place[0]], data[place[1] :], len(data) - size)
+            text = memoryview(data)[place[0] : place[1]]
         if envelope is None:
             return None
-        asked = envelope.start + text + envelope.end
+        asked = b"".join((envelope.start, text, envelope.end))
         number = request_id(values.get(HEADER_REQUEST_ID))
         start = f"{plan.start}{number}\r\ncontent-length: {len(asked)}\r\n\r\n".encode("latin-1")
-        size = envelope.size + text_size(len(text))
-        return PlainChat(head, values, body, number, start, asked, size, envelope.stream)
+        held = envelope.size + text_size(len(text))
+        return PlainChat(head, values, data, size, number, start, asked, held, envelope.stream)
 
     def _envelope(self, plan: Plan, abilities: Abilities, before: bytes, after: bytes, length: int) -> Envelope | None:
         """The one that is remembered, if nothing else than its bytes counts. Raises Rejected and InvalidRequest."""
@@ -154,7 +155,7 @@ class FastPath:
 
     def _has_room(self, plan: Plan, chat: PlainChat) -> bool:
         memory = self.sidecar.request_memory
-        return memory.used + chat.size <= memory.limit and plan.breaker.open_until is None
+        return memory.used + chat.held <= memory.limit and plan.breaker.open_until is None
 
     def _plan(self, head: Head) -> Plan | None:
         """That of this head, made anew once anything has changed that plans are made from. Raises Rejected."""

@@ -16,30 +16,30 @@ _MOST_QUOTES = 64
 _QUOTE, _BACKSLASH = b'"', ord("\\")
 
 
-def cut_text(body: bytes) -> tuple[bytes, bytes, bytes] | None:
-    """What stands before it, the text with its escapes, and what stands behind it; None where it is not found.
+def find_text(data: bytes, body: int = 0) -> tuple[int, int] | None:
+    """Where it begins and ends, escapes and all, in a body that begins at `body`; None where it is not found.
 
-    The text is what JSON takes for a string, if it is valid: no quote in it ends one. What it is a part of only the
-    parsed rest can tell.
+    It is what JSON takes for a string, if it is valid: no quote in it ends one. What it is a part of only the parsed
+    rest can tell.
     """
     for opens in _OPENS:
-        place = body.find(opens, 0, _WITHIN)
+        place = data.find(opens, body, body + _WITHIN)
         if place >= 0:
             start = place + len(opens)
-            end = _end_of(body, start)
-            return None if end < 0 else (body[:start], body[start:end], body[end:])
+            end = _end_of(data, start)
+            return None if end < 0 else (start, end)
     return None
 
 
-def _end_of(body: bytes, start: int) -> int:
+def _end_of(data: bytes, start: int) -> int:
     """The quote that ends a string: the first behind an even number of backslashes."""
     place = start
     for _ in range(_MOST_QUOTES):
-        end = body.find(_QUOTE, place)
+        end = data.find(_QUOTE, place)
         if end < 0:
             return -1
         behind = end
-        while body[behind - 1] == _BACKSLASH and behind > start:
+        while data[behind - 1] == _BACKSLASH and behind > start:
             behind -= 1
         if (end - behind) % 2 == 0:
             return end

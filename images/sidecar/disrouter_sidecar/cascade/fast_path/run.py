@@ -54,13 +54,16 @@ class PlainChat(NamedTuple):
     """What it has in common with others."""
     values: Headers
     """Headers that it has for itself."""
-    body: bytes
+    data: bytes
+    """Head and body as they came."""
+    size: int
+    """Of the head."""
     request_id: str
     start: bytes
     """The head of the engine's request."""
     asked: bytes
     """Its body."""
-    size: int
+    held: int
     """Bytes of memory that the request is reckoned to take."""
     stream: bool
 
@@ -91,12 +94,12 @@ class FastRun:
         self._number = chat.request_id
         self._connection = connection
         self._began = began
-        self._claimed = chat.size
+        self._claimed = chat.held
         self._asked = monotonic()
         self._answered: float | None = None
         self._request: OutboundRequest | None = None
         """Waits for the reply in this one's place."""
-        path.sidecar.request_memory.used += chat.size
+        path.sidecar.request_memory.used += chat.held
         path.sidecar.metrics.inflight += 1
 
     def asked(self) -> None:
@@ -229,10 +232,10 @@ class FastRun:
         self.release()
         path.sidecar.metrics.inflight -= 1
         claim = path.sidecar.request_memory.claim()
-        claim(chat.size)  # has just been given back
+        claim(chat.held)  # has just been given back
         exchange = Exchange(self._wire, chat.head, claim)
         self._wire.begin(exchange)
-        call = Call(CHAT, chat.body, chat.headers(), chat.request_id)
+        call = Call(CHAT, chat.data[chat.size :], chat.headers(), chat.request_id)
         path.sidecar.answer(call, exchange, self._head_start(call))
         if self._request is None and not ended:
             self._connection.abort()
