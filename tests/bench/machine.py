@@ -11,14 +11,17 @@ import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 
+from bench.cascade import interpreter
+
 NEEDED = ("httptools", "uvloop", "orjson")
 
 
 def machine() -> str:
-    """One line: processor, cores, kernel, Python."""
+    """One line: processor, cores, kernel, and the Python of sidecars."""
     found = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
     processor = found.group(1) if found else platform.machine()
-    return f"{processor}, {os.cpu_count()} cores, Linux {platform.release()}, Python {platform.python_version()}"
+    python = _python(interpreter())
+    return f"{processor}, {os.cpu_count()} cores, Linux {platform.release()}, sidecars by {python}"
 
 
 def versions(rivals: Path, targets: Iterable[str]) -> dict[str, str]:
@@ -34,6 +37,13 @@ def versions(rivals: Path, targets: Iterable[str]) -> dict[str, str]:
         elif name in ("vllm-router", "litellm"):
             found[name] = _installed_in(rivals, name)
     return found
+
+
+def _python(program: str) -> str:
+    """Which it is, and how its compiler was told to make it."""
+    asked = "import platform, sys; print(platform.python_version(), platform.python_compiler(), sep=', ')"
+    said = subprocess.run([program, "-c", asked], capture_output=True, text=True, check=True).stdout.strip()
+    return f"Python {said} ({program})"
 
 
 def _installed(package: str) -> str:

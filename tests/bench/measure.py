@@ -56,6 +56,7 @@ class Meter:
         """One sample; `scale` shortens or lengthens the workload's times."""
         pids, own = group.pids(), {os.getpid(), *self._engine.pids()}
         cores = (self._cores.proxy, self._cores.tools)
+        self.load(workload.warming(target.port, target.model))
         cpu, ours = proc.cpu_seconds(pids), proc.cpu_seconds(own) + _children()
         busy, started = proc.busy_seconds(cores), time.monotonic()
         counted = self.load(workload.arguments(target.port, target.model, scale))

@@ -82,17 +82,17 @@ def added_ratios(found: Iterable[Round], target: str, base: str, metric: Metric)
     return _known(_over(_added_by(one, target, metric), _added_by(one, base, metric)) for one in found)
 
 
-def refused_hops_us(found: Iterable[Round]) -> list[float]:
+def refused_hops_us(found: Iterable[Round], metric: Metric) -> list[float]:
     """Microseconds that one refused agent costs: a chain of three, two of which refuse, less one that answers, halved.
 
     It holds all of it: the sidecar, its engine's saying no, and the way to the next agent.
     """
-    return _known(_refused_hop(one) for one in found)
+    return _known(_refused_hop(one, metric) for one in found)
 
 
-def refused_hop_ratios(found: Iterable[Round]) -> list[float]:
-    """A refused agent over what one nginx adds, within the round."""
-    return _known(_over(_refused_hop(one), _added_by(one, "nginx", first_token_us)) for one in found)
+def refused_hop_ratios(found: Iterable[Round], metric: Metric) -> list[float]:
+    """A refused agent over a request through nginx, within the round."""
+    return _known(_over(_refused_hop(one, metric), _value(one, "nginx", metric)) for one in found)
 
 
 def slope(points: list[tuple[float, float]]) -> float:
@@ -114,8 +114,8 @@ def _added_by(one: Round, target: str, metric: Metric) -> float | None:
     return _difference(one, target, "direct", metric)
 
 
-def _refused_hop(one: Round) -> float | None:
-    both = _difference(one, "chain", "sidecar", first_token_us)
+def _refused_hop(one: Round, metric: Metric) -> float | None:
+    both = _difference(one, "chain", "sidecar", metric)
     return None if both is None else both / 2
 
 

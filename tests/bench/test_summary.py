@@ -63,8 +63,8 @@ def test_a_sample_without_a_first_token_drops_its_round_alone() -> None:
 def test_a_refused_agent_is_half_of_what_two_refusals_add() -> None:
     times = (("direct", 30.0), ("nginx", 80.0), ("sidecar", 100.0), ("chain", 400.0))
     found = summary.rounds([sample(name, workload="refusal", first_token_us=us) for name, us in times], "refusal")
-    assert summary.refused_hops_us(found) == [150]
-    assert summary.refused_hop_ratios(found) == [3]
+    assert summary.refused_hops_us(found, summary.first_token_us) == [150]
+    assert summary.refused_hop_ratios(found, summary.first_token_us) == [150 / 80]
 
 
 def test_a_spread_has_median_and_range_and_nothing_has_none() -> None:

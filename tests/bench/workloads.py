@@ -7,6 +7,8 @@ from enum import StrEnum
 
 PROXIES = ("direct", "nginx", "sidecar", "vllm-router", "litellm")
 OPEN_STREAMS = 1000
+WARMING_SECONDS = 0.1
+"""Proxies close connections to an engine that nobody has used for seconds, which is as long as others are measured."""
 
 
 class Unit(StrEnum):
@@ -32,6 +34,11 @@ class Workload:
         """Of the load generator, with both times scaled."""
         times = ("-d", f"{self.seconds * scale:g}", "-w", f"{self.warm_up * scale:g}")
         return ("-p", str(port), "-m", model, *times, *self.options)
+
+    def warming(self, port: int, model: str) -> tuple[str, ...]:
+        """The same for as many clients, which ask something small for a moment."""
+        clients = self.options[self.options.index("-c") + 1]
+        return ("-p", str(port), "-m", model, "-d", f"{WARMING_SECONDS:g}", "-c", clients, "-n", "1", "-s")
 
 
 def _words(text: str) -> tuple[str, ...]:
