@@ -1,13 +1,11 @@
 """Exceptions of the sidecar.
 
 SidecarError
-├── InvalidConfig        the environment is wrong; the process exits with code 2
-├── Rejected             the sidecar itself answers the client with an OpenAI-shaped error
-├── UpstreamFailed       an agent could not be used; the next is asked
+├── InvalidConfig   the environment is wrong; the process exits with code 2
+├── Rejected        the sidecar itself answers the client with an OpenAI-shaped error
+├── UpstreamFailed  an agent could not be used; the next is asked
 │   └── InstructionRejected
-├── outcomes.Refused     the agent said "I don't know!"; the next is asked
-├── outcomes.ChainEnded  another agent's sidecar reports that no agent of its chain can answer
-└── ClientGone           the client closed its connection; everything upstream is cancelled
+└── ClientGone      the client closed its connection; everything upstream is cancelled
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from typing import Protocol
 from disrouter.errors import InvalidRequest
 from disrouter.names import HEADER_PATH
 from disrouter_sidecar.agents.failures import failure_of, reason_of
-from disrouter_sidecar.agents.outcomes import Answer, AttemptListener, ChainEnded, Refused
+from disrouter_sidecar.agents.outcomes import Answered, AttemptListener, Exhausted, Outcome, Refused, outcome_of
 from disrouter_sidecar.errors import Reason, Rejected
 from disrouter_sidecar.headers import Headers, Lines
 from disrouter_sidecar.http.ports import PendingRequest, Reply, SentRequest, Upstream
@@ -92,7 +92,7 @@ class Attempt:
         try:
             reply.pipe(self, self._begin(reply))
         except Exception as error:
-            self.failed(error)
+            self._end(outcome_of(error))
 
     def feed(self, piece: bytes, end: bool) -> None:
         """`ports.BodyListener`."""
@@ -100,32 +100,32 @@ class Attempt:
         if self._over or reply is None:
             return
         try:
-            answer = self._read(reply, piece, end)
-            if answer is None:
+            outcome = self._read(reply, piece, end)
+            if outcome is None:
                 reply.patience(self.budget.idle())
                 return
         except Exception as error:
-            self.failed(error)
-            return
-        self._over = True
-        listener = self._listener
-        self._release()
-        listener.answered(answer)
+            outcome = outcome_of(error)
+        self._end(outcome)
 
     def broke(self, failure: Exception) -> None:
         """`ports.BodyListener`."""
-        self.failed(failure)
+        self._end(outcome_of(failure))
 
     def failed(self, failure: Exception) -> None:
-        """`ports.ReplyListener`; also for every other end. A refusal's stream is about to end by itself."""
+        """`ports.ReplyListener`."""
+        self._end(outcome_of(failure))
+
+    def _end(self, outcome: Outcome) -> None:
+        """Tell the listener, once. A refusal's stream is about to end by itself."""
         if self._over:
             return
         self._over = True
-        if self._reply is not None:
-            self._reply.close(ending=isinstance(failure, Refused))
+        if self._reply is not None and not isinstance(outcome, Answered):
+            self._reply.close(ending=isinstance(outcome, Refused))
         listener = self._listener
         self._release()
-        listener.failed(failure)
+        listener.ended(outcome)
 
     def _release(self) -> None:
         """Drop every reference to what refers to this attempt, so that no cycle is left for the collector."""
@@ -133,11 +133,11 @@ class Attempt:
         del self._listener
 
     def _begin(self, reply: Reply) -> float:  # noqa: ARG002  subclasses use it
-        """Look at the head; returns the seconds to wait for the next bytes. Raises what `failed` then gets."""
+        """Look at the head; returns the seconds to wait for the next bytes. Raises what ends the attempt."""
         return self.budget.idle()
 
-    def _read(self, reply: Reply, piece: bytes, end: bool) -> Answer | None:
-        """Read the next bytes; returns the answer once the reply is decided. Raises what `failed` then gets."""
+    def _read(self, reply: Reply, piece: bytes, end: bool) -> Outcome | None:
+        """Read the next bytes; returns the outcome once the reply is decided. Raises what else ends the attempt."""
         self.budget.claim(len(piece) + PIECE_BYTES)
         self._size += len(piece)
         if self._size > MAX_REPLY_BYTES:
@@ -151,18 +151,18 @@ class Attempt:
         """What is held, and this piece behind it."""
         return piece if not self._held else b"".join((*self._held, piece))
 
-    def _evaluate(self, reply: Reply, body: bytes) -> Answer:
-        """The answer in a whole reply. Raises what `failed` then gets."""
+    def _evaluate(self, reply: Reply, body: bytes) -> Outcome:
+        """What a whole reply amounts to. Raises what else ends the attempt."""
         reason = reason_of(reply.status, body)
         if reason is not None:
             raise failure_of(reply, reason)
-        return Answer(reply, body, ended=True)
+        return Answered(reply, body, ended=True)
 
 
 class AgentAttempt(Attempt):
     """At another agent's sidecar: its answer, or UpstreamFailed when it could not even try.
 
-    A failure that carries a path means that every agent of the chain was tried: ChainEnded. A loop (508) is relayed,
+    A failure that carries a path means that every agent of the chain was tried: Exhausted. A loop (508) is relayed,
     or a wrong address in the route table would never be noticed.
     """
 
@@ -180,13 +180,13 @@ class AgentAttempt(Attempt):
         self._whole = not is_stream(reply)
         return self.budget.idle() if self._whole else self.budget.first(self._agents)
 
-    def _read(self, reply: Reply, piece: bytes, end: bool) -> Answer | None:
-        return super()._read(reply, piece, end) if self._whole else Answer(reply, piece, end)
+    def _read(self, reply: Reply, piece: bytes, end: bool) -> Outcome | None:
+        return super()._read(reply, piece, end) if self._whole else Answered(reply, piece, end)
 
-    def _evaluate(self, reply: Reply, body: bytes) -> Answer:
-        answer = Answer(reply, body, ended=True)
+    def _evaluate(self, reply: Reply, body: bytes) -> Outcome:
+        answer = Answered(reply, body, ended=True)
         if self._reason is not None and reply.status != LOOP:
-            raise ChainEnded(_path_of(reply), answer)
+            return Exhausted(_path_of(reply), answer)
         return answer
 
 

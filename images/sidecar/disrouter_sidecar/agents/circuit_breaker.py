@@ -12,7 +12,6 @@ from math import ceil
 
 from disrouter.routes import Breaker as Settings
 from disrouter.routes import RouteTable
-from disrouter_sidecar.agents.outcomes import ChainEnded, Refused
 from disrouter_sidecar.errors import Reason, UpstreamFailed
 
 _FAILURES = frozenset({Reason.REFUSED, Reason.COLD, Reason.CONNECT, Reason.TIMEOUT, Reason.SERVER_ERROR, Reason.EMPTY})
@@ -104,9 +103,9 @@ class AttemptGuard:
             self._breaker.worked(probe=True)
             self._probe = False
 
-    def end(self, error: BaseException | None) -> None:
-        """The attempt ended with this error; None: it succeeded."""
-        if error is None or isinstance(error, Refused | ChainEnded):
+    def end(self, error: Exception | None) -> None:
+        """The attempt ended with this error; None: it succeeded, as one does that ends in a refusal."""
+        if error is None:
             if self._breaker.failures:
                 self._breaker.worked(probe=self._probe)
         elif not isinstance(error, UpstreamFailed):

@@ -14,7 +14,7 @@ from disrouter_sidecar.agents.attempt import Attempt, AttemptContext
 from disrouter_sidecar.agents.engine_attempt import EngineAttempt, Judging, judging_of
 from disrouter_sidecar.agents.failures import lacks_by_error
 from disrouter_sidecar.agents.lora_adapter import Adapters, Served
-from disrouter_sidecar.agents.outcomes import Answer, AttemptListener, Refused
+from disrouter_sidecar.agents.outcomes import Answered, AttemptListener, Failed, Outcome, Refused, outcome_of
 from disrouter_sidecar.config import Config
 from disrouter_sidecar.decision.probability_probe import chance_of, probe_fields
 from disrouter_sidecar.decision.whole import usage_of_whole
@@ -207,17 +207,14 @@ class RejectionCheck:
         """The client has left."""
         self._attempt.cancel()
 
-    def answered(self, answer: Answer) -> None:
+    def ended(self, outcome: Outcome) -> None:
         """`AttemptListener`."""
-        if 200 <= answer.reply.status < 300:
-            answer.reply.close(ending=True)
-            self._parent.failed(self._rejected)
-        else:
-            self._parent.answered(answer)
-
-    def failed(self, _: Exception) -> None:
-        """`AttemptListener`."""
-        self._parent.failed(self._rejected)
+        if isinstance(outcome, Answered) and not 200 <= outcome.reply.status < 300:
+            self._parent.ended(outcome)
+            return
+        if isinstance(outcome, Answered):
+            outcome.reply.close(ending=True)
+        self._parent.ended(Failed(self._rejected))
 
 
 class TwoSteps:
@@ -235,9 +232,22 @@ class TwoSteps:
         """The client has left."""
         self._current.cancel()
 
-    def failed(self, error: Exception) -> None:
-        """`AttemptListener` of the first step: it refuses, or the engine failed."""
-        self._parent.failed(error)
+    def ended(self, outcome: Outcome) -> None:
+        """`AttemptListener` of the first step: the second follows, unless it refuses or the engine failed."""
+        if not isinstance(outcome, Answered):
+            self._parent.ended(outcome)
+            return
+        try:
+            refused = self._go_on(outcome)
+        except Exception as error:
+            self._parent.ended(outcome_of(error))
+            return
+        if refused is not None:
+            self._parent.ended(refused)
+
+    def _go_on(self, first: Answered) -> Refused | None:
+        """Ask again, or refuse. Raises UpstreamFailed and InvalidRequest."""
+        raise NotImplementedError
 
 
 class DecisionFirst(TwoSteps):
@@ -251,13 +261,10 @@ class DecisionFirst(TwoSteps):
         super().__init__(engine, parent)
         self._current = engine.let_decide(parent, self, free, preference, served)
 
-    def answered(self, answer: Answer) -> None:
-        """`AttemptListener` of the decision: it does not refuse, so its generation ends here."""
-        answer.reply.close()
-        try:
-            self._current = self._engine.answer(self._parent, last=False)
-        except Exception as error:
-            self._parent.failed(error)
+    def _go_on(self, first: Answered) -> None:
+        """It does not refuse, so its generation ends here."""
+        first.reply.close()
+        self._current = self._engine.answer(self._parent, last=False)
 
 
 class ProbabilityDecision(TwoSteps):
@@ -278,24 +285,17 @@ class ProbabilityDecision(TwoSteps):
         self._route = route
         self._current = engine.probe(parent, self, route.calibration.scenario, awareness)
 
-    def answered(self, answer: Answer) -> None:
-        """`AttemptListener` of the probe."""
-        try:
-            self._decide(answer.held)
-        except Exception as error:
-            self._parent.failed(error)
-
-    def _decide(self, probed: bytes) -> None:
-        engine, route, parent = self._engine, self._route, self._parent
+    def _go_on(self, first: Answered) -> Refused | None:
+        engine, route, parent, probed = self._engine, self._route, self._parent, first.held
         chance = chance_of(probed, route.calibration.token)
         if chance is None:
             engine.metrics.unreadable_probes.inc()
             self._current = engine.decide_by_text(parent, self._preference, engine.served(parent.context))
-            return
+            return None
         competence = route.calibration.competence(chance)
         parent.weighed(chance, competence, reject_threshold(self._preference.alpha, route.gamma))
         if answers(competence, self._preference.alpha, route.gamma):
             self._current = engine.answer(parent, last=False)
-            return
+            return None
         hopeless = route.jump is not None and competence < route.jump.below
-        raise Refused(route.jump.to if route.jump is not None and hopeless else None, usage_of_whole(probed))
+        return Refused(route.jump.to if route.jump is not None and hopeless else None, usage_of_whole(probed))

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Protocol
 from disrouter.terms import UndecidablePolicy
 from disrouter_sidecar.agents.attempt import EVENT_STREAM, PIECE_BYTES, Attempt, is_stream
 from disrouter_sidecar.agents.failures import ABOUT_REQUEST, failure_of, reason_of, reason_of_event
-from disrouter_sidecar.agents.outcomes import Answer, AttemptListener, Refused
+from disrouter_sidecar.agents.outcomes import Answered, AttemptListener, Outcome, Refused
 from disrouter_sidecar.decision.encodings import Inflate, decoder_of
 from disrouter_sidecar.decision.sse import looks_like_events
 from disrouter_sidecar.decision.stream import Expectation, StreamDecider
@@ -131,7 +131,7 @@ class EngineAttempt(Attempt):
             self._undecidable(str(error))
             self._judged = False
 
-    def _read(self, reply: Reply, piece: bytes, end: bool) -> Answer | None:
+    def _read(self, reply: Reply, piece: bytes, end: bool) -> Outcome | None:
         if self._sniffed is not None:
             return self._sniff(reply, piece, end)
         return (
@@ -140,7 +140,7 @@ class EngineAttempt(Attempt):
             else self._read_stream(reply, piece, self._plain(piece), end)
         )
 
-    def _sniff(self, reply: Reply, piece: bytes, end: bool) -> Answer | None:
+    def _sniff(self, reply: Reply, piece: bytes, end: bool) -> Outcome | None:
         """Find out whether the body is a stream of events, though its media type says otherwise."""
         plain = self._sniffed = (self._sniffed or b"") + self._plain(piece)
         streams = looks_like_events(plain)
@@ -153,7 +153,7 @@ class EngineAttempt(Attempt):
         self._begin_stream()
         return self._read_stream(reply, piece, plain, end)
 
-    def _read_stream(self, reply: Reply, piece: bytes, plain: bytes, end: bool) -> Answer | None:
+    def _read_stream(self, reply: Reply, piece: bytes, plain: bytes, end: bool) -> Outcome | None:
         """`plain` is what has not been read yet, without its encoding."""
         decider = self._decider
         if decider is None:
@@ -164,12 +164,11 @@ class EngineAttempt(Attempt):
         if verdict is UNDECIDED:
             self._hold(piece)
             return None
-        if verdict is not ANSWER:
-            self._settle(verdict, decider.error, decider.usage)
-        return self._answer(reply, piece, end)
+        refused = None if verdict is ANSWER else self._settle(verdict, decider.error, decider.usage)
+        return refused or self._answer(reply, piece, end)
 
-    def _answer(self, reply: Reply, piece: bytes, end: bool) -> Answer:
-        return Answer(reply, self._joined(piece), end, content_type=None if is_stream(reply) else EVENT_STREAM)
+    def _answer(self, reply: Reply, piece: bytes, end: bool) -> Answered:
+        return Answered(reply, self._joined(piece), end, content_type=None if is_stream(reply) else EVENT_STREAM)
 
     def _hold(self, piece: bytes) -> None:
         self.budget.claim(len(piece) + PIECE_BYTES)
@@ -186,10 +185,10 @@ class EngineAttempt(Attempt):
             self._decider = None
             return piece
 
-    def _settle(self, verdict: Verdict, error: Mapping[str, Any] | None, usage: Usage | None) -> None:
-        """Raise what a reply that is no answer amounts to; the last agent's is relayed all the same."""
+    def _settle(self, verdict: Verdict, error: Mapping[str, Any] | None, usage: Usage | None) -> Refused | None:
+        """A refusal; None where the reply is relayed all the same, as the last agent's is. Raises UpstreamFailed."""
         if verdict is REFUSE:
-            raise Refused(usage=usage)
+            return Refused(usage=usage)
         if verdict is FAILED and error is not None:
             reason = reason_of_event(error)
             if reason is not None and not self._judging.last:
@@ -198,6 +197,7 @@ class EngineAttempt(Attempt):
             self._undecidable("its reply cannot be read")
         elif verdict in _SILENT and not self._judging.last:
             raise UpstreamFailed(_SILENT[verdict], "its reply says nothing")
+        return None
 
     def _undecidable(self, why: str) -> None:
         """Raises UpstreamFailed where the policy is to ask the next agent."""
@@ -206,24 +206,23 @@ class EngineAttempt(Attempt):
         if forward and not self._judging.last:
             raise UpstreamFailed(Reason.UNDECIDABLE, why)
 
-    def _evaluate(self, reply: Reply, body: bytes) -> Answer:
+    def _evaluate(self, reply: Reply, body: bytes) -> Outcome:
         if not 200 <= reply.status < 300:
             return self._evaluate_error(reply, body)
-        if self._judged and not says_something_else(body):
-            self._judge(reply, body)
-        return Answer(reply, body, ended=True)
+        refused = self._judge(reply, body) if self._judged and not says_something_else(body) else None
+        return refused or Answered(reply, body, ended=True)
 
-    def _judge(self, reply: Reply, body: bytes) -> None:
-        """Raise what a whole reply that is no answer amounts to."""
+    def _judge(self, reply: Reply, body: bytes) -> Refused | None:
+        """A refusal; None where the reply is relayed. Raises UpstreamFailed."""
         try:
             plain = self._undone(reply, body)
         except ValueError as error:
             self._undecidable(str(error))
-            return
+            return None
         decided = decide_whole(self._context.query.dialect, plain, self._judging.expectation)
-        self._settle(decided.verdict, decided.error, decided.usage)
+        return self._settle(decided.verdict, decided.error, decided.usage)
 
-    def _evaluate_error(self, reply: Reply, body: bytes) -> Answer:
+    def _evaluate_error(self, reply: Reply, body: bytes) -> Answered:
         judging = self._judging
         try:
             plain = self._undone(reply, body)
@@ -236,7 +235,7 @@ class EngineAttempt(Attempt):
         if reason is not None and not (judging.last and reason in _OF_REQUEST):
             raise failure_of(reply, reason)
         shaped = error_in_shape(reply.status, plain, self._context.query.dialect)
-        return Answer(reply, shaped, ended=True, content_type=JSON, plain=True)
+        return Answered(reply, shaped, ended=True, content_type=JSON, plain=True)
 
     def _undone(self, reply: Reply, body: bytes) -> bytes:
         """The body without its encoding. Raises ValueError where that cannot be undone."""

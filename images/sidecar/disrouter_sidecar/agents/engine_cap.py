@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from disrouter_sidecar.agents.attempt import AttemptContext
 from disrouter_sidecar.agents.engine import Cancellable, LocalEngine
-from disrouter_sidecar.agents.outcomes import Answer, AttemptListener
+from disrouter_sidecar.agents.outcomes import Answered, AttemptListener, Outcome
 from disrouter_sidecar.config import Config
 from disrouter_sidecar.errors import Reason, UpstreamFailed
 from disrouter_sidecar.headers import Headers
@@ -131,15 +131,11 @@ class CountedAttempt:
         self._end()
         attempt.cancel()
 
-    def answered(self, answer: Answer) -> None:
+    def ended(self, outcome: Outcome) -> None:
         """`AttemptListener`: a stream is counted until it ends."""
-        if not answer.ended:
-            answer = answer._replace(reply=CountedReply(answer.reply, self._slot.passed_on()))
-        self._end().answered(answer)
-
-    def failed(self, error: Exception) -> None:
-        """`AttemptListener`."""
-        self._end().failed(error)
+        if isinstance(outcome, Answered) and not outcome.ended:
+            outcome = outcome._replace(reply=CountedReply(outcome.reply, self._slot.passed_on()))
+        self._end().ended(outcome)
 
     def _end(self) -> AttemptListener:
         """Release the slot and every reference, so that no cycle is left for the collector; returns the listener."""

@@ -6,7 +6,7 @@ from disrouter.names import HEADER_REQUEST_ID
 from disrouter_sidecar.agents.attempt import AgentAttempt, AttemptContext, is_stream
 from disrouter_sidecar.agents.engine import Engine
 from disrouter_sidecar.agents.engine_attempt import EngineAttempt, judging_of
-from disrouter_sidecar.agents.outcomes import Answer
+from disrouter_sidecar.agents.outcomes import Answered, Outcome
 from disrouter_sidecar.config import Config
 from disrouter_sidecar.headers import lines
 from disrouter_sidecar.http.ports import Reply
@@ -48,7 +48,7 @@ class PassThroughAttempt(EngineAttempt):
 
     __slots__ = ()
 
-    def _read(self, reply: Reply, piece: bytes, end: bool) -> Answer | None:
+    def _read(self, reply: Reply, piece: bytes, end: bool) -> Outcome | None:
         return _relayed(reply, piece, end) if _succeeded(reply) else super()._read(reply, piece, end)
 
 
@@ -57,7 +57,7 @@ class PassThroughHop(AgentAttempt):
 
     __slots__ = ()
 
-    def _read(self, reply: Reply, piece: bytes, end: bool) -> Answer | None:
+    def _read(self, reply: Reply, piece: bytes, end: bool) -> Outcome | None:
         return _relayed(reply, piece, end) if _succeeded(reply) else super()._read(reply, piece, end)
 
 
@@ -65,7 +65,7 @@ def _succeeded(reply: Reply) -> bool:
     return 200 <= reply.status < 300
 
 
-def _relayed(reply: Reply, piece: bytes, end: bool) -> Answer:
-    """From its first byte on; `Answer.content_type` says where it is no stream of events."""
+def _relayed(reply: Reply, piece: bytes, end: bool) -> Answered:
+    """From its first byte on; `Answered.content_type` says where it is no stream of events."""
     kind = None if is_stream(reply) else reply.headers.get("content-type", "")
-    return Answer(reply, piece, end, content_type=kind)
+    return Answered(reply, piece, end, content_type=kind)

@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol
 from disrouter.errors import InvalidRequest
 from disrouter.names import HEADER_AGENT, HEADER_HOPS, HEADER_PATH, HEADER_REFUSED, HEADER_REQUEST_ID
 from disrouter_sidecar.agents.attempt import EVENT_STREAM
-from disrouter_sidecar.agents.outcomes import Answer
+from disrouter_sidecar.agents.outcomes import Answered
 from disrouter_sidecar.cascade.chain_run import ChainRun, Dependencies
 from disrouter_sidecar.cascade.decision_trail import tokens_at_end
 from disrouter_sidecar.cascade.head_start import HeadStart
@@ -103,7 +103,7 @@ class InboundRequest:
         self._param: str | None = None
         self._run: ChainRun | None = None
         self._response_headers: Headers | None = None
-        self._answer: Answer | None = None
+        self._answer: Answered | None = None
         service.metrics.inflight += 1
         client.listener = self
 
@@ -129,7 +129,7 @@ class InboundRequest:
         except Exception as error:
             self.failed(error)
 
-    def answered(self, answer: Answer, response_headers: ResponseHeaders) -> None:
+    def answered(self, answer: Answered, response_headers: ResponseHeaders) -> None:
         """`ChainListener`: an agent has answered."""
         context = self._context
         if context is None or self._over:
@@ -246,15 +246,15 @@ class InboundRequest:
             facts["param"] = self._param
         run, response_headers, answer = self._run, self._response_headers, self._answer
         if run is not None:
-            facts["decisions"] = run.decisions
+            facts["decisions"] = run.record.decisions
             facts["path"] = response_headers.get(HEADER_PATH) if response_headers is not None else ",".join(run.path)
-            if run.failed_agents:
-                facts["failed"] = {agent: failure.reason for agent, failure in run.failed_agents.items()}
+            if run.record.failed_agents:
+                facts["failed"] = {agent: failure.reason for agent, failure in run.record.failed_agents.items()}
         if response_headers is not None and answer is not None:
             facts["answered_by"], facts["hops"] = response_headers.get(HEADER_AGENT), response_headers.get(HEADER_HOPS)
             facts["status"] = answer.reply.status
-            if run is not None and run.decisions:
-                run.decisions[-1] |= tokens_at_end(self._client.last or answer.held)
+            if run is not None and run.record.decisions:
+                run.record.decisions[-1] |= tokens_at_end(self._client.last or answer.held)
         return facts
 
 
@@ -268,7 +268,7 @@ def _facts_of(context: RequestContext) -> LogFields:
     }
 
 
-def _itemised(answer: Answer, response_headers: Headers) -> Answer:
+def _itemised(answer: Answered, response_headers: Headers) -> Answered:
     """At the entrypoint, a whole answer with the usage of refusals added; a stream's bytes stay as they are."""
     headers = answer.reply.headers
     if not answer.ended or answer.reply.status != 200 or "content-encoding" in headers:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 from disrouter_sidecar.agents.attempt import EVENT_STREAM, is_event_stream
-from disrouter_sidecar.agents.outcomes import Answer
+from disrouter_sidecar.agents.outcomes import Answered
 from disrouter_sidecar.errors import UpstreamFailed
 from disrouter_sidecar.headers import Lines, lines
 from disrouter_sidecar.http.ports import Client
@@ -14,7 +14,7 @@ from disrouter_sidecar.openai.dialect import Dialect, data_event
 _ENCODED = "the answer is compressed although nobody asked for that, and its stream has begun without"
 
 
-def relay(answer: Answer, client: Client, response_headers: Lines, idle: float, dialect: Dialect) -> bool:
+def relay(answer: Answered, client: Client, response_headers: Lines, idle: float, dialect: Dialect) -> bool:
     """Send the answer: this commits the request. True where all of it is sent.
 
     `idle` bounds the gap between pieces of a stream, in seconds; the client's listener hears of its end. Raises
@@ -36,7 +36,7 @@ def relay(answer: Answer, client: Client, response_headers: Lines, idle: float, 
     return answer.ended
 
 
-def break_off(answer: Answer | None, client: Client, failure: UpstreamFailed, dialect: Dialect) -> None:
+def break_off(answer: Answered | None, client: Client, failure: UpstreamFailed, dialect: Dialect) -> None:
     """End events that broke, or comments alone, with an event that says so; any other body is left incomplete."""
     if answer is not None and answer.content_type not in (None, EVENT_STREAM):
         return
@@ -45,7 +45,7 @@ def break_off(answer: Answer | None, client: Client, failure: UpstreamFailed, di
     client.finish(event if client.last.endswith(b"\n\n") else b"\n\n" + event)
 
 
-def _as_event(answer: Answer, dialect: Dialect, *, encoded: bool) -> bytes:
+def _as_event(answer: Answered, dialect: Dialect, *, encoded: bool) -> bytes:
     """What follows comments where it is no stream of events."""
     if encoded:
         return dialect.error_event(dialect.error_body(502, "upstream_failed", _ENCODED))

@@ -38,7 +38,7 @@ class Itinerary(NamedTuple):
     def ahead(self) -> int:
         """How many agents can still be asked."""
         agents, hops = len(self.agents), self.hops
-        return agents if agents < hops else hops
+        return agents if agents < hops else max(hops, 0)
 
     def decides(self, awareness: Awareness) -> bool:
         """Whether the first agent may refuse: it is aware, free to, and somebody comes after it."""
