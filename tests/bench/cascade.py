@@ -63,5 +63,5 @@ def _environment(name: str, port: int, engine: int, routes: Path) -> dict[str, s
         "DISROUTER_PORT": str(port),
         "DISROUTER_LINGER_SECONDS": "0",
         "PYTHONUNBUFFERED": "1",
-        "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+        "PYTHONPATH": os.pathsep.join(path for path in sys.path if path and not path.startswith(sys.base_prefix)),
     }

@@ -143,10 +143,19 @@ def test_the_phrase_is_a_refusal_in_any_dress(lead: str, phrase: str, case: Call
         "◁think▷hm◁/think▷I don't know!",
         "<|channel|>analysis<|message|>hm<|end|><|start|>assistant<|channel|>final<|message|>I don't know!",
         "# I don't know!",
+        "assistant: I don't know!",
+        "MODEL:I don't know!",
+        "assistant<|im_sep|>I don't know!",
+        "analysis<|message|>hm<|channel|>final<|message|>I don't know!",
+        '"*I don\'t know!*"',
+        "[I don't know!]",
+        *(f"{mark}I don't know!" for mark in "\x07\u034f\u200d\u2800\ufe00\ufe0f\ufffd"),
     ],
 )
 def test_refusals(text: str) -> None:
     assert is_refusal(text)
+    if after_reasoning(text) == text:
+        assert decide(list(text)) is REFUSE
 
 
 @pytest.mark.parametrize(
@@ -176,10 +185,19 @@ def test_refusals(text: str) -> None:
         "<|im_start|>assistant\nRome",
         "A tag like </think> ends it",
         "I don't know <b>that</b>",
+        "analysis: I don't know!",
+        "analysis\nI don't know!",
+        "assistant, I don't know!",
+        "\ufdffI don't know!",
+        "\ufe10I don't know!",
+        "&I don't know!",
+        "[4] I don't know!",
     ],
 )
 def test_answers(text: str) -> None:
     assert not is_refusal(text)
+    if after_reasoning(text) == text:
+        assert decide(list(text)) is ANSWER
 
 
 def test_the_canonical_refusal_is_known_at_its_mark_without_waiting_for_the_end() -> None:

@@ -5,7 +5,6 @@ Engines, templates and gateways put all of these around what a model says. None 
 
 from __future__ import annotations
 
-import html
 import re
 import unicodedata
 from functools import lru_cache
@@ -129,7 +128,13 @@ def unescape(text: str) -> str:
 
 
 def _meaning(entity: re.Match[str]) -> str:
-    return html.unescape(entity[0])
+    return _unescape(entity[0])
+
+
+def _unescape(text: str) -> str:
+    from html import unescape as meaning  # its table takes half a MiB, which an idle sidecar spares
+
+    return meaning(text)
 
 
 def ends_in_entity(text: str) -> bool:
@@ -140,7 +145,7 @@ def ends_in_entity(text: str) -> bool:
 def fold(text: str) -> str:
     """Case, widths, apostrophes, entities and inner white space made one; invisible characters and tokens taken out."""
     if "&" in text:
-        text = html.unescape(unescape(text))
+        text = _unescape(unescape(text))
     text = _SPECIAL.sub(" ", text).translate(_APOSTROPHES)
     if not text.isascii():
         text = unicodedata.normalize("NFKC", text)

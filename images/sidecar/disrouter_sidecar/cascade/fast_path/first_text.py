@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 
-MARK = secrets.token_hex(16)
+MARK = os.urandom(16).hex()
 """Stands for the text in the rest. Nobody outside this process can write it."""
 _MARK = MARK.encode()
 _OPENS = (b'"role":"user","content":"', b'"role": "user", "content": "')

@@ -377,7 +377,8 @@ class ClientConnection(asyncio.Protocol):
         if self._phase is IDLE:
             self._deadline.rest()
         if self._quiet is not None:
-            self._quiet.rest()
+            self._quiet.close()
+            self._quiet = None
         if not self._ready:
             self._ready = None
 

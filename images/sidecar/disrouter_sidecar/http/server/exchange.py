@@ -126,7 +126,7 @@ class Exchange:
         self._start()
         wire = self._wire
         start = b"" if self.commented else self._stream_head(status, head)
-        self.head = self.head._replace(headers={})  # not needed while the stream lasts
+        self.head, self._comments = self.head._replace(headers={}), None  # not needed while the stream lasts
         self.last = first
         wire.write(start + self._framed(first))
         self._rest = rest
