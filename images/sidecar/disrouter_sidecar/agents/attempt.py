@@ -105,7 +105,8 @@ class Attempt:
                 reply.patience(self.budget.idle())
                 return
         except Exception as error:
-            outcome = outcome_of(error)
+            self._end(outcome_of(error))  # no name holds it here: its traceback leads to this frame
+            return
         self._end(outcome)
 
     def broke(self, failure: Exception) -> None:
