@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -13,10 +11,6 @@ import pytest
 import trustme
 
 from disrouter_sidecar.errors import InvalidConfig
-from disrouter_sidecar.http.limits import Limits
-from disrouter_sidecar.http.memory_limits import MemoryLimit
-from disrouter_sidecar.http.server.listener import Listener
-from disrouter_sidecar.http.server.router import Routes
 from disrouter_sidecar.security.tls import Tls, client_context
 from support.sidecars import REFUSAL, Cascade, cascade
 
@@ -101,16 +95,6 @@ async def test_a_renewed_certificate_and_authority_are_used_without_a_restart(
     assert (await ask(secured, trusting(renewed)))[0] == "small,medium,large"
     with pytest.raises(aiohttp.ClientConnectorCertificateError):
         await ask(secured, trusting(authority))
-
-
-async def test_a_client_that_says_nothing_is_not_waited_for(folder: Path, authority: trustme.CA) -> None:
-    limits = Limits(body=10, handshake_seconds=0.2)
-    async with Listener(Routes({}), limits, MemoryLimit(10, "request"), lambda: False, Tls(folder).server) as listener:
-        port = await listener.start("127.0.0.1", 0)
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        with contextlib.suppress(ConnectionResetError):
-            assert await asyncio.wait_for(reader.read(), 10) == b""
-        writer.close()
 
 
 def test_a_pair_that_does_not_fit_is_not_used(folder: Path, authority: trustme.CA) -> None:

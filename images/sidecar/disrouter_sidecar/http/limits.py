@@ -29,6 +29,8 @@ class Limits:
     """The same in one read; a client that sends more at once is disconnected."""
     head_seconds: float = 10.0
     """From a request's first byte, or from the connection, until its head is complete."""
+    handshakes: int = 1024
+    """TLS handshakes that are under way at most: each takes 50 KiB."""
     handshake_seconds: float = 10.0
     """From the connection until TLS is agreed on; the seconds of the head follow."""
     body_seconds: float = 60.0

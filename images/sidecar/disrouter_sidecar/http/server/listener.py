@@ -14,6 +14,7 @@ from typing import Self
 from disrouter_sidecar.http.limits import Limits
 from disrouter_sidecar.http.memory_limits import MemoryLimit
 from disrouter_sidecar.http.server.connection import ClientConnection
+from disrouter_sidecar.http.server.handshakes import Handshakes
 from disrouter_sidecar.http.server.router import Routes
 from disrouter_sidecar.http.server.site import Site
 
@@ -24,6 +25,10 @@ load a turn is long, and behind those that connect and leave at once new clients
 
 LAST_SECONDS = 1.0
 """For clients to read that their streams end before their time, when the sidecar ends."""
+
+
+def _family(host: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in host else socket.AF_INET
 
 
 class Listener:
@@ -40,6 +45,8 @@ class Listener:
         self._tls = tls
         self.site = Site(routes, limits, memory, closing)
         self._servers: list[asyncio.Server] = []
+        self.handshakes: Handshakes | None = None
+        """Of clients that are not connected yet, with TLS."""
 
     @property
     def connections(self) -> int:
@@ -49,9 +56,12 @@ class Listener:
     async def start(self, host: str, port: int) -> int:
         """Listen; the port that was bound. Raises OSError when it cannot be."""
         loop = asyncio.get_running_loop()
-        listen = partial(loop.create_server, lambda: ClientConnection(self.site, loop), backlog=BACKLOG)
+        client = partial(ClientConnection, self.site, loop)
         if self._tls is not None:
-            listen = partial(listen, ssl=self._tls, ssl_handshake_timeout=self.site.limits.handshake_seconds)
+            bound = socket.create_server((host, port), family=_family(host), backlog=BACKLOG)
+            self.handshakes = Handshakes(bound, self._tls, self.site.limits, client)
+            return int(bound.getsockname()[1])
+        listen = partial(loop.create_server, client, backlog=BACKLOG)
         first = await listen(host=host, port=port)
         self._servers = [first]
         for bound in first.sockets:
@@ -64,6 +74,8 @@ class Listener:
         self.site.stopping = True
         for server in self._servers:
             server.close()
+        if self.handshakes is not None:
+            await self.handshakes.stop()
         for connection in [*self.site.connections]:
             connection.retire()
         try:
