@@ -472,6 +472,35 @@ async def test_bodies_that_differ_in_their_text_alone_are_parsed_once(
             each.writer.close()
 
 
+async def test_streams_that_break_open_the_breaker_there_too(folders: tuple[Path, Path]) -> None:
+    broken = (streamed([event({"content": "4"})]), HANG_UP)
+    async with side(folders[0], fast_path=True) as on:
+        service = on.small.service
+        service.holder.current = structs.replace(service.table(), breaker=Breaker(failures=3))
+        await on.connect()
+        for _ in range(3):
+            await on.take(PLAIN)
+        for number in range(3):
+            assert service.neighbours.breakers.open() == 0, number
+            read, engine, *_ = await on.take(Turn((request(stream=True),), broken))
+            assert b"upstream_failed" in read
+            assert len(engine) == 1
+        assert service.neighbours.breakers.open() == 1
+        on.writer.close()
+
+
+async def test_only_json_is_taken_from_whoever_is_known_too(folders: tuple[Path, Path]) -> None:
+    async with side(folders[0], fast_path=True) as on:
+        await on.connect()
+        for _ in range(3):
+            await on.take(PLAIN)
+        for _ in range(4):
+            read, engine, *_ = await on.take(Turn((request({"content-type": "text/plain"}),), whole("late")))
+            assert read.startswith(b"HTTP/1.1 415 ")
+            assert not engine
+        on.writer.close()
+
+
 async def test_a_body_beyond_the_limit_is_refused_there_too(folders: tuple[Path, Path]) -> None:
     large = request(messages=[{"role": "user", "content": "x" * 2048}])
     async with side(folders[0], fast_path=True, max_body_bytes=1024) as on:

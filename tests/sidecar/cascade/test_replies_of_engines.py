@@ -166,6 +166,8 @@ FAILING_WHOLES: list[tuple[str, bytes, dict[str, Any]]] = [
     ("null and reasoning, cut", whole(None, finish="length", reasoning_content="hm"), {}),
     ("an error of words", b'{"error": "boom"}', {}),
     ("an error", b'{"error": {"message": "boom", "code": 502}}', {}),
+    ("an error that quotes the request", b'{"error":{"message":"boom","request":' + whole("four") + b"}}", {}),
+    ("an error behind a text", whole("four").replace(b"}]", b'}], "error": {"message": "boom"}', 1), {}),
     ("an error by its object", b'{"object": "error", "message": "boom", "code": 500}', {}),
     ("no choices", b'{"choices": []}', {}),
     ("a page", b"<html>sign in</html>", {"content_type": "text/html"}),

@@ -130,7 +130,8 @@ async def test_a_pooled_connection_that_closes_before_a_byte_of_the_reply_is_rep
         assert len(server.requests) == 3, "sent again once, not for ever"
 
 
-async def test_a_connection_with_unsent_bytes_of_its_request_is_not_used_again() -> None:
+@pytest.mark.parametrize("size", [200 << 10, 16 << 20], ids=["in the system's buffers", "in our own"])
+async def test_a_connection_with_unsent_bytes_of_its_request_is_not_used_again(size: int) -> None:
     """An agent may refuse a request by its head and read no further: the next request would wait behind the rest."""
     connections, done = 0, asyncio.Event()
 
@@ -145,7 +146,7 @@ async def test_a_connection_with_unsent_bytes_of_its_request_is_not_used_again()
     server = await asyncio.start_server(refuse, "127.0.0.1", 0, limit=1024)
     async with server, HttpUpstream() as upstream:
         url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
-        for body in (b"x" * (16 << 20), b"{}"):
+        for body in (b"x" * size, b"{}"):
             reply = await upstream.ask(url, body, {}, connect=SECONDS, head=5.0)
             assert (reply.status, await read(reply)) == (413, b"no")
         assert connections == 2

@@ -60,6 +60,7 @@ def says_something_else(body: bytes) -> bool:
     if (
         not body.endswith(_END)
         or b"&" in body
+        or b'"error"' in body
         or not body.isascii()
         or (b"\\" in body and b"\\u" in body)
         or b"don" in body.lower()

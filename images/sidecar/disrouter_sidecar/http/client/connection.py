@@ -58,8 +58,8 @@ class OutboundConnection(asyncio.Protocol):
     """Sends a request, reads its reply, and goes back to its pool."""
 
     __slots__ = (
-        "_asked", "_drained", "_forget", "_keep", "_listener", "_reply", "_seconds", "_silent", "_state", "_used",
-        "deadline", "loop", "reader", "transport",
+        "_asked", "_drained", "_forget", "_keep", "_large", "_listener", "_reply", "_seconds", "_silent", "_state",
+        "_used", "deadline", "loop", "reader", "transport",
     )  # fmt: skip
 
     transport: asyncio.Transport
@@ -77,6 +77,8 @@ class OutboundConnection(asyncio.Protocol):
         self._forget = forget
         self._state = _IDLE
         self._used = False
+        self._large = False
+        """The current request's body did not leave in one write with its head."""
         self._silent = True
         """No byte of a reply to the current request yet."""
         self._asked = 0.0
@@ -91,6 +93,7 @@ class OutboundConnection(asyncio.Protocol):
         self.reader.begin()
         self._asked = self.loop.time()
         self._state, self._silent, self._listener = _HEAD, True, listener
+        self._large = len(body) > JOINED_BYTES
         self.wait(seconds)
         if len(body) <= JOINED_BYTES:
             self.transport.write(head + body)
@@ -119,15 +122,17 @@ class OutboundConnection(asyncio.Protocol):
     def release(self) -> None:
         """The reply is complete: wait for the next request where both sides allow it.
 
-        An early reply leaves unsent bytes of its request, behind which the next one would wait.
+        An early reply leaves unsent bytes of its request, behind which the next one would wait: here, or in the
+        system's buffers, where nobody can see them. A large request that is refused may never be read to its end.
         """
         self._reply = None
-        transport = self.transport
-        if not self.reader.reusable or transport.is_closing() or transport.get_write_buffer_size():
+        transport, reader = self.transport, self.reader
+        unread = transport.get_write_buffer_size() or (self._large and reader.status >= 400)
+        if not reader.reusable or transport.is_closing() or unread:
             self.abort()
             return
         self._state, self._used = _IDLE, True
-        self.reader.pieces.clear()
+        reader.pieces.clear()
         self.deadline.set(KEEP_ALIVE_SECONDS)
         self._keep(self)
 
