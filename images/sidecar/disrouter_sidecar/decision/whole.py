@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import msgspec
@@ -21,11 +22,15 @@ from disrouter_sidecar.decision.verdict import (
     UNFINISHED,
     Verdict,
 )
+from disrouter_sidecar.openai import CHAT
 from disrouter_sidecar.openai.dialect import ChoiceUpdate, Dialect
 from disrouter_sidecar.openai.usage import Usage, usage_of
 
 LARGE = 1024 * 1024
 """Bytes of a reply of which only the choices are parsed, not the numbers beside them, which take many times as much."""
+SHORT = 1024
+"""Bytes of a reply whose verdict is remembered with its choices: of the texts of models no more are kept than that."""
+_NO_ERROR = (b"", b"null")
 _TEXT_OPENS = (b'"content":"', b'"content": "', b'"text":"', b'"text": "')
 _END = (b"}", b"}\n")
 _UNCERTAIN = frozenset(b"Ii\"\\<[({&*_`#>~'-")
@@ -42,6 +47,9 @@ class WholeReply(NamedTuple):
 
 def decide_whole(dialect: Dialect, body: bytes, expectation: Expectation = PLAIN) -> WholeReply:
     """A refusal when it has choices and each of them refuses or says nothing, one of them refusing."""
+    known = _decide_known(dialect, body, expectation)
+    if known is not None:
+        return known
     try:
         reply = object_in(_loads(body))
     except ValueError:
@@ -50,6 +58,37 @@ def decide_whole(dialect: Dialect, body: bytes, expectation: Expectation = PLAIN
     if error is not None:
         return WholeReply(FAILED, error)
     return WholeReply(_verdict(list(dialect.whole(reply)), expectation), usage=usage_of(reply))
+
+
+class _Parts(msgspec.Struct):
+    """What a reply is judged by, as it stands there."""
+
+    choices: msgspec.Raw = msgspec.Raw()
+    error: msgspec.Raw = msgspec.Raw()
+    usage: msgspec.Raw = msgspec.Raw()
+    object: Any = None
+
+
+_parts_of = msgspec.json.Decoder(_Parts).decode
+
+
+def _decide_known(dialect: Dialect, body: bytes, expectation: Expectation) -> WholeReply | None:
+    """The same of a chat's short reply, whose choices may well have been judged before: refusals are alike."""
+    if len(body) > SHORT or dialect is not CHAT:
+        return None
+    try:
+        parts = _parts_of(body)
+    except (msgspec.DecodeError, UnicodeError):
+        return None
+    if not parts.choices or bytes(parts.error) not in _NO_ERROR or parts.object == "error":
+        return None
+    usage = usage_of({"usage": loads(bytes(parts.usage))}) if parts.usage else None
+    return WholeReply(_verdict_of(bytes(parts.choices), expectation), usage=usage)
+
+
+@lru_cache(maxsize=128)
+def _verdict_of(choices: bytes, expectation: Expectation) -> Verdict:
+    return _verdict(list(CHAT.whole({"choices": loads(choices)})), expectation)
 
 
 def says_something_else(body: bytes) -> bool:
