@@ -241,14 +241,14 @@ class ChainRun:
     def _cut_short(self) -> bool:
         return self.budget.cut_short
 
-    def _end_attempt(self, outcome: Outcome, response_headers: ResponseHeaders | None = None) -> None:
+    def _end_attempt(self, outcome: Outcome, answered_by: str | None = None) -> None:
         """Report the attempt's result to the agent's circuit breaker and close its span."""
         guard, self._guard = self._guard, None
         if guard is not None:
             guard.end(_error_of(outcome))
-        self._end_span(outcome, response_headers)
+        self._end_span(outcome, answered_by)
 
-    def _end_span(self, outcome: Outcome | None, response_headers: ResponseHeaders | None = None) -> None:
+    def _end_span(self, outcome: Outcome | None, answered_by: str | None = None) -> None:
         span, self._attempt_span = self._attempt_span, self._span
         if not span.seen:
             return
@@ -257,21 +257,22 @@ class ChainRun:
         elif isinstance(outcome, Failed):
             span.set_attribute(DECISION, names.FAILOVER)
             span.set_attribute("error.type", outcome.failure.reason.value)
-        elif response_headers is not None:
+        elif isinstance(outcome, Answered):
             span.set_attribute(DECISION, names.ANSWER)
-            span.set_attribute("disrouter.answered_by", response_headers.headers.get(HEADER_AGENT))
+            span.set_attribute("disrouter.answered_by", answered_by)
         span.end()
 
     # The end.
 
     def _relay(self, answer: Answered) -> None:
         """An agent has answered."""
-        headers = self._answered_here() if self._agent == self._dependencies.own else self._answered_behind(answer)
+        known = self._answered_here() if self._agent == self._dependencies.own else None
+        headers = self._answered_behind(answer) if known is None else known.headers
         if not answer.ended and self._guard is not None:
             self._stream_guard, self._guard = self._guard, None
             self._stream_guard.committed()
-        self._end_attempt(answer, headers)
-        self._deliver(answer, headers)
+        self._end_attempt(answer, headers.get(HEADER_AGENT))
+        self._deliver(answer, headers, known)
 
     def _answered_here(self) -> ResponseHeaders:
         """Count that the local engine has answered; the headers that say so."""
@@ -283,23 +284,25 @@ class ChainRun:
             return context.guide.own_response_headers(context.scenario)
         return response_headers_of(own, [*path, own], context.scenario)
 
-    def _answered_behind(self, answer: Answered) -> ResponseHeaders:
+    def _answered_behind(self, answer: Answered) -> Headers:
         """The same for an agent behind a hop, whose sidecar has written the headers."""
-        headers = ResponseHeaders.of(headers_of_hops(answer.reply))
+        headers = headers_of_hops(answer.reply)
         told, agents = answer.reply.headers.get(HEADER_DECISIONS), self.context.table.agents
-        self.record.answered_behind(told, headers.headers.get(HEADER_AGENT), agents)
+        self.record.answered_behind(told, headers.get(HEADER_AGENT), agents)
         return headers
 
-    def _deliver(self, answer: Answered, response_headers: ResponseHeaders) -> None:
-        headers = self.record.headers(response_headers, hop=bool(self.context.visited))
-        self._listener.answered(answer, headers)
+    def _deliver(self, answer: Answered, headers: Headers, known: ResponseHeaders | None = None) -> None:
+        """`known` has the lines of these headers already."""
+        added = self.record.headers(headers, hop=bool(self.context.visited))
+        response_headers = ResponseHeaders.of({**headers, **added}) if added or known is None else known
+        self._listener.answered(answer, response_headers)
 
     def _give_up(self) -> None:
         """Relay the error of the end of the chain, or raise one."""
         exhausted = self._chain.exhausted
         if exhausted is None:
             raise self._no_agent_available()
-        self._deliver(exhausted.answer, ResponseHeaders.of(headers_of_hops(exhausted.answer.reply)))
+        self._deliver(exhausted.answer, headers_of_hops(exhausted.answer.reply))
 
     def _no_agent_available(self) -> Rejected:
         failed, path, context = self.record.failed_agents, self.path, self.context

@@ -11,8 +11,8 @@ from disrouter_sidecar.agents.outcomes import Refused
 from disrouter_sidecar.cascade import decision_trail
 from disrouter_sidecar.cascade.decision_trail import Decision, Evidence
 from disrouter_sidecar.errors import UpstreamFailed
+from disrouter_sidecar.headers import Headers
 from disrouter_sidecar.openai.usage import Usage, header_of, records_of
-from disrouter_sidecar.request.itinerary import ResponseHeaders
 from disrouter_sidecar.telemetry import metrics as names
 from disrouter_sidecar.telemetry.logs import milliseconds
 from disrouter_sidecar.telemetry.metrics import Metrics
@@ -87,15 +87,14 @@ class RunRecord:
         if not self.told(decisions) and answered_by is not None and answered_by in agents:
             self._decided(answered_by, names.ANSWER, agents[answered_by].cost, self._seconds() or 0.0)
 
-    def headers(self, response_headers: ResponseHeaders, *, hop: bool) -> ResponseHeaders:
-        """With the tokens of the refusal; for the sidecar of a `hop`, with all decisions."""
+    def headers(self, answers: Headers, *, hop: bool) -> Headers:
+        """What comes to those of the answer: the tokens of the refusal; for the sidecar of a `hop`, all decisions."""
         added = {}
         if self._refusal_usage is not None:
-            before = response_headers.headers.get(HEADER_REFUSED)
-            added[HEADER_REFUSED] = header_of(self._own, self._refusal_usage, before)
+            added[HEADER_REFUSED] = header_of(self._own, self._refusal_usage, answers.get(HEADER_REFUSED))
         if hop:
             added[HEADER_DECISIONS] = decision_trail.header_of(self.decisions)
-        return ResponseHeaders.of({**response_headers.headers, **added}) if added else response_headers
+        return added
 
     def _seconds(self) -> float | None:
         return None if self._started is None else self._clock() - self._started
