@@ -259,6 +259,26 @@ def test_what_is_no_table_is_refused_in_one_line(text: bytes) -> None:
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (("agents.large.cost", "high"), "agents.large.cost: Expected `float`, got `str`"),
+        (("agents.large.cost", ...), "agents.large.cost: Field required"),
+        (("generation", ...), "generation: Field required"),
+        (("entrypoint", "tiny"), "entrypoint 'tiny' is not among the agents ['large', 'small']"),
+    ],
+)
+def test_the_whole_message(change: tuple[str, Any], says: str) -> None:
+    with pytest.raises(InvalidRouteTable) as caught:
+        RouteTable.from_json(_changed(*change))
+    assert str(caught.value) == says
+
+
+def test_a_message_on_what_is_no_json() -> None:
+    with pytest.raises(InvalidRouteTable, match=r"\AInvalid JSON: .*truncated"):
+        RouteTable.from_json(b"{")
+
+
 def test_an_alias_is_named_even_where_the_agents_are_missing() -> None:
     with pytest.raises(InvalidRouteTable, match=r"aliases\.gpt-4o\.agent: Expected"):
         RouteTable.from_json('{"aliases": {"gpt-4o": {"agent": 3}}}')
