@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from disrouter.routes import Capabilities, ProbabilityRoute
 from disrouter_sidecar.cascade.decision_trail import header_of, tokens_at_end, tokens_text
 from disrouter_sidecar.openai.usage import MAX_HEADER, records_of
 from disrouter_sidecar.telemetry.decisions import DecisionMemory
-from disrouter_sidecar.telemetry.logs import NoLog
+from disrouter_sidecar.telemetry.logs import NoLog, line_of
 from support.fake_engine import DONE, Script, event, stream_of
 from support.origin import origin, saying
 from support.sidecars import REFUSAL, Cascade
@@ -206,6 +207,16 @@ def test_an_answers_end_tells_its_tokens(end: bytes, tokens: tuple[int | None, i
     told = tokens_at_end(b"x" * 5000 + end)
     assert json.loads('{"x":0' + tokens_text(b"x" * 5000 + end) + "}") == {"x": 0, **told}
     assert (told.get("prompt_tokens"), told.get("completion_tokens")) == tokens
+
+
+def test_what_is_remembered_takes_no_more_than_its_bytes() -> None:
+    tracemalloc.start()
+    try:
+        lines = [line_of(0.0, "info", "chat", {"request_id": f"{number:0500}"}) for number in range(100)]
+        held = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    assert held < 1.5 * sum(map(len, lines))
 
 
 @given(st.text(max_size=200) | st.sampled_from(["[1]", '[{"agent": 1}]', "{}", "[" * 5000, '["a"]']))

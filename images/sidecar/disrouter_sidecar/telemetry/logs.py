@@ -85,7 +85,8 @@ def line_of(now: float, level: str, message: str, fields: LogFields) -> bytes:
         **fields,
     }
     try:
-        return orjson.dumps(line, default=str)
+        # A copy: lines are remembered, and orjson leaves behind its result what it had room for, some KiB.
+        return bytes(memoryview(orjson.dumps(line, default=str)))
     except TypeError:  # text that is no UTF-8
         return json.dumps(line, default=str).encode()
 
