@@ -38,11 +38,19 @@ def test_a_text_is_cut_out_and_the_rest_stays(system: str, text: str, compact: b
         b'{"role":"user","content":"never ends',
         b'{"role":"user","content":"never ends\\"',
         b'{"role":"user","content":"' + b'\\"' * 200 + b'"}',
+        b'{"role":"user","content":"x' + b"\\" * 200 + b'"}',
         b'{"content":"x","role":"user"}',
     ],
 )
 def test_what_has_no_such_text_is_left_whole(body: bytes) -> None:
     assert find_text(body) is None
+
+
+@pytest.mark.parametrize("count", range(8))
+def test_backslashes_before_a_quote_are_counted_in_pairs(count: int) -> None:
+    body = b'{"role":"user","content":"' + b"\\" * count + b'" "}'
+    start = body.index(b':"', 10) + 2
+    assert find_text(body) == (start, start + count if count % 2 == 0 else start + count + 2)
 
 
 def test_a_mark_is_found_only_where_it_is_alone() -> None:

@@ -12,7 +12,7 @@ _OPENS = (b'"role":"user","content":"', b'"role": "user", "content": "')
 _WITHIN = 64 * 1024
 """Bytes of a body in which the text must begin."""
 _MOST_QUOTES = 64
-"""Quotes in a text that are looked at: where there are more, parsing it takes less."""
+"""Quotes in a text that are looked at, and backslashes before one: where there are more, parsing it takes less."""
 _QUOTE, _BACKSLASH = b'"', ord("\\")
 
 
@@ -38,9 +38,11 @@ def _end_of(data: bytes, start: int) -> int:
         end = data.find(_QUOTE, place)
         if end < 0:
             return -1
-        behind = end
-        while data[behind - 1] == _BACKSLASH and behind > start:
+        behind, least = end, max(start, end - _MOST_QUOTES)
+        while behind > least and data[behind - 1] == _BACKSLASH:
             behind -= 1
+        if behind == least > start:
+            return -1
         if (end - behind) % 2 == 0:
             return end
         place = end + 1
