@@ -114,6 +114,7 @@ def sized(template: str, body: str = "hello", **values: str) -> bytes:
 @given(requests=st.lists(messages(HEADS), min_size=2, max_size=4))
 @example(requests=[sized(HEADS[0]), sized(HEADS[0], "hi"), sized(HEADS[0], ""), sized(HEADS[0])])
 @example(requests=[sized(HEADS[0]), sized(HEADS[0])[:-1], b"o" + sized(HEADS[0])])
+@example(requests=[sized(HEADS[0]), sized(HEADS[0]), sized(HEADS[8]), sized(HEADS[0])])
 @example(requests=[sized(HEADS[0]), sized(HEADS[0]) + sized(HEADS[0])])
 @example(requests=[sized(HEADS[0])[:60], sized(HEADS[0])[60:], b"\r\n\r\n", b"\r\n\r\n", sized(HEADS[0])])
 @example(requests=[b"\r\n" + sized(HEADS[0]), b"\r\n" + sized(HEADS[0])])

@@ -239,6 +239,8 @@ class RequestReader:
             head = head_of(method, self._url, version, self._headers, keep_alive=parser.should_keep_alive())
             self._events.headed(head)
             self._head = head
+            if not head.keep_alive:
+                self._known, self._lessons = None, 0  # llhttp refuses whatever follows
         except Rejected as error:
             self._refuse(error)
         self._in_body, self._left = True, head.length
