@@ -23,12 +23,14 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 
-from disrouter.routes import Breaker
+from disrouter.routes import Breaker, Timeouts
 from disrouter.terms import Awareness
 from disrouter_sidecar.cascade.fast_path import entry, envelope, plan
+from disrouter_sidecar.cascade.fast_path import run as fast_run
 from disrouter_sidecar.cascade.fast_path.first_events import answers
 from disrouter_sidecar.cascade.fast_path.run import MAX_REPLY_BYTES, FastRun
 from disrouter_sidecar.cascade.fast_path.stream import FastStream
+from disrouter_sidecar.http.client.request import OutboundRequest
 from disrouter_sidecar.openai import query
 from support.local import until
 from support.raw_http import HANG_UP, RawServer, raw_server
@@ -470,6 +472,30 @@ async def test_bodies_that_differ_in_their_text_alone_are_parsed_once(
         assert len(plans) > 2, "all were forgotten again and again"
         for each in (on, off):
             each.writer.close()
+
+
+async def test_what_is_handed_over_keeps_the_bound_of_its_kind(
+    folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By which it would be asked again on another connection."""
+    bounds: list[float] = []
+
+    class Seen(OutboundRequest):
+        def __init__(self, *given: Any) -> None:
+            bounds.append(given[6])
+            super().__init__(*given)
+
+    monkeypatch.setattr(fast_run, "OutboundRequest", Seen)
+    async with side(folders[0], fast_path=True) as on:
+        service = on.small.service
+        service.holder.current = structs.replace(service.table(), timeouts=Timeouts(first_byte=7, whole=20))
+        await on.connect()
+        for _ in range(3):
+            await on.take(PLAIN)
+        await on.take(Turn((request(stream=True),), (streamed([event({"content": "I know"}), DONE]), LAST)))
+        await on.take(Turn((request(),), whole("I know")))
+        on.writer.close()
+    assert 0 < bounds[0] <= 7 < bounds[1] <= 20
 
 
 async def test_streams_that_break_open_the_breaker_there_too(folders: tuple[Path, Path]) -> None:

@@ -11,7 +11,7 @@ from disrouter_sidecar.agents.circuit_breaker import AttemptGuard
 from disrouter_sidecar.agents.engine import Cancellable, LocalEngine, RejectionCheck
 from disrouter_sidecar.agents.failures import NO_ROOM
 from disrouter_sidecar.agents.next_hop import Hops, headers_of_hops
-from disrouter_sidecar.agents.outcomes import Answered, Exhausted, Failed, Faulty, Outcome, Refused
+from disrouter_sidecar.agents.outcomes import Answered, Exhausted, Failed, Faulty, Outcome, Refused, outcome_of
 from disrouter_sidecar.cascade import decision_trail
 from disrouter_sidecar.cascade.chain import Ask, Chain, GiveUp, Step
 from disrouter_sidecar.cascade.head_start import HeadStart
@@ -104,12 +104,11 @@ class ChainRun:
         attempt, self._attempt = self._attempt, None
         if attempt is not None:
             attempt.cancel()
-            if self._guard is not None:
-                self._guard.release()
             self._end_span(None)
-        guard, self._guard, self._stream_guard = self._stream_guard, None, None
-        if guard is not None:
-            guard.release()
+        for guard in (self._guard, self._stream_guard):
+            if guard is not None:
+                guard.release()
+        self._guard = self._stream_guard = None
 
     def stream_ended(self, failure: UpstreamFailed | None) -> None:
         """The stream that was relayed has ended, or broke: a failure of the agent, though nobody else can be asked."""
@@ -161,13 +160,12 @@ class ChainRun:
         if isinstance(outcome, Faulty):
             raise outcome.error
         self._count(outcome)
-        chain, retries = self._chain, True
-        if isinstance(outcome, Failed) and chain.needs_retry(outcome):
-            budget, dependencies = self._dependencies.neighbours.retries, self._dependencies
-            retries = budget.allows(outcome.failure.reason, self.context.table.retries)
+        dependencies, retries = self._dependencies, True
+        if isinstance(outcome, Failed) and self._chain.needs_retry(outcome):
+            retries = dependencies.neighbours.retries.allows(outcome.failure.reason, self.context.table.retries)
             if not retries:
                 dependencies.metrics.retries_denied.inc()
-        self._chain = chain.after(self._agent, outcome, retries=retries)
+        self._chain = self._chain.after(self._agent, outcome, retries=retries)
 
     def _count(self, outcome: Outcome) -> None:
         agent, record = self._agent, self.record
@@ -192,7 +190,7 @@ class ChainRun:
             self._begin_attempt()
             self._attempt = self._asked(self._agent)
         except Exception as error:
-            self._end_attempt(Failed(error) if isinstance(error, UpstreamFailed) else Faulty(error))
+            self._end_attempt(outcome_of(error))
             raise
 
     def _asked(self, agent: str) -> Cancellable:

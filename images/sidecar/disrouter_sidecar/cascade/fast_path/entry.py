@@ -99,7 +99,7 @@ class FastPath:
         run = (FastStream if chat.stream else FastRun)(self, wire, plan, chat, connection, began)
         wire.begin(run)
         run.asked()
-        connection.ask(run, chat.start, chat.asked, plan.first_of_stream if chat.stream else plan.first)
+        connection.ask(run, chat.start, chat.asked, plan.first[chat.stream])
         return True
 
     def ended(self, *, answered: bool) -> None:

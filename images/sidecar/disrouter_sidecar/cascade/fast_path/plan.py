@@ -51,9 +51,8 @@ class Plan(NamedTuple):
     origin: Origin
     start: str
     """The engine's request up to the request's id."""
-    first: float
-    """Seconds to wait for a whole reply."""
-    first_of_stream: float
+    first: tuple[float, float]
+    """Seconds to wait for a whole reply, and for the first byte of a stream."""
     idle: float
     """Seconds to wait for the next bytes of a stream."""
     streams: bool
@@ -64,7 +63,6 @@ class Plan(NamedTuple):
     bounded: bool
     """Its agent is known to lack something: the length of a request counts."""
     cost: float
-    agent: str
     neighbours: Neighbours
     response_lines: Lines
     """Those that tell who has answered."""
@@ -117,15 +115,13 @@ def plan_of(head: Head, guide: Guide, dependencies: Dependencies) -> Plan | None
         decides,
         target.origin,
         f"{target.post}{head_lines}{HEADER_REQUEST_ID}: ",
-        min(timeouts.whole, timeouts.chain),
-        min(timeouts.first_byte, timeouts.chain),
+        (min(timeouts.whole, timeouts.chain), min(timeouts.first_byte, timeouts.chain)),
         timeouts.idle,
         timeouts.chain > 2 * timeouts.first_byte + timeouts.idle and not served.route.prompt_opens_reasoning,
         timeouts.chain,
         timeouts.keep_alive,
         guide.lacking,
         route.cost,
-        own,
         neighbours,
         response_headers.lines,
         (

@@ -158,7 +158,7 @@ class FastRun:
     def hand_to(self, listener: ReplyListener) -> OutboundRequest:
         """`ports.SentRequest`."""
         path, chat, connection, timeouts = self._path, self._chat, self._connection, self._plan.guide.table.timeouts
-        left = self._plan.first - (monotonic() - self._asked)
+        left = self._plan.first[self.streams] - (monotonic() - self._asked)
         pool = path.upstream.pool
         self._request = request = OutboundRequest(
             pool, self._plan.origin, chat.start, chat.asked, listener, timeouts.connect, left, connection

@@ -44,7 +44,7 @@ class FastStream(FastRun):
         if odd or not headers.get("content-type", "").startswith(EVENT_STREAM):
             self._leave(end=False)
         else:
-            reply.pipe(self, self._plan.first_of_stream)
+            reply.pipe(self, self._plan.first[True])
 
     def feed(self, piece: bytes, end: bool) -> None:
         """`ports.BodyListener`: the first events."""

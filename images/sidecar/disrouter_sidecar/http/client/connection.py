@@ -95,10 +95,10 @@ class OutboundConnection(asyncio.Protocol):
         self._state, self._silent, self._listener = _HEAD, True, listener
         self._large = len(body) > JOINED_BYTES
         self.wait(seconds)
-        if len(body) <= JOINED_BYTES:
-            self.transport.write(head + body)
-        else:
+        if self._large:
             self.transport.writelines((head, body))
+        else:
+            self.transport.write(head + body)
 
     def listen(self, listener: ConnectionListener) -> None:
         """Another listener for the reply to the request under way."""
