@@ -85,7 +85,7 @@ class Cascade:
         routes = {
             name: AgentRoute(
                 url=agent.url,
-                cost=round(0.1 + 0.4 * index, 1),
+                cost=round(0.1 + 0.8 * index / max(len(names) - 1, 2), 2),
                 awareness=Awareness.TRAINED if index + 1 < len(names) else Awareness.NONE,
                 next=names[index + 1] if index + 1 < len(names) else None,
             )

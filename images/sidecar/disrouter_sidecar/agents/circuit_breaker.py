@@ -140,9 +140,9 @@ class Breakers:
         guard.admit()
         return guard
 
-    def admitted(self, breaker: Breaker, settings: Settings) -> AttemptGuard:
-        """Of an attempt that began while this breaker was closed."""
-        return AttemptGuard(breaker, settings, self._clock, _nobody_is)
+    def admitted(self, breaker: Breaker, settings: Settings, excused: Callable[[], bool] = _nobody_is) -> AttemptGuard:
+        """Of an attempt that began while this breaker was closed; a timeout does not count if `excused()`."""
+        return AttemptGuard(breaker, settings, self._clock, excused)
 
     def open(self) -> int:
         """How many agents are left alone now because they failed."""

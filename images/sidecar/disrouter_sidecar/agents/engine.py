@@ -125,7 +125,7 @@ class Engine:
         self, parent: AttemptContext, listener: AttemptListener, query: Query, preference: Preference, served: Served
     ) -> Attempt:
         """Ask it this question, instructed. Raises UpstreamFailed."""
-        attempt = EngineAttempt(listener, parent.budget, parent.context, _decides(query, served.route), self)
+        attempt = EngineAttempt(listener, parent.budget, parent.context, judging_by_text(query, served.route), self)
         stated = preference.stated(served.route.preference_encoding)
         self._ask(attempt, parent, engine_fields(query, served.model, stated, served.route.awareness))
         return attempt
@@ -133,7 +133,7 @@ class Engine:
     def go_on(self, parent: AttemptContext, served: Served, sent: SentRequest, *, decides: bool) -> Attempt:
         """Judge the reply to a plain chat that it was asked before, as one of `decide` or of the last `answer`."""
         query = parent.context.query
-        attempt = self._attempt(parent, _decides(query, served.route) if decides else _relays(query, last=True))
+        attempt = self._attempt(parent, judging_by_text(query, served.route) if decides else _relays(query, last=True))
         attempt.take(sent)
         return attempt
 
@@ -181,7 +181,8 @@ class Engine:
         attempt.ask(self._upstream, self.url_of(context.query.dialect), head, dumps(fields))
 
 
-def _decides(query: Query, route: AgentRoute) -> Judging:
+def judging_by_text(query: Query, route: AgentRoute) -> Judging:
+    """How a reply is judged that may refuse."""
     instructed = route.awareness is not _NONE
     return judging_of(query.choices, query.stream, query.stops, route.prompt_opens_reasoning, instructed)
 

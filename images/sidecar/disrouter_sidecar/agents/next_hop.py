@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from disrouter.names import (
     HEADER_DEADLINE,
@@ -13,9 +13,10 @@ from disrouter.names import (
     HEADER_REQUEST_ID,
     HEADER_SCENARIO,
 )
+from disrouter.routes import RouteTable
 from disrouter_sidecar.agents.attempt import AgentAttempt, AttemptContext
-from disrouter_sidecar.headers import Headers, lines
-from disrouter_sidecar.http.ports import Reply, Upstream
+from disrouter_sidecar.headers import Headers, Lines, lines
+from disrouter_sidecar.http.ports import Reply, SentRequest, Upstream
 from disrouter_sidecar.openai.errors import JSON
 
 _HOP_HEADERS = (HEADER_SCENARIO, HEADER_PREFERENCE)
@@ -30,25 +31,47 @@ class Hops:
     ) -> None:
         """`bearer` gives the headers that identify a sidecar; `attempt` reads what the sidecars reply."""
         self._upstream = upstream
-        self._bearer = bearer
+        self.bearer = bearer
         self._attempt = attempt
 
     def ask(self, parent: AttemptContext, agent: str, path: Sequence[str], ahead: int) -> AgentAttempt:
         """Ask one, behind which `ahead` agents may be asked in turn. Raises UpstreamFailed."""
         context, budget = parent.context, parent.budget
-        headers = {
-            "content-type": context.headers.get("content-type", JSON),
-            HEADER_REQUEST_ID: context.request_id,
-            HEADER_PATH: ",".join(path),
-            HEADER_DEADLINE: budget.header(),
-            **parent.trace(),
-            **context.headers_of(_HOP_HEADERS),
-            **self._bearer(),
-        }
+        head = head_of_hop(context.headers, path) + lines(
+            {
+                **parent.trace(),
+                **self.bearer(),
+                HEADER_DEADLINE: budget.header(),
+                HEADER_REQUEST_ID: context.request_id,
+            }
+        )
         attempt = self._attempt(parent, budget, ahead)
-        url = f"{context.table.agents[agent].url}/v1{context.query.dialect.path}"
-        attempt.ask(self._upstream, url, lines(headers), context.query.raw, ahead)
+        attempt.ask(
+            self._upstream, url_of(context.table, agent, context.query.dialect.path), head, context.query.raw, ahead
+        )
         return attempt
+
+    def go_on(self, parent: AttemptContext, ahead: int, sent: SentRequest) -> AgentAttempt:
+        """Read the reply of one that was asked before."""
+        attempt = self._attempt(parent, parent.budget, ahead)
+        attempt.take(sent)
+        return attempt
+
+
+def url_of(table: RouteTable, agent: str, api: str) -> str:
+    """Where the sidecar of an agent is asked for one of the APIs."""
+    return f"{table.agents[agent].url}/v1{api}"
+
+
+def head_of_hop(headers: Mapping[str, str], path: Sequence[str]) -> Lines:
+    """What the requests to a sidecar have in common that come from one client, by its headers: what varies is last."""
+    return lines(
+        {
+            "content-type": headers.get("content-type", JSON),
+            HEADER_PATH: ",".join(path),
+            **{name: headers[name] for name in _HOP_HEADERS if name in headers},
+        }
+    )
 
 
 def headers_of_hops(reply: Reply) -> Headers:

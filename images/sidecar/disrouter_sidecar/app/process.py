@@ -71,7 +71,7 @@ async def running(
                 None if tls is None else tls.server,
             ) as listener:
                 if config.fast_path:
-                    listener.site.fast_path = FastPath(service, upstream)
+                    listener.site.fast_path = FastPath(service, upstream, hop_upstream)
                 yield service, listener
         finally:
             watch.cancel()

@@ -90,14 +90,24 @@ class ChainRun:
         return self._chain.path
 
     def start(self, head_start: HeadStart | None = None) -> None:
-        """Ask the first agent, or go on with it. Raises InvalidRequest where the body cannot be forwarded."""
+        """Ask the first agent, or go on with one that was. Raises InvalidRequest where the body cannot be forwarded."""
         self._dependencies.neighbours.retries.request(self.context.table.retries)
         if head_start is None:
             self._go_on()
-            return
-        self._agent, self._guard = self._dependencies.own, head_start.guard
-        self.record.began(head_start.asked)
-        self._attempt = head_start.go_on(self)
+        else:
+            self._take_over(head_start)
+
+    def _take_over(self, begun: HeadStart) -> None:
+        """Go on with the attempt that is under way."""
+        own, breakers = self._dependencies.own, self._dependencies.neighbours.breakers
+        if begun.refusal is None:
+            self.record.began(begun.asked)
+        else:
+            refused, self.record = begun.refusal
+            self._chain = self._chain.after(own, refused)
+        self._agent = self._chain.itinerary.agents[0]
+        self._guard = breakers.admitted(begun.breaker, self.context.table.breaker, self._cut_short)
+        self._attempt = begun.go_on(self)
 
     def cancel(self) -> None:
         """The client has left: end the attempt that is under way."""

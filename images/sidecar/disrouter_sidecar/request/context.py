@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from disrouter.routes import RouteTable
 from disrouter.scenario import Scenario
-from disrouter_sidecar.headers import Headers
 from disrouter_sidecar.openai.preference import Preference
 from disrouter_sidecar.openai.query import Query
 from disrouter_sidecar.request.itinerary import Guide, Itinerary
@@ -37,7 +36,3 @@ class RequestContext(NamedTuple):
         """What it brings; looked at where an agent is known to lack anything."""
         query = self.query
         return needs_of(query.fields, query.dialect.turns(query.fields), len(query.raw))
-
-    def headers_of(self, names: Sequence[str]) -> Headers:
-        """The client's headers of these names."""
-        return {name: value for name in names if (value := self.headers.get(name)) is not None}

@@ -6,14 +6,15 @@ from time import monotonic
 from typing import Protocol
 
 from disrouter.errors import InvalidRequest
-from disrouter.names import HEADER_REQUEST_ID
+from disrouter.names import HEADER_DEADLINE, HEADER_REQUEST_ID
 from disrouter.routes import AdapterRoute, RouteTable
 from disrouter_sidecar.agents.abilities import Abilities
 from disrouter_sidecar.cascade.chain_run import Dependencies
 from disrouter_sidecar.cascade.fast_path.envelope import Envelope, envelope_of, is_worth_remembering, whole_envelope
 from disrouter_sidecar.cascade.fast_path.first_text import find_text
+from disrouter_sidecar.cascade.fast_path.plain_chat import PlainChat
 from disrouter_sidecar.cascade.fast_path.plan import ODD, Plan, plan_of
-from disrouter_sidecar.cascade.fast_path.run import FastRun, PlainChat, Wire
+from disrouter_sidecar.cascade.fast_path.run import FastRun, Wire
 from disrouter_sidecar.cascade.fast_path.stream import FastStream
 from disrouter_sidecar.cascade.head_start import HeadStart
 from disrouter_sidecar.cascade.inbound_request import Call
@@ -23,6 +24,7 @@ from disrouter_sidecar.http.client.upstream import HttpUpstream
 from disrouter_sidecar.http.head import Head
 from disrouter_sidecar.http.memory_limits import MemoryLimit, text_size
 from disrouter_sidecar.http.ports import Client
+from disrouter_sidecar.request.deadline import parse_deadline
 from disrouter_sidecar.request.itinerary import Guide
 from disrouter_sidecar.routes.reload import RouteHolder
 from disrouter_sidecar.security.auth import Authenticator
@@ -63,10 +65,11 @@ class Sidecar(Protocol):
 class FastPath:
     """`http.server.site.FastPath` of one sidecar."""
 
-    def __init__(self, sidecar: Sidecar, upstream: HttpUpstream) -> None:
-        """`upstream` asks the engine."""
+    def __init__(self, sidecar: Sidecar, upstream: HttpUpstream, hops: HttpUpstream) -> None:
+        """`upstream` asks the engine, `hops` the sidecars of other agents."""
         self.sidecar = sidecar
         self.upstream = upstream
+        self.hops = hops
         self._luck = MOST_LUCK
         self._passed = 0
         """Requests that were not taken for want of luck."""
@@ -98,8 +101,7 @@ class FastPath:
             return False
         run = (FastStream if chat.stream else FastRun)(self, wire, plan, chat, connection, began)
         wire.begin(run)
-        run.asked()
-        connection.ask(run, chat.start, chat.asked, plan.first[chat.stream])
+        run.ask()
         return True
 
     def ended(self, *, answered: bool) -> None:
@@ -115,9 +117,9 @@ class FastPath:
 
     def _chat(self, plan: Plan, head: Head, values: Headers, data: bytes, size: int) -> PlainChat | None:
         """The request to the engine; None for more than a plain chat. Raises Rejected and InvalidRequest."""
-        authenticator = self.sidecar.authenticator
-        if not authenticator.open:
-            authenticator.admit({**head.headers, **values})
+        deadline = parse_deadline(values.get(HEADER_DEADLINE))
+        if not self._believes(head, values):
+            return None
         place = find_text(data, size)
         abilities = self.sidecar.dependencies.neighbours.abilities
         if place is None:
@@ -125,13 +127,23 @@ class FastPath:
         else:
             envelope = self._envelope(plan, abilities, data[size : place[0]], data[place[1] :], len(data) - size)
             text = memoryview(data)[place[0] : place[1]]
-        if envelope is None:
+        if envelope is None or (deadline is not None and deadline <= plan.least[envelope.stream]):
             return None
         asked = b"".join((envelope.start, text, envelope.end))
         number = request_id(values.get(HEADER_REQUEST_ID))
         start = f"{plan.start}{number}\r\ncontent-length: {len(asked)}\r\n\r\n".encode("latin-1")
         held = envelope.size + text_size(len(text))
-        return PlainChat(head, values, data, size, number, start, asked, held, envelope.stream)
+        return PlainChat(
+            head, values, data, size, number, start, asked, held, envelope.stream, envelope.expectation, deadline
+        )
+
+    def _believes(self, head: Head, values: Headers) -> bool:
+        """Whether a sidecar asks, or a client that sends no header of a sidecar's. Raises Rejected."""
+        authenticator = self.sidecar.authenticator
+        if authenticator.open:
+            return True
+        headers = {**head.headers, **values}
+        return len(authenticator.admit(headers)) == len(headers)
 
     def _envelope(self, plan: Plan, abilities: Abilities, before: bytes, after: bytes, length: int) -> Envelope | None:
         """The one that is remembered, if nothing else than its bytes counts. Raises Rejected and InvalidRequest."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from disrouter_sidecar.agents.abilities import Abilities
+from disrouter_sidecar.agents.engine import judging_by_text
 from disrouter_sidecar.cascade.fast_path.first_text import MARK, marked, parted
 from disrouter_sidecar.cascade.fast_path.plan import Plan
+from disrouter_sidecar.decision.stream import Expectation
 from disrouter_sidecar.http.memory_limits import parsed_size
 from disrouter_sidecar.openai import CHAT
 from disrouter_sidecar.openai.constraints import CONSTRAINTS
@@ -26,6 +28,8 @@ class Envelope(NamedTuple):
     stream: bool
     size: int
     """Bytes of memory that a request in it is reckoned to take, its text left out."""
+    expectation: Expectation
+    """Of the reply."""
 
 
 def envelope_of(plan: Plan, abilities: Abilities, before: bytes, after: bytes, length: int) -> Envelope | None:
@@ -40,7 +44,7 @@ def envelope_of(plan: Plan, abilities: Abilities, before: bytes, after: bytes, l
     if not any(message.get("content") == MARK for message in query.fields["messages"]):
         return None
     parts = parted(_asked(plan, query))
-    return None if parts is None else Envelope(*parts, query.stream, parsed_size(rest))
+    return None if parts is None else Envelope(*parts, query.stream, parsed_size(rest), _expectation(plan, query))
 
 
 def whole_envelope(plan: Plan, abilities: Abilities, body: bytes) -> Envelope | None:
@@ -48,7 +52,7 @@ def whole_envelope(plan: Plan, abilities: Abilities, body: bytes) -> Envelope | 
     query = parse(body, CHAT, plan.guide.table)
     if not _is_plain(plan, query) or not _can_take(plan, abilities, query, len(body)):
         return None
-    return Envelope(_asked(plan, query), b"", query.stream, parsed_size(body))
+    return Envelope(_asked(plan, query), b"", query.stream, parsed_size(body), _expectation(plan, query))
 
 
 def is_worth_remembering(before: bytes, after: bytes) -> bool:
@@ -70,6 +74,10 @@ def _can_take(plan: Plan, abilities: Abilities, query: Query, length: int) -> bo
     needs = needs_of(query.fields, query.fields["messages"], length)
     limit = plan.served.route.capabilities.context_length or abilities.context_length()
     return not needs.capabilities and (limit is None or needs.tokens <= limit)
+
+
+def _expectation(plan: Plan, query: Query) -> Expectation:
+    return judging_by_text(query, plan.served.route).expectation
 
 
 def _asked(plan: Plan, query: Query) -> bytes:

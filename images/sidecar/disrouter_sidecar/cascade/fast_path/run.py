@@ -1,32 +1,38 @@
-"""One plain chat at the local engine: its answer is relayed at once, anything else is handed over."""
+"""One plain chat: its answer is relayed at once, a refusal passed on to the next agent, anything else handed over."""
 
 from __future__ import annotations
 
 from functools import partial
 from time import monotonic, time
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from disrouter.errors import InvalidRequest
-from disrouter.names import HEADER_REQUEST_ID
+from disrouter.names import HEADER_AGENT, HEADER_REQUEST_ID
+from disrouter_sidecar.agents.circuit_breaker import Breaker
+from disrouter_sidecar.agents.outcomes import Refused
 from disrouter_sidecar.cascade.decision_trail import tokens_text
+from disrouter_sidecar.cascade.fast_path.hop import Hop, sent_to
+from disrouter_sidecar.cascade.fast_path.plain_chat import PlainChat, Sent
 from disrouter_sidecar.cascade.fast_path.plan import Plan
 from disrouter_sidecar.cascade.head_start import HeadStart
 from disrouter_sidecar.cascade.inbound_request import Call
 from disrouter_sidecar.cascade.relay import head_of
-from disrouter_sidecar.decision.whole import says_something_else
+from disrouter_sidecar.decision.verdict import ANSWER as ANSWERS
+from disrouter_sidecar.decision.verdict import REFUSE as REFUSES
+from disrouter_sidecar.decision.whole import WholeReply, decide_whole, says_something_else
 from disrouter_sidecar.errors import Rejected, UpstreamFailed
-from disrouter_sidecar.headers import Headers
+from disrouter_sidecar.headers import Lines
 from disrouter_sidecar.http.client.connection import OutboundConnection
 from disrouter_sidecar.http.client.reply import OutboundReply
 from disrouter_sidecar.http.client.request import OutboundRequest
 from disrouter_sidecar.http.encode import status_line
-from disrouter_sidecar.http.head import Head
 from disrouter_sidecar.http.ports import ReplyListener
 from disrouter_sidecar.http.server.exchange import Answering, Exchange
 from disrouter_sidecar.http.server.exchange import Wire as ExchangeWire
 from disrouter_sidecar.openai import CHAT
 from disrouter_sidecar.openai.errors import JSON
 from disrouter_sidecar.openai.query import parse
+from disrouter_sidecar.openai.usage import Usage
 from disrouter_sidecar.telemetry.logs import hundredths, time_of
 from disrouter_sidecar.telemetry.metrics import ANSWER
 
@@ -37,6 +43,7 @@ _OK = status_line(200)
 _JSON_LINES, _ = head_of(JSON, None, None)
 MAX_REPLY_BYTES = 16 * 1024
 """A larger reply is handed over: what waits for a client to read it is claimed there."""
+_ANSWER = WholeReply(ANSWERS)
 
 
 class Wire(ExchangeWire, Protocol):
@@ -47,36 +54,11 @@ class Wire(ExchangeWire, Protocol):
     def leave(self) -> None: ...
 
 
-class PlainChat(NamedTuple):
-    """One request, and what the engine is asked."""
-
-    head: Head
-    """What it has in common with others."""
-    values: Headers
-    """Headers that it has for itself."""
-    data: bytes
-    """Head and body as they came."""
-    size: int
-    """Of the head."""
-    request_id: str
-    start: bytes
-    """The head of the engine's request."""
-    asked: bytes
-    """Its body."""
-    held: int
-    """Bytes of memory that the request is reckoned to take."""
-    stream: bool
-
-    def headers(self) -> Headers:
-        """All but the length."""
-        return {**self.head.headers, **self.values}
-
-
 class FastRun:
-    """Listens to the engine's connection, and is what the client's connection waits for (`Answering`)."""
+    """Listens to the engine's connection, then perhaps to the next agent's; the client's waits for it (`Answering`)."""
 
     __slots__ = (
-        "_answered", "_asked", "_began", "_chat", "_claimed", "_connection", "_number", "_path", "_plan", "_request",
+        "_answered", "_asked", "_began", "_chat", "_claimed", "_hop", "_number", "_path", "_plan", "_request", "_sent",
         "_wire", "complete",
     )  # fmt: skip
 
@@ -92,31 +74,40 @@ class FastRun:
         self._plan = plan
         self._chat = chat
         self._number = chat.request_id
-        self._connection = connection
         self._began = began
         self._claimed = chat.held
-        self._asked = monotonic()
+        self._asked = now = monotonic()
+        self._sent = Sent(
+            path.upstream.pool, plan.origin, connection, chat.start, chat.asked, now, plan.first[self.streams]
+        )
+        self._hop: Hop | None = None
+        """The next agent's part, once the engine has refused."""
         self._answered: float | None = None
         self._request: OutboundRequest | None = None
         """Waits for the reply in this one's place."""
         path.sidecar.request_memory.used += chat.held
         path.sidecar.metrics.inflight += 1
 
-    def asked(self) -> None:
-        """The engine is about to be asked."""
+    def ask(self) -> None:
+        """Ask the engine."""
+        self._sent.ask(self)
 
-    # What the engine's connection calls.
+    # What the agent's connection calls.
 
     def replied(self, reply: OutboundReply) -> None:
-        """`ConnectionListener`: relay a whole answer that begins like no refusal."""
+        """`ConnectionListener`: relay a whole answer, or ask the next agent where it is a refusal."""
         body = reply.whole()
-        if body is None or not self._is_answer(reply, body):
-            self._hand_over()
-            if self._request is not None:
-                self._request.replied(reply)
-            return
-        reply.close()
-        self._relay(body)
+        if body is not None and self._is_plain(reply, body):
+            judged = self._judge(body)
+            if judged.verdict is ANSWERS:
+                reply.close()
+                self._relay(reply, body)
+                return
+            if judged.verdict is REFUSES and self._passes_on(reply, judged.usage):
+                return
+        self._hand_over()
+        if self._request is not None:
+            self._request.replied(reply)
 
     def failed(self, failure: UpstreamFailed) -> None:
         """`ConnectionListener`."""
@@ -157,70 +148,113 @@ class FastRun:
 
     def hand_to(self, listener: ReplyListener) -> OutboundRequest:
         """`ports.SentRequest`."""
-        path, chat, connection, timeouts = self._path, self._chat, self._connection, self._plan.guide.table.timeouts
-        left = self._plan.first[self.streams] - (monotonic() - self._asked)
-        pool = path.upstream.pool
-        self._request = request = OutboundRequest(
-            pool, self._plan.origin, chat.start, chat.asked, listener, timeouts.connect, left, connection
-        )
+        self._request = request = self._sent.hand_to(listener, self._plan.guide.table.timeouts.connect)
         return request
 
     def cut(self, _: Exception) -> bool:
         """No stream is under way."""
         return False
 
-    # The two ends.
+    # What a reply amounts to.
 
-    def _is_answer(self, reply: OutboundReply, body: bytes) -> bool:
+    def _is_plain(self, reply: OutboundReply, body: bytes) -> bool:
+        """Whether there is nothing about it but its body to look at."""
         headers = reply.headers
         if reply.status != 200 or len(body) > MAX_REPLY_BYTES or "content-encoding" in headers:
             return False
-        return (
-            headers.get("content-type") == JSON
-            and "retry-after" not in headers
-            and (not self._plan.decides or says_something_else(body))
-        )
+        told = self._hop is None or HEADER_AGENT in headers
+        return told and headers.get("content-type") == JSON and "retry-after" not in headers
 
-    def _relay(self, body: bytes) -> None:
-        plan, wire, chat = self._plan, self._wire, self._chat
+    def _judge(self, body: bytes) -> WholeReply:
+        if self._hop is not None or not self._plan.decides or says_something_else(body):
+            return _ANSWER
+        return decide_whole(CHAT, body, self._chat.expectation)
+
+    # The three ends: an answer, the next agent, the general path.
+
+    def _relay(self, reply: OutboundReply, body: bytes) -> None:
+        wire, hop = self._wire, self._hop
+        lines = self._count_answer(reply, monotonic())
+        if hop is not None:
+            body = hop.itemised(body)
         head = (
-            f"{_OK}{_JSON_LINES}{plan.response_lines}{HEADER_REQUEST_ID}: {self._number}\r\n"
-            f"content-length: {len(body)}\r\n{wire.lines(chat.head)}\r\n"
+            f"{_OK}{_JSON_LINES}{lines}{HEADER_REQUEST_ID}: {self._number}\r\n"
+            f"content-length: {len(body)}\r\n{wire.lines(self._chat.head)}\r\n"
         )
         wire.write(head.encode("latin-1") + body)
         self.complete = True
-        self._count_answer(monotonic())
-        if plan.breaker.failures:
-            plan.breaker.worked(probe=False)
+        breaker = self._breaker
+        if breaker.failures:
+            breaker.worked(probe=False)
         self._record("answer", body)
         wire.answered(self)
 
-    def _count_answer(self, now: float) -> None:
-        """What the general path counts when an agent answers."""
+    def _count_answer(self, reply: OutboundReply, now: float) -> Lines:
+        """What the general path counts when an agent answers; the lines that say who does."""
         metrics, plan, asked = self._path.sidecar.metrics, self._plan, self._asked
         self._path.ended(answered=True)
         self._answered = now
         plan.neighbours.retries.request(plan.guide.table.retries)
         metrics.overhead(asked - self._began)
+        if self._hop is not None:
+            return self._hop.answered(reply)
         metrics.decided(ANSWER, plan.scenario, now - asked)
-        metrics.answered(0, plan.cost)
+        metrics.answered(len(plan.visited), plan.cost)
+        if plan.decision is None:
+            return plan.response_lines
+        before, behind = plan.decision
+        return f"{plan.response_lines}{before}{hundredths(now - asked)}{behind}"
 
     def _record(self, outcome: str, end: bytes) -> None:
         """What it counts, remembers and logs at the end of an answer, whose last bytes these are."""
         sidecar, plan, number = self._path.sidecar, self._plan, self._number
-        metrics = sidecar.metrics
-        metrics.inflight -= 1
-        metrics.ended(outcome)
-        line = plan.lines[self.streams].line(
+        sidecar.metrics.inflight -= 1
+        sidecar.metrics.ended(outcome)
+        if self._hop is not None:
+            facts = self._hop.facts(number, outcome, monotonic() - self._began, end, stream=self.streams)
+            line = sidecar.request_log.log(CHAT.name, facts)
+        else:
+            line = self._line(outcome, end)
+            sidecar.request_log.log_line(line)
+        sidecar.decisions.remember(number, line, plan.guide.table.kept_decisions)
+
+    def _line(self, outcome: str, end: bytes) -> bytes:
+        return self._plan.lines[self.streams].line(
             time_of(time()),
-            f'"{number}"',
+            f'"{self._number}"',
             f'"{outcome}"',
             hundredths(monotonic() - self._began),
             hundredths((self._answered or 0.0) - self._asked),
             tokens_text(end),
         )
-        sidecar.request_log.log_line(line)
-        sidecar.decisions.remember(number, line, plan.guide.table.kept_decisions)
+
+    @property
+    def _breaker(self) -> Breaker:
+        """Of the agent that is being asked."""
+        return self._plan.breaker if self._hop is None else self._hop.next.breaker
+
+    def _passes_on(self, reply: OutboundReply, usage: Usage | None) -> bool:
+        """Ask the next agent, where it has a connection waiting; else nothing has happened."""
+        plan, path, chat, now = self._plan, self._path, self._chat, monotonic()
+        agent = plan.next
+        if agent is None or agent.breaker.open_until is not None:
+            return False
+        bearer, left = path.sidecar.authenticator.hop_headers(), self._began + self._limit() - now
+        sent = sent_to(agent, path.hops.pool, chat, bearer, left)
+        if sent is None:
+            return False
+        reply.close(ending=True)
+        if plan.breaker.failures:
+            plan.breaker.worked(probe=False)
+        self._hop = Hop(plan, agent, Refused(usage=usage), self._asked, path.sidecar.dependencies)
+        self._sent = sent
+        sent.ask(self)
+        return True
+
+    def _limit(self) -> float:
+        """Seconds for the whole way to an answer."""
+        deadline = self._chat.deadline
+        return self._plan.chain if deadline is None else min(self._plan.chain, deadline)
 
     def _hand_over(self, *, ended: bool = False) -> None:
         """Leave the request to the general path, whose `_request` gets the reply, unless it has ended there already.
@@ -235,19 +269,21 @@ class FastRun:
         claim(chat.held)  # has just been given back
         exchange = Exchange(self._wire, chat.head, claim)
         self._wire.begin(exchange)
-        call = Call(CHAT, chat.data[chat.size :], chat.headers(), chat.request_id)
+        call = Call(CHAT, chat.body(), chat.headers(), chat.request_id)
         path.sidecar.answer(call, exchange, self._head_start(call))
         if self._request is None and not ended:
-            self._connection.abort()
+            self._sent.connection.abort()
 
     def _head_start(self, call: Call) -> HeadStart | None:
         """None where the text, which nobody has looked at yet, is not valid: the general path says so."""
-        plan = self._plan
+        plan, hop = self._plan, self._hop
         try:
             query = parse(call.raw, CHAT, plan.guide.table)
         except (Rejected, InvalidRequest):
             return None
-        guard = plan.neighbours.breakers.admitted(plan.breaker, plan.guide.table.breaker)
-        go_on = partial(plan.engine.go_on, served=plan.served, sent=self, decides=plan.decides)
-        context = plan.context(query, call.headers, call.request_id)
-        return HeadStart(context, self._began, self._asked, guard, go_on)
+        context = plan.context(query, call.headers, call.request_id, self._chat.deadline)
+        if hop is None:
+            go_on = partial(plan.engine.go_on, served=plan.served, sent=self, decides=plan.decides)
+            return HeadStart(context, self._began, self._asked, plan.breaker, go_on)
+        next_agent = partial(self._path.sidecar.dependencies.hops.go_on, ahead=hop.next.ahead, sent=self)
+        return HeadStart(context, self._began, self._asked, hop.next.breaker, next_agent, hop.refusal)

@@ -1,50 +1,60 @@
-"""One plain chat whose answer is streamed: relayed once its first letter answers, anything else handed over."""
+"""One plain chat whose answer is streamed: it is relayed from where it answers, or passed on, or handed over."""
 
 from __future__ import annotations
 
 from time import monotonic
 
-from disrouter.names import HEADER_REQUEST_ID
+from disrouter.names import HEADER_AGENT, HEADER_REQUEST_ID
 from disrouter_sidecar.agents.attempt import EVENT_STREAM
 from disrouter_sidecar.agents.circuit_breaker import AttemptGuard
 from disrouter_sidecar.cascade.fast_path.first_events import answers
-from disrouter_sidecar.cascade.fast_path.run import FastRun
+from disrouter_sidecar.cascade.fast_path.run import MAX_REPLY_BYTES, FastRun
 from disrouter_sidecar.cascade.relay import break_off, head_of
+from disrouter_sidecar.decision.stream import StreamDecider
+from disrouter_sidecar.decision.verdict import ANSWER, REFUSE, UNDECIDED, Verdict
 from disrouter_sidecar.errors import UpstreamFailed
 from disrouter_sidecar.http.client.reply import OutboundReply
 from disrouter_sidecar.http.server.exchange import Exchange
 from disrouter_sidecar.openai import CHAT
+from disrouter_sidecar.openai.usage import Usage
 
 
 class FastStream(FastRun):
     """Reads the reply until it answers (`ports.BodyListener`), then hears of its end (`ports.ClientListener`)."""
 
-    __slots__ = ("_exchange", "_guard", "_held", "_over", "_reply")
+    __slots__ = ("_decider", "_exchange", "_guard", "_held", "_over", "_reply")
 
     streams = True
     _exchange: Exchange
     _guard: AttemptGuard
 
-    def asked(self) -> None:
-        """The engine is about to be asked."""
-        self._reply: OutboundReply | None = None
-        self._held = b""
-        self._over = False
-        """It was handed over, or it answers."""
+    def ask(self) -> None:
+        """Ask the engine."""
+        self._begin()
         if self._plan.keep_alive:
             self._wire.remind(self._plan.keep_alive)
+        super().ask()
 
-    # What the engine's connection calls.
+    def _begin(self) -> None:
+        """Of one reply."""
+        self._reply: OutboundReply | None = None
+        self._held = b""
+        self._decider: StreamDecider | None = None
+        self._over = False
+        """It was handed over, or it answers."""
+
+    # What the agent's connection calls.
 
     def replied(self, reply: OutboundReply) -> None:
         """`ConnectionListener`."""
         headers = reply.headers
         odd = reply.status != 200 or "content-encoding" in headers or "retry-after" in headers
+        untold = self._hop is not None and HEADER_AGENT not in headers
         self._reply = reply
-        if odd or not headers.get("content-type", "").startswith(EVENT_STREAM):
+        if odd or untold or not headers.get("content-type", "").startswith(EVENT_STREAM):
             self._leave(end=False)
         else:
-            reply.pipe(self, self._plan.first[True])
+            reply.pipe(self, self._sent.first)
 
     def feed(self, piece: bytes, end: bool) -> None:
         """`ports.BodyListener`: the first events."""
@@ -52,17 +62,38 @@ class FastStream(FastRun):
         if self._over or reply is None:
             return
         self._held += piece
-        decided = answers(self._held) if self._plan.decides else True
-        if decided:
+        verdict = self._verdict(piece)
+        if verdict is ANSWER:
             self._commit(reply, end)
-        elif end or decided is None:
+        elif verdict is REFUSE and self._passes_on(reply, None if self._decider is None else self._decider.usage):
+            return
+        elif end or verdict is not UNDECIDED or len(self._held) > MAX_REPLY_BYTES:
             self._leave(end=end)
         else:
             self._wait(reply)
 
+    def _verdict(self, piece: bytes) -> Verdict:
+        """Of what has come, this piece last; read by the parser once its first letter does not tell."""
+        if self._hop is not None or not self._plan.decides:
+            return ANSWER
+        decider = self._decider
+        if decider is not None:
+            return decider.feed(piece)
+        answer = answers(self._held)
+        if answer is not None:
+            return ANSWER if answer else UNDECIDED
+        self._decider = decider = StreamDecider(CHAT, self._chat.expectation)
+        return decider.feed(self._held)
+
+    def _passes_on(self, reply: OutboundReply, usage: Usage | None) -> bool:
+        passed = super()._passes_on(reply, usage)
+        if passed:
+            self._begin()
+        return passed
+
     def _wait(self, reply: OutboundReply) -> None:
         """For more events, within the time of the whole chain: somebody may send empty ones to no end."""
-        left = self._began + self._plan.chain - monotonic()
+        left = self._began + self._limit() - monotonic()
         if left <= 0:
             self._leave(end=False)
         else:
@@ -92,12 +123,12 @@ class FastStream(FastRun):
 
     def _commit(self, reply: OutboundReply, end: bool) -> None:
         plan, wire, held, known = self._plan, self._wire, self._held, self._chat.head
-        self._over, self._held = True, b""
-        self._count_answer(monotonic())
-        self._guard = plan.neighbours.breakers.admitted(plan.breaker, plan.guide.table.breaker)
+        self._over, self._held, self._decider = True, b"", None
+        lines = self._count_answer(reply, monotonic())
+        self._guard = plan.neighbours.breakers.admitted(self._breaker, plan.guide.table.breaker)
         self._guard.committed()
         kind, _ = head_of(reply.headers.get("content-type"), None, None)
-        head = f"{kind}{plan.response_lines}{HEADER_REQUEST_ID}: {self._number}\r\n"
+        head = f"{kind}{lines}{HEADER_REQUEST_ID}: {self._number}\r\n"
         self._exchange = exchange = Exchange(wire, known)
         exchange.listener = self
         wire.begin(exchange)
