@@ -31,7 +31,7 @@ from support.two_paths import (
     whole,
 )
 
-_EXAMPLES = 500
+_EXAMPLES = 300
 HOP = {"x-disrouter-path": "tiny", "x-disrouter-deadline": "590000"}
 ANSWERED = {"x-disrouter-agent": "large", "x-disrouter-path": "small,large", "x-disrouter-hops": "1"}
 REFUSED = '[{"agent":"large","prompt_tokens":9}]'
@@ -63,7 +63,7 @@ def refusals(draw: st.DrawFn, *, stream: bool) -> tuple[bytes, ...]:
 def turns(draw: st.DrawFn) -> Turn:
     """One that the engine mostly refuses, and what the next agent's sidecar says to it."""
     stream = draw(st.booleans())
-    deadline = draw(st.sampled_from(["590000"] * 4 + ["70", "100000", "x"]))
+    deadline = draw(st.sampled_from(["590000"] * 4 + ["20", "100000", "x"]))
     hop = draw(st.sampled_from([{}, {**HOP, "x-disrouter-deadline": deadline}]))
     scenario = draw(st.sampled_from([{}, {}, {"x-disrouter-scenario": "cost-first"}]))
     asked = request({**hop, **scenario}, stream=True if stream else None, max_tokens=draw(st.sampled_from([None, 5])))

@@ -21,10 +21,14 @@ from msgspec import structs
 
 from disrouter.routes import Breaker, Timeouts
 from disrouter.terms import Awareness
-from disrouter_sidecar.cascade.fast_path import entry, envelope, plain_chat, plan
-from disrouter_sidecar.cascade.fast_path.first_events import answers
+from disrouter_sidecar.cascade.fast_path import entry, envelope, first_events, plain_chat, plan
+from disrouter_sidecar.cascade.fast_path.first_events import FirstEvents, answers
+from disrouter_sidecar.decision.stream import PLAIN as PLAIN_REPLY
+from disrouter_sidecar.decision.stream import StreamDecider
+from disrouter_sidecar.decision.verdict import REFUSE, UNDECIDED
 from disrouter_sidecar.http.client.request import OutboundRequest
-from disrouter_sidecar.openai import query
+from disrouter_sidecar.openai import CHAT, query
+from disrouter_sidecar.openai.usage import Usage
 from support.local import until
 from support.raw_http import HANG_UP
 from support.two_paths import (
@@ -44,7 +48,7 @@ from support.two_paths import (
     whole,
 )
 
-_EXAMPLES = 600
+_EXAMPLES = 400
 ODD_KIND = "application/json; charset=utf-8"
 """A media type that the fast path leaves to the general one."""
 
@@ -305,6 +309,41 @@ def test_first_events_are_seen_through_or_left_to_the_parser(
     events: list[dict[str, Any]], expected: bool | None
 ) -> None:
     assert answers(b"".join(map(event, events))) is expected
+
+
+TOKENS = ["I", " don", "'t", " know", "!", " don\u2019t", " the year", "", "Rome", "\\", '"', "\n", "I don't know!"]
+CHANGES: list[dict[str, Any]] = [*[{}] * 6, {"usage": None}, {"usage": {"completion_tokens": 9}}, {"choices": None}]
+
+
+@settings(max_examples=2000, deadline=None)
+@given(
+    pieces=st.lists(
+        st.tuples(st.sampled_from(TOKENS), st.sampled_from([None] * 5 + ["stop", "length"]), st.sampled_from(CHANGES)),
+        min_size=1,
+        max_size=7,
+    )
+)
+@example(pieces=[(token, None, {}) for token in ("", "I", " don", "'t", " know", "!")] + [("", "stop", {})])
+@example(pieces=[("I don't know!", None, {"choices": None}), ("", "stop", {})])
+def test_first_events_decide_as_the_parser_does(pieces: list[tuple[str, str | None, dict[str, Any]]]) -> None:
+    seen, parser = FirstEvents(PLAIN_REPLY), StreamDecider(CHAT)
+    for text, reason, changes in pieces:
+        sent = event({"content": text}, reason, **changes)
+        verdict, parsed = seen.feed(sent), parser.feed(sent)
+        assert verdict in {parsed, UNDECIDED}
+        if verdict is not UNDECIDED:
+            assert verdict is not REFUSE or seen.usage == parser.usage
+            break
+
+
+def test_a_refusal_that_was_seen_before_is_not_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
+    events = [event({"content": token}) for token in ("", "I", " don", "'t", " know", "!")]
+    events = [event({"role": "assistant", "content": ""}), *events, event({"content": ""}, "stop")]
+    for _ in range(2):
+        seen = FirstEvents(PLAIN_REPLY)
+        assert [seen.feed(each) for each in events][-1] is REFUSE
+        assert seen.usage == Usage(completion_tokens=5, estimated=True)
+        monkeypatch.setattr(first_events, "StreamDecider", None)
 
 
 @pytest.mark.parametrize("end", [b'data: {"id":"1","choices":[{"delta":{"content":"  \n\n', b"data: x"])

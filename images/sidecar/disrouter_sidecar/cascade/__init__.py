@@ -1,6 +1,6 @@
 """One request's way through the cascade.
 
-- `fast_path`        plain chats in one go, where the local engine answers
+- `fast_path`        plain chats in one go
 - `inbound_request`  one request from the client's side: parsed, run, relayed, counted and logged once
 - `chain_run`        agents in order until one answers
 - `chain`            what comes next: the table that it follows

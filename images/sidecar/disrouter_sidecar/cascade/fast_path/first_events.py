@@ -1,16 +1,35 @@
-"""What the first events of a streamed chat amount to, where that can be seen without parsing them."""
+"""What the first events of a streamed chat amount to, where that can be seen without parsing them.
+
+An answer shows by its first letter. A refusal is much like the last one: of events that hold a piece of text and no
+more, the pieces alone count, and what the parser has made of the same pieces before is remembered.
+"""
 
 from __future__ import annotations
 
 import re
+from functools import lru_cache
+from typing import NamedTuple
 
 from disrouter.refusal import Decision, RefusalMatcher
+from disrouter_sidecar.decision.stream import PLAIN, Expectation, StreamDecider
+from disrouter_sidecar.decision.verdict import ANSWER, UNDECIDED, Verdict
+from disrouter_sidecar.openai import CHAT
+from disrouter_sidecar.openai.usage import Usage
 
 _EVENT, _DELTA, _END, _GOES_ON = b'data: {"id":', b'"delta":{', b"\n\n", b'"finish_reason":null'
 _CONTENT = re.compile(rb'[^{}\[]*?"content":"( *)([^ ])')
 """In a delta: blanks, and the text's first letter behind them or its closing mark. Nothing nested comes before, whose
 `content` is not the delta's own."""
 _MAX_BYTES = 16 * 1024
+_NULLS = rb'(?:,"(?!choices|content|delta|finish_reason|index)\w+":null)*'
+_PIECE = re.compile(
+    rb'data: \{"id":"[ !#-\[\]-~]*"(?:,"(?:object|model|system_fingerprint)":"[ !#-\[\]-~]*"|,"created":\d{1,15})*,'
+    rb'"choices":\[\{"index":0,"delta":\{(?:"role":"assistant",)?("content":"[^"\\\x00-\x1f]{0,64}")' + _NULLS + rb"\}"
+    rb'(?:,"logprobs":null)?(,"finish_reason":(?:null|"stop"))' + _NULLS + rb"\}\]" + _NULLS + rb"\}\n\n"
+)
+"""An event with a piece of text and no more, as vLLM and its like write it: the text, and whether it is the last."""
+_MAX_SAID = 512
+"""Bytes of pieces that are remembered: no more of the texts of models is kept than refusals take."""
 
 
 def _decides(letter: str) -> bool:
@@ -48,3 +67,71 @@ def answers(events: bytes) -> bool | None:
             return None
         place = end + len(_END)
     return False
+
+
+class Judged(NamedTuple):
+    """What the parser makes of some events."""
+
+    verdict: Verdict
+    usage: Usage
+
+
+@lru_cache(maxsize=128)
+def _judged(said: bytes) -> Judged:
+    """Of events that hold these, one a line, and nothing else."""
+    decider = StreamDecider(CHAT)
+    for line in said.splitlines():
+        content, _, reason = line.rpartition(b',"finish_reason":')
+        decider.feed(b'data: {"choices":[{"index":0,"delta":{%b},"finish_reason":%b}]}\n\n' % (content, reason))
+    return Judged(decider.verdict, decider.usage)
+
+
+class FirstEvents:
+    """The events of one reply up to the one that decides."""
+
+    __slots__ = ("_decider", "_expectation", "_place", "_said", "held", "usage")
+
+    def __init__(self, expectation: Expectation) -> None:
+        self.held = b""
+        """All that came."""
+        self.usage: Usage | None = None
+        """Of a refusal."""
+        self._expectation = expectation
+        self._place = 0
+        """Up to where the events that hold pieces of text alone were read."""
+        self._said = b""
+        self._decider: StreamDecider | None = None
+        """The parser, once it is needed."""
+
+    def feed(self, piece: bytes) -> Verdict:
+        """Take the next bytes of the body."""
+        self.held += piece
+        if self._decider is not None:
+            return self._parsed(self._decider, piece)
+        answer = None if self._said else answers(self.held)
+        if answer is not None:
+            return ANSWER if answer else UNDECIDED
+        judged = self._read()
+        if judged is None:
+            self._decider = StreamDecider(CHAT, self._expectation)
+            return self._parsed(self._decider, self.held)
+        self.usage = judged.usage
+        return judged.verdict
+
+    def _parsed(self, decider: StreamDecider, piece: bytes) -> Verdict:
+        verdict = decider.feed(piece)
+        self.usage = decider.usage
+        return verdict
+
+    def _read(self) -> Judged | None:
+        """Read on; None where there is anything that only the parser reads."""
+        held, size = self.held, len(self.held)
+        while self._place < size:
+            found = _PIECE.match(held, self._place)
+            if found is None:
+                return None
+            self._said += b"".join((*found.groups(), b"\n"))
+            self._place = found.end()
+        if len(self._said) > _MAX_SAID or self._expectation != PLAIN:
+            return None
+        return _judged(self._said)

@@ -7,11 +7,10 @@ from time import monotonic
 from disrouter.names import HEADER_AGENT, HEADER_REQUEST_ID
 from disrouter_sidecar.agents.attempt import EVENT_STREAM
 from disrouter_sidecar.agents.circuit_breaker import AttemptGuard
-from disrouter_sidecar.cascade.fast_path.first_events import answers
+from disrouter_sidecar.cascade.fast_path.first_events import FirstEvents
 from disrouter_sidecar.cascade.fast_path.run import MAX_REPLY_BYTES, FastRun
 from disrouter_sidecar.cascade.relay import break_off, head_of
-from disrouter_sidecar.decision.stream import StreamDecider
-from disrouter_sidecar.decision.verdict import ANSWER, REFUSE, UNDECIDED, Verdict
+from disrouter_sidecar.decision.verdict import ANSWER, REFUSE, UNDECIDED
 from disrouter_sidecar.errors import UpstreamFailed
 from disrouter_sidecar.http.client.reply import OutboundReply
 from disrouter_sidecar.http.server.exchange import Exchange
@@ -22,7 +21,7 @@ from disrouter_sidecar.openai.usage import Usage
 class FastStream(FastRun):
     """Reads the reply until it answers (`ports.BodyListener`), then hears of its end (`ports.ClientListener`)."""
 
-    __slots__ = ("_decider", "_exchange", "_guard", "_held", "_over", "_reply")
+    __slots__ = ("_events", "_exchange", "_guard", "_over", "_reply")
 
     streams = True
     _exchange: Exchange
@@ -38,8 +37,7 @@ class FastStream(FastRun):
     def _begin(self) -> None:
         """Of one reply."""
         self._reply: OutboundReply | None = None
-        self._held = b""
-        self._decider: StreamDecider | None = None
+        self._events = FirstEvents(self._chat.expectation)
         self._over = False
         """It was handed over, or it answers."""
 
@@ -61,29 +59,19 @@ class FastStream(FastRun):
         reply = self._reply
         if self._over or reply is None:
             return
-        self._held += piece
-        verdict = self._verdict(piece)
-        if verdict is ANSWER:
-            self._commit(reply, end)
-        elif verdict is REFUSE and self._passes_on(reply, None if self._decider is None else self._decider.usage):
+        if self._hop is not None or not self._plan.decides:
+            self._commit(reply, piece, end)
             return
-        elif end or verdict is not UNDECIDED or len(self._held) > MAX_REPLY_BYTES:
+        events = self._events
+        verdict = events.feed(piece)
+        if verdict is ANSWER:
+            self._commit(reply, events.held, end)
+        elif verdict is REFUSE and self._passes_on(reply, events.usage):
+            return
+        elif end or verdict is not UNDECIDED or len(events.held) > MAX_REPLY_BYTES:
             self._leave(end=end)
         else:
             self._wait(reply)
-
-    def _verdict(self, piece: bytes) -> Verdict:
-        """Of what has come, this piece last; read by the parser once its first letter does not tell."""
-        if self._hop is not None or not self._plan.decides:
-            return ANSWER
-        decider = self._decider
-        if decider is not None:
-            return decider.feed(piece)
-        answer = answers(self._held)
-        if answer is not None:
-            return ANSWER if answer else UNDECIDED
-        self._decider = decider = StreamDecider(CHAT, self._chat.expectation)
-        return decider.feed(self._held)
 
     def _passes_on(self, reply: OutboundReply, usage: Usage | None) -> bool:
         passed = super()._passes_on(reply, usage)
@@ -110,7 +98,7 @@ class FastStream(FastRun):
         self._hand_over(ended=end)
         request, reply = self._request, self._reply
         if request is not None and reply is not None:
-            reply.give_back(self._held, end=end)
+            reply.give_back(self._events.held, end=end)
             request.replied(reply)
 
     # What the client's connection calls, up to the answer.
@@ -121,9 +109,10 @@ class FastStream(FastRun):
 
     # The answer.
 
-    def _commit(self, reply: OutboundReply, end: bool) -> None:
-        plan, wire, held, known = self._plan, self._wire, self._held, self._chat.head
-        self._over, self._held, self._decider = True, b"", None
+    def _commit(self, reply: OutboundReply, held: bytes, end: bool) -> None:
+        plan, wire, known = self._plan, self._wire, self._chat.head
+        self._over = True
+        del self._events
         lines = self._count_answer(reply, monotonic())
         self._guard = plan.neighbours.breakers.admitted(self._breaker, plan.guide.table.breaker)
         self._guard.committed()
@@ -133,7 +122,7 @@ class FastStream(FastRun):
         exchange.listener = self
         wire.begin(exchange)
         self.release()
-        del self._chat  # a stream may last for minutes
+        del self._chat, self._sent  # a stream may last for minutes
         if end:
             exchange.put(200, head, held, streamed=True)
             exchange.last = held
