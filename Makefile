@@ -16,7 +16,7 @@ SOURCES := operator images training-jobs tests examples tools
 export PYTHONDONTWRITEBYTECODE ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-cluster check bench bench-sidecar bench-operator soak judge crds charts images fmt clean
+.PHONY: help demo test test-cluster chaos check bench bench-sidecar bench-operator soak judge crds charts images fmt clean
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,6 +32,11 @@ test-cluster: $(VENV)/.ready ## Run the tests on the cluster of KUBECONFIG; CLUS
 	@test -n "$(KUBECONFIG)" || { echo "make test-cluster: KUBECONFIG names no cluster"; exit 2; }
 	@test "$(IMAGES)" = loaded || tools/cluster-images $(CLUSTER_IMAGES)
 	@DISROUTER_TEST_CLUSTER="$(KUBECONFIG)" $(BIN)/python -m pytest tests/cluster $(CLUSTER_TESTS)
+
+chaos: $(VENV)/.ready ## Break the cluster of KUBECONFIG while clients ask (CHAOS_ARGS='--seed 7 --minutes 20'; CLUSTER_TOOL kills its parts)
+	@test -n "$(KUBECONFIG)" || { echo "make chaos: KUBECONFIG names no cluster"; exit 2; }
+	@test "$(IMAGES)" = loaded || tools/cluster-images operator sidecar scripted
+	@PYTHONPATH=tests $(BIN)/python -m chaos --kubeconfig "$(KUBECONFIG)" $(if $(CLUSTER_TOOL),--tool $(CLUSTER_TOOL)) $(CHAOS_ARGS)
 
 check: $(VENV)/.ready ## Format, lint, types, import contracts, CRD up to date, manifests
 	@$(BIN)/ruff format --check $(SOURCES)

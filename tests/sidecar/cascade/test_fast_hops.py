@@ -53,7 +53,8 @@ def refusals(draw: st.DrawFn, *, stream: bool) -> tuple[bytes, ...]:
     """What the engine says."""
     text = draw(st.sampled_from([REFUSAL] * 5 + ["I don\u2019t know.", "I do", "Rome"]))
     if not stream:
-        return whole(text, **draw(st.sampled_from([{}, {}, {"usage": None}, {"usage": {"prompt_tokens": 1}}])))
+        usage: dict[str, Any] = draw(st.sampled_from([{}, {}, {"usage": None}, {"usage": {"prompt_tokens": 1}}]))
+        return whole(text, **usage)
     pieces = [text[place : place + 4] for place in range(0, len(text), 4)]
     events = [event({"role": "assistant", "content": ""}), *(event({"content": piece}) for piece in pieces), DONE]
     return tuple(cut(draw, streamed(events) + LAST))
