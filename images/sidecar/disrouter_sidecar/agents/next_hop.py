@@ -51,8 +51,9 @@ class Hops:
         )
         return attempt
 
-    def go_on(self, parent: AttemptContext, ahead: int, sent: SentRequest) -> AgentAttempt:
-        """Read the reply of one that was asked before."""
+    def go_on(self, parent: AttemptContext, ahead: int, sent: SentRequest, *, bounded: bool) -> AgentAttempt:
+        """Read the reply of one that was asked before; `bounded`: its wait ends with the request's deadline."""
+        parent.budget.waits_already(bounded=bounded)
         attempt = self._attempt(parent, parent.budget, ahead)
         attempt.take(sent)
         return attempt

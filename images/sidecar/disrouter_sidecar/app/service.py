@@ -114,6 +114,10 @@ class Service:
         """Answer one request, by callbacks; every error becomes a reply to the client."""
         InboundRequest(self, call, client).start(head_start)
 
+    def failed(self, call: Call, client: Client, error: Exception) -> None:
+        """Answer one request with an error: of the client, or a bug."""
+        InboundRequest(self, call, client).failed(error)
+
     def rejected(self, api: str, request_id: str, error: Rejected) -> None:
         """Count and log a request that was rejected unread: without a key, or for lack of memory."""
         self.metrics.ended(error.code)

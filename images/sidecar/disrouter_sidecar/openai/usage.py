@@ -50,13 +50,22 @@ def header_of(agent: str, usage: Usage, behind: str | None) -> str:
 
 
 def records_of(header: str | None) -> list[dict[str, Any]]:
-    """The records of agents that a header between sidecars holds, none where it is no list of them."""
+    """The records of agents that a header between sidecars holds, none where it is no list of them.
+
+    They come from another machine: what could not be written into a header again is left out.
+    """
     try:
         parsed = orjson.loads(header) if header is not None and len(header) <= MAX_HEADER else []
     except orjson.JSONDecodeError:
         return []
     entries = parsed if isinstance(parsed, list) else []
-    return [each for each in entries if isinstance(each, dict) and is_dns_label(str(each.get("agent")))]
+    records = [each for each in entries if isinstance(each, dict) and is_dns_label(str(each.get("agent")))]
+    return [{name: value for name, value in each.items() if _is_plain(name) and _is_plain(value)} for each in records]
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether a header can hold it again: a number, or text of the characters that a header has."""
+    return value.isascii() if isinstance(value, str) else value is None or isinstance(value, (int, float))
 
 
 def itemised(body: bytes, path: str, header: str) -> bytes:

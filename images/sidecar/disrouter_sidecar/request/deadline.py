@@ -83,6 +83,10 @@ class Budget:
         self._bounded, self._connects = bounded, connects = left <= bound, left > timeouts.connect
         return timeouts.connect if connects else left, left if bounded else bound
 
+    def waits_already(self, *, bounded: bool) -> None:
+        """A wait has begun before, on a connection that was there; `bounded`: it ends with the deadline."""
+        self._bounded, self._connects = bounded, False
+
     def first(self, agents: int = 1) -> float:
         """Seconds to wait for the first byte; see `waits`."""
         return self.waits(agents)[1]

@@ -72,6 +72,10 @@ class Authenticator:
             raise Rejected(401, "invalid_api_key", message)
         return {name: value for name, value in headers.items() if name not in _INTERNAL}
 
+    def trusts(self, headers: Headers) -> bool:
+        """Whether all of these headers can be. Raises Rejected (401) as `admit` does."""
+        return self._hop is None or len(self.admit(headers)) == len(headers)
+
     def hop_headers(self) -> Headers:
         """What identifies this sidecar to the next agent's."""
         return {} if self._hop is None else {"authorization": f"Bearer {self._hop.value.sent}"}

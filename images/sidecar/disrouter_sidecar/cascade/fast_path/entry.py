@@ -61,6 +61,8 @@ class Sidecar(Protocol):
 
     def answer(self, call: Call, client: Client, head_start: HeadStart | None = None) -> None: ...
 
+    def failed(self, call: Call, client: Client, error: Exception) -> None: ...
+
 
 class FastPath:
     """`http.server.site.FastPath` of one sidecar."""
@@ -105,7 +107,7 @@ class FastPath:
         return True
 
     def ended(self, *, answered: bool) -> None:
-        """A request was answered or handed over. An agent that refuses most of its requests is not worth the detour."""
+        """A request was answered, or handed over. Where most are handed over, they are not worth the detour."""
         if not answered:
             self._luck = max(self._luck - 1, 0)
         elif self._luck < MOST_LUCK:
@@ -118,7 +120,8 @@ class FastPath:
     def _chat(self, plan: Plan, head: Head, values: Headers, data: bytes, size: int) -> PlainChat | None:
         """The request to the engine; None for more than a plain chat. Raises Rejected and InvalidRequest."""
         deadline = parse_deadline(values.get(HEADER_DEADLINE))
-        if not self._believes(head, values):
+        authenticator = self.sidecar.authenticator
+        if not (authenticator.open or authenticator.trusts({**head.headers, **values})):
             return None
         place = find_text(data, size)
         abilities = self.sidecar.dependencies.neighbours.abilities
@@ -136,14 +139,6 @@ class FastPath:
         return PlainChat(
             head, values, data, size, number, start, asked, held, envelope.stream, envelope.expectation, deadline
         )
-
-    def _believes(self, head: Head, values: Headers) -> bool:
-        """Whether a sidecar asks, or a client that sends no header of a sidecar's. Raises Rejected."""
-        authenticator = self.sidecar.authenticator
-        if authenticator.open:
-            return True
-        headers = {**head.headers, **values}
-        return len(authenticator.admit(headers)) == len(headers)
 
     def _envelope(self, plan: Plan, abilities: Abilities, before: bytes, after: bytes, length: int) -> Envelope | None:
         """The one that is remembered, if nothing else than its bytes counts. Raises Rejected and InvalidRequest."""

@@ -23,11 +23,13 @@ _CONTENT = re.compile(rb'[^{}\[]*?"content":"( *)([^ ])')
 _MAX_BYTES = 16 * 1024
 _NULLS = rb'(?:,"(?!choices|content|delta|finish_reason|index)\w+":null)*'
 _PIECE = re.compile(
-    rb'data: \{"id":"[ !#-\[\]-~]*"(?:,"(?:object|model|system_fingerprint)":"[ !#-\[\]-~]*"|,"created":\d{1,15})*,'
-    rb'"choices":\[\{"index":0,"delta":\{(?:"role":"assistant",)?("content":"[^"\\\x00-\x1f]{0,64}")' + _NULLS + rb"\}"
+    rb'data: \{"id":"[ !#-\[\]-~]*","object":"chat\.completion\.chunk"(?:,"created":(?:0|[1-9]\d{0,14}))?'
+    rb'(?:,"(?:model|system_fingerprint)":"[ !#-\[\]-~]*")*,"choices":\[\{"index":0,'
+    rb'"delta":\{(?:(?:"role":"assistant",)?("content":"[^"\\\x00-\x1f]{0,64}")' + _NULLS + rb")?\}"
     rb'(?:,"logprobs":null)?(,"finish_reason":(?:null|"stop"))' + _NULLS + rb"\}\]" + _NULLS + rb"\}\n\n"
 )
 """An event with a piece of text and no more, as vLLM and its like write it: the text, and whether it is the last."""
+_DONE = b"data: [DONE]\n\n"
 _MAX_SAID = 512
 """Bytes of pieces that are remembered: no more of the texts of models is kept than refusals take."""
 
@@ -80,58 +82,51 @@ class Judged(NamedTuple):
 def _judged(said: bytes) -> Judged:
     """Of events that hold these, one a line, and nothing else."""
     decider = StreamDecider(CHAT)
-    for line in said.splitlines():
+    for line in said.split(b"\n"):
         content, _, reason = line.rpartition(b',"finish_reason":')
-        decider.feed(b'data: {"choices":[{"index":0,"delta":{%b},"finish_reason":%b}]}\n\n' % (content, reason))
+        event = b'{"choices":[{"index":0,"delta":{%b},"finish_reason":%b}]}' % (content, reason)
+        decider.feed(_DONE if line == _DONE.strip() else b"data: %b\n\n" % event if line else b"")
     return Judged(decider.verdict, decider.usage)
 
 
 class FirstEvents:
     """The events of one reply up to the one that decides."""
 
-    __slots__ = ("_decider", "_expectation", "_place", "_said", "held", "usage")
+    __slots__ = ("_place", "_plain", "_said", "held", "usage")
 
     def __init__(self, expectation: Expectation) -> None:
         self.held = b""
         """All that came."""
         self.usage: Usage | None = None
         """Of a refusal."""
-        self._expectation = expectation
+        self._plain = expectation == PLAIN
         self._place = 0
         """Up to where the events that hold pieces of text alone were read."""
         self._said = b""
-        self._decider: StreamDecider | None = None
-        """The parser, once it is needed."""
 
-    def feed(self, piece: bytes) -> Verdict:
-        """Take the next bytes of the body."""
+    def feed(self, piece: bytes) -> Verdict | None:
+        """Take the next bytes of the body; None where whoever parses them has to see."""
         self.held += piece
-        if self._decider is not None:
-            return self._parsed(self._decider, piece)
         answer = None if self._said else answers(self.held)
         if answer is not None:
             return ANSWER if answer else UNDECIDED
         judged = self._read()
         if judged is None:
-            self._decider = StreamDecider(CHAT, self._expectation)
-            return self._parsed(self._decider, self.held)
+            return None
         self.usage = judged.usage
         return judged.verdict
 
-    def _parsed(self, decider: StreamDecider, piece: bytes) -> Verdict:
-        verdict = decider.feed(piece)
-        self.usage = decider.usage
-        return verdict
-
     def _read(self) -> Judged | None:
-        """Read on; None where there is anything that only the parser reads."""
+        """Read on; None where there is more than pieces of text, or more of them than any refusal has."""
         held, size = self.held, len(self.held)
         while self._place < size:
             found = _PIECE.match(held, self._place)
-            if found is None:
+            if found is not None:
+                self._said += b"".join((*found.groups(b""), b"\n"))
+                self._place = found.end()
+            elif held.startswith(_DONE, self._place):
+                self._said += _DONE
+                self._place += len(_DONE)
+            else:
                 return None
-            self._said += b"".join((*found.groups(), b"\n"))
-            self._place = found.end()
-        if len(self._said) > _MAX_SAID or self._expectation != PLAIN:
-            return None
-        return _judged(self._said)
+        return _judged(self._said) if self._plain and len(self._said) <= _MAX_SAID else None

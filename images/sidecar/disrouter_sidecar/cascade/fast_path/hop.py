@@ -30,20 +30,15 @@ from disrouter_sidecar.telemetry.logs import LogFields, milliseconds
 
 
 def sent_to(agent: NextAgent, pool: Pool, chat: PlainChat, bearer: Headers, left: float) -> Sent | None:
-    """What `Hops.ask` would send, with `left` seconds to the deadline; None where no connection waits.
-
-    Nor where a deadline that came along could end the wait: that would be no failure of the agent.
-    """
-    bound = agent.first[chat.stream]
-    if left <= (LEAST_SECONDS if chat.deadline is None else bound):
-        return None
-    connection = pool.take(agent.origin)
+    """As `Hops.ask` asks, `left` seconds before the deadline; None once it has come, or where no connection waits."""
+    connection = pool.take(agent.origin) if left > LEAST_SECONDS else None
     if connection is None:
         return None
+    bound = agent.first[chat.stream]
     body = chat.body()
     varying = f"{lines(bearer)}{HEADER_DEADLINE}: {int(left * 1000)}\r\n{HEADER_REQUEST_ID}: {chat.request_id}\r\n"
     head = f"{agent.start}{varying}content-length: {len(body)}\r\n\r\n".encode("latin-1")
-    return Sent(pool, agent.origin, connection, head, body, monotonic(), min(bound, left))
+    return Sent(pool, agent.origin, connection, head, body, monotonic(), min(bound, left), left <= bound)
 
 
 class Hop:

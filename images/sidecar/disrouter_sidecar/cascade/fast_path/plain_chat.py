@@ -59,6 +59,8 @@ class Sent(NamedTuple):
     asked: float
     first: float
     """Seconds to wait for the reply, since it was asked."""
+    bounded: bool = False
+    """That wait ends with the request's deadline."""
 
     def ask(self, listener: ConnectionListener) -> None:
         """Send it."""

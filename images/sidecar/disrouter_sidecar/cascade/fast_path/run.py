@@ -31,7 +31,7 @@ from disrouter_sidecar.http.server.exchange import Answering, Exchange
 from disrouter_sidecar.http.server.exchange import Wire as ExchangeWire
 from disrouter_sidecar.openai import CHAT
 from disrouter_sidecar.openai.errors import JSON
-from disrouter_sidecar.openai.query import parse
+from disrouter_sidecar.openai.query import Query, parse
 from disrouter_sidecar.openai.usage import Usage
 from disrouter_sidecar.telemetry.logs import hundredths, time_of
 from disrouter_sidecar.telemetry.metrics import ANSWER
@@ -96,11 +96,16 @@ class FastRun:
 
     def replied(self, reply: OutboundReply) -> None:
         """`ConnectionListener`: relay a whole answer, or ask the next agent where it is a refusal."""
+        try:
+            self._take(reply)
+        except Exception as error:
+            self._break_down(error)
+
+    def _take(self, reply: OutboundReply) -> None:
         body = reply.whole()
         if body is not None and self._is_plain(reply, body):
             judged = self._judge(body)
             if judged.verdict is ANSWERS:
-                reply.close()
                 self._relay(reply, body)
                 return
             if judged.verdict is REFUSES and self._passes_on(reply, judged.usage):
@@ -173,8 +178,8 @@ class FastRun:
     # The three ends: an answer, the next agent, the general path.
 
     def _relay(self, reply: OutboundReply, body: bytes) -> None:
-        wire, hop = self._wire, self._hop
-        lines = self._count_answer(reply, monotonic())
+        wire, hop, now = self._wire, self._hop, monotonic()
+        lines = self._lines(reply, now)
         if hop is not None:
             body = hop.itemised(body)
         head = (
@@ -183,27 +188,34 @@ class FastRun:
         )
         wire.write(head.encode("latin-1") + body)
         self.complete = True
+        reply.close()
+        self._count_answer(now)
         breaker = self._breaker
         if breaker.failures:
             breaker.worked(probe=False)
         self._record("answer", body)
         wire.answered(self)
 
-    def _count_answer(self, reply: OutboundReply, now: float) -> Lines:
-        """What the general path counts when an agent answers; the lines that say who does."""
+    def _lines(self, reply: OutboundReply, now: float) -> Lines:
+        """Those that say who answers."""
+        if self._hop is not None:
+            return self._hop.answered(reply)
+        plan = self._plan
+        if plan.decision is None:
+            return plan.response_lines
+        before, behind = plan.decision
+        return f"{plan.response_lines}{before}{hundredths(now - self._asked)}{behind}"
+
+    def _count_answer(self, now: float) -> None:
+        """What the general path counts when an agent answers."""
         metrics, plan, asked = self._path.sidecar.metrics, self._plan, self._asked
         self._path.ended(answered=True)
         self._answered = now
         plan.neighbours.retries.request(plan.guide.table.retries)
         metrics.overhead(asked - self._began)
-        if self._hop is not None:
-            return self._hop.answered(reply)
-        metrics.decided(ANSWER, plan.scenario, now - asked)
-        metrics.answered(len(plan.visited), plan.cost)
-        if plan.decision is None:
-            return plan.response_lines
-        before, behind = plan.decision
-        return f"{plan.response_lines}{before}{hundredths(now - asked)}{behind}"
+        if self._hop is None:
+            metrics.decided(ANSWER, plan.scenario, now - asked)
+            metrics.answered(len(plan.visited), plan.cost)
 
     def _record(self, outcome: str, end: bytes) -> None:
         """What it counts, remembers and logs at the end of an answer, whose last bytes these are."""
@@ -235,12 +247,12 @@ class FastRun:
 
     def _passes_on(self, reply: OutboundReply, usage: Usage | None) -> bool:
         """Ask the next agent, where it has a connection waiting; else nothing has happened."""
-        plan, path, chat, now = self._plan, self._path, self._chat, monotonic()
+        plan, path, chat = self._plan, self._path, self._chat
         agent = plan.next
-        if agent is None or agent.breaker.open_until is not None:
+        if agent is None or agent.breaker.open_until is not None or self._query(chat.body()) is None:
             return False
-        bearer, left = path.sidecar.authenticator.hop_headers(), self._began + self._limit() - now
-        sent = sent_to(agent, path.hops.pool, chat, bearer, left)
+        bearer = path.sidecar.authenticator.hop_headers()
+        sent = sent_to(agent, path.hops.pool, chat, bearer, self._left())
         if sent is None:
             return False
         reply.close(ending=True)
@@ -248,19 +260,39 @@ class FastRun:
             plan.breaker.worked(probe=False)
         self._hop = Hop(plan, agent, Refused(usage=usage), self._asked, path.sidecar.dependencies)
         self._sent = sent
+        self._begin()
         sent.ask(self)
         return True
 
-    def _limit(self) -> float:
-        """Seconds for the whole way to an answer."""
+    def _left(self) -> float:
+        """Seconds that are left of the whole way to an answer."""
         deadline = self._chat.deadline
-        return self._plan.chain if deadline is None else min(self._plan.chain, deadline)
+        limit = self._plan.chain if deadline is None else min(self._plan.chain, deadline)
+        return self._began + limit - monotonic()
+
+    def _begin(self) -> None:
+        """An agent is about to be asked."""
 
     def _hand_over(self, *, ended: bool = False) -> None:
         """Leave the request to the general path, whose `_request` gets the reply, unless it has ended there already.
 
         `ended`: the reply is read to its end, and its connection may serve another request already.
         """
+        call, exchange = self._give_up()
+        self._path.sidecar.answer(call, exchange, self._head_start(call))
+        if self._request is None and not ended:
+            self._sent.connection.abort()
+
+    def _break_down(self, error: Exception) -> None:
+        """A bug: the client hears of it, unless it has its answer."""
+        if self._answered is not None or self.complete or self._request is not None:
+            raise error
+        call, exchange = self._give_up()
+        self._sent.connection.abort()
+        self._path.sidecar.failed(call, exchange, error)
+
+    def _give_up(self) -> tuple[Call, Exchange]:
+        """The request as the general path takes it; this one holds nothing of it any more."""
         path, chat = self._path, self._chat
         path.ended(answered=False)
         self.release()
@@ -269,21 +301,24 @@ class FastRun:
         claim(chat.held)  # has just been given back
         exchange = Exchange(self._wire, chat.head, claim)
         self._wire.begin(exchange)
-        call = Call(CHAT, chat.body(), chat.headers(), chat.request_id)
-        path.sidecar.answer(call, exchange, self._head_start(call))
-        if self._request is None and not ended:
-            self._sent.connection.abort()
+        return Call(CHAT, chat.body(), chat.headers(), chat.request_id), exchange
 
     def _head_start(self, call: Call) -> HeadStart | None:
         """None where the text, which nobody has looked at yet, is not valid: the general path says so."""
-        plan, hop = self._plan, self._hop
-        try:
-            query = parse(call.raw, CHAT, plan.guide.table)
-        except (Rejected, InvalidRequest):
+        plan, hop, query = self._plan, self._hop, self._query(call.raw)
+        if query is None:
             return None
         context = plan.context(query, call.headers, call.request_id, self._chat.deadline)
         if hop is None:
             go_on = partial(plan.engine.go_on, served=plan.served, sent=self, decides=plan.decides)
             return HeadStart(context, self._began, self._asked, plan.breaker, go_on)
-        next_agent = partial(self._path.sidecar.dependencies.hops.go_on, ahead=hop.next.ahead, sent=self)
+        hops, bounded = self._path.sidecar.dependencies.hops, self._sent.bounded
+        next_agent = partial(hops.go_on, ahead=hop.next.ahead, sent=self, bounded=bounded)
         return HeadStart(context, self._began, self._asked, hop.next.breaker, next_agent, hop.refusal)
+
+    def _query(self, body: bytes) -> Query | None:
+        """The request, parsed with its text; None where that is not valid."""
+        try:
+            return parse(body, CHAT, self._plan.guide.table)
+        except (Rejected, InvalidRequest):
+            return None

@@ -15,7 +15,6 @@ from disrouter_sidecar.errors import UpstreamFailed
 from disrouter_sidecar.http.client.reply import OutboundReply
 from disrouter_sidecar.http.server.exchange import Exchange
 from disrouter_sidecar.openai import CHAT
-from disrouter_sidecar.openai.usage import Usage
 
 
 class FastStream(FastRun):
@@ -43,8 +42,7 @@ class FastStream(FastRun):
 
     # What the agent's connection calls.
 
-    def replied(self, reply: OutboundReply) -> None:
-        """`ConnectionListener`."""
+    def _take(self, reply: OutboundReply) -> None:
         headers = reply.headers
         odd = reply.status != 200 or "content-encoding" in headers or "retry-after" in headers
         untold = self._hop is not None and HEADER_AGENT not in headers
@@ -52,13 +50,18 @@ class FastStream(FastRun):
         if odd or untold or not headers.get("content-type", "").startswith(EVENT_STREAM):
             self._leave(end=False)
         else:
-            reply.pipe(self, self._sent.first)
+            reply.pipe(self, max(min(self._sent.first, self._left()), 0.0))
 
     def feed(self, piece: bytes, end: bool) -> None:
         """`ports.BodyListener`: the first events."""
-        reply = self._reply
-        if self._over or reply is None:
+        if self._over or self._reply is None:
             return
+        try:
+            self._read(self._reply, piece, end)
+        except Exception as error:
+            self._break_down(error)
+
+    def _read(self, reply: OutboundReply, piece: bytes, end: bool) -> None:
         if self._hop is not None or not self._plan.decides:
             self._commit(reply, piece, end)
             return
@@ -73,15 +76,9 @@ class FastStream(FastRun):
         else:
             self._wait(reply)
 
-    def _passes_on(self, reply: OutboundReply, usage: Usage | None) -> bool:
-        passed = super()._passes_on(reply, usage)
-        if passed:
-            self._begin()
-        return passed
-
     def _wait(self, reply: OutboundReply) -> None:
         """For more events, within the time of the whole chain: somebody may send empty ones to no end."""
-        left = self._began + self._limit() - monotonic()
+        left = self._left()
         if left <= 0:
             self._leave(end=False)
         else:
@@ -89,7 +86,7 @@ class FastStream(FastRun):
 
     def broke(self, _: Exception) -> None:
         """`ports.BodyListener`: nobody has heard of the reply yet; the general path finds out for itself."""
-        if not self._over:
+        if not self._over and self._reply is not None:
             self._leave(end=False)
 
     def _leave(self, *, end: bool) -> None:
@@ -111,9 +108,11 @@ class FastStream(FastRun):
 
     def _commit(self, reply: OutboundReply, held: bytes, end: bool) -> None:
         plan, wire, known = self._plan, self._wire, self._chat.head
+        now = monotonic()
+        lines = self._lines(reply, now)
         self._over = True
         del self._events
-        lines = self._count_answer(reply, monotonic())
+        self._count_answer(now)
         self._guard = plan.neighbours.breakers.admitted(self._breaker, plan.guide.table.breaker)
         self._guard.committed()
         kind, _ = head_of(reply.headers.get("content-type"), None, None)
