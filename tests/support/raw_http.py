@@ -45,7 +45,7 @@ async def listening(
     """A listener that echoes at /echo, on a free port."""
     routes = Routes({"/echo": {"POST": echo, "GET": echo}, **(table or {})})
     listener = Listener(
-        routes, limits or Limits(body=1 << 20), memory or MemoryLimit(1 << 30, "request"), lambda: False
+        routes, limits or Limits(body=1 << 20), memory or MemoryLimit(1 << 30, "request"), lambda _: False
     )
     async with listener:
         yield listener, await listener.start("127.0.0.1", 0)

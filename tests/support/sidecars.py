@@ -107,7 +107,7 @@ class Cascade:
         scratch.write_text(text)
         scratch.replace(self.path)
         for agent in self.agents.values():
-            agent.service.holder.poll()
+            agent.service.refresh()
 
     async def ask(
         self, model: str = "qwen", *, agent: str | None = None, headers: dict[str, str] | None = None, **fields: Any

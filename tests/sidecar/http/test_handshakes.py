@@ -34,7 +34,7 @@ def client() -> ssl.SSLContext:
 
 async def test_a_client_that_says_nothing_is_not_waited_for(server: ssl.SSLContext, client: ssl.SSLContext) -> None:
     limits = Limits(body=10, handshake_seconds=0.2)
-    async with Listener(Routes({}), limits, MemoryLimit(10, "request"), lambda: False, server) as listener:
+    async with Listener(Routes({}), limits, MemoryLimit(10, "request"), lambda _: False, server) as listener:
         port = await listener.start("127.0.0.1", 0)
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         with contextlib.suppress(ConnectionResetError):
@@ -46,7 +46,7 @@ async def test_silent_clients_are_bounded_and_give_way_to_one_that_speaks(
     server: ssl.SSLContext, client: ssl.SSLContext
 ) -> None:
     limits = Limits(body=10, handshakes=3)
-    async with Listener(Routes({}), limits, MemoryLimit(10, "request"), lambda: False, server) as listener:
+    async with Listener(Routes({}), limits, MemoryLimit(10, "request"), lambda _: False, server) as listener:
         port = await listener.start("127.0.0.1", 0)
         silent = [await asyncio.open_connection("127.0.0.1", port) for _ in range(8)]
         await until(lambda: sum(reader.at_eof() for reader, _ in silent) == 5)
@@ -69,7 +69,7 @@ async def test_what_comes_in_one_read_with_the_end_of_the_handshake_is_not_lost(
 ) -> None:
     """TLS 1.3: the client may send its request behind its last word of the handshake."""
     request = b"GET /nothing HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n"
-    async with Listener(Routes({}), Limits(body=10), MemoryLimit(10, "request"), lambda: False, server) as door:
+    async with Listener(Routes({}), Limits(body=10), MemoryLimit(10, "request"), lambda _: False, server) as door:
         port = await door.start("127.0.0.1", 0)
         incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         secured = client.wrap_bio(incoming, outgoing, server_hostname="localhost")

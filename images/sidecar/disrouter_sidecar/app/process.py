@@ -27,6 +27,9 @@ from disrouter_sidecar.telemetry.logs import STANDARD, RequestLog
 from disrouter_sidecar.telemetry.metrics import Metrics
 from disrouter_sidecar.telemetry.tracing import OFF, Tracing
 
+QUIET_SECONDS = 2.0
+"""A client's connection at an agent that is not the entrypoint is closed once it has asked nothing for so long."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -67,9 +70,10 @@ async def running(
                 endpoints.routes(),
                 limits,
                 service.request_memory,
-                lambda: service.draining,
+                service.closes,
                 None if tls is None else tls.server,
             ) as listener:
+                service.watched.append(partial(_retire, service, listener))
                 if config.fast_path:
                     listener.site.fast_path = FastPath(service, upstream, hop_upstream)
                 yield service, listener
@@ -99,6 +103,12 @@ async def _look(service: Service) -> None:
         service.neighbours.adapters.want(service.wanted_adapter())
         await asyncio.sleep(POLL_SECONDS)
         service.refresh()
+
+
+def _retire(service: Service, listener: Listener) -> None:
+    """Where queries enter elsewhere, let clients that keep a connection without need go there."""
+    if not service.entered:
+        listener.retire_clients(QUIET_SECONDS)
 
 
 async def _forever(work: Callable[[], Awaitable[None]]) -> None:

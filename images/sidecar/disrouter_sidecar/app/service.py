@@ -48,6 +48,8 @@ class Service:
     request_log: RequestLog = STANDARD
     """Writes one line per request."""
     draining: bool = False
+    entered: bool = True
+    """Clients' requests enter at this agent, as far as its route table says."""
     request_memory: MemoryLimit = field(default_factory=lambda: MemoryLimit(REQUEST_BYTES, "request"))
     reply_memory: MemoryLimit = field(default_factory=lambda: MemoryLimit(REPLY_BYTES, "reply"))
     watched: list[Callable[[], object]] = field(default_factory=list)
@@ -76,9 +78,18 @@ class Service:
     def refresh(self) -> None:
         """Read mounted files that have changed; what cannot be used is logged and the last good one kept."""
         self.holder.poll()
+        self.entered = self.holder.current is None or self.holder.current.entrypoint == self.config.agent
         self.authenticator.poll()
         for look in self.watched:
             look()
+
+    def closes(self, client: bool) -> bool:
+        """Whether an answer to a client, or to another agent's sidecar, is its connection's last.
+
+        A Service balances connections, not requests: a client that keeps its connection would stay with an agent that
+        queries have left, which costs more.
+        """
+        return self.draining or (client and not self.entered)
 
     def table(self) -> RouteTable:
         """The current route table. Raises Rejected (503) while there is none."""

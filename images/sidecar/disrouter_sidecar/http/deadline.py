@@ -31,6 +31,11 @@ class Deadline:
         if self._when < self._due:
             self._arm()
 
+    @property
+    def left(self) -> float:
+        """Seconds until it calls back; infinite where it does not."""
+        return self._when - self._loop.time()
+
     def clear(self) -> None:
         """Call back no more."""
         self._when = _NEVER

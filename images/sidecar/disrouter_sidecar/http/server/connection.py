@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import cast
 
+from disrouter.names import HEADER_PATH
 from disrouter_sidecar.errors import Reason, Rejected, UpstreamFailed
 from disrouter_sidecar.headers import Headers, Lines
 from disrouter_sidecar.http.deadline import Deadline
@@ -35,9 +36,9 @@ class ClientConnection(asyncio.Protocol):
     """Reads requests, has one answered at a time, and is the `Wire` of that answer."""
 
     __slots__ = (
-        "_closes", "_deadline", "_excess", "_exchange", "_head", "_head_claim", "_incoming", "_late", "_loop", "_moved",
-        "_over", "_patience", "_phase", "_quiet", "_reader", "_ready", "_serving", "_site", "_stall", "_task",
-        "_unread", "_waiting", "full", "gone", "transport", "write",
+        "_client", "_closes", "_deadline", "_excess", "_exchange", "_head", "_head_claim", "_incoming", "_late",
+        "_loop", "_moved", "_over", "_patience", "_phase", "_quiet", "_reader", "_ready", "_serving", "_site", "_stall",
+        "_task", "_unread", "_waiting", "full", "gone", "transport", "write",
     )  # fmt: skip
 
     transport: asyncio.Transport
@@ -47,6 +48,8 @@ class ClientConnection(asyncio.Protocol):
     def __init__(self, site: Site, loop: asyncio.AbstractEventLoop) -> None:
         self.gone = False
         self.full = False
+        self._client = False
+        """Its last answer was for a client, not for another agent's sidecar."""
         self._closes = False
         """The answer that is under way is the last."""
         self._over = False
@@ -198,6 +201,13 @@ class ClientConnection(asyncio.Protocol):
         """Close unless a request or its answer is under way."""
         if self._exchange is None and self._phase is IDLE:
             self._hang_up()
+
+    def retire_client(self, quiet_seconds: float) -> None:
+        """Close a client's connection that has asked nothing for so long; a request may hardly be on its way there."""
+        if self._client and self._exchange is None and self._phase is IDLE:
+            quiet = self._site.limits.idle_seconds - self._deadline.left
+            if quiet >= quiet_seconds:
+                self._hang_up()
 
     def _hang_up(self) -> None:
         """Close once the client has read everything; one that reads no more is not waited for."""
@@ -442,7 +452,8 @@ class ClientConnection(asyncio.Protocol):
     def lines(self, head: Head) -> Lines:
         """Date, whether the connection lasts, and what a page of another origin may read."""
         date = self._site.date(self._loop.time())
-        self._closes = not head.keep_alive or self._site.stopping or self._site.closing()
+        self._client = HEADER_PATH not in head.headers
+        self._closes = not head.keep_alive or self._site.stopping or self._site.closing(self._client)
         origin = head.headers.get("origin")
         if origin is not None:
             date += self._site.routes.cors.lines(head.path, origin)

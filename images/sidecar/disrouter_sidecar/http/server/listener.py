@@ -39,7 +39,7 @@ class Listener:
         routes: Routes,
         limits: Limits,
         memory: MemoryLimit,
-        closing: Callable[[], bool],
+        closing: Callable[[bool], bool],
         tls: ssl.SSLContext | None = None,
     ) -> None:
         self._tls = tls
@@ -68,6 +68,11 @@ class Listener:
             for _ in range(ACCEPTED - 1):
                 self._servers.append(await listen(sock=socket.socket(fileno=os.dup(bound.fileno()))))
         return int(first.sockets[0].getsockname()[1])
+
+    def retire_clients(self, quiet_seconds: float) -> None:
+        """Close connections of clients, not of other agents' sidecars, that have asked nothing for so long."""
+        for connection in [*self.site.connections]:
+            connection.retire_client(quiet_seconds)
 
     async def stop(self, seconds: float) -> None:
         """Accept no more, let what is under way finish for that long, then close whatever is left."""

@@ -85,9 +85,10 @@ class Site:
     routes: Routes
     limits: Limits
     memory: MemoryLimit
-    closing: Callable[[], bool]
-    """Whether an answer that begins now is its connection's last, and says so. One that began before ends nothing: its
-    client does not know yet, and what it sends next would be lost."""
+    closing: Callable[[bool], bool]
+    """Whether an answer that begins now, to a client (True) or to another agent's sidecar, is its connection's last,
+    and says so. One that began before ends nothing: its client does not know yet, and what it sends next would be
+    lost."""
     fast_path: FastPath | None = None
     """Takes requests before anything is made of them."""
     stopping: bool = False
