@@ -16,7 +16,7 @@ from disrouter_local.pods import engines
 from disrouter_local.pods.pod import Host
 from disrouter_local.ports import CONTAINER_PORTS, PortPool, ServicePorts
 from disrouter_local.state import StateFolder
-from disrouter_local.store import deployments, garbage, jobs
+from disrouter_local.store import deployments, endpoint_slices, garbage, jobs
 from disrouter_local.store.store import Store
 from disrouter_operator.kube.resources import CASCADES, Key
 from disrouter_operator.reconcile.probe_runner import ProbeRunner
@@ -111,6 +111,7 @@ class Runtime:
             now = self._clock()
             await deployments.sync(store, now)
             await jobs.sync(store, now)
+            await endpoint_slices.sync(store)
             await garbage.collect(store)
 
         queue: KeyedQueue[Key] = KeyedQueue(one_pass)

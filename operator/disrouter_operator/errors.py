@@ -9,6 +9,7 @@ DisrouterError
     └── KubeError         the API server said no; carries the HTTP status
         ├── Conflict      the object changed since it was read: read again
         ├── Rejected      the API server or a webhook refuses the object as it is
+        ├── NamespaceTerminating  nothing is made any more in a namespace that goes
         ├── NotLeading    nothing was sent: another replica may lead by now
         └── Unreachable   no answer; the reconcile is repeated later
 """
@@ -64,6 +65,10 @@ class Conflict(KubeError):
 
 class Rejected(KubeError):
     """400, 403 or 422: the request is refused as it is; repeating it does not help."""
+
+
+class NamespaceTerminating(KubeError):
+    """The namespace is being deleted, and with it whatever a reconcile would care for."""
 
 
 class NotLeading(KubeError):

@@ -16,7 +16,10 @@ NAME = "pool"
 
 
 def small() -> dict[str, object]:
-    return scripted("small", 0.1, "easy")
+    """Its engine takes its time to start, so that others are seen to answer meanwhile."""
+    agent = scripted("small", 0.1, "easy")
+    agent["engine"]["env"].append({"name": "START_SECONDS", "value": "3"})
+    return agent
 
 
 def large() -> dict[str, object]:
@@ -73,6 +76,42 @@ def test_an_agent_comes_and_goes_by_an_edit_and_touches_nobody_else(place: Team)
     traffic.check()
     assert {"small", "small,medium", "small,large"} <= set(traffic.paths)
     assert place.agents(NAME, "small", "large") == before
+
+
+EXTERNAL: dict[str, object] = {"autoscaling": {"autoscaler": "external"}}
+SCALED: tuple[tuple[dict[str, object], dict[str, object], int], ...] = (
+    ({"replicas": {"min": 2, "max": 2}}, {}, 2),
+    ({"replicas": {"min": 1, "max": 3}}, {}, 2),
+    ({**EXTERNAL, "replicas": {"min": 1, "max": 3}}, {**EXTERNAL, "replicas": {"min": 0, "max": 3}}, 2),
+    ({}, {}, 1),
+    ({"replicas": {"min": 1, "max": 2}, "autoscaling": {"target": 70}}, {}, 1),
+)
+"""Fields of the first agent and of the last, and the pods that the first one has then."""
+
+
+def test_scaling_restarts_no_pod_and_moves_no_request(place: Team) -> None:
+    """A second pod takes seconds to start, as an engine takes minutes: the first one goes on alone meanwhile."""
+    first = place.agents(NAME)
+    with place.traffic(NAME, "an easy one") as traffic:
+        for of_small, of_large, pods in SCALED:
+            place.apply(cascade(NAME, small() | of_small, large() | of_large, drainSeconds=5))
+            place.until(f"{of_small}", lambda pods=pods: scaled_to(place, pods))  # type: ignore[misc]
+            place.until("Ready", lambda: place.all_ready(NAME), STARTS)
+            assert first.items() <= place.agents(NAME).items(), "no pod is made anew"
+        (metric,) = place.get("hpa", f"{NAME}-small")["spec"]["metrics"]
+        assert metric["containerResource"]["target"]["averageUtilization"] == 70
+        place.apply(cascade(NAME, small(), large(), drainSeconds=5))
+        place.until("no autoscaler", lambda: not place.get("hpa")["items"])
+    traffic.check()
+    assert set(traffic.paths) == {"small"}
+    assert place.agents(NAME) == first
+
+
+def scaled_to(place: Team, pods: int) -> bool:
+    """Whether the Deployment has so many pods, ready and no others."""
+    found = place.get("deployment", f"{NAME}-small-predictor")["status"]
+    counts = [found.get(name, 0) for name in ("replicas", "readyReplicas", "updatedReplicas")]
+    return counts == [pods] * 3 and len(place.agents(NAME, "small")) == pods
 
 
 def test_a_deleted_pod_of_the_entrypoint_loses_no_request_that_is_not_on_it(place: Team) -> None:

@@ -64,7 +64,7 @@ def test_apply_creates_exactly_the_expected_children(place: Place, golden: Any) 
 
 def test_get_shows_the_columns(place: Place) -> None:
     place.serve("small", "medium")
-    place.pods_ready(f"{names.LABEL_AGENT}=large")
+    place.external("large")
     place.until(lambda: place.condition("Ready")["status"] == "True", "Ready")
     header, row = place.plane.kubectl("get", "src", "-n", place.namespace).splitlines()
     assert header.split() == ["NAME", "READY", "REASON", "AGENTS", "TRAINING", "URL", "AGE"]

@@ -83,7 +83,7 @@ def test_a_cascade_of_the_previous_version_serves_under_the_newer_resource(
     with installed.running(bare, "disrouter", NAMESPACE, "previous", logs):
         observed(life)
         life.serve("small", "medium")
-        life.pods_ready(f"{names.LABEL_AGENT}=large")
+        life.external("large")
         life.until(lambda: life.condition("Ready")["status"] == "True", "Ready")
 
 

@@ -20,7 +20,7 @@ def whole_job(place: Place) -> None:
     """Create, serve, repair, grow, shrink, train and promote."""
     place.apply(clusters.example())
     place.serve("small", "medium")
-    place.pods_ready(f"{names.LABEL_AGENT}=large")
+    place.external("large")
     place.until(lambda: place.condition("Ready")["status"] == "True", "Ready")
     place.plane.kubectl("delete", "service", "qwen", "-n", place.namespace)
     place.until(lambda: "Service/qwen" in place.versions(), "the Service")

@@ -60,24 +60,45 @@ def test_every_right_of_the_role_is_used_and_no_other_is_missed(plane: ControlPl
 def _live(place: Place) -> None:
     """Everything that makes the operator create, change, repair and delete each kind."""
     manifest = clusters.example(drainSeconds=0, networkPolicy={"enabled": True})
-    manifest["spec"]["agents"][0]["replicas"] = {"min": 2, "max": 2}
+    manifest["spec"]["agents"][0] |= {"replicas": {"min": 2, "max": 3}, "resources": {"limits": {"cpu": "1"}}}
     place.apply(manifest)
     _until(place, "ConfigMap/qwen-routes", "InferenceService/qwen-small", "Service/qwen", "Deployment/qwen-large")
-    _until(place, "PodDisruptionBudget/qwen-small")
+    _until(place, "PodDisruptionBudget/qwen", "HorizontalPodAutoscaler/qwen-small")
+    _scaled(place)
+    _former_budget(place)
+    manifest["spec"]["agents"][0]["autoscaling"] = {"target": 60}
+    place.apply(manifest)
     for number in range(2):  # the same news twice is one Event with a count
         _repaired(place, number)
     manifest["spec"]["training"] |= {"seed": 1, "suspend": True}
     place.apply(manifest)
     manifest["spec"]["training"]["suspend"] = False
     manifest["spec"]["networkPolicy"] = {"enabled": False}
-    del manifest["spec"]["agents"][0]["replicas"]
+    del manifest["spec"]["agents"][0]["replicas"], manifest["spec"]["agents"][0]["autoscaling"]
     small, medium, _ = manifest["spec"]["agents"]
     manifest["spec"]["agents"] = [small, {**medium, "name": "last", "selfAwareness": {"mode": "none"}}]
     place.apply(manifest)
     gone = {"InferenceService/qwen-medium", "Deployment/qwen-large", "Service/qwen-large"}
-    gone |= {"PodDisruptionBudget/qwen-small"}
+    gone |= {"PodDisruptionBudget/qwen-small", "HorizontalPodAutoscaler/qwen-small"}
     place.plane.wait("the removal", lambda: not gone & place.versions().keys(), 120)
     place.plane.kubectl("delete", "src", "qwen", "-n", place.namespace)
+
+
+def _scaled(place: Place) -> None:
+    """KServe makes a Deployment of one pod, where two are wanted."""
+    made = clusters.predictor_deployment(place.plane.get("inferenceservice", place.namespace, "qwen-small"))
+    name = made["metadata"]["name"]
+    place.plane.apply(made)
+    place.plane.wait(
+        "its scale", lambda: place.plane.get("deployment", place.namespace, name)["spec"]["replicas"] == 2, 120
+    )
+
+
+def _former_budget(place: Place) -> None:
+    """As an earlier version left one for each agent."""
+    budget = place.plane.get("poddisruptionbudget", place.namespace, "qwen")
+    kept = {key: budget["metadata"][key] for key in ("namespace", "labels", "ownerReferences")}
+    place.plane.apply({**budget, "metadata": {**kept, "name": "qwen-small"}, "status": {}})
 
 
 def _repaired(place: Place, number: int) -> None:

@@ -18,7 +18,7 @@ from disrouter_operator.manifests.serving import inference_service
 from disrouter_operator.plan.cascade_plan import make_plan
 from disrouter_operator.settings import Settings
 from disrouter_sidecar.config import Config
-from support import kserve_judge, options
+from support import keda, kserve_judge, options
 from support.clusters import example
 from support.controlplane import ControlPlane
 
@@ -118,5 +118,6 @@ def test_an_api_server_takes_every_child_of_every_option(plane: ControlPlane) ->
     }
     listed = {"apiVersion": "v1", "kind": "List", "items": [json.loads(child) for child in sorted(children)]}
     how = ("--server-side", "--dry-run=server", "--validate=strict")
-    said = plane.kubectl("apply", *how, "-f", "-", stdin=json.dumps(listed))
+    with keda.known(plane):
+        said = plane.kubectl("apply", *how, "-f", "-", stdin=json.dumps(listed))
     assert said.count("serverside-applied (server dry run)") == len(children)

@@ -14,6 +14,7 @@ from disrouter.scenario import Scenario
 from disrouter_operator.kube.resources import Object
 from disrouter_operator.manifests.cascade import Cascade
 from disrouter_operator.manifests.serving.inference_service import REVISION
+from disrouter_operator.plan.ready_endpoints import SERVICE_NAME
 from disrouter_operator.plan.workload_health import KNATIVE_REVISION
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "qwen.yaml"
@@ -74,10 +75,61 @@ def predictor_deployment(isvc: Object, *, replicas: int = 1) -> Object:
             "replicas": replicas,
             "selector": {"matchLabels": selector},
             "template": {
-                "metadata": {"labels": selector, "annotations": {REVISION: predictor["annotations"][REVISION]}},
+                "metadata": {
+                    "labels": {**isvc["metadata"]["labels"], **selector},
+                    "annotations": {REVISION: predictor["annotations"][REVISION]},
+                },
                 "spec": {"containers": [{"name": "kserve-container", "image": "engine"}]},
             },
         },
+    }
+
+
+def ready_pod(since: str) -> Object:
+    """What a kubelet reports of a pod that serves since a moment."""
+    address = {"podIP": "10.0.0.1", "podIPs": [{"ip": "10.0.0.1"}]}
+    ready = {"type": "Ready", "status": "True", "lastTransitionTime": since}
+    return {"phase": "Running", "conditions": [ready], **address}
+
+
+def predictor_pod(workload: Object, since: str) -> Object:
+    """A pod of an agent's InferenceService or Deployment, ready since a moment."""
+    metadata = workload["metadata"]
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": f"{metadata['name']}-x1",
+            "namespace": metadata["namespace"],
+            "labels": metadata["labels"],
+        },
+        "status": ready_pod(since),
+    }
+
+
+def endpoint_slice(workload: Object, *pods: Object) -> Object:
+    """What a cluster makes of the Service with the name and labels of `workload` that leads to these pods.
+
+    The real controller makes nothing of pods without a node.
+    """
+    metadata = workload["metadata"]
+    service = metadata["name"]
+    known = ("name", "namespace", "uid")
+    targets = [{"kind": "Pod", **{key: pod["metadata"].get(key) for key in known}} for pod in pods]
+    return {
+        "apiVersion": "discovery.k8s.io/v1",
+        "kind": "EndpointSlice",
+        "metadata": {
+            "name": f"{service}-x1",
+            "namespace": metadata["namespace"],
+            "labels": {**metadata["labels"], SERVICE_NAME: service},
+            "ownerReferences": metadata.get("ownerReferences") or [],
+        },
+        "addressType": "IPv4",
+        "endpoints": [
+            {"addresses": [f"10.0.0.{place + 1}"], "conditions": {"ready": True}, "targetRef": target}
+            for place, target in enumerate(targets)
+        ],
     }
 
 
@@ -88,7 +140,7 @@ def knative_deployment(isvc: Object, number: int) -> Object:
     deployment["metadata"]["name"] = f"{named[KNATIVE_REVISION]}-deployment"
     deployment["metadata"]["labels"] |= named
     deployment["spec"]["selector"] = {"matchLabels": named}
-    deployment["spec"]["template"]["metadata"]["labels"] = named
+    deployment["spec"]["template"]["metadata"]["labels"] |= named
     return deployment
 
 

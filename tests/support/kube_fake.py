@@ -10,7 +10,7 @@ from typing import Any
 
 from disrouter_operator.errors import Conflict, KubeError
 from disrouter_operator.kube.client import NO_LABELS
-from disrouter_operator.kube.resources import Object, Resource, resource_of
+from disrouter_operator.kube.resources import DEPLOYMENTS, Object, Resource, resource_of
 from disrouter_operator.manifests.training.runs import STAGE_KINDS
 
 Id = tuple[Resource, str, str]
@@ -92,6 +92,13 @@ class KubeFake:
             raise Conflict(f"{obj['metadata']['name']} moved on", 409)
         self.writes.append(("status", obj["kind"], obj["metadata"]["name"]))
         return self._store(id_, live | {"status": copy.deepcopy(obj["status"])})
+
+    async def scale(self, obj: Object) -> Object:
+        id_ = (DEPLOYMENTS, obj["metadata"]["namespace"], obj["metadata"]["name"])
+        live = self.objects[id_]
+        self.writes.append(("scale", obj["kind"], obj["metadata"]["name"]))
+        stored = self._store(id_, live | {"spec": live["spec"] | obj["spec"]})
+        return {**obj, "metadata": stored["metadata"]}
 
     async def delete(self, resource: Resource, namespace: str, name: str, *, uid: str | None = None) -> None:
         if self.objects.pop((resource, namespace, name), None) is not None:

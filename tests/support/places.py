@@ -13,8 +13,10 @@ from support import clusters
 from support.controlplane import ControlPlane
 from support.kubectl import PATIENCE
 
-CHILDREN = "inferenceservices,deployments,services,configmaps,jobs,poddisruptionbudgets"
+CHILDREN = "inferenceservices,deployments,services,configmaps,jobs,poddisruptionbudgets,horizontalpodautoscalers"
 SELECTOR = f"--selector={names.LABEL_CASCADE}"
+LONG_AGO = "2026-01-01T00:00:00Z"
+"""Since when pods serve: entries settle at once."""
 
 
 class Place:
@@ -45,7 +47,12 @@ class Place:
         return {f"{c['kind']}/{c['metadata']['name']}": c["metadata"]["resourceVersion"] for c in self.children()}
 
     def until(self, ready: Any, what: str = "it", seconds: float = PATIENCE) -> None:
-        self.plane.wait(what, ready, seconds)
+        """Ask again until `ready` says yes; a failure tells what the operator says."""
+        try:
+            self.plane.wait(what, ready, seconds)
+        except AssertionError:
+            print(self.plane.kubectl("get", "src", "-n", self.namespace, "-o", "yaml", check=False)[-6000:])
+            raise
 
     def patch_status(self, kind: str, name: str, status: Object, *, check: bool = True) -> None:
         patch = json.dumps({"status": status})
@@ -62,19 +69,32 @@ class Place:
             pods = [pod for pod in self.pods(selector) if "deletionTimestamp" not in pod["metadata"]]
             waiting = [pod for pod in pods if pod["status"]["phase"] != "Running"]
             for pod in waiting:
-                status = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
-                self.patch_status("pod", pod["metadata"]["name"], status, check=False)
+                self.patch_status("pod", pod["metadata"]["name"], clusters.ready_pod(LONG_AGO), check=False)
             return bool(pods) and not waiting
 
         self.until(through, f"pods {selector}")
+
+    def lead(self, workload: Object, selector: str) -> None:
+        """What a cluster says of the Service in front of these pods."""
+        pods = [pod for pod in self.pods(selector) if "deletionTimestamp" not in pod["metadata"]]
+        self.plane.apply(clusters.endpoint_slice(workload, *pods))
+
+    def external(self, agent: str, cascade: str = "qwen") -> None:
+        """What a cluster does for an external agent."""
+        selector = f"{names.LABEL_CASCADE}={cascade},{names.LABEL_AGENT}={agent}"
+        self.pods_ready(selector)
+        name = names.agent_object(self.namespace, cascade, agent)
+        self.lead(self.plane.get("deployment", self.namespace, name), selector)
 
     def serve(self, *agents: str) -> None:
         """What KServe does for agents with a model."""
         for agent in agents:
             name = names.agent_object(self.namespace, "qwen", agent)
             isvc = self.plane.get("inferenceservice", self.namespace, name)
-            self.plane.apply(clusters.predictor_deployment(isvc))
-            self.pods_ready(f"app=isvc.{names.predictor(name)}")
+            deployment, selector = clusters.predictor_deployment(isvc), f"app=isvc.{names.predictor(name)}"
+            self.plane.apply(deployment)
+            self.pods_ready(selector)
+            self.lead(deployment, selector)
             self.patch_status("inferenceservice", name, clusters.ready_status())
 
     def end_pod(self, job: Object, message: str = "") -> None:

@@ -31,6 +31,10 @@ class Recording:
         self.writes.append(("status", obj["kind"], obj["metadata"]["name"]))
         return await self._kube.patch_status(obj)
 
+    async def scale(self, obj: Object) -> Object:
+        self.writes.append(("scale", obj["kind"], obj["metadata"]["name"]))
+        return await self._kube.scale(obj)
+
     async def delete(self, resource: Resource, namespace: str, name: str, *, uid: str | None = None) -> None:
         self.writes.append(("delete", resource.kind, name))
         await self._kube.delete(resource, namespace, name, uid=uid)

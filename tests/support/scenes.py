@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from disrouter import names
@@ -12,12 +12,16 @@ from disrouter_operator.kube.resources import (
     CASCADES,
     CONFIG_MAPS,
     DEPLOYMENTS,
+    ENDPOINT_SLICES,
     EVENTS,
     INFERENCE_SERVICES,
     JOBS,
+    PODS,
     Key,
     Object,
 )
+from disrouter_operator.kube.timestamps import timestamp
+from disrouter_operator.plan.entrypoint import RESOLUTION, SETTLED_SECONDS
 from disrouter_operator.reconcile.reconciler import Memory, Requeue, reconcile
 from disrouter_operator.settings import Settings
 from support import clusters
@@ -65,10 +69,20 @@ class Scene:
             found = self.inference_services(agent)
             if not found:
                 self.kube.set_status(DEPLOYMENTS, f"qwen-{agent}", clusters.rolled_out(9))
+                endpoint(self.kube, self.kube.one(DEPLOYMENTS, f"qwen-{agent}"), self.now)
             for name in found:
-                self.kube.put(clusters.predictor_deployment(self.kube.one(INFERENCE_SERVICES, name)))
-                self.kube.set_status(DEPLOYMENTS, names.predictor(name), clusters.rolled_out(9))
-                self.kube.set_status(INFERENCE_SERVICES, name, clusters.ready_status())
+                come_up(self.kube, name, self.now)
+
+    def fall_silent(self, agent: str) -> None:
+        """No pod of the agent is ready any more."""
+        for key, obj in list(self.kube.objects.items()):
+            if obj["metadata"].get("labels", {}).get(names.LABEL_AGENT) == agent and key[0] in (PODS, ENDPOINT_SLICES):
+                del self.kube.objects[key]
+
+    async def settle(self) -> None:
+        """Those who serve have served for long enough that requests enter at the cheapest."""
+        self.now += timedelta(seconds=SETTLED_SECONDS + RESOLUTION)
+        await self.run()
 
     def inference_services(self, agent: str) -> list[str]:
         """Names of an agent's InferenceServices."""
@@ -104,9 +118,26 @@ class Scene:
 
 
 async def serving(manifest: Object, *agents: str) -> Scene:
-    """A cascade whose agents of these names serve."""
+    """A cascade whose agents of these names have served for a while."""
     scene = Scene(manifest)
     await scene.run()
     scene.serve(*agents)
-    await scene.run()
+    await scene.settle()
     return scene
+
+
+def come_up(kube: KubeFake, inference_service: str, now: datetime) -> None:
+    """KServe brings an InferenceService up with what it asks for now."""
+    isvc, predictor = kube.one(INFERENCE_SERVICES, inference_service), names.predictor(inference_service)
+    kube.put(clusters.predictor_deployment(isvc))
+    kube.set_status(DEPLOYMENTS, predictor, clusters.rolled_out(9))
+    kube.set_status(INFERENCE_SERVICES, inference_service, clusters.ready_status())
+    endpoint(kube, kube.one(DEPLOYMENTS, predictor), now)
+
+
+def endpoint(kube: KubeFake, deployment: Object, now: datetime) -> None:
+    """A pod of a Deployment becomes ready, if it is not, and the Service of that name leads to it."""
+    pod = clusters.predictor_pod(deployment, timestamp(now))
+    if pod["metadata"]["name"] not in kube.names(PODS):
+        kube.put(pod)
+    kube.put(clusters.endpoint_slice(deployment, kube.one(PODS, pod["metadata"]["name"])))

@@ -32,6 +32,7 @@ from disrouter_operator.kube.resources import (
     Object,
     Resource,
 )
+from disrouter_operator.kube.timestamps import timestamp
 from disrouter_operator.reconcile.reconciler import Memory, reconcile
 from disrouter_operator.settings import Settings
 from disrouter_operator.status import cascade_status
@@ -209,12 +210,14 @@ class World:
         async def available() -> bool:
             for pod in await self._pods(selector):
                 if _phase(pod) == "Pending" and not pod["metadata"].get("deletionTimestamp"):
-                    running = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
-                    await self.admin.patch_status({**pod, "status": running})
+                    since = timestamp(self.now - timedelta(hours=1))
+                    await self.admin.patch_status({**pod, "status": clusters.ready_pod(since)})
             live = await self.admin.get(DEPLOYMENTS, self.namespace, deployment["metadata"]["name"])
             return live is not None and _through(live) and not live["status"].get("unavailableReplicas")
 
         await self.until(available, f"Deployment {deployment['metadata']['name']}")
+        pods = [pod for pod in await self._pods(selector) if not pod["metadata"].get("deletionTimestamp")]
+        await self.admin.apply(clusters.endpoint_slice(deployment, *pods))
 
     async def _pods(self, labels: dict[str, str]) -> list[Object]:
         return await self.admin.list(PODS, self.namespace, labels)

@@ -148,7 +148,7 @@ class Autoscaling(Model):
     """`keda` needs KEDA in the cluster, `external` leaves replicas to somebody else, `none` keeps `replicas.min`."""
     metric: ScaleMetric = ScaleMetric.CPU
     target: StrictInt = Field(default=80, ge=1, le=1_000_000)
-    """Percent of the request for `cpu` and `memory`, else a count a pod."""
+    """Percent of the engine's request for `cpu` and `memory`, else a count a pod."""
     query: Annotated[str, Field(max_length=1024)] | None = None
     """PromQL whose value KEDA compares with `target`, instead of `metric`."""
     prometheus: Annotated[str, Field(pattern=PROVIDER_URL, max_length=512)] | None = None
@@ -186,7 +186,8 @@ class Agent(Model):
     """Roll back: serve this earlier run (see `status.agents[].history`), or `base` for the untrained model."""
     replicas: Replicas = Replicas()
     autoscaling: Autoscaling | None = None
-    """Default where `replicas.max` exceeds `replicas.min`: an HPA on CPU."""
+    """Default where `replicas.max` exceeds `replicas.min`: an HPA on CPU for an engine without a GPU; on a GPU nobody
+    scales, and who does so by hand is kept between the two."""
     resources: ResourceRequirements | None = None
     """Kubernetes resource requirements of the engine; default one GPU."""
     engine: Engine = Engine()

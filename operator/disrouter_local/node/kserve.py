@@ -2,9 +2,10 @@
 
 Source: KServe v0.20 pkg/controller/v1beta1/inferenceservice (components/predictor.go, reconcilers/deployment,
 reconcilers/service, pkg/apis/serving/v1beta1/inference_service_status.go). Facts that callers rely on: the names
-`<isvc>-predictor`, labels and annotations that reach the pods, Service port 80 -> the first port of
-`transformer-container`, Ready = PredictorReady and IngressReady, and `modelStatus` with its last failure. On a cluster
-a test compares what is made here with what KServe's manager makes of the same objects (tests/cluster/test_kserve.py).
+`<isvc>-predictor`, labels and annotations that reach the pods, replicas that are left to somebody else, Service port
+80 -> the first port of `transformer-container`, Ready = PredictorReady and IngressReady, and `modelStatus` with its
+last failure. On a cluster a test compares what is made here with what KServe's manager makes of the same objects
+(tests/cluster/test_kserve.py).
 """
 
 from __future__ import annotations
@@ -72,7 +73,6 @@ def build_deployment(isvc: Object) -> Object:
         "kind": "Deployment",
         "metadata": _metadata(isvc),
         "spec": {
-            "replicas": max(1, int(predictor.get("minReplicas", 1))),
             "selector": {"matchLabels": _selector(isvc)},
             "strategy": predictor.get("deploymentStrategy") or {"type": "RollingUpdate"},
             "template": {

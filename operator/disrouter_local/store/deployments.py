@@ -50,16 +50,37 @@ async def sync(kube: Kube, now: datetime) -> None:
 
 
 def plan(deployment: Object, pods: list[Object]) -> Plan:
-    """`Recreate` makes room first; a rolling update deletes old pods once enough new ones are ready."""
+    """`Recreate` makes room first; a rolling update keeps to `maxSurge` and `maxUnavailable`, as whole numbers."""
     wanted = _replicas(deployment)
     new, old = _split(deployment, pods)
     alive_old = tuple(pod for pod in old if not is_deleting(pod))
     if _recreates(deployment):
         missing = 0 if old else max(0, wanted - len(new))
         return Plan(missing, alive_old + tuple(new[wanted:]))
-    ready = sum(is_true(pod, "Ready") for pod in new)
-    surplus = alive_old if ready >= wanted else ()
-    return Plan(max(0, wanted - len(new)), surplus + tuple(new[wanted:]))
+    surge, unavailable = _rolling(deployment)
+    room = wanted + surge - len(new) - len(alive_old)
+    return Plan(
+        max(0, min(wanted - len(new), room)), _replaced(new, alive_old, wanted - unavailable) + tuple(new[wanted:])
+    )
+
+
+def _replaced(new: list[Object], old: tuple[Object, ...], least: int) -> tuple[Object, ...]:
+    """The old pods that may go, so that `least` still serve and each new one that does not yet has its place.
+
+    Those that do not serve go first (k8s.io/kubernetes, pkg/controller/deployment/rolling.go).
+    """
+    ready_new, ready_old = (sum(is_true(pod, "Ready") for pod in pods) for pods in (new, old))
+    silent = tuple(pod for pod in old if not is_true(pod, "Ready"))
+    most = max(0, len(old) + ready_new - least)
+    serving = tuple(pod for pod in old if pod not in silent)
+    spare = max(0, min(ready_new + ready_old - least, most - len(silent)))
+    return silent[:most] + serving[:spare]
+
+
+def _rolling(deployment: Object) -> tuple[int, int]:
+    """Pods beyond the wanted ones, and pods that may be missing, while they are replaced."""
+    rolling = (deployment["spec"].get("strategy") or {}).get("rollingUpdate") or {}
+    return int(rolling.get("maxSurge", 1)), int(rolling.get("maxUnavailable", 0))
 
 
 def build_pod(deployment: Object) -> Object:

@@ -17,9 +17,9 @@ from typing import Any
 from disrouter_local.objects import Clock, is_deleting, key_of, labels_of, stamp, utc_now
 from disrouter_local.store import merge
 from disrouter_local.store.folder import Folder, Record
-from disrouter_operator.errors import Conflict, Rejected
+from disrouter_operator.errors import Conflict, KubeError, Rejected
 from disrouter_operator.kube.client import NO_LABELS
-from disrouter_operator.kube.resources import PODS, Object, Resource, resource_of
+from disrouter_operator.kube.resources import DEPLOYMENTS, PODS, Object, Resource, resource_of
 
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 _SERVER_FIELDS = ("uid", "resourceVersion", "generation", "creationTimestamp", "deletionTimestamp", "managedFields")
@@ -89,6 +89,19 @@ class Store:
             record.object["status"] = deepcopy(obj.get("status"))
             self._folder.write(record)
             return record.object
+
+    async def scale(self, obj: Object) -> Object:
+        """As the subresource: no more of the Deployment is written."""
+        namespace, name = key_of(obj)
+        with self._folder.locked():
+            record = self._folder.read(DEPLOYMENTS, namespace, name)
+            if record is None:
+                raise KubeError(f"Deployment {namespace}/{name} is gone", 404)
+            if record.object["spec"].get("replicas") != obj["spec"]["replicas"]:
+                record.object["spec"]["replicas"] = obj["spec"]["replicas"]
+                record.object["metadata"]["generation"] = record.object["metadata"].get("generation", 1) + 1
+                self._folder.write(record)
+            return {**obj, "metadata": record.object["metadata"]}
 
     async def delete(self, resource: Resource, namespace: str, name: str, *, uid: str | None = None) -> None:
         with self._folder.locked():

@@ -21,14 +21,16 @@ from disrouter_operator.errors import Conflict, KubeError, Rejected, Unreachable
 from disrouter_operator.kube.client import NO_LABELS
 from disrouter_operator.kube.rate_limit import TokenBucket
 from disrouter_operator.kube.resource_versions import ResourceVersions
-from disrouter_operator.kube.resources import Object, Resource, resource_of
+from disrouter_operator.kube.resources import DEPLOYMENTS, Object, Resource, resource_of
 
 APPLY = "application/apply-patch+yaml"
 JSON_PATCH = "application/json-patch+json"
+MERGE_PATCH = "application/merge-patch+json"
 JSON = "application/json"
 TIMEOUT_SECONDS = 30.0
 PAGE = 500
 _METHODS = {"get": "GET", "list": "GET", "discover": "GET", "patch": "PATCH", "delete": "DELETE", "create": "POST"}
+_SUBRESOURCES = ("status", "scale")
 _UNKNOWN_VERSION = frozenset({400, 410, 504})
 """Answers to a list at a version that the API server does not know (any more, or yet)."""
 _KINDS: Mapping[int, type[KubeError]] = {400: Rejected, 403: Rejected, 409: Conflict, 422: Rejected}
@@ -97,9 +99,18 @@ class ApiServer:
 
     async def apply(self, obj: Object) -> Object:
         """See `Kube.apply`."""
-        query = [("fieldManager", FIELD_MANAGER), ("force", "true")]
+        # Strict: a custom resource would lose a field that its definition does not know, without a word.
+        query = [("fieldManager", FIELD_MANAGER), ("force", "true"), ("fieldValidation", "Strict")]
         live = await self._request("patch", resource_of(obj), _path_of(obj), query=query, body=obj, content_type=APPLY)
         self._freshness.wrote(resource_of(obj), live)
+        return live
+
+    async def scale(self, obj: Object) -> Object:
+        """See `Kube.scale`."""
+        path = f"{DEPLOYMENTS.path(obj['metadata']['namespace'], obj['metadata']['name'])}/scale"
+        query, body = [("fieldManager", FIELD_MANAGER)], {"spec": obj["spec"]}
+        live = await self._request("patch", DEPLOYMENTS, path, query=query, body=body, content_type=MERGE_PATCH)
+        self._freshness.wrote(DEPLOYMENTS, live)
         return live
 
     async def patch_status(self, obj: Object) -> Object:
@@ -176,7 +187,8 @@ class ApiServer:
             status = error.status
             raise
         finally:
-            what = f"{resource.plural}/status" if path.endswith("/status") else resource.plural
+            below = next((name for name in _SUBRESOURCES if path.endswith(f"/{name}")), None)
+            what = resource.plural if below is None else f"{resource.plural}/{below}"
             self._record(verb, what, status, time.monotonic() - started, held)
 
     async def _send(

@@ -39,6 +39,10 @@ class Kube(Protocol):
         """Replace `status` of the object that has `obj`'s name and resourceVersion. Raises Conflict if it moved on."""
         ...
 
+    async def scale(self, obj: Object) -> Object:
+        """Give the Deployment of that name as many pods as the Scale `obj` says, whoever keeps it otherwise."""
+        ...
+
     async def delete(self, resource: Resource, namespace: str, name: str, *, uid: str | None = None) -> None:
         """Delete with background propagation; an object that is gone (or has another uid) is fine."""
         ...

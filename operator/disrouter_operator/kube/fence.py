@@ -40,6 +40,11 @@ class Fenced:
         self._check()
         return await self._kube.patch_status(obj)
 
+    async def scale(self, obj: Object) -> Object:
+        """See `Kube.scale`."""
+        self._check()
+        return await self._kube.scale(obj)
+
     async def delete(self, resource: Resource, namespace: str, name: str, *, uid: str | None = None) -> None:
         """See `Kube.delete`."""
         self._check()

@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 
+from disrouter import names
 from disrouter_operator.kube.resources import (
     CONFIG_MAPS,
     DEPLOYMENTS,
+    ENDPOINT_SLICES,
+    HORIZONTAL_POD_AUTOSCALERS,
     INFERENCE_SERVICES,
     JOBS,
     NETWORK_POLICIES,
     POD_DISRUPTION_BUDGETS,
     PODS,
+    SCALED_OBJECTS,
     SERVICES,
     TRAIN_JOBS,
     Object,
@@ -21,15 +25,15 @@ from disrouter_operator.kube.resources import (
 from disrouter_operator.smoke_probe import Answers
 
 CHILDREN = (
-    *(INFERENCE_SERVICES, DEPLOYMENTS, SERVICES, CONFIG_MAPS, JOBS, TRAIN_JOBS, PODS),
-    *(NETWORK_POLICIES, POD_DISRUPTION_BUDGETS),
+    *(INFERENCE_SERVICES, DEPLOYMENTS, SERVICES, ENDPOINT_SLICES, CONFIG_MAPS, JOBS, TRAIN_JOBS, PODS),
+    *(NETWORK_POLICIES, POD_DISRUPTION_BUDGETS, HORIZONTAL_POD_AUTOSCALERS, SCALED_OBJECTS),
 )
-"""Kinds that carry our labels: our children, and what KServe and the Job controller make of them."""
+"""Kinds that carry our labels: our children, and what KServe and the cluster's controllers make of them."""
 
-OPTIONAL = frozenset({INFERENCE_SERVICES, TRAIN_JOBS, POD_DISRUPTION_BUDGETS})
-"""Kinds that a cluster may lack: KServe and Kubeflow may be installed later; a laptop has no budgets."""
+OPTIONAL = frozenset({INFERENCE_SERVICES, TRAIN_JOBS, SCALED_OBJECTS, POD_DISRUPTION_BUDGETS})
+"""Kinds that a cluster may lack: KServe, Kubeflow and KEDA may be installed later; a laptop has no budgets."""
 
-DISPENSABLE = frozenset({TRAIN_JOBS})
+DISPENSABLE = frozenset({TRAIN_JOBS, SCALED_OBJECTS})
 """Kinds that a role may lack: only those are concerned who ask for them."""
 
 
@@ -52,8 +56,7 @@ class Observed:
 
     def owned(self, resource: Resource) -> list[Object]:
         """Children of a kind that this cascade itself created, not what KServe derived from them."""
-        uid = self.parent["metadata"]["uid"]
-        return [obj for obj in self.children[resource].values() if owner_uid(obj) == uid]
+        return [obj for obj in self.children[resource].values() if belongs(obj, self.parent)]
 
     def without(self, uids: Collection[str]) -> Observed:
         """The same look without these children."""
@@ -79,3 +82,15 @@ def owner_uid(obj: Object) -> str | None:
     """Uid of the controller that owns an object."""
     references = obj["metadata"].get("ownerReferences") or []
     return next((str(each["uid"]) for each in references if each.get("controller")), None)
+
+
+def belongs(obj: Object, parent: Object) -> bool:
+    """Whether an object is a cascade's own: by its owner or, where that was taken from it, by its labels.
+
+    `kubectl delete --cascade=orphan` takes owners away, and some tools restore objects without them.
+    """
+    uid = owner_uid(obj)
+    if uid is not None:
+        return uid == str(parent["metadata"]["uid"])
+    named = label(obj, names.LABEL_CASCADE) == parent["metadata"]["name"]
+    return named and label(obj, names.LABEL_COMPONENT) is not None and not obj["metadata"].get("ownerReferences")

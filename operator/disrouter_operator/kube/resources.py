@@ -63,6 +63,11 @@ SERVICES = Resource("", "v1", "services", "Service")
 CONFIG_MAPS = Resource("", "v1", "configmaps", "ConfigMap")
 SECRETS = Resource("", "v1", "secrets", "Secret")
 EVENTS = Resource("", "v1", "events", "Event")
+ENDPOINT_SLICES = Resource("discovery.k8s.io", "v1", "endpointslices", "EndpointSlice")
+HORIZONTAL_POD_AUTOSCALERS = Resource("autoscaling", "v2", "horizontalpodautoscalers", "HorizontalPodAutoscaler")
+SCALED_OBJECTS = Resource("keda.sh", "v1alpha1", "scaledobjects", "ScaledObject")
+SCALES = Resource("autoscaling", "v1", "scale", "Scale")
+"""Not stored: the subresource of a Deployment that says how many pods it has."""
 NETWORK_POLICIES = Resource("networking.k8s.io", "v1", "networkpolicies", "NetworkPolicy")
 POD_DISRUPTION_BUDGETS = Resource("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget")
 LEASES = Resource("coordination.k8s.io", "v1", "leases", "Lease")
@@ -75,14 +80,17 @@ KNOWN = (
     TRAIN_JOBS,
     PODS,
     SERVICES,
+    ENDPOINT_SLICES,
     CONFIG_MAPS,
     SECRETS,
     EVENTS,
+    HORIZONTAL_POD_AUTOSCALERS,
+    SCALED_OBJECTS,
     NETWORK_POLICIES,
     POD_DISRUPTION_BUDGETS,
     LEASES,
 )
-_BY_TYPE = {(resource.api_version, resource.kind): resource for resource in KNOWN}
+_BY_TYPE = {(resource.api_version, resource.kind): resource for resource in (*KNOWN, SCALES)}
 
 
 def resource_of(obj: Object) -> Resource:

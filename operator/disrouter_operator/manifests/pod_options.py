@@ -15,7 +15,7 @@ from disrouter.errors import InvalidCascade, Violation
 from disrouter.names import GROUP
 from disrouter_operator.errors import InvalidPatch
 from disrouter_operator.kube.resources import Object
-from disrouter_operator.manifests import strategic_merge
+from disrouter_operator.manifests import pod_fields, strategic_merge
 
 _KSERVE = "serving.kserve.io/"
 _KSERVE_OURS = frozenset({f"{_KSERVE}deploymentMode", f"{_KSERVE}autoscalerClass", f"{_KSERVE}inferenceservice"})
@@ -59,6 +59,9 @@ class Options:
         options = self.options
         placed = {**spec, **_scheduling(options)}
         template = f"{self.given.get('template', '')}.template"
+        misspelt = list(pod_fields.unknown(options.template or {}, template))
+        if misspelt:
+            raise InvalidCascade(misspelt)
         try:
             patched = strategic_merge.merge(placed, options.template or {}, template)
         except InvalidPatch as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from disrouter import names
 from disrouter.api import Agent, AgentStatus, Phase, SelfAwareness, Untrained
@@ -11,7 +12,7 @@ from disrouter_operator.kube.observed import label
 from disrouter_operator.kube.resources import DEPLOYMENTS, INFERENCE_SERVICES, Object, reference
 from disrouter_operator.manifests.cascade import COMPONENT_AGENT
 from disrouter_operator.manifests.serving import inference_service, service
-from disrouter_operator.plan import agent_status, image_pinning, rollout, workload_health
+from disrouter_operator.plan import agent_status, image_pinning, rollout, scaled_pods, workload_health
 from disrouter_operator.plan.agent_status import Served
 from disrouter_operator.plan.context import Context
 from disrouter_operator.plan.image_pinning import Candidates
@@ -30,6 +31,8 @@ class AgentPlan:
     entry: RouteEntry | None
     workload: tuple[Object, ...] = ()
     """Objects to apply."""
+    scales: tuple[Object, ...] = ()
+    """Scales to write."""
     selector: tuple[tuple[str, str], ...] = ()
     """Labels of the pods that its requests go to."""
     kept: tuple[str, ...] = ()
@@ -40,6 +43,8 @@ class AgentPlan:
     """Of an agent in mode trained."""
     cold: bool = False
     """Scaled to zero: in the route table, and passed over until it is up."""
+    since: datetime | None = None
+    """Since when it serves without a break; None where nobody knows."""
     again: float | None = None
     """Seconds after which time alone changes something."""
 
@@ -79,6 +84,7 @@ def _external(context: Context, agent: Agent, awareness: SelfAwareness) -> Agent
         workload=(deployment, inference_service.external_service(cascade, agent)),
         selector=tuple(cascade.labels(COMPONENT_AGENT, agent.name).items()),
         cold=state.cold,
+        since=state.since,
     )
 
 
@@ -86,7 +92,7 @@ def _untrained(context: Context, agent: Agent, awareness: SelfAwareness) -> Agen
     placement = rollout.place(context, agent, _candidates(context, agent, None))
     entry = RouteEntry(_url(context, agent, placement), awareness.mode)
     status = agent_status.of_serving(context, agent, _served(placement, entry))
-    return _with_workload(AgentPlan(status, entry), placement)
+    return _with_workload(context, agent, AgentPlan(status, entry), placement)
 
 
 def _trained(context: Context, agent: Agent) -> AgentPlan:
@@ -99,7 +105,8 @@ def _trained(context: Context, agent: Agent) -> AgentPlan:
     awareness = _decides(run, placement, context.before.get(agent.name))
     entry = RouteEntry(_url(context, agent, placement), awareness, gate.promotion(training.history, run))
     status = agent_status.of_training(context, agent, training, _served(placement, entry))
-    return _with_workload(AgentPlan(status, entry, training=training, again=training.progress.again), placement)
+    plan = AgentPlan(status, entry, training=training, again=training.progress.again)
+    return _with_workload(context, agent, plan, placement)
 
 
 def _candidates(context: Context, agent: Agent, run: str | None) -> Candidates:
@@ -116,17 +123,20 @@ def _served(placement: Placement, entry: RouteEntry) -> Served:
     return Served(placement.state, entry, reference(placement.routed), placement)
 
 
-def _with_workload(plan: AgentPlan, placement: Placement) -> AgentPlan:
-    """The same plan with what runs the agent."""
+def _with_workload(context: Context, agent: Agent, plan: AgentPlan, placement: Placement) -> AgentPlan:
+    """The same plan with what runs the agent, and what says how many pods that has."""
+    scaled = scaled_pods.of_placement(context, agent, placement)
     labels = placement.routed["metadata"]["labels"]
     ours = (names.LABEL_CASCADE, names.LABEL_COMPONENT, names.LABEL_AGENT, names.LABEL_WORKLOAD)
     return replace(
         plan,
-        workload=(placement.desired,),
+        workload=(placement.desired, *scaled.autoscalers),
+        scales=scaled.scales,
         selector=tuple((name, labels[name]) for name in ours if name in labels),
         kept=placement.kept,
         probe=placement.probe,
         cold=placement.state.cold,
+        since=placement.state.since,
     )
 
 

@@ -14,6 +14,7 @@ from disrouter_operator.plan.route_table import RouteEntry
 from disrouter_operator.plan.training import observed_jobs
 from disrouter_operator.plan.training.decision import TrainingDecision
 from disrouter_operator.plan.workload_health import WorkloadHealth
+from disrouter_operator.status import pod_troubles
 from disrouter_operator.status.conditions import Verdict, conditions
 
 Said = tuple[str, str]
@@ -120,20 +121,21 @@ def _pending(state: WorkloadHealth, placement: Placement | None) -> Said:
         return "SmokeFailed", f"{name} serves but did not answer a question, so it gets none: {placement.complaint}"
     if placement is not None and placement.moving:
         return _coming_up(placement)
-    if state.waiting is not None:
-        return "PodWaits", state.waiting
+    trouble = state.trouble
+    if trouble is not None and trouble[0] in pod_troubles.REASONS:
+        return trouble
     if state.ready:
         return "RollingOut", "its pods are being replaced"
-    return "Starting", "no pod of it is ready yet"
+    return "Starting", f"no pod of it is ready yet{f': {trouble[1]}' if trouble is not None else ''}"
 
 
 def _coming_up(placement: Placement) -> Said:
     """Of the pods of a surge, beside those that serve."""
-    name, trouble = placement.desired["metadata"]["name"], placement.target.waiting
+    name, trouble = placement.desired["metadata"]["name"], placement.target.trouble
     if placement.probe is not None:
         return "Surging", f"{name} serves, and is asked a question before requests go there"
-    if trouble is not None:
-        return "PodWaits", f"{name} comes up beside the one that serves: {trouble}"
+    if trouble is not None and trouble[0] in pod_troubles.REASONS:
+        return trouble[0], f"{name} comes up beside the one that serves: {trouble[1]}"
     return "Surging", f"{name} comes up beside the one that serves"
 
 
@@ -145,8 +147,9 @@ def _with_serving(status: AgentStatus, served: Served) -> AgentStatus:
         "awareness": str(served.entry.awareness),
         "workload": served.workload,
     }
-    if status.run is not None and not state.ready and state.waiting is not None and status.message != state.waiting:
-        update["message"] = f"{status.message}; meanwhile it does not serve: {state.waiting}"
+    trouble = state.trouble[1] if state.trouble is not None else None
+    if status.run is not None and not state.ready and trouble is not None and status.message != trouble:
+        update["message"] = f"{status.message}; meanwhile it does not serve: {trouble}"
     failure = state.failure or (placement.target.failure if placement is not None else None)
     if failure is not None:
         update |= {"phase": Phase.SERVING_FAILED, "reason": failure[0], "message": failure[1]}
@@ -161,6 +164,8 @@ def _serving(state: WorkloadHealth, placement: Placement | None) -> Verdict:
         return type_, "True", *_pending(placement.target, placement)
     if state.cold:
         return type_, "True", *_COLD
+    if state.trouble is not None and state.trouble[0] in pod_troubles.REASONS:
+        return type_, "True", state.trouble[0], f"some pods serve; {state.trouble[1]}"
     return (type_, "True", "Serving", "its pods serve") if state.replaced else (type_, "True", *_pending(state, None))
 
 

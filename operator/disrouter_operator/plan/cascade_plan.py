@@ -15,13 +15,22 @@ from disrouter.api import CascadeStatus
 from disrouter.errors import InvalidCascade
 from disrouter.routes import RouteTable
 from disrouter_operator.kube import diff
-from disrouter_operator.kube.observed import Observed, is_terminating, label
-from disrouter_operator.kube.resources import INFERENCE_SERVICES, POD_DISRUPTION_BUDGETS, Object, Resource, resource_of
+from disrouter_operator.kube.observed import Observed, is_terminating, label, owner_uid
+from disrouter_operator.kube.resources import (
+    DEPLOYMENTS,
+    INFERENCE_SERVICES,
+    POD_DISRUPTION_BUDGETS,
+    SERVICES,
+    Object,
+    Resource,
+    resource_of,
+)
 from disrouter_operator.manifests.cascade import COMPONENT_TRAINING, Cascade
 from disrouter_operator.manifests.serving import disruption_budget, network_policy, service
-from disrouter_operator.plan import agent_status, pruning, route_table
+from disrouter_operator.plan import agent_status, entrypoint, pruning, route_table
 from disrouter_operator.plan.agent_plan import AgentPlan, plan_agent
 from disrouter_operator.plan.context import Context
+from disrouter_operator.plan.entrypoint import Entrypoint
 from disrouter_operator.plan.pruning import Deletion, Drain
 from disrouter_operator.settings import Settings
 from disrouter_operator.smoke_probe import SmokeProbe
@@ -41,12 +50,16 @@ class Write:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a reconcile does, in this order: deletes orphans, applies, deletes, writes the status."""
+    """What a reconcile does, in this order: deletes orphans and rivals, applies, scales, deletes, writes the status."""
 
     findings: cascade_status.Findings
     """What the status says."""
     orphans: tuple[Deletion, ...] = ()
+    rivals: tuple[Deletion, ...] = ()
+    """Autoscalers of what another one is to scale: KEDA lets no second one come."""
     applies: tuple[Write, ...] = ()
+    scales: tuple[Write, ...] = ()
+    """Pods of Deployments that KServe keeps otherwise."""
     deletes: tuple[Deletion, ...] = ()
     requeue_after: float | None = None
     probes: tuple[SmokeProbe, ...] = ()
@@ -60,7 +73,8 @@ def make_plan(observed: Observed, before: CascadeStatus, settings: Settings, now
         # A pod's patch shows only when it is merged whether it leaves what the operator relies on.
         cascade = Cascade.of(observed.parent)
         own = observed.without({each.uid for each in orphans})  # what goes says nothing of this cascade
-        context = Context(cascade, own, settings, now, {agent.name: agent for agent in before.agents})
+        known, edited = {agent.name: agent for agent in before.agents}, before.observed_generation != cascade.generation
+        context = Context(cascade, own, settings, now, known, edited)
         return _plan(context, orphans)
     except InvalidCascade as error:
         return Plan(cascade_status.Invalid(str(error)), orphans)
@@ -68,16 +82,20 @@ def make_plan(observed: Observed, before: CascadeStatus, settings: Settings, now
 
 def _plan(context: Context, orphans: tuple[Deletion, ...]) -> Plan:
     plans = [plan_agent(context, index) for index, _ in context.cascade.indexed()]
-    table = _table(context, plans)
+    entries = {plan.status.name: plan.entry for plan in plans if plan.entry is not None}
+    entry = _entrypoint(context, plans, route_table.route(context.cascade, entries))
+    table = route_table.table(context.cascade, entries, entry.agent)
     desired, unknown = _known(_desired(context, plans, table), context.observed)
     drain, cleaning = pruning.drain(context, plans), pruning.clean(context, plans)
     taken = {(each.resource, each.name) for each in orphans}
     free = [obj for obj in desired if not _occupied(obj, context.observed, taken)]
     waits = [drain.next_due, cleaning.again, OCCUPIED_RETRY_SECONDS if len(free) < len(desired) else None]
-    waits += [plan.again for plan in plans]
+    waits += [entry.again, *(plan.again for plan in plans)]
     return Plan(
-        findings=_facts(context, plans, table.entrypoint, drain, unknown),
+        findings=_facts(context, plans, entry, drain, unknown),
         orphans=orphans,
+        rivals=tuple(pruning.rivals(context, plans)),
+        scales=tuple(Write(obj, _undone_scale(context, obj)) for plan in plans for obj in plan.scales),
         applies=tuple(
             Write(obj, _repair(obj, context.observed)) for obj in free if not _as_wanted(obj, context.observed)
         ),
@@ -87,10 +105,12 @@ def _plan(context: Context, orphans: tuple[Deletion, ...]) -> Plan:
     )
 
 
-def _table(context: Context, plans: Sequence[AgentPlan]) -> RouteTable:
-    entries = {plan.status.name: plan.entry for plan in plans if plan.entry is not None}
-    answering = {plan.status.name for plan in plans if plan.status.ready and not plan.cold}
-    return route_table.table(context.cascade, entries, route_table.entrypoint(context.cascade, entries, answering))
+def _entrypoint(context: Context, plans: Sequence[AgentPlan], route: Sequence[str]) -> Entrypoint:
+    """Where requests enter, seen from where the cascade's Service leads to until now."""
+    serving = {plan.status.name: plan.since for plan in plans if plan.status.ready and not plan.cold}
+    live = context.observed.find(SERVICES, context.cascade.name)
+    selector = live["spec"].get("selector") or {} if live is not None else {}
+    return entrypoint.choose(route, serving, selector.get(names.LABEL_AGENT), context.now)
 
 
 def _desired(context: Context, plans: Sequence[AgentPlan], table: RouteTable) -> list[Object]:
@@ -100,7 +120,7 @@ def _desired(context: Context, plans: Sequence[AgentPlan], table: RouteTable) ->
     return [
         route_table.config_map(cascade, table),
         *(obj for plan in plans for obj in (*plan.workload, *_jobs(plan))),
-        *(each for _, agent in cascade.indexed() if (each := disruption_budget.budget(cascade, agent)) is not None),
+        disruption_budget.budget(cascade),
         *network_policy.policies(cascade, table, context.settings),
         service.service(cascade, dict(entry.selector)),
     ]
@@ -141,12 +161,21 @@ def _live(desired: Object, observed: Observed) -> Object | None:
 
 def _repair(obj: Object, observed: Observed) -> events.Note | None:
     live = _live(obj, observed)
+    if live is not None and owner_uid(live) is None:
+        return events.adopted(obj)
     managers = diff.foreign_managers(live, obj) if live is not None else []
     return events.repaired(obj, managers) if managers else None
 
 
+def _undone_scale(context: Context, obj: Object) -> events.Note | None:
+    """What to say of a Scale, unless the manifest itself has just asked for it."""
+    live = context.observed.find(DEPLOYMENTS, obj["metadata"]["name"])
+    managers = diff.foreign_managers(live, {"spec": obj["spec"]}) if live is not None and not context.edited else []
+    return events.rescaled(obj, managers) if managers else None
+
+
 def _facts(
-    context: Context, plans: Sequence[AgentPlan], entrypoint: str, drain: Drain, unknown: frozenset[Resource]
+    context: Context, plans: Sequence[AgentPlan], entry: Entrypoint, drain: Drain, unknown: frozenset[Resource]
 ) -> cascade_status.Facts:
     staying = {plan.status.name for plan in plans}
     gone = [
@@ -157,7 +186,8 @@ def _facts(
     agents = [plan.status.model_copy(update={"draining_since": drain.since.get(plan.status.name)}) for plan in plans]
     return cascade_status.Facts(
         url=service.url(context.cascade, context.settings),
-        entrypoint=entrypoint,
+        entrypoint=entry.agent,
+        returning=entry.returning,
         agents=(*agents, *gone),
         held=frozenset(plan.status.name for plan in plans if plan.entry is None),
         to_train=sum(plan.to_train for plan in plans),

@@ -23,6 +23,8 @@ class Context:
     now: datetime
     before: Mapping[str, AgentStatus]
     """Agents' states after the last reconcile, by name."""
+    edited: bool = False
+    """The manifest is another one than that reconcile saw."""
 
     @property
     def stamp(self) -> str:

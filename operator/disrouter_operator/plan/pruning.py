@@ -11,10 +11,12 @@ from disrouter_operator.kube.resources import (
     CASCADES,
     CONFIG_MAPS,
     DEPLOYMENTS,
+    HORIZONTAL_POD_AUTOSCALERS,
     INFERENCE_SERVICES,
     JOBS,
     NETWORK_POLICIES,
     POD_DISRUPTION_BUDGETS,
+    SCALED_OBJECTS,
     SERVICES,
     TRAIN_JOBS,
     Object,
@@ -27,6 +29,8 @@ from disrouter_operator.manifests.cascade import COMPONENT_AGENT, COMPONENT_TRAI
 from disrouter_operator.plan.agent_plan import AgentPlan
 from disrouter_operator.plan.context import Context
 from disrouter_operator.plan.training import observed_jobs
+
+_AUTOSCALERS = (HORIZONTAL_POD_AUTOSCALERS, SCALED_OBJECTS)
 
 
 @dataclass(frozen=True)
@@ -90,12 +94,25 @@ def _workloads(context: Context) -> Iterator[Object]:
 
 
 def obsolete(context: Context, desired: Sequence[Object], drain: Drain) -> Iterator[Deletion]:
-    """Policies and budgets that are not asked for any more; an agent that drains is still called and keeps its own."""
+    """Policies, budgets and autoscalers that nobody asks for; an agent that drains is still called and keeps them."""
     wanted = {reference(obj) for obj in desired}
-    for resource in (NETWORK_POLICIES, POD_DISRUPTION_BUDGETS):
+    for resource in (NETWORK_POLICIES, POD_DISRUPTION_BUDGETS, *_AUTOSCALERS):
         for obj in context.observed.owned(resource):
             kept = reference(obj) in wanted or label(obj, names.LABEL_AGENT) in drain.since
             if not kept and not is_terminating(obj):
+                yield _deletion(obj)
+
+
+def rivals(context: Context, plans: Sequence[AgentPlan]) -> Iterator[Deletion]:
+    """Autoscalers of pods that something else is to scale from now on."""
+    wanted = {reference(obj) for plan in plans for obj in plan.workload}
+    scaled = {obj["metadata"]["name"] for plan in plans for obj in plan.workload} | {
+        name for plan in plans for name in plan.kept
+    }
+    for resource in _AUTOSCALERS:
+        for obj in context.observed.owned(resource):
+            unwanted = label(obj, names.LABEL_WORKLOAD) in scaled and reference(obj) not in wanted
+            if unwanted and not is_terminating(obj):
                 yield _deletion(obj)
 
 

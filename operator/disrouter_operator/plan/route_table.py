@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from disrouter import names
@@ -72,16 +72,16 @@ def table(cascade: Cascade, entries: Mapping[str, RouteEntry], entrypoint: str) 
     )
 
 
-def entrypoint(cascade: Cascade, entries: Mapping[str, RouteEntry], answering: Collection[str]) -> str:
-    """Where requests enter: the first agent from `spec.entrypoint` on that answers; if none does, its first."""
+def route(cascade: Cascade, entries: Mapping[str, RouteEntry]) -> list[str]:
+    """The way of a request through the agents in `entries`, from `spec.entrypoint` on, cheapest first."""
     spec = cascade.spec
     place = {agent.name: index for index, agent in cascade.indexed()}
-    route = []
+    found = []
     name: str | None = spec.agents[spec.first].name
     while name is not None:
-        route += [name] if name in entries else []
+        found += [name] if name in entries else []
         name = spec.successor(place[name])
-    return next((name for name in route if name in answering), route[0])
+    return found
 
 
 def config_map(cascade: Cascade, routes: RouteTable) -> Object:

@@ -7,18 +7,23 @@ that is the Deployment of the newest revision: KServe calls the old one newest u
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from disrouter import names
 from disrouter.api import Agent, DeploymentMode
 from disrouter_operator.kube.observed import Observed, label
 from disrouter_operator.kube.resources import DEPLOYMENTS, INFERENCE_SERVICES, PODS, Object
+from disrouter_operator.kube.timestamps import moment
 from disrouter_operator.manifests.cascade import Cascade
 from disrouter_operator.manifests.serving import scaling
 from disrouter_operator.manifests.serving.inference_service import REVISION, revision
+from disrouter_operator.plan import ready_endpoints
+from disrouter_operator.plan.ready_endpoints import ReadyEndpoints
+from disrouter_operator.status import pod_troubles
 from disrouter_operator.status.conditions import KSERVE_MISSING
+from disrouter_operator.status.pod_troubles import Trouble
 
 KNATIVE_REVISION = "serving.knative.dev/revision"
 """Label by which Knative marks a revision's Deployment; it has the labels and annotations of our pods besides."""
@@ -26,14 +31,6 @@ _BLOCKED = ("BlockedByFailedLoad", "InvalidSpec")
 _INSTALL_KSERVE = (
     f"KServe is not installed (the cluster has no {INFERENCE_SERVICES.kind} of {INFERENCE_SERVICES.api_version}), so "
     "nothing can serve its model; install KServe (docs/install.md), and it is served as soon as that is there"
-)
-_STUCK = (
-    "CrashLoopBackOff",
-    "CreateContainerConfigError",
-    "CreateContainerError",
-    "ErrImagePull",
-    "ImagePullBackOff",
-    "InvalidImageName",
 )
 
 
@@ -43,14 +40,16 @@ class WorkloadHealth:
 
     exists: bool = False
     ready: bool = False
+    since: datetime | None = None
+    """Since when some pod has served without a break; None where nobody knows."""
     replaced: bool = False
     available: bool = False
     """Every pod that should serve does."""
     url: str | None = None
     failure: tuple[str, str] | None = None
     """Reason and message of a failure that waiting does not cure."""
-    waiting: str | None = None
-    """What a pod waits for, for people."""
+    trouble: Trouble | None = None
+    """What keeps a pod from serving."""
     cold: bool = False
     """Scaled to zero, as it may be: nothing answers, and nothing is wrong."""
 
@@ -74,16 +73,17 @@ def of_inference_service(observed: Observed, desired: Object, cascade: Cascade, 
     cold = scaling.may_be_zero(agent) and _at_zero(deployment)
     wanted = revision(desired)
     replaced = _revision_serves(observed, status, wanted) if knative else _replaced(deployment, wanted, cold=cold)
+    endpoints = _behind_knative(status) if knative else ready_endpoints.of_service(observed, names.predictor(name))
     return WorkloadHealth(
         exists=True,
-        # KServe calls an agent without pods unready now and then; that it has none is what the manifest allows.
-        ready=cold or _condition(status, "Ready").get("status") == "True",
+        ready=cold or endpoints.count > 0,
+        since=endpoints.since,
         replaced=replaced,
         available=knative or cold or _available(deployment),
         cold=cold,
         url=_base((status.get("address") or {}).get("url")),
         failure=_failure(status),
-        waiting=waiting(_pods(observed, desired)),
+        trouble=pod_troubles.of_deployment(deployment) or pod_troubles.of_pods(_pods(observed, desired)),
     )
 
 
@@ -95,29 +95,25 @@ def of_external(observed: Observed, deployment: Object, agent: Agent) -> Workloa
     status = live.get("status") or {}
     current = status.get("observedGeneration", 0) >= live["metadata"].get("generation", 0)
     cold = scaling.may_be_zero(agent) and _at_zero(live)
+    endpoints = ready_endpoints.of_service(observed, deployment["metadata"]["name"])
     return WorkloadHealth(
         exists=True,
-        ready=cold or (status.get("readyReplicas") or 0) > 0,
+        ready=cold or endpoints.count > 0,
+        since=endpoints.since,
         replaced=current and (cold or _all_updated(status)),
         available=cold or _available(live),
         cold=cold,
-        waiting=waiting(_pods(observed, deployment)),
+        trouble=pod_troubles.of_deployment(live) or pod_troubles.of_pods(_pods(observed, deployment)),
     )
 
 
-def waiting(pods: Iterable[Object]) -> str | None:
-    """Why a pod does not start, if it says so: image, crash, no node."""
-    for pod in sorted(pods, key=lambda pod: str(pod["metadata"]["name"])):
-        status = pod.get("status") or {}
-        for each in (*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())):
-            state = (each.get("state") or {}).get("waiting") or {}
-            if state.get("reason") in _STUCK:
-                detail = f"container {each.get('name')}: {state['reason']}: {state.get('message') or 'see its log'}"
-                return f"pod {pod['metadata']['name']}, {detail}"
-        scheduled = _condition(status, "PodScheduled")
-        if scheduled.get("status") == "False" and scheduled.get("reason") == "Unschedulable":
-            return f"pod {pod['metadata']['name']}, {scheduled.get('message') or 'no node fits'}"
-    return None
+def _behind_knative(status: Object) -> ReadyEndpoints:
+    """Knative's gateway takes requests for any number of pods, none included, and a missing pod does not unready it."""
+    ready = _condition(status, "Ready")
+    if ready.get("status") != "True":
+        return ReadyEndpoints()
+    since = ready.get("lastTransitionTime")
+    return ReadyEndpoints(1, moment(since) if since else None)
 
 
 def _pods(observed: Observed, workload: Object) -> list[Object]:

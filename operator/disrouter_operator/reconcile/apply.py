@@ -9,10 +9,18 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from disrouter import names
-from disrouter_operator.errors import Conflict, KubeError
+from disrouter_operator.errors import Conflict, KubeError, NamespaceTerminating
 from disrouter_operator.kube.client import Kube
-from disrouter_operator.kube.observed import Observed, label, owner_uid
-from disrouter_operator.kube.resources import INFERENCE_SERVICES, TRAIN_JOBS, Object, resource_of
+from disrouter_operator.kube.observed import Observed, belongs, label
+from disrouter_operator.kube.resources import (
+    DEPLOYMENTS,
+    INFERENCE_SERVICES,
+    SCALED_OBJECTS,
+    SCALES,
+    TRAIN_JOBS,
+    Object,
+    resource_of,
+)
 from disrouter_operator.manifests.cascade import COMPONENT_ENDPOINT, COMPONENT_ROUTES
 from disrouter_operator.manifests.training.runs import STAGE_KINDS
 from disrouter_operator.plan.cascade_plan import Plan
@@ -23,10 +31,15 @@ from disrouter_operator.status.cascade_status import ChildProblems
 
 _FINAL = frozenset({400, 403, 404, 409, 422})
 """Answers about the object itself; anything else is about the API server and ends the reconcile."""
+_ENDING = "because it is being terminated"
+"""What the API server says of whatever is created in a namespace that goes (admission plugin NamespaceLifecycle)."""
+_UNTYPED = "failed to create typed patch object"
+"""What server-side apply says of a field that the kind does not have (kubernetes/kubernetes#122480)."""
 _TRAFFIC = frozenset({COMPONENT_ROUTES, COMPONENT_ENDPOINT})
 
 _INSTALLED_BY = {
     INFERENCE_SERVICES: " (is KServe installed?)",
+    SCALED_OBJECTS: " (is KEDA installed?)",
     TRAIN_JOBS: " (is Kubeflow Trainer installed? else use spec.training.jobs.backend Job)",
 }
 
@@ -49,9 +62,10 @@ class Outcome:
 async def carry_out(kube: Kube, plan: Plan, observed: Observed, guard: WriteGuard, now: datetime) -> Outcome:
     """Do what a plan says, in its order. One child that is refused does not keep the others from being written.
 
-    Raises KubeError.
+    Raises KubeError; NamespaceTerminating where nothing can be made any more.
     """
     await _delete(kube, plan.orphans, observed, ", left by a former cascade of that name")
+    await _delete(kube, plan.rivals, observed, ", before another autoscaler of that agent comes")
     outcome = await _apply_all(kube, plan, observed, guard, now)
     if outcome.traffic_moved:
         await _delete(kube, plan.deletes, observed)
@@ -68,14 +82,17 @@ async def _delete(kube: Kube, deletions: Iterable[Deletion], observed: Observed,
 
 async def _apply_all(kube: Kube, plan: Plan, observed: Observed, guard: WriteGuard, now: datetime) -> Outcome:
     outcome = Outcome()
-    for write in plan.applies:
+    for write in (*plan.applies, *plan.scales):
         obj = write.obj
         try:
             wait = await _apply(kube, obj, observed, guard, now)
         except KubeError as error:
+            if _ENDING in str(error):
+                raise NamespaceTerminating(str(error), error.status) from None
             if not _about_the_object(error):
                 raise
-            outcome.problems.refused.append(_refusal(obj, error))
+            problems = outcome.problems
+            (problems.delayed if _passes(error) else problems.refused).append(_refusal(obj, error))
             wait = guard.refused(obj)
         else:
             guard.accepted(obj)
@@ -88,15 +105,23 @@ async def _apply_all(kube: Kube, plan: Plan, observed: Observed, guard: WriteGua
 
 
 def _about_the_object(error: KubeError) -> bool:
-    """Whether other objects may fare better. A webhook that is down fails its own kinds alone, with a 500."""
-    return error.status in _FINAL or (error.status == 500 and "webhook" in str(error))
+    """Whether other objects may fare better: a webhook that is down, and a field that a schema lacks, are a 500."""
+    return error.status in _FINAL or _passes(error) or (error.status == 500 and _UNTYPED in str(error))
+
+
+def _passes(error: KubeError) -> bool:
+    """Whether waiting cures it. A webhook that is away fails its own kinds alone; one that says no is a 400 or 403."""
+    return error.status == 500 and "webhook" in str(error)
 
 
 async def _apply(kube: Kube, obj: Object, observed: Observed, guard: WriteGuard, now: datetime) -> float:
     """Apply an object unless that is known to be in vain; returns the seconds until it should be applied again."""
-    wait = guard.wait(observed.find(resource_of(obj), obj["metadata"]["name"]), obj, now)
+    scales = resource_of(obj) == SCALES
+    wait = guard.wait(observed.find(DEPLOYMENTS if scales else resource_of(obj), obj["metadata"]["name"]), obj, now)
     if wait:
         return wait
+    if scales:
+        return guard.note(await kube.scale(obj), obj, now)
     await _check_owner(kube, obj, observed)
     if resource_of(obj) in STAGE_KINDS:
         await _create(kube, obj)
@@ -117,7 +142,7 @@ async def _check_owner(kube: Kube, obj: Object, observed: Observed) -> None:
     live = observed.find(resource, name) or await kube.get(resource, obj["metadata"]["namespace"], name)
     if live is None:
         return
-    if owner_uid(live) != observed.parent["metadata"]["uid"]:
+    if not belongs(live, observed.parent):
         raise KubeError("an object of that name exists and is not this cascade's; rename the agent or the object", 409)
 
 

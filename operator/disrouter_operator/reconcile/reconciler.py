@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from disrouter.api import CascadeStatus
-from disrouter_operator.errors import InternalError
+from disrouter_operator.errors import InternalError, KubeError, NamespaceTerminating
 from disrouter_operator.kube.client import Kube
 from disrouter_operator.kube.observed import Observed
 from disrouter_operator.kube.resources import Key, Object
@@ -24,6 +24,7 @@ from disrouter_operator.status.recorder import Recorder
 Clock = Callable[[], datetime]
 """Now, with a time zone."""
 
+GONE = 404
 MAX_ERROR = 500
 """Characters of an unforeseen error in the status."""
 
@@ -67,7 +68,11 @@ async def reconcile(
     plan, failure = _plan(observed, before, settings, now)
     if settings.smoke is not None:
         memory.probes.ask(key, plan.probes, settings.smoke)
-    outcome = await carry_out(kube, plan, observed, memory.guard, now)
+    try:
+        outcome = await carry_out(kube, plan, observed, memory.guard, now)
+    except NamespaceTerminating:
+        logger.debug("%s: its namespace is being deleted, so nothing is made any more", key)
+        return None
     generation = observed.parent["metadata"].get("generation", 0)
     after = cascade_status.build(plan.findings, outcome.problems, before, generation, now)
     await _write_status(kube, observed.parent, after)
@@ -96,7 +101,12 @@ def _words(error: Exception) -> str:
 
 
 async def _write_status(kube: Kube, parent: Object, after: CascadeStatus) -> None:
-    """The one status write, if there is anything to say."""
+    """The one status write, if there is anything to say, and anybody to say it of."""
     dumped = after.dump()
-    if dumped != (parent.get("status") or {}):
+    if dumped == (parent.get("status") or {}):
+        return
+    try:
         await kube.patch_status({**parent, "status": dumped})
+    except KubeError as error:
+        if error.status != GONE:
+            raise

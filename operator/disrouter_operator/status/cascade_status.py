@@ -10,14 +10,16 @@ from pydantic import ValidationError
 
 from disrouter.api import AgentStatus, CascadeStatus, ConditionType, Phase
 from disrouter_operator.kube.resources import Object
-from disrouter_operator.status import kstatus
+from disrouter_operator.status import kstatus, pod_troubles
 from disrouter_operator.status.conditions import (
+    CHILD_DELAYED,
     CHILD_NOT_KEPT,
     CHILD_REFUSED,
     KSERVE_MISSING,
     Verdict,
     conditions,
     merged,
+    serving,
 )
 
 
@@ -27,6 +29,8 @@ class Facts:
 
     url: str
     entrypoint: str
+    returning: str | None
+    """A cheaper agent where queries enter once it has served for a while."""
     agents: Sequence[AgentStatus]
     """Agents of the spec in order, then those that are leaving."""
     held: frozenset[str]
@@ -58,14 +62,23 @@ class ChildProblems:
     """What became of children that could not be written as they should be; texts are for people."""
 
     refused: list[str] = field(default_factory=list)
-    """By the API server."""
+    """By the API server, for what they are."""
+    delayed: list[str] = field(default_factory=list)
+    """By the API server, because something that it asks is away; written as soon as that is back."""
     unkept: list[str] = field(default_factory=list)
     """Written, but changed by somebody else each time."""
 
     @property
     def message(self) -> str:
         """All of them; empty if there are none."""
-        return "; ".join([*self.refused, *self.unkept])
+        return "; ".join([*self.refused, *self.delayed, *self.unkept])
+
+    @property
+    def reason(self) -> str:
+        """The gravest of them."""
+        if self.refused:
+            return CHILD_REFUSED
+        return CHILD_DELAYED if self.delayed else CHILD_NOT_KEPT
 
 
 Findings = Facts | Invalid | InternalFailure
@@ -98,7 +111,12 @@ def _of_facts(
     staying = [agent for agent in facts.agents if agent.phase is not Phase.DRAINING]
     ready = sum(agent.ready for agent in staying)
     verdicts = [_spec_valid(), _agents_ready(facts, staying), _endpoint_ready(facts, staying)]
-    verdicts = [_ready(verdicts, problems), *verdicts, _training(facts, staying), _degraded(facts, staying, problems)]
+    verdicts = [
+        _ready(facts, verdicts, problems),
+        *verdicts,
+        _training(facts, staying),
+        _degraded(facts, staying, problems),
+    ]
     return CascadeStatus(
         observed_generation=generation,
         conditions=conditions(verdicts, before.conditions, generation, now),
@@ -132,23 +150,32 @@ def _agents_ready(facts: Facts, agents: Sequence[AgentStatus]) -> Verdict:
         return ConditionType.AGENTS_READY, "False", KSERVE_MISSING if unserved else "AgentFailed", _say(failed)
     missing = [agent for agent in agents if not agent.ready and agent.name not in facts.held]
     if missing:
-        return ConditionType.AGENTS_READY, "False", "AgentStarting", _say(missing)
+        said = [each.reason for agent in missing if (each := serving(agent)) is not None]
+        cause = next((reason for reason in said if reason in pod_troubles.REASONS), "AgentStarting")
+        return ConditionType.AGENTS_READY, "False", cause, _say(missing)
     held = f"; waiting for training: {', '.join(sorted(facts.held))}" if facts.held else ""
     return ConditionType.AGENTS_READY, "True", "AllServe", f"every agent in the route serves{held}"
 
 
 def _endpoint_ready(facts: Facts, agents: Sequence[AgentStatus]) -> Verdict:
     if any(agent.name == facts.entrypoint and agent.ready for agent in agents):
-        return ConditionType.ENDPOINT_READY, "True", "EntrypointServes", f"queries enter at agent {facts.entrypoint}"
+        return ConditionType.ENDPOINT_READY, "True", "EntrypointServes", _where(facts)
     return ConditionType.ENDPOINT_READY, "False", "NoAgentServes", "no agent serves yet; see status.agents"
 
 
-def _ready(others: Sequence[Verdict], problems: ChildProblems) -> Verdict:
-    if problems.refused:
-        return ConditionType.READY, "False", CHILD_REFUSED, problems.message
+def _where(facts: Facts) -> str:
+    later = f", and at agent {facts.returning} once it has served for a few seconds without a break"
+    return f"queries enter at agent {facts.entrypoint}{later if facts.returning is not None else ''}"
+
+
+def _ready(facts: Facts, others: Sequence[Verdict], problems: ChildProblems) -> Verdict:
+    if problems.refused or problems.delayed:
+        return ConditionType.READY, "False", problems.reason, problems.message
     broken = [(reason, message) for _, status, reason, message in others if status != "True"]
     if broken:
         return ConditionType.READY, "False", broken[0][0], broken[0][1]
+    if facts.returning is not None:
+        return ConditionType.READY, "False", "EntrypointReturning", _where(facts)
     return ConditionType.READY, "True", "Serving", "every agent in the route serves"
 
 
@@ -167,8 +194,7 @@ def _training(facts: Facts, agents: Sequence[AgentStatus]) -> Verdict:
 
 def _degraded(facts: Facts, agents: Sequence[AgentStatus], problems: ChildProblems) -> Verdict:
     if problems.message:
-        reason = CHILD_REFUSED if problems.refused else CHILD_NOT_KEPT
-        return ConditionType.DEGRADED, "True", reason, problems.message
+        return ConditionType.DEGRADED, "True", problems.reason, problems.message
     failed = [agent for agent in agents if agent.phase.failed]
     if failed:
         return ConditionType.DEGRADED, "True", str(failed[0].phase), _say(failed)

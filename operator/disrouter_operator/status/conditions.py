@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Literal
 
-from disrouter.api import AgentConditionType, CascadeStatus, Condition, ConditionType
+from disrouter.api import AgentConditionType, AgentStatus, CascadeStatus, Condition, ConditionType
 from disrouter_operator.kube.timestamps import timestamp
 
 Verdict = tuple[ConditionType | AgentConditionType, Literal["True", "False"], str, str]
 """Type, status, reason, message of a condition to be."""
 
-CHILD_REFUSED, CHILD_NOT_KEPT = "ChildRefused", "ChildNotKept"
+CHILD_REFUSED, CHILD_DELAYED, CHILD_NOT_KEPT = "ChildRefused", "ChildDelayed", "ChildNotKept"
 """Reasons of Degraded: what became of a child that was written."""
 KSERVE_MISSING = "KServeMissing"
 """Reason of an agent with a model, and of its cascade, on a cluster that does not know InferenceServices."""
@@ -45,6 +45,11 @@ def merged(old: Sequence[Condition], new: Sequence[Condition]) -> tuple[Conditio
     replaced = {each.type: each for each in new}
     kept = tuple(replaced.pop(each.type, each) for each in old)
     return kept + tuple(replaced.values())
+
+
+def serving(agent: AgentStatus) -> Condition | None:
+    """An agent's condition on its pods."""
+    return next((each for each in agent.conditions if each.type == AgentConditionType.SERVING), None)
 
 
 def condition(status: CascadeStatus, type_: ConditionType) -> Condition | None:

@@ -10,10 +10,18 @@ from typing import Literal
 from disrouter.api import AgentStatus, CascadeStatus, ConditionType, Phase
 from disrouter_operator.kube.resources import CASCADES, EVENTS, Object
 from disrouter_operator.kube.timestamps import timestamp
-from disrouter_operator.status.conditions import CHILD_NOT_KEPT, CHILD_REFUSED, KSERVE_MISSING, condition
+from disrouter_operator.status import pod_troubles
+from disrouter_operator.status.conditions import (
+    CHILD_DELAYED,
+    CHILD_NOT_KEPT,
+    CHILD_REFUSED,
+    KSERVE_MISSING,
+    condition,
+    serving,
+)
 
 COMPONENT = "disrouter"
-_UNWRITTEN = (CHILD_REFUSED, CHILD_NOT_KEPT)
+_UNWRITTEN = (CHILD_REFUSED, CHILD_DELAYED, CHILD_NOT_KEPT)
 MAX_MESSAGE = 1024
 """The API server's limit for an Event's message."""
 
@@ -52,6 +60,19 @@ def repaired(obj: Object, managers: list[str]) -> Note:
     """A child was changed by somebody else and is as the cascade wants it again."""
     name = f"{obj['kind']} {obj['metadata']['name']}"
     return Note("Warning", "ChildRepaired", f"{name} was changed by {', '.join(managers)} and is restored")
+
+
+def adopted(obj: Object) -> Note:
+    """A child that nobody owned any more is the cascade's again."""
+    name = f"{obj['kind']} {obj['metadata']['name']}"
+    return Note("Normal", "ChildAdopted", f"{name} had the cascade's labels and no owner, and is its own again")
+
+
+def rescaled(obj: Object, managers: list[str]) -> Note:
+    """Somebody else gave a Deployment more or fewer pods than the cascade lets it have."""
+    name, pods = obj["metadata"]["name"], obj["spec"]["replicas"]
+    text = f"Deployment {name} was scaled by {', '.join(managers)} and has {pods} pods again, as spec.agents says"
+    return Note("Warning", "ChildRepaired", text)
 
 
 def manifest(parent: Object, note: Note, series: Series) -> Object:
@@ -107,6 +128,7 @@ def _write_notes(before: CascadeStatus, after: CascadeStatus) -> Iterator[Note]:
 def _agent_notes(old: AgentStatus | None, new: AgentStatus) -> Iterator[Note]:
     if old is not None:
         yield from _moves(old, new)
+    yield from _troubles(old, new)
     if old is None and new.phase is Phase.PENDING:
         return  # every agent begins so
     if old is None or old.phase is not new.phase or (new.phase.failed and old.reason != new.reason):
@@ -116,6 +138,13 @@ def _agent_notes(old: AgentStatus | None, new: AgentStatus) -> Iterator[Note]:
     elif new.reason != old.reason and "Suspended" in (old.reason, new.reason):
         what = "is suspended" if new.reason == "Suspended" else "goes on"
         yield Note("Normal", "Suspended" if new.reason == "Suspended" else "Resumed", f"training of {new.name} {what}")
+
+
+def _troubles(old: AgentStatus | None, new: AgentStatus) -> Iterator[Note]:
+    """What keeps pods from serving, also while the agent trains or others of its pods serve; the same once."""
+    was, now = (serving(agent) if agent is not None else None for agent in (old, new))
+    if now is not None and now.reason in pod_troubles.REASONS and (was is None or was.reason != now.reason):
+        yield Note("Warning", now.reason, f"agent {new.name}: {now.message}")
 
 
 def _moves(old: AgentStatus, new: AgentStatus) -> Iterator[Note]:

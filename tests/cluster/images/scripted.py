@@ -21,6 +21,8 @@ from support.fake_engine import stream_of, whole_of
 
 NAME = web.AppKey("name", str)
 WEIGHTS = web.AppKey("weights", str)
+HELD = web.AppKey("held", bytearray)
+"""As many MiB as $FILL_MIB says."""
 FILE = "model.safetensors"
 GAP_SECONDS = 0.02
 """Between the words of a stream."""
@@ -65,8 +67,10 @@ def main() -> None:
     for flag in ("model", "served-model-name", "host", "port"):
         parser.add_argument(f"--{flag}", required=True)
     flags = parser.parse_args()
+    held = bytearray(os.urandom(1024) * 1024 * int(os.environ.get("FILL_MIB", "0")))
     time.sleep(float(os.environ.get("START_SECONDS", "0")))
     app = web.Application()
+    app[HELD] = held
     app[NAME], app[WEIGHTS] = flags.served_model_name, weights_of(Path(flags.model))
     app.add_routes([web.post("/v1/chat/completions", chat), web.get("/health", health)])
     web.run_app(app, host=flags.host, port=int(flags.port), access_log=None, print=lambda *_: None)

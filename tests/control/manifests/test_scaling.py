@@ -1,4 +1,4 @@
-"""How many pods: scaled to zero is healthy where it is allowed, budgets where there are pods to spare."""
+"""How many pods: who says so, what an edit of it touches, zero where it is allowed, one budget over all of them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,15 @@ from typing import Any
 import pytest
 
 from disrouter.names import predictor
-from disrouter_operator.kube.resources import DEPLOYMENTS, INFERENCE_SERVICES, POD_DISRUPTION_BUDGETS, Object
+from disrouter_operator.errors import KubeError
+from disrouter_operator.kube.resources import (
+    DEPLOYMENTS,
+    HORIZONTAL_POD_AUTOSCALERS,
+    INFERENCE_SERVICES,
+    POD_DISRUPTION_BUDGETS,
+    SCALED_OBJECTS,
+    Object,
+)
 from disrouter_operator.manifests.serving import inference_service
 from support import clusters
 from support.scenes import Scene
@@ -42,7 +50,7 @@ async def test_an_agent_that_was_scaled_to_zero_is_healthy_and_stays_in_the_rout
     await scene.run()
     scene.serve("small", "medium", "large")
     _empty(scene, predictor("qwen-medium"))
-    scene.kube.set_status(INFERENCE_SERVICES, "qwen-medium", clusters.ready_status(ready="False"))
+    scene.fall_silent("medium")
     await scene.run()
     medium = scene.agent("medium")
     assert (medium["phase"], medium["reason"], medium["ready"]) == ("Ready", "ScaledToZero", True)
@@ -58,7 +66,7 @@ async def test_an_agent_that_nobody_may_scale_to_zero_is_not_ready_without_pods(
     await scene.run()
     scene.serve("small", "medium", "large")
     _empty(scene, predictor("qwen-medium"))
-    scene.kube.set_status(INFERENCE_SERVICES, "qwen-medium", clusters.ready_status(ready="False"))
+    scene.fall_silent("medium")
     await scene.run()
     assert scene.agent("medium")["phase"] == "Pending"
     assert scene.condition("Ready")["status"] == "False"
@@ -100,17 +108,15 @@ def test_replicas_that_somebody_else_sets_are_not_ours() -> None:
     assert replicas(theirs) is None
 
 
-async def test_an_agent_with_pods_to_spare_has_a_budget_as_long_as_it_has_them() -> None:
+async def test_one_budget_is_over_the_pods_of_all_agents_whatever_their_number() -> None:
     scene = Scene(_with(1, replicas={"min": 2, "max": 4}))
     await scene.run(2)
-    assert scene.kube.names(POD_DISRUPTION_BUDGETS) == ["qwen-medium"]
-    spec = scene.kube.one(POD_DISRUPTION_BUDGETS, "qwen-medium")["spec"]
-    assert spec["maxUnavailable"] == 1
-    labels = scene.kube.one(INFERENCE_SERVICES, "qwen-medium")["metadata"]["labels"]
-    assert spec["selector"]["matchLabels"].items() <= labels.items()
-    scene.kube.put(_with(1, replicas={"min": 1, "max": 4}))
-    await scene.run()
-    assert scene.kube.names(POD_DISRUPTION_BUDGETS) == []
+    assert scene.kube.names(POD_DISRUPTION_BUDGETS) == ["qwen"]
+    spec = scene.kube.one(POD_DISRUPTION_BUDGETS, "qwen")["spec"]
+    assert (spec["maxUnavailable"], spec["unhealthyPodEvictionPolicy"]) == (1, "AlwaysAllow")
+    workloads = [scene.kube.one(INFERENCE_SERVICES, f"qwen-{name}") for name in ("small", "medium")]
+    for workload in (*workloads, scene.kube.one(DEPLOYMENTS, "qwen-large")):
+        assert spec["selector"]["matchLabels"].items() <= workload["metadata"]["labels"].items()
 
 
 async def test_a_cluster_without_budgets_is_served_without_them_and_that_is_said() -> None:
@@ -125,5 +131,112 @@ async def test_a_cluster_without_budgets_is_served_without_them_and_that_is_said
     assert "PodDisruptionBudget of policy/v1" in degraded["message"]
     scene.kube.absent.clear()
     await scene.run()
-    assert scene.kube.names(POD_DISRUPTION_BUDGETS) == ["qwen-medium"]
+    assert scene.kube.names(POD_DISRUPTION_BUDGETS) == ["qwen"]
     assert scene.condition("Degraded")["message"] == "nothing failed"
+
+
+ON_CPU: Object = {"resources": {"limits": {"cpu": "2"}}}
+EDITS: list[Object] = [
+    {},
+    {"replicas": {"min": 1, "max": 3}},
+    {"replicas": {"min": 1, "max": 3}, "autoscaling": {"target": 60}},
+    {"replicas": {"min": 0, "max": 3}, "autoscaling": QUERY | {"target": 2}},
+    {"replicas": {"min": 0, "max": 3}, "autoscaling": {"autoscaler": "external"}},
+    {"replicas": {"min": 2, "max": 2}},
+]
+
+
+def test_no_edit_of_how_an_agent_scales_reaches_its_pods() -> None:
+    """KServe copies labels and annotations of an InferenceService into the pod template."""
+    seen = []
+    for edit in EDITS:
+        owner = clusters.cascade(_with(1, **ON_CPU, **edit))
+        built = inference_service.inference_service(owner, owner.spec.agents[1], None, "sidecar:test")
+        assert built["spec"]["predictor"].pop("deploymentStrategy")
+        seen.append(built)
+    assert all(each == seen[0] for each in seen)
+    assert seen[0]["metadata"]["annotations"]["serving.kserve.io/autoscalerClass"] == "external"
+
+
+@pytest.mark.parametrize(("most", "strategy"), [(1, "Recreate"), (2, "RollingUpdate")])
+def test_several_pods_are_replaced_one_at_a_time(most: int, strategy: str) -> None:
+    owner = clusters.cascade(_with(1, replicas={"min": 1, "max": most}))
+    built = inference_service.inference_service(owner, owner.spec.agents[1], None, "sidecar:test")
+    found = built["spec"]["predictor"]["deploymentStrategy"]
+    assert found["type"] == strategy
+    assert found.get("rollingUpdate") in (None, {"maxSurge": 0, "maxUnavailable": 1})
+
+
+async def _scaled(**medium: Any) -> Scene:
+    """A scene whose agent medium has one pod, as KServe makes it."""
+    scene = Scene(_with(1, **medium))
+    await scene.run()
+    scene.serve("small", "medium", "large")
+    await scene.run()
+    return scene
+
+
+def _pods(scene: Scene) -> Any:
+    return scene.kube.one(DEPLOYMENTS, predictor("qwen-medium"))["spec"]["replicas"]
+
+
+async def test_the_cpu_scales_an_engine_on_cpus_and_none_on_a_gpu() -> None:
+    scene = await _scaled(replicas={"min": 1, "max": 3})
+    assert scene.kube.names(HORIZONTAL_POD_AUTOSCALERS) == []
+    scene = await _scaled(**ON_CPU, replicas={"min": 1, "max": 3})
+    spec = scene.kube.one(HORIZONTAL_POD_AUTOSCALERS, "qwen-medium")["spec"]
+    assert (spec["minReplicas"], spec["maxReplicas"]) == (1, 3)
+    assert spec["scaleTargetRef"]["name"] == "qwen-medium-predictor"
+    assert spec["metrics"][0]["containerResource"]["container"] == "kserve-container"
+
+
+async def test_who_scales_by_hand_is_kept_within_the_bounds() -> None:
+    scene = await _scaled(replicas={"min": 1, "max": 3})
+    for pods, kept in ((2, 2), (9, 3), (0, 1)):
+        live = scene.kube.one(DEPLOYMENTS, predictor("qwen-medium"))
+        scene.kube.put({**live, "spec": {**live["spec"], "replicas": pods}})
+        await scene.run()
+        assert _pods(scene) == kept
+
+
+async def test_a_fixed_number_of_pods_is_kept_and_who_changed_it_is_told() -> None:
+    scene = await _scaled(replicas={"min": 2, "max": 2})
+    assert _pods(scene) == 2
+    assert "ChildRepaired" not in scene.reasons(), "nobody has changed it: the manifest asks for two"
+    live = scene.kube.one(DEPLOYMENTS, predictor("qwen-medium"))
+    by = {"manager": "kubectl", "operation": "Update", "fieldsV1": {"f:spec": {"f:replicas": {}}}}
+    live["metadata"]["managedFields"] = [by]
+    scene.kube.put({**live, "spec": {**live["spec"], "replicas": 5}})
+    await scene.run()
+    assert _pods(scene) == 2
+    (event,) = [obj for obj in scene.kube.objects.values() if obj.get("reason") == "ChildRepaired"]
+    assert event["message"] == (
+        "Deployment qwen-medium-predictor was scaled by kubectl and has 2 pods again, as spec.agents says"
+    )
+
+
+async def test_one_autoscaler_goes_before_another_comes() -> None:
+    scene = await _scaled(**ON_CPU, replicas={"min": 1, "max": 3})
+    scene.kube.put(_with(1, **ON_CPU, replicas={"min": 0, "max": 3}, autoscaling=QUERY | {"target": 2}))
+    scene.kube.writes.clear()
+    await scene.run()
+    autoscalers = [write for write in scene.kube.writes if write[1] in ("HorizontalPodAutoscaler", "ScaledObject")]
+    assert autoscalers == [
+        ("delete", "HorizontalPodAutoscaler", "qwen-medium"),
+        ("apply", "ScaledObject", "qwen-medium"),
+    ]
+    spec = scene.kube.one(SCALED_OBJECTS, "qwen-medium")["spec"]
+    assert (spec["minReplicaCount"], spec["maxReplicaCount"]) == (0, 3)
+    metadata = {"serverAddress": "http://prometheus:9090", "query": "sum(x)", "threshold": "2"}
+    assert spec["triggers"] == [{"type": "prometheus", "metadata": metadata}]
+    scene.kube.put(_with(1, **ON_CPU))
+    await scene.run()
+    assert scene.kube.names(SCALED_OBJECTS) == []
+
+
+async def test_without_keda_its_scaled_object_is_refused_by_name() -> None:
+    scene = Scene(_with(1, replicas={"min": 1, "max": 3}, autoscaling=QUERY))
+    scene.kube.absent.add(SCALED_OBJECTS)
+    scene.kube.refuse = lambda obj: KubeError("not found", 404) if obj["kind"] == "ScaledObject" else None
+    await scene.run()
+    assert "ScaledObject qwen-medium: not found (is KEDA installed?)" in scene.condition("Degraded")["message"]

@@ -8,12 +8,18 @@ from datetime import timedelta
 from typing import Any
 
 from disrouter import names
-from disrouter_operator.kube.resources import CASCADES, DEPLOYMENTS, INFERENCE_SERVICES, SERVICES
+from disrouter_operator.kube.resources import (
+    CASCADES,
+    DEPLOYMENTS,
+    HORIZONTAL_POD_AUTOSCALERS,
+    INFERENCE_SERVICES,
+    SERVICES,
+)
 from disrouter_operator.reconcile.probe_runner import ProbeRunner
 from disrouter_operator.reconcile.reconciler import Memory
 from disrouter_operator.smoke_probe import SmokeProbe
 from support import clusters
-from support.scenes import SETTINGS, Scene
+from support.scenes import SETTINGS, Scene, come_up
 
 OLD = "http://qwen-small-predictor.default.svc.cluster.local"
 
@@ -51,9 +57,7 @@ def change(scene: Scene, args: list[str]) -> None:
 
 
 def ready(scene: Scene, name: str) -> None:
-    scene.kube.put(clusters.predictor_deployment(scene.kube.one(INFERENCE_SERVICES, name)))
-    scene.kube.set_status(DEPLOYMENTS, names.predictor(name), clusters.rolled_out(9))
-    scene.kube.set_status(INFERENCE_SERVICES, name, clusters.ready_status())
+    come_up(scene.kube, name, scene.now)
 
 
 async def answered(scene: Scene) -> None:
@@ -200,8 +204,29 @@ async def test_replicas_change_in_place() -> None:
     scene = Scene(clusters.example(rollout="surge"), SETTINGS)
     await scene.run()
     manifest = scene.kube.one(CASCADES, "qwen")
+    scene.serve("small")
     manifest["spec"]["agents"][0]["replicas"] = {"min": 2, "max": 4}
     scene.kube.put(manifest)
     await scene.run()
     assert scene.inference_services("small") == ["qwen-small"]
-    assert scene.kube.one(INFERENCE_SERVICES, "qwen-small")["spec"]["predictor"]["maxReplicas"] == 4
+    assert scene.kube.one(DEPLOYMENTS, "qwen-small-predictor")["spec"]["replicas"] == 2
+
+
+async def test_what_comes_up_beside_another_gets_as_many_pods() -> None:
+    scene = Scene(clusters.example(rollout="surge"), SETTINGS)
+    manifest = scene.kube.one(CASCADES, "qwen")
+    manifest["spec"]["agents"][0] |= {"replicas": {"min": 1, "max": 4}, "resources": {"limits": {"cpu": "1"}}}
+    scene.kube.put(manifest)
+    await scene.run()
+    scene.serve("small", "medium", "large")
+    old = scene.kube.one(DEPLOYMENTS, "qwen-small-predictor")
+    scene.kube.put({**old, "spec": {**old["spec"], "replicas": 3}})  # as its autoscaler has done
+    change(scene, ["--max-model-len=4096"])
+    await scene.run()
+    (new,) = set(scene.inference_services("small")) - {"qwen-small"}
+    made = clusters.predictor_deployment(scene.kube.one(INFERENCE_SERVICES, new))
+    scene.kube.put(made)
+    await scene.run()
+    assert scene.kube.one(DEPLOYMENTS, names.predictor(new))["spec"]["replicas"] == 3
+    autoscalers = {name: scene.kube.one(HORIZONTAL_POD_AUTOSCALERS, name) for name in (new, "qwen-small")}
+    assert {name: each["spec"]["minReplicas"] for name, each in autoscalers.items()} == {new: 3, "qwen-small": 1}

@@ -50,7 +50,7 @@ async def test_an_entry_that_does_not_serve_hands_over_to_the_next_of_its_route(
     assert scene.table().entrypoint == "medium"
     assert scene.condition("EndpointReady")["status"] == "True"
     scene.serve("small")
-    await scene.run()
+    await scene.settle()
     assert scene.table().entrypoint == "small"
 
 

@@ -37,7 +37,7 @@ async def test_the_entry_is_the_first_agent_that_serves() -> None:
         "lastTransitionTime": "",
     }
     scene.serve("small")
-    await scene.run()
+    await scene.settle()
     assert scene.table().entrypoint == "small"
     assert scene.condition("Ready")["status"] == "True"
     assert scene.status["agentsReady"] == "3/3"

@@ -183,7 +183,7 @@ def _serves_externals(place: Place) -> None:
     manifest["spec"].pop("training", None)
     place.apply(manifest)
     for agent in ("small", "large"):
-        place.pods_ready(f"disrouter.io/cascade=external,disrouter.io/agent={agent}")
+        place.external(agent, "external")
     place.until(lambda: place.condition("Ready", "external")["status"] == "True", "Ready")
 
 

@@ -108,10 +108,10 @@ async def test_new_content_is_written_at_once_also_where_a_webhook_changed_the_l
     scene.kube.mutate = _stamp_image
     await scene.run(2)
     manifest = clusters.example()
-    manifest["spec"]["agents"][0]["replicas"] = {"min": 2, "max": 2}
+    manifest["spec"]["agents"][0]["pod"] = {"nodeSelector": {"gpu": "h100"}}
     scene.kube.put(manifest)
     await scene.run()
-    assert scene.kube.one(INFERENCE_SERVICES, "qwen-small")["spec"]["predictor"]["minReplicas"] == 2
+    assert scene.kube.one(INFERENCE_SERVICES, "qwen-small")["spec"]["predictor"]["nodeSelector"] == {"gpu": "h100"}
 
 
 async def test_edits_are_undone_at_once_until_they_look_like_a_machines() -> None:

@@ -9,10 +9,9 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from disrouter import names
 from disrouter.backoff import Backoff
 from disrouter_operator.errors import KubeError, Rejected
-from disrouter_operator.kube.resources import CASCADES, DEPLOYMENTS, INFERENCE_SERVICES, SERVICES, Key, Object, Resource
+from disrouter_operator.kube.resources import CASCADES, INFERENCE_SERVICES, SERVICES, Key, Object, Resource
 from disrouter_operator.reconcile.probe_runner import ProbeRunner
 from disrouter_operator.reconcile.reconciler import Memory, reconcile
 from disrouter_operator.smoke_probe import SmokeProbe
@@ -20,7 +19,7 @@ from disrouter_operator.watch.work_queue import KeyedQueue
 from support import clusters
 from support.kube_fake import KubeFake
 from support.kubectl import PATIENCE
-from support.scenes import SETTINGS
+from support.scenes import SETTINGS, come_up
 
 HEALTHY = [f"healthy{number}" for number in range(20)]
 SICK = {"refused": "a child is refused for ever", "broken": "its reads fail", "invalid": "it breaks a rule"}
@@ -150,6 +149,4 @@ async def _surge(kube: KubeFake, name: str) -> None:
     kube.put(manifest)
     await reconcile(kube, key, settings, lambda: datetime.now(UTC))
     (new,) = set(kube.names(INFERENCE_SERVICES)) - before
-    kube.put(clusters.predictor_deployment(kube.one(INFERENCE_SERVICES, new)))
-    kube.set_status(DEPLOYMENTS, names.predictor(new), clusters.rolled_out(9))
-    kube.set_status(INFERENCE_SERVICES, new, clusters.ready_status())
+    come_up(kube, new, datetime.now(UTC))

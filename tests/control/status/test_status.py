@@ -6,7 +6,7 @@ import random
 from typing import Any
 
 from disrouter_operator.errors import Rejected
-from disrouter_operator.kube.resources import CASCADES, INFERENCE_SERVICES
+from disrouter_operator.kube.resources import CASCADES
 from support import clusters
 from support.gitops import kstatus
 from support.scenes import Scene
@@ -58,7 +58,10 @@ async def test_a_pod_that_is_unready_for_a_moment_moves_the_conditions_no_more_t
     for _ in range(30):
         now_ready = draw.random() < 0.5
         turns, ready = turns + (now_ready != ready), now_ready
-        scene.kube.set_status(INFERENCE_SERVICES, "qwen-small", clusters.ready_status(ready=str(ready)))
+        if ready:
+            scene.serve("small")
+        else:
+            scene.fall_silent("small")
         before = _statuses(scene)
         await scene.run()
         for type_, status in _statuses(scene).items():

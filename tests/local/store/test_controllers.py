@@ -99,6 +99,28 @@ async def test_a_rolling_update_keeps_the_old_pod_until_the_new_one_is_ready(sto
     assert ending == ["one"]
 
 
+async def test_several_pods_go_one_at_a_time_where_none_may_be_more(store: Store) -> None:
+    def rolled(image: str) -> Object:
+        made = deployment("RollingUpdate", 2, image)
+        made["spec"]["strategy"]["rollingUpdate"] = {"maxSurge": 0, "maxUnavailable": 1}
+        return made
+
+    await store.apply(rolled("one"))
+    await deployments.sync(store, NOW)
+    await mark_ready(store)
+    await store.apply(rolled("two"))
+    for _ in range(2):
+        for _ in range(3):
+            await deployments.sync(store, NOW)
+        pods = await store.list(PODS, None)
+        (ending,) = [pod for pod in pods if is_ending(pod)]
+        assert len(pods) == 3, "one of two goes, and the new one is on its way"
+        await store.remove_pod(ending)
+        await mark_ready(store)
+    await deployments.sync(store, NOW)
+    assert [pod["spec"]["containers"][0]["image"] for pod in await store.list(PODS, None)] == ["two", "two"]
+
+
 async def test_scaling_down_ends_surplus_pods_only(store: Store) -> None:
     await store.apply(deployment(replicas=3))
     await deployments.sync(store, NOW)

@@ -3,7 +3,8 @@
 - `inference_service`  an agent's workload
 - `engine_container`   vLLM
 - `sidecar_container`  the sidecar
-- `scaling`            replicas and autoscalers
+- `scaling`            how many pods, and who says so
+- `autoscaler`         HPA and ScaledObject
 - `service`            Services and their addresses
 - `network_policy`     who may call whom
 - `disruption_budget`  how many pods a drained node may take

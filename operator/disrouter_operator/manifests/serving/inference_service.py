@@ -21,6 +21,8 @@ from disrouter_operator.manifests.serving import engine_container, scaling, side
 
 REVISION = f"{names.GROUP}/revision"
 """Pod annotation: hash of the pod's content; tells a finished rollout from old pods that are still ready."""
+LAST_WORDS = {"terminationMessagePolicy": "FallbackToLogsOnError"}
+"""A container that fails leaves the end of its log in its pod's status, which the operator reads."""
 DEPLOYMENT_MODE = "serving.kserve.io/deploymentMode"
 
 
@@ -30,8 +32,8 @@ def inference_service(cascade: Cascade, agent: Agent, run: str | None, sidecar_i
     standard = mode is DeploymentMode.STANDARD
     pod: Object = {
         "containers": [
-            engine_container.container(cascade, agent, run, knative=not standard),
-            sidecar_container.container(cascade, agent, sidecar_image),
+            engine_container.container(cascade, agent, run, knative=not standard) | LAST_WORDS,
+            sidecar_container.container(cascade, agent, sidecar_image) | LAST_WORDS,
         ],
         "volumes": [*sidecar_container.volumes(cascade), *engine_container.volumes(cascade, agent, run)],
         "automountServiceAccountToken": False,
@@ -39,14 +41,14 @@ def inference_service(cascade: Cascade, agent: Agent, run: str | None, sidecar_i
     scale = scaling.fields(agent, mode)
     if standard:  # KServe's webhook refuses deploymentStrategy elsewhere, Knative's a grace period (fieldmask.go)
         pod["terminationGracePeriodSeconds"] = containers.GRACE_SECONDS
-        scale["deploymentStrategy"] = _strategy(cascade)
+        scale["deploymentStrategy"] = _strategy(cascade, agent)
     placed = _placed(cascade, agent, pod)
     labels = {"labels": placed.labels} if placed.labels else {}
     annotations = {**placed.annotations, **scaling.pod_annotations(agent, mode), REVISION: _digest(placed)}
     manifest = cascade.child(
         INFERENCE_SERVICES, cascade.agent_object(agent.name), cascade.labels(COMPONENT_AGENT, agent.name)
     )
-    manifest["metadata"]["annotations"] = {DEPLOYMENT_MODE: str(mode), **scaling.service_annotations(agent, mode)}
+    manifest["metadata"]["annotations"] = {DEPLOYMENT_MODE: str(mode), **scaling.service_annotations(mode)}
     manifest["spec"] = {"predictor": {**labels, "annotations": annotations, **scale, **placed.spec}}
     return manifest
 
@@ -55,7 +57,7 @@ def external(cascade: Cascade, agent: Agent, sidecar_image: str, live: Object | 
     """The Deployment of the sidecar alone, in front of a provider; `live` is what there is of it."""
     labels = cascade.labels(COMPONENT_AGENT, agent.name)
     pod: Object = {
-        "containers": [sidecar_container.container(cascade, agent, sidecar_image)],
+        "containers": [sidecar_container.container(cascade, agent, sidecar_image) | LAST_WORDS],
         "volumes": sidecar_container.volumes(cascade),
         "terminationGracePeriodSeconds": containers.GRACE_SECONDS,
         "automountServiceAccountToken": False,
@@ -116,9 +118,12 @@ def _one_port(pod: Pod, options: Options) -> None:
         raise InvalidCascade([Violation(place, "Knative allows one port in a pod, the sidecar's; remove it")])
 
 
-def _strategy(cascade: Cascade) -> Object:
+def _strategy(cascade: Cascade, agent: Agent) -> Object:
+    """How a Deployment replaces its pods. Several go one at a time; of one pod the GPU is free before the next asks."""
     if cascade.spec.rollout is Rollout.SURGE:
         return {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}
+    if scaling.may_be_several(agent):
+        return {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1}}
     return {"type": "Recreate"}
 
 

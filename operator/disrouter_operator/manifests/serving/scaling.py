@@ -1,8 +1,9 @@
 """How many pods an agent has, and who says so. What an autoscaler sets is never ours to write.
 
-Standard mode leaves scaling to KServe by its annotation: `none` keeps `minReplicas`, `hpa` and `keda` make it write an
-HPA or a ScaledObject, `external` leaves the Deployment's replicas alone (reconcilers/{deployment,hpa,keda}). Knative
-scales every revision itself and needs no annotation.
+Standard mode tells KServe, once and for ever, that somebody else scales (annotation `external`): it leaves the
+Deployment's replicas alone then (reconcilers/deployment). A class of KServe's own would be copied into the pod template
+and restart the pods whenever it changed. What scales is an autoscaler of ours (`autoscaler.py`), or the reconcile
+itself by the Deployment's `scale`. Knative scales every revision itself and needs no annotation.
 """
 
 from __future__ import annotations
@@ -10,21 +11,28 @@ from __future__ import annotations
 from typing import Any
 
 from disrouter.api import Agent, Autoscaler, DeploymentMode
-from disrouter.api.agent import Autoscaling, ScaleMetric
+from disrouter.api.agent import ScaleMetric
 from disrouter.names import FIELD_MANAGER
-from disrouter_operator.kube.resources import Object
+from disrouter_operator.kube.resources import SCALES, Object
 
 AUTOSCALER = "serving.kserve.io/autoscalerClass"
+SOMEBODY_ELSE = "external"
 KNATIVE_CLASS = "autoscaling.knative.dev/class"
 _KNATIVE_HPA = "hpa.autoscaling.knative.dev"
 _UTILISATION = (ScaleMetric.CPU, ScaleMetric.MEMORY)
 
 
-def autoscaler(agent: Agent) -> Autoscaler:
-    """What sets the agent's replicas; without a word on it an HPA where there is room between `min` and `max`."""
+def autoscaler(agent: Agent) -> Autoscaler | None:
+    """What sets the agent's replicas; None: nobody, and whoever does is kept between `min` and `max`.
+
+    Without a word on it an engine on CPUs has an HPA where there is room. How busy the CPU of a GPU engine is says
+    nothing of its load: its loops spin.
+    """
     if agent.autoscaling is not None:
         return agent.autoscaling.autoscaler
-    return Autoscaler.NONE if agent.replicas.min == agent.replicas.max else Autoscaler.HPA
+    if agent.replicas.min == agent.replicas.max:
+        return Autoscaler.NONE
+    return None if _has_device(agent) else Autoscaler.HPA
 
 
 def may_be_zero(agent: Agent) -> bool:
@@ -32,9 +40,14 @@ def may_be_zero(agent: Agent) -> bool:
     return agent.replicas.min == 0 or autoscaler(agent) is Autoscaler.EXTERNAL
 
 
-def service_annotations(agent: Agent, mode: DeploymentMode) -> dict[str, str]:
+def may_be_several(agent: Agent) -> bool:
+    """Whether it may have two pods or more."""
+    return agent.replicas.max > 1 or autoscaler(agent) is Autoscaler.EXTERNAL
+
+
+def service_annotations(mode: DeploymentMode) -> dict[str, str]:
     """Annotations of the InferenceService."""
-    return {AUTOSCALER: str(autoscaler(agent))} if mode is DeploymentMode.STANDARD else {}
+    return {AUTOSCALER: SOMEBODY_ELSE} if mode is DeploymentMode.STANDARD else {}
 
 
 def pod_annotations(agent: Agent, mode: DeploymentMode) -> dict[str, str]:
@@ -45,17 +58,42 @@ def pod_annotations(agent: Agent, mode: DeploymentMode) -> dict[str, str]:
 
 
 def fields(agent: Agent, mode: DeploymentMode) -> Object:
-    """Fields of the predictor."""
-    kind = autoscaler(agent)
-    if mode is DeploymentMode.STANDARD and kind is Autoscaler.EXTERNAL:
+    """Fields of the predictor, by which Knative scales."""
+    if mode is DeploymentMode.STANDARD:
         return {}
-    fixed = kind is Autoscaler.NONE
+    fixed = agent.autoscaling is not None and agent.autoscaling.autoscaler is Autoscaler.NONE
     bounds = {"minReplicas": agent.replicas.min, "maxReplicas": agent.replicas.min if fixed else agent.replicas.max}
     if agent.autoscaling is None or fixed:
         return bounds
-    if mode is DeploymentMode.STANDARD and kind is Autoscaler.KEDA:
-        return bounds | {"autoScaling": {"metrics": [_keda(agent.autoscaling)]}}
     return bounds | {"scaleMetric": str(agent.autoscaling.metric), "scaleTarget": agent.autoscaling.target}
+
+
+def bounds(agent: Agent, floor: int = 0) -> tuple[int, int]:
+    """The fewest and the most pods that an agent may have; `floor` raises the fewest as far as the most allow."""
+    least = agent.replicas.min
+    most = least if autoscaler(agent) is Autoscaler.NONE else max(least, agent.replicas.max)
+    return max(least, min(floor, most)), most
+
+
+def scale(agent: Agent, live: Object, floor: int = 0) -> Object | None:
+    """What to write to the `scale` of the Deployment `live` of an agent; None where it has as many pods as it may.
+
+    An autoscaler keeps to its bounds itself, but an HPA never wakes what has no pods.
+    """
+    if autoscaler(agent) is Autoscaler.EXTERNAL:
+        return None
+    least, most = bounds(agent, floor)
+    now = int(live["spec"].get("replicas", 1))
+    wanted = min(max(now, least), most)
+    if wanted == now:
+        return None
+    metadata = {key: live["metadata"].get(key) for key in ("name", "namespace", "labels")}
+    return {
+        "apiVersion": SCALES.api_version,
+        "kind": SCALES.kind,
+        "metadata": metadata,
+        "spec": {"replicas": wanted},
+    }
 
 
 def replicas(agent: Agent, live: Object | None) -> Object:
@@ -77,12 +115,9 @@ def _ours(live: Object) -> bool:
     )
 
 
-def _keda(scaling: Autoscaling) -> Object:
-    if scaling.query is None:
-        target = {"type": "Utilization", "averageUtilization": scaling.target}
-        return {"type": "Resource", "resource": {"name": str(scaling.metric), "target": target}}
-    metric = {"backend": "prometheus", "serverAddress": scaling.prometheus, "query": scaling.query}
-    return {
-        "type": "External",
-        "external": {"metric": metric, "target": {"type": "Value", "value": str(scaling.target)}},
-    }
+def _has_device(agent: Agent) -> bool:
+    """Whether its engine asks for a GPU or another device: extended resources have a domain in their names."""
+    if agent.external is not None:
+        return False
+    asked = agent.resources
+    return asked is None or any("/" in name for each in (asked.limits, asked.requests) for name in each or ())

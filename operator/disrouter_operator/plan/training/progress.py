@@ -20,8 +20,8 @@ from disrouter.backoff import Backoff
 from disrouter_operator.kube.observed import Observed, label
 from disrouter_operator.kube.resources import Object, reference
 from disrouter_operator.kube.timestamps import seconds_until, timestamp
-from disrouter_operator.plan import workload_health
 from disrouter_operator.plan.training import gate, observed_jobs
+from disrouter_operator.status import pod_troubles
 
 RETRIES = Backoff(first=60.0, longest=3600.0)
 """Seconds between attempts of a stage."""
@@ -160,7 +160,10 @@ def _is_outdated(inputs: RunInputs, stage: Stage, job: Object) -> bool:
 
 
 def _trouble(inputs: RunInputs, job: Object) -> str | None:
-    return workload_health.waiting(observed_jobs.pods(job, inputs.observed))
+    """What a pod of it waits for; one that failed is the Job's to count."""
+    trouble = pod_troubles.of_pods(observed_jobs.pods(job, inputs.observed))
+    waits = trouble is not None and trouble[0] in (pod_troubles.POD_WAITS, pod_troubles.UNSCHEDULABLE)
+    return trouble[1] if trouble is not None and waits else None
 
 
 def _served(inputs: RunInputs, _: Position) -> Progress:
