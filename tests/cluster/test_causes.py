@@ -31,6 +31,11 @@ def small(**engine: str) -> dict[str, Any]:
     return agent
 
 
+def settled() -> dict[str, Any]:
+    """What the last tests leave as it is."""
+    return cascade(NAME, small(EDITED="true"), scripted("large", 0.9))
+
+
 def told(place: Team, reason: str, words: str) -> None:
     """In the agent's condition, in the table of kubectl, and in an Event."""
     place.until(reason, lambda: serving(place).get("reason") == reason)
@@ -102,7 +107,7 @@ def test_a_webhook_that_is_away_is_waited_for(place: Team) -> None:
     webhook = away(place)
     place.cluster.apply(webhook)
     try:
-        place.apply(cascade(NAME, small(), scripted("large", 0.9)))
+        place.apply(settled())
         place.until("its word", lambda: place.condition(NAME, "Ready")["reason"] == "ChildDelayed")
         assert place.condition(NAME, "Reconciling")["status"] == "True"
         assert place.condition(NAME, "Stalled")["status"] == "False"
@@ -115,7 +120,7 @@ def test_children_without_an_owner_are_adopted_and_nobody_is_restarted(place: Te
     before = place.agents(NAME)
     with place.traffic(NAME, "an easy one") as traffic:
         place.kubectl("delete", names.PLURAL, NAME, "--cascade=orphan", "--timeout=50s")
-        place.apply(cascade(NAME, small(), scripted("large", 0.9)))
+        place.apply(settled())
         place.until("Ready", lambda: place.all_ready(NAME))
     traffic.check()
     assert set(traffic.paths) == {"small"}
@@ -125,6 +130,28 @@ def test_children_without_an_owner_are_adopted_and_nobody_is_restarted(place: Te
     found = place.get(kinds, f"--selector={names.LABEL_CASCADE}={NAME}")["items"]
     owners = [owner["uid"] for each in found for owner in each["metadata"].get("ownerReferences", [])]
     assert owners.count(whole["metadata"]["uid"]) == 5, "two agents, the routes, the entry, the budget"
+
+
+def test_a_hand_in_the_cluster_is_undone_and_named(place: Team) -> None:
+    def scaled(pods: int) -> bool:
+        return bool(place.get("deployment", f"{NAME}-small-predictor")["spec"]["replicas"] == pods)
+
+    def target() -> Any:
+        return place.get("service", NAME)["spec"]["ports"][0]["targetPort"]
+
+    wanted = target()
+    place.kubectl("scale", "deployment", f"{NAME}-small-predictor", "--replicas=3")
+    edit = '[{"op": "replace", "path": "/spec/ports/0/targetPort", "value": 9000}]'
+    place.kubectl("patch", "service", NAME, "--type=json", "-p", edit)
+    place.until("one pod", lambda: scaled(1))
+    place.until("the entry's port", lambda: target() == wanted)
+    place.until("both Events", lambda: len(repairs(place)) == 2)
+    assert all("kubectl" in each for each in repairs(place)), repairs(place)
+
+
+def repairs(place: Team) -> list[str]:
+    found = [each for each in place.get("events")["items"] if each["reason"] == "ChildRepaired"]
+    return [each["message"] for each in found]
 
 
 def test_a_namespace_that_goes_is_left_alone_without_noise(place: Team) -> None:

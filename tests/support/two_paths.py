@@ -264,7 +264,8 @@ async def side(directory: Path, *, behind: bool = False, **changes: Any) -> Asyn
         only = {"small": {"engine_url": engine.url.removesuffix("/x")}}
         names = ("tiny", "small", "large", "last") if behind else ("small", "large")
         built = await stack.enter_async_context(cascade(directory, names, only, **changes))
-        table = built.table(breaker=Breaker(failures=1000), cors_origins=["http://page"])
+        # Where queries enter: another agent ends each connection of a client.
+        table = built.table(entrypoint="small", breaker=Breaker(failures=1000), cors_origins=["http://page"])
         server = await stack.enter_async_context(raw_server()) if behind else None
         if server is not None:
             large = structs.replace(table.agents["large"], url=server.url.removesuffix("/x"))
