@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from disrouter.api import crd
+from support import thirdparty
 from support.controlplane import ASSETS_VARIABLE, HOW_TO_GET, ControlPlane, assets, control_plane, kserve_crd
 
 _NEEDS = {
@@ -84,8 +85,9 @@ def golden(request: pytest.FixtureRequest) -> Golden:
 
 @pytest.fixture(scope="session")
 def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
-    """A real control plane with KServe's full CRD and ours; one for the whole session."""
+    """A real control plane with KServe's full CRD, the Gateway API's routes and ours; one for the whole session."""
     binaries = assets()
     assert binaries is not None, "mark the test with pytest.mark.controlplane"
-    with control_plane(binaries, tmp_path_factory.mktemp("plane"), (kserve_crd(), crd())) as running:
+    definitions = (kserve_crd(), thirdparty.http_routes(), crd())
+    with control_plane(binaries, tmp_path_factory.mktemp("plane"), definitions) as running:
         yield running

@@ -62,7 +62,7 @@ def test_every_field_of_the_spec_is_described() -> None:
         *("value", "fallback", "breaker", "retries", "auth", "networkPolicy", "jobs", "decision", "env", "ratio"),
         *("burst", "failures", "openSeconds", "metric", "labels", "nodeSelector", "tolerations", "operator"),
         *("effect", "tolerationSeconds", "serviceAccountName", "priorityClassName", "imagePullSecrets", "headers"),
-        *("namespaceLabels", "podLabels", "enabled", "backend", "origins"),
+        *("namespaceLabels", "podLabels", "enabled", "backend", "origins", "hosts", "hostnames"),
     }  # fmt: skip
 
 

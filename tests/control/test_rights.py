@@ -61,9 +61,11 @@ def _live(place: Place) -> None:
     """Everything that makes the operator create, change, repair and delete each kind."""
     manifest = clusters.example(drainSeconds=0, networkPolicy={"enabled": True})
     manifest["spec"]["agents"][0] |= {"replicas": {"min": 2, "max": 3}, "resources": {"limits": {"cpu": "1"}}}
+    manifest["spec"] |= {"httpRoute": {"parentRefs": [{"name": "old"}]}, "ingress": {"hosts": ["old.example.com"]}}
     place.apply(manifest)
     _until(place, "ConfigMap/qwen-routes", "InferenceService/qwen-small", "Service/qwen", "Deployment/qwen-large")
     _until(place, "PodDisruptionBudget/qwen", "HorizontalPodAutoscaler/qwen-small")
+    _until(place, "HTTPRoute/qwen", "Ingress/qwen")
     _scaled(place)
     _former_budget(place)
     manifest["spec"]["agents"][0]["autoscaling"] = {"target": 60}
@@ -75,11 +77,12 @@ def _live(place: Place) -> None:
     manifest["spec"]["training"]["suspend"] = False
     manifest["spec"]["networkPolicy"] = {"enabled": False}
     del manifest["spec"]["agents"][0]["replicas"], manifest["spec"]["agents"][0]["autoscaling"]
+    del manifest["spec"]["httpRoute"], manifest["spec"]["ingress"]
     small, medium, _ = manifest["spec"]["agents"]
     manifest["spec"]["agents"] = [small, {**medium, "name": "last", "selfAwareness": {"mode": "none"}}]
     place.apply(manifest)
     gone = {"InferenceService/qwen-medium", "Deployment/qwen-large", "Service/qwen-large"}
-    gone |= {"PodDisruptionBudget/qwen-small", "HorizontalPodAutoscaler/qwen-small"}
+    gone |= {"PodDisruptionBudget/qwen-small", "HorizontalPodAutoscaler/qwen-small", "HTTPRoute/qwen", "Ingress/qwen"}
     place.plane.wait("the removal", lambda: not gone & place.versions().keys(), 120)
     place.plane.kubectl("delete", "src", "qwen", "-n", place.namespace)
 

@@ -69,6 +69,20 @@ SERVING = (
         by_cel="transfer-encoding, connection, content-type, accept-encoding cannot be set",
     ),
     Invalid(
+        "an address in the place of a host's name",
+        lambda m: m["spec"].update(ingress={"hosts": ["https://llm.example.com/v1"]}),
+        "spec.ingress.hosts[0]",
+        "write a host name such as llm.example.com",
+        by_schema=True,
+    ),
+    Invalid(
+        "a route without a gateway",
+        lambda m: m["spec"].update(httpRoute={"parentRefs": []}),
+        "spec.httpRoute.parentRefs",
+        "needs at least 1 item; add one",
+        by_schema=True,
+    ),
+    Invalid(
         "an environment that KServe refuses",
         lambda m: change_agent(m, 1, engine={"env": [{"name": "PYTHONPATH", "value": "/x"}]}),
         "spec.agents[1].engine.env[0]",

@@ -33,6 +33,8 @@ RULES: list[dict[str, Any]] = [
     {"apiGroups": ["batch"], "resources": ["jobs"], "verbs": CREATED},
     {"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": ["list", "watch"]},
     {"apiGroups": ["networking.k8s.io"], "resources": ["networkpolicies"], "verbs": OWNED},
+    {"apiGroups": ["networking.k8s.io"], "resources": ["ingresses"], "verbs": OWNED},
+    {"apiGroups": ["gateway.networking.k8s.io"], "resources": ["httproutes"], "verbs": OWNED},
     {"apiGroups": ["policy"], "resources": ["poddisruptionbudgets"], "verbs": OWNED},
     {"apiGroups": ["trainer.kubeflow.org"], "resources": ["trainjobs"], "verbs": CREATED},
     {"apiGroups": [""], "resources": ["services", "configmaps"], "verbs": OWNED},

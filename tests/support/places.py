@@ -13,7 +13,8 @@ from support import clusters
 from support.controlplane import ControlPlane
 from support.kubectl import PATIENCE
 
-CHILDREN = "inferenceservices,deployments,services,configmaps,jobs,poddisruptionbudgets,horizontalpodautoscalers"
+_SCALING = "poddisruptionbudgets,horizontalpodautoscalers"
+CHILDREN = f"inferenceservices,deployments,services,configmaps,jobs,{_SCALING},ingresses,httproutes"
 SELECTOR = f"--selector={names.LABEL_CASCADE}"
 LONG_AGO = "2026-01-01T00:00:00Z"
 """Since when pods serve: entries settle at once."""

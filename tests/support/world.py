@@ -23,7 +23,9 @@ from disrouter_operator.kube.resources import (
     CONFIG_MAPS,
     DEPLOYMENTS,
     EVENTS,
+    HTTP_ROUTES,
     INFERENCE_SERVICES,
+    INGRESSES,
     JOBS,
     POD_DISRUPTION_BUDGETS,
     PODS,
@@ -39,7 +41,10 @@ from disrouter_operator.status import cascade_status
 from support import clusters
 from support.recording import Recording
 
-OWNED = (INFERENCE_SERVICES, DEPLOYMENTS, SERVICES, CONFIG_MAPS, JOBS, POD_DISRUPTION_BUDGETS)
+OWNED = (
+    *(INFERENCE_SERVICES, DEPLOYMENTS, SERVICES, CONFIG_MAPS, JOBS, POD_DISRUPTION_BUDGETS),
+    *(INGRESSES, HTTP_ROUTES),
+)
 DEADLINE_SECONDS = 90.0
 MOST_RECONCILES = 12
 CASCADE = "qwen"

@@ -3,6 +3,7 @@
 - `spec`        `spec` of the cascade, and each agent's successor
 - `agent`       one agent
 - `traffic`     timeouts, retries, breaker, fallback, auth, TLS, network policy
+- `exposure`    how clients outside the cluster reach the cascade
 - `training`    `spec.training`
 - `pod`         what pods may carry beyond their containers
 - `quantity`    resource requirements

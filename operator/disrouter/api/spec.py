@@ -7,6 +7,7 @@ from enum import StrEnum
 from pydantic import Field, StrictFloat, StrictInt
 
 from disrouter.api.agent import Agent, SelfAwareness
+from disrouter.api.exposure import HttpRoute, Ingress
 from disrouter.api.pod import PodOptions
 from disrouter.api.traffic import Alias, Auth, Breaker, Cors, Fallback, NetworkPolicy, Retries, Timeouts, Tls
 from disrouter.api.training import Training
@@ -63,6 +64,10 @@ class CascadeSpec(Model):
     tls: Tls | None = None
     """Encrypt requests between sidecars and from clients to the entry."""
     network_policy: NetworkPolicy = NetworkPolicy()
+    http_route: HttpRoute | None = None
+    """Publish the cascade by a Gateway; its agents are never published."""
+    ingress: Ingress | None = None
+    """Publish the cascade by an Ingress."""
     pod: PodOptions | None = None
     """Where and as whom every agent's pods run."""
     drain_seconds: StrictInt = Field(default=90, ge=0, le=3600)

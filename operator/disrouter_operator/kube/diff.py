@@ -17,6 +17,8 @@ from disrouter_operator.kube.resources import Object
 _IDENTITY = frozenset({"apiVersion", "kind"})
 _KEYS = ("name", "uid", "containerPort", "port", "mountPath")
 """Fields that identify an item of a list that the API server merges by key."""
+_ATOMIC = frozenset({"parentRefs", "backendRefs"})
+"""Lists that are replaced whole although their items have names: nobody else's item is kept there."""
 _UNITS = {"n": "1e-9", "u": "1e-6", "m": "1e-3", "": "1", "k": "1e3", "M": "1e6", "G": "1e9", "T": "1e12", "P": "1e15"}
 _BINARY = {"Ki": 1, "Mi": 2, "Gi": 3, "Ti": 4, "Pi": 5, "Ei": 6}
 
@@ -37,26 +39,25 @@ def foreign_managers(live: Object, desired: Object) -> list[str]:
     )
 
 
-def _contains(live: Any, desired: Any, *, quantity: bool) -> bool:
+def _contains(live: Any, desired: Any, *, quantity: bool, atomic: bool = False) -> bool:
     if isinstance(desired, Mapping):
         if not isinstance(live, Mapping):
             return not desired and live is None
         return all(
-            _contains(live.get(key), value, quantity=quantity or key in ("limits", "requests"))
+            _contains(live.get(key), value, quantity=quantity or key in ("limits", "requests"), atomic=key in _ATOMIC)
             for key, value in desired.items()
         )
     if isinstance(desired, list):
-        return _contains_list(live or [], desired, quantity=quantity)
+        return _contains_list(live or [], desired, None if atomic else _key(desired), quantity=quantity)
     if desired in (None, ""):
         return live in (None, "")
     return bool(live == desired) or (quantity and _quantity(live) == _quantity(desired))
 
 
-def _contains_list(live: Any, desired: list[Any], *, quantity: bool) -> bool:
-    """Keyed lists may hold more in the live object (another manager's items); plain ones must be equal in length."""
+def _contains_list(live: Any, desired: list[Any], key: str | None, *, quantity: bool) -> bool:
+    """Lists with a key may hold more in the live object (another manager's items); plain ones are equally long."""
     if not isinstance(live, list):
         return False
-    key = _key(desired)
     if key is None:
         return len(live) == len(desired) and all(
             _contains(one, other, quantity=quantity) for one, other in zip(live, desired, strict=True)

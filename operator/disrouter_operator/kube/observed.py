@@ -11,7 +11,9 @@ from disrouter_operator.kube.resources import (
     DEPLOYMENTS,
     ENDPOINT_SLICES,
     HORIZONTAL_POD_AUTOSCALERS,
+    HTTP_ROUTES,
     INFERENCE_SERVICES,
+    INGRESSES,
     JOBS,
     NETWORK_POLICIES,
     POD_DISRUPTION_BUDGETS,
@@ -26,14 +28,15 @@ from disrouter_operator.smoke_probe import Answers
 
 CHILDREN = (
     *(INFERENCE_SERVICES, DEPLOYMENTS, SERVICES, ENDPOINT_SLICES, CONFIG_MAPS, JOBS, TRAIN_JOBS, PODS),
-    *(NETWORK_POLICIES, POD_DISRUPTION_BUDGETS, HORIZONTAL_POD_AUTOSCALERS, SCALED_OBJECTS),
+    *(NETWORK_POLICIES, POD_DISRUPTION_BUDGETS, HORIZONTAL_POD_AUTOSCALERS, SCALED_OBJECTS, INGRESSES, HTTP_ROUTES),
 )
 """Kinds that carry our labels: our children, and what KServe and the cluster's controllers make of them."""
 
-OPTIONAL = frozenset({INFERENCE_SERVICES, TRAIN_JOBS, SCALED_OBJECTS, POD_DISRUPTION_BUDGETS})
-"""Kinds that a cluster may lack: KServe, Kubeflow and KEDA may be installed later; a laptop has no budgets."""
+OPTIONAL = frozenset({INFERENCE_SERVICES, TRAIN_JOBS, SCALED_OBJECTS, POD_DISRUPTION_BUDGETS, INGRESSES, HTTP_ROUTES})
+"""Kinds that a cluster may lack: KServe, Kubeflow, KEDA and the Gateway API may be installed later; a laptop has no
+budgets and publishes nothing."""
 
-DISPENSABLE = frozenset({TRAIN_JOBS, SCALED_OBJECTS})
+DISPENSABLE = frozenset({TRAIN_JOBS, SCALED_OBJECTS, INGRESSES, HTTP_ROUTES})
 """Kinds that a role may lack: only those are concerned who ask for them."""
 
 

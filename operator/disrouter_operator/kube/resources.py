@@ -70,6 +70,8 @@ SCALES = Resource("autoscaling", "v1", "scale", "Scale")
 """Not stored: the subresource of a Deployment that says how many pods it has."""
 NETWORK_POLICIES = Resource("networking.k8s.io", "v1", "networkpolicies", "NetworkPolicy")
 POD_DISRUPTION_BUDGETS = Resource("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget")
+INGRESSES = Resource("networking.k8s.io", "v1", "ingresses", "Ingress")
+HTTP_ROUTES = Resource("gateway.networking.k8s.io", "v1", "httproutes", "HTTPRoute")
 LEASES = Resource("coordination.k8s.io", "v1", "leases", "Lease")
 
 KNOWN = (
@@ -88,6 +90,8 @@ KNOWN = (
     SCALED_OBJECTS,
     NETWORK_POLICIES,
     POD_DISRUPTION_BUDGETS,
+    INGRESSES,
+    HTTP_ROUTES,
     LEASES,
 )
 _BY_TYPE = {(resource.api_version, resource.kind): resource for resource in (*KNOWN, SCALES)}

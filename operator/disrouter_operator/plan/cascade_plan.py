@@ -18,7 +18,9 @@ from disrouter_operator.kube import diff
 from disrouter_operator.kube.observed import Observed, is_terminating, label, owner_uid
 from disrouter_operator.kube.resources import (
     DEPLOYMENTS,
+    HTTP_ROUTES,
     INFERENCE_SERVICES,
+    INGRESSES,
     POD_DISRUPTION_BUDGETS,
     SERVICES,
     Object,
@@ -26,7 +28,7 @@ from disrouter_operator.kube.resources import (
     resource_of,
 )
 from disrouter_operator.manifests.cascade import COMPONENT_TRAINING, Cascade
-from disrouter_operator.manifests.serving import disruption_budget, network_policy, service
+from disrouter_operator.manifests.serving import disruption_budget, exposure, network_policy, service
 from disrouter_operator.plan import agent_status, entrypoint, pruning, route_table
 from disrouter_operator.plan.agent_plan import AgentPlan, plan_agent
 from disrouter_operator.plan.context import Context
@@ -123,6 +125,7 @@ def _desired(context: Context, plans: Sequence[AgentPlan], table: RouteTable) ->
         disruption_budget.budget(cascade),
         *network_policy.policies(cascade, table, context.settings),
         service.service(cascade, dict(entry.selector)),
+        *exposure.ways_in(cascade),
     ]
 
 
@@ -131,7 +134,7 @@ def _known(desired: list[Object], observed: Observed) -> tuple[list[Object], fro
 
     Agents that need InferenceServices say themselves that there are none (`workload_health.py`).
     """
-    unwritten = {POD_DISRUPTION_BUDGETS, INFERENCE_SERVICES} & observed.absent
+    unwritten = {POD_DISRUPTION_BUDGETS, INFERENCE_SERVICES, INGRESSES, HTTP_ROUTES} & observed.absent
     unknown = frozenset(unwritten & {resource_of(obj) for obj in desired}) - {INFERENCE_SERVICES}
     return [obj for obj in desired if resource_of(obj) not in unwritten], unknown
 

@@ -12,7 +12,9 @@ from disrouter_operator.kube.resources import (
     CONFIG_MAPS,
     DEPLOYMENTS,
     HORIZONTAL_POD_AUTOSCALERS,
+    HTTP_ROUTES,
     INFERENCE_SERVICES,
+    INGRESSES,
     JOBS,
     NETWORK_POLICIES,
     POD_DISRUPTION_BUDGETS,
@@ -94,9 +96,10 @@ def _workloads(context: Context) -> Iterator[Object]:
 
 
 def obsolete(context: Context, desired: Sequence[Object], drain: Drain) -> Iterator[Deletion]:
-    """Policies, budgets and autoscalers that nobody asks for; an agent that drains is still called and keeps them."""
+    """Policies, budgets, autoscalers and ways in that nobody asks for; an agent that drains is still called and keeps
+    its own."""
     wanted = {reference(obj) for obj in desired}
-    for resource in (NETWORK_POLICIES, POD_DISRUPTION_BUDGETS, *_AUTOSCALERS):
+    for resource in (NETWORK_POLICIES, POD_DISRUPTION_BUDGETS, *_AUTOSCALERS, INGRESSES, HTTP_ROUTES):
         for obj in context.observed.owned(resource):
             kept = reference(obj) in wanted or label(obj, names.LABEL_AGENT) in drain.since
             if not kept and not is_terminating(obj):

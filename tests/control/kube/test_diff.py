@@ -34,6 +34,14 @@ def test_defaults_and_other_fields_are_not_drift() -> None:
     assert satisfies(_live(), DESIRED)
 
 
+def test_one_gateway_less_is_drift_though_the_api_server_keeps_no_owner_of_each() -> None:
+    """The list is atomic: an item that is wanted no more would stay."""
+    public, private = {"name": "public"}, {"name": "private"}
+    live = {"spec": {"parentRefs": [public | {"weight": 1}, private]}}
+    assert satisfies(live, {"spec": {"parentRefs": [public, private]}})
+    assert not satisfies(live, {"spec": {"parentRefs": [public]}})
+
+
 @pytest.mark.parametrize("limits", [{"cpu": "1000m", "memory": "1Gi"}, {"cpu": 1, "memory": "1024Mi"}])
 def test_the_same_quantity_in_other_words_is_not_drift(limits: Any) -> None:
     assert satisfies(_live(resources={"limits": limits}), DESIRED)

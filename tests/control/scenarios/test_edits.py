@@ -267,6 +267,39 @@ SURGE = [
         conditions="Ready=Serving TrainingComplete=InProgress Degraded=AsExpected",
     ),
 ]
+SERVES: dict[str, str] = {
+    "phases": "small=Collecting/Running medium=Ready large=Ready",
+    "conditions": "Ready=Serving TrainingComplete=InProgress Degraded=AsExpected",
+}
+PARENTS = [{"name": "public", "namespace": "gateways"}, {"name": "private", "sectionName": "https"}]
+EXPOSURE = [
+    Step(
+        "two gateways publish it",
+        put("spec.httpRoute", {"parentRefs": PARENTS, "hostnames": ["llm.example.com"]}),
+        children="+HTTPRoute/qwen ~ConfigMap/routes",
+        **SERVES,
+    ),
+    Step(
+        "one of them does",
+        put("spec.httpRoute.parentRefs", PARENTS[1:]),
+        children="~ConfigMap/routes ~HTTPRoute/qwen",
+        **SERVES,
+    ),
+    Step("under every name", drop("spec.httpRoute.hostnames"), children="~ConfigMap/routes ~HTTPRoute/qwen", **SERVES),
+    Step(
+        "an ingress does instead",
+        together(drop("spec.httpRoute"), put("spec.ingress", {"hosts": ["a.example.com", "b.example.com"]})),
+        children="+Ingress/qwen -HTTPRoute/qwen ~ConfigMap/routes",
+        **SERVES,
+    ),
+    Step(
+        "under one name",
+        put("spec.ingress.hosts", ["b.example.com"]),
+        children="~ConfigMap/routes ~Ingress/qwen",
+        **SERVES,
+    ),
+    Step("nobody does", drop("spec.ingress"), children="-Ingress/qwen ~ConfigMap/routes", **SERVES),
+]
 KNATIVE = [
     Step(
         "another model, of which KServe has not heard yet",
@@ -316,6 +349,10 @@ async def test_all_that_follows_is_in_the_table(scenario: Callable[..., Awaitabl
 
 async def test_surge(scenario: Callable[..., Awaitable[None]]) -> None:
     await scenario(SURGE, rollout="surge")
+
+
+async def test_exposure(scenario: Callable[..., Awaitable[None]]) -> None:
+    await scenario(EXPOSURE)
 
 
 async def test_knative(scenario: Callable[..., Awaitable[None]]) -> None:

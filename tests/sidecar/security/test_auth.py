@@ -54,6 +54,17 @@ async def test_a_client_with_a_key_is_routed_and_its_key_stays_at_the_entry(guar
         assert all("authorization" not in headers for headers in agent.engine.headers)
 
 
+@pytest.mark.parametrize("agent", ["small", "medium", "large"])
+async def test_no_agent_is_a_way_past_the_key(guarded: Cascade, agent: str) -> None:
+    """Each may become the entry at any moment, so each asks; with a key a direct request is what a pinned one is."""
+    assert (await guarded.ask(agent=agent)).status == 401
+    assert (await guarded.ask(agent=agent, headers=bearer("wrong"))).status == 401
+    assert guarded.agents[agent].engine.bodies == []
+    direct = await guarded.said(await guarded.ask(agent=agent, headers=bearer(ALICE)))
+    pinned = await guarded.said(await guarded.ask(f"qwen/{agent}", headers=bearer(ALICE)))
+    assert direct[1] == pinned[1]
+
+
 async def test_why_a_request_was_answered_so_is_told_to_clients_with_a_key_only(guarded: Cascade) -> None:
     await (await guarded.ask(headers=bearer(ALICE) | {"x-request-id": "asked"})).read()
     url = f"{guarded.entry.url}/disrouter/v1/decisions/asked"

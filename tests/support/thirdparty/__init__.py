@@ -19,6 +19,11 @@ def definitions() -> list[dict[str, Any]]:
     return [document for text in texts for document in yaml.safe_load_all(text)]
 
 
+def http_routes() -> dict[str, Any]:
+    """The Gateway API's routes."""
+    return next(each for each in definitions() if each["metadata"]["name"].startswith("httproutes."))
+
+
 def install(plane: ControlPlane) -> None:
     """Have the server know them; again is fine."""
     found = definitions()

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
 from disrouter.api.agent import HEADER_NAME, HEADER_VALUE, PROVIDER_URL, RUN
+from disrouter.api.exposure import HOSTNAME, NAMESPACE
 from disrouter.api.pod import DATA_KEY, ENV_NAME, QUALIFIED_NAME
 from disrouter.api.quantity import QUANTITY, RESOURCE_NAME
 from disrouter.api.spec import CascadeSpec
@@ -33,6 +34,8 @@ _WORDS = {
     HUB_DATASET: "write a dataset of the Hub as org/name",
     PROVIDER_URL: "write https://host/v1; a key belongs into apiKeySecretRef",
     QUANTITY: "write a quantity such as 2, 500m or 8Gi",
+    HOSTNAME: "write a host name such as llm.example.com, in lower case; `*.` may stand before it",
+    NAMESPACE: "use lower case letters, digits and '-'",
     ALIAS: "use printable ASCII without blanks",
     ORIGIN: "write https://host or https://host:port, in lower case and without a path, or *",
     RESOURCE_NAME: "write a resource such as cpu, memory or nvidia.com/gpu",

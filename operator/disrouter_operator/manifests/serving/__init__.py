@@ -6,6 +6,7 @@
 - `scaling`            how many pods, and who says so
 - `autoscaler`         HPA and ScaledObject
 - `service`            Services and their addresses
+- `exposure`           ways in from outside the cluster
 - `network_policy`     who may call whom
 - `disruption_budget`  how many pods a drained node may take
 """

@@ -24,6 +24,12 @@ REVISION = f"{names.GROUP}/revision"
 LAST_WORDS = {"terminationMessagePolicy": "FallbackToLogsOnError"}
 """A container that fails leaves the end of its log in its pod's status, which the operator reads."""
 DEPLOYMENT_MODE = "serving.kserve.io/deploymentMode"
+_UNPUBLISHED = {
+    DeploymentMode.STANDARD: {"networking.kserve.io/visibility": "cluster-local"},
+    DeploymentMode.KNATIVE: {"networking.knative.dev/visibility": "cluster-local"},
+}
+"""Labels by which KServe makes no Ingress and no HTTPRoute of an agent (kube_ingress_reconciler.go,
+httproute_reconciler.go), and Knative no public route (ingress_reconciler.go): requests enter by the cascade's own."""
 
 
 def inference_service(cascade: Cascade, agent: Agent, run: str | None, sidecar_image: str) -> Object:
@@ -45,9 +51,8 @@ def inference_service(cascade: Cascade, agent: Agent, run: str | None, sidecar_i
     placed = _placed(cascade, agent, pod)
     labels = {"labels": placed.labels} if placed.labels else {}
     annotations = {**placed.annotations, **scaling.pod_annotations(agent, mode), REVISION: _digest(placed)}
-    manifest = cascade.child(
-        INFERENCE_SERVICES, cascade.agent_object(agent.name), cascade.labels(COMPONENT_AGENT, agent.name)
-    )
+    own = cascade.labels(COMPONENT_AGENT, agent.name) | _UNPUBLISHED[mode]
+    manifest = cascade.child(INFERENCE_SERVICES, cascade.agent_object(agent.name), own)
     manifest["metadata"]["annotations"] = {DEPLOYMENT_MODE: str(mode), **scaling.service_annotations(mode)}
     manifest["spec"] = {"predictor": {**labels, "annotations": annotations, **scale, **placed.spec}}
     return manifest
