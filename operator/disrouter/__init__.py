@@ -11,6 +11,7 @@ Pure: pydantic, msgspec and the standard library only, no I/O beyond reading and
 - `artifacts`    the identity and the directory of a training run
 - `recipe`       what a training run may choose, stage by stage
 - `uris`         addresses of models and datasets
+- `listening`    a port for IPv4 and IPv6
 - `names`        labels, headers and object names on the wire
 - `model`        the base of every model on the wire
 - `backoff`      how long to wait after failures

@@ -10,6 +10,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from disrouter.listening import ANY_ADDRESS
 from disrouter_operator.errors import InvalidSettings
 from disrouter_operator.kube.leader_election import LEASE_NAME
 from disrouter_operator.settings import SIDECAR_IMAGE, TRAINING_IMAGE, OperatorPods
@@ -56,7 +57,7 @@ class Flags(BaseSettings):
     operator_labels: Annotated[str, AfterValidator(_pairs)] = Field(
         default="", description="name=value,... that select these pods; empty: no policy lets them in by itself"
     )
-    host: str = Field(default="0.0.0.0", description="address of /healthz, /readyz and /metrics")  # noqa: S104  probes
+    host: str = Field(default=ANY_ADDRESS, description="address of /healthz, /readyz and /metrics")
     port: int = Field(default=8080, ge=0, le=65535, description="their port")
     resync_seconds: float = Field(
         default=300.0, ge=1, le=3600, description="every cascade is looked at once in so long, whatever the watches say"

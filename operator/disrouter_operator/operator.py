@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from disrouter.listening import ANY_ADDRESS
 from disrouter_operator.errors import REFUSED, KubeError
 from disrouter_operator.kube.client import Kube
 from disrouter_operator.kube.leader_election import Election
@@ -43,7 +44,8 @@ class Options:
     settings: Settings = field(default_factory=Settings)
     namespaces: tuple[str, ...] = ()
     """Empty: the whole cluster."""
-    host: str = "0.0.0.0"  # noqa: S104  the kubelet probes the pod's address
+    host: str = ANY_ADDRESS
+    """The kubelet probes the pod's address, which may be of IPv6."""
     port: int = 8080
     resync_seconds: float = 300.0
     """Every cascade is looked at once in so long, whatever the watches say; spread evenly, so that none waits."""

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from disrouter_operator.manifests.serving.engine_container import SERVER
 from support import helm
 from support.cluster import NAMESPACE, Cluster, image, values
 from support.pool import SMALL, cascade, scripted
@@ -140,9 +141,8 @@ def without_kserve(cluster: Cluster) -> Iterator[Callable[[], None]]:
 def provider() -> list[dict[str, Any]]:
     """An OpenAI-compatible server that is nobody's agent."""
     labels = {"app": "provider"}
-    module = ["python3", "-m", "vllm.entrypoints.openai.api_server"]
-    flags = ["--model=none", "--served-model-name=big", "--host=0.0.0.0", "--port=8000"]
-    container = {"name": "main", "image": image("scripted"), "command": module + flags, "resources": SMALL}
+    command = [*SERVER, "none", "--served-model-name=big", "--host=::", "--port=8000"]
+    container = {"name": "main", "image": image("scripted"), "command": command, "resources": SMALL}
     return [
         {
             "apiVersion": "v1",

@@ -87,6 +87,13 @@ async def test_the_probe_fails_when_no_pass_runs_any_more() -> None:
         assert await _get(port, "/metrics") == 200
 
 
+@pytest.mark.parametrize("address", ["127.0.0.1", "[::1]"])
+async def test_probes_are_answered_by_both_families(address: str) -> None:
+    app = application(Pulse(monotonic=lambda: 0.0, stale_after=10), Metrics().registry)
+    async with serve(app, read([]).host, 0) as port:
+        assert await _get(port, "/healthz", address) == 200
+
+
 @pytest.mark.controlplane
 async def test_one_candidate_leads_and_the_next_takes_over_only_when_it_is_silent(plane: ControlPlane) -> None:
     now = 0.0
@@ -240,10 +247,10 @@ def test_the_process_leads_reconciles_and_hands_the_lease_back_on_sigterm(plane:
     assert "Traceback" not in (tmp_path / "operator.log").read_text()
 
 
-async def _get(port: int, path: str) -> int:
+async def _get(port: int, path: str, address: str = "127.0.0.1") -> int:
     def ask() -> int:
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as response:
+            with urllib.request.urlopen(f"http://{address}:{port}{path}", timeout=5) as response:
                 return int(response.status)
         except urllib.error.HTTPError as error:
             error.close()

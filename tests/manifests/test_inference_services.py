@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -10,9 +11,9 @@ import pytest
 from disrouter import names
 from disrouter_operator.kube.resources import Object
 from disrouter_operator.manifests import containers
-from disrouter_operator.manifests.serving import inference_service
+from disrouter_operator.manifests.serving import inference_service, service
 from disrouter_operator.manifests.serving.engine_container import hold
-from support import kserve_judge
+from support import admission, kserve_judge
 from support.clusters import cascade, example
 
 SIDECAR = "sidecar:test"
@@ -30,8 +31,16 @@ VARIANTS: dict[str, Callable[[], Object]] = {
     "isvc_trained_weights": lambda: _service(example(), 0, RUN),
     "isvc_surge": lambda: _service(example(rollout="surge"), 0),
     "isvc_knative": lambda: _service(example(deploymentMode="Knative"), 0),
+    "isvc_knative_hpa": lambda: _service(_scaled("Knative", metric="memory", target=70), 1),
+    "isvc_knative_unsaid": lambda: _service(_scaled("Knative", target=8), 1),
     "isvc_bucket": lambda: _service(_with_model("s3://bucket/qwen"), 0),
 }
+
+
+def _scaled(mode: str, **autoscaling: Any) -> Object:
+    manifest = example(deploymentMode=mode)
+    manifest["spec"]["agents"][1] |= {"replicas": {"min": 1, "max": 4}, "autoscaling": autoscaling}
+    return manifest
 
 
 def _with_model(uri: str) -> Object:
@@ -64,6 +73,36 @@ def test_a_knative_pod_has_one_port_and_probes_only_where_it_is() -> None:
     assert "ports" not in engine
     assert not [key for key in engine if key.endswith("Probe")]
     assert [port["name"] for port in sidecar["ports"]] == ["http1"]
+
+
+def test_the_restated_webhooks_refuse_what_was_wrong_once() -> None:
+    """Each of these was rendered for Knative: the judge judges."""
+    service = VARIANTS["isvc_knative_hpa"]()
+    predictor = service["spec"]["predictor"]
+    wrong = copy.deepcopy(service)
+    wrong["metadata"]["annotations"].pop("autoscaling.knative.dev/class")
+    assert admission.refusals(wrong) == ["[memory] is not a supported metric"]
+    for change, said in (
+        ({"scaleTarget": 200}, "[1-100]"),
+        ({"deploymentStrategy": {"type": "Recreate"}}, "raw deployment mode"),
+        ({"terminationGracePeriodSeconds": 82}, "terminationGracePeriodSeconds"),
+        ({"securityContext": {}}, "securityContext"),
+        ({"timeout": 3600}, "timeoutSeconds"),
+        ({"volumes": [*predictor["volumes"], {"name": "spare", "emptyDir": {}}]}, "not mounted"),
+    ):
+        wrong = {**service, "spec": {"predictor": {**predictor, **change}}}
+        assert [each for each in admission.refusals(wrong) if said in each], change
+    assert admission.refusals(service) == []
+
+
+def test_requests_enter_through_knatives_queue_which_counts_them() -> None:
+    manifest = example(deploymentMode="Knative")
+    manifest["spec"]["agents"][0]["selfAwareness"] = {"mode": "prompted"}
+    owner = cascade(manifest)
+    ports = [service.service(owner, agent, {})["spec"]["ports"][0]["targetPort"] for agent in owner.spec.agents]
+    assert ports == [8012, 8012, names.SIDECAR_PORT], "an external agent is a Deployment of ours"
+    plain = cascade(example())
+    assert service.service(plain, plain.spec.agents[0], {})["spec"]["ports"][0]["targetPort"] == names.SIDECAR_PORT
 
 
 def test_knative_gets_no_hook_and_no_grace_period_which_its_webhook_refuses() -> None:

@@ -44,6 +44,26 @@ SERVING = (
         by_cel="keda and external need deploymentMode Standard",
     ),
     Invalid(
+        "a metric by which Knative never goes to zero",
+        lambda m: (
+            m["spec"].update(deploymentMode="Knative"),
+            change_agent(m, 1, replicas={"min": 0}, autoscaling={"metric": "cpu"}),
+        ),
+        "spec.agents[1].replicas.min",
+        "Knative never goes to 0 by cpu or memory",
+        by_cel="Knative never goes to 0 by cpu or memory",
+    ),
+    Invalid(
+        "more than all of a CPU",
+        lambda m: (
+            m["spec"].update(deploymentMode="Knative"),
+            change_agent(m, 1, autoscaling={"metric": "cpu", "target": 200}),
+        ),
+        "spec.agents[1].autoscaling.target",
+        "is a percentage for cpu and memory",
+        by_cel="their target is a percentage",
+    ),
+    Invalid(
         "resources of an external agent",
         lambda m: change_agent(m, 2, resources={"limits": {"nvidia.com/gpu": "1"}}),
         "spec.agents[2].resources",

@@ -1,4 +1,4 @@
-"""KServe as the judge of an InferenceService: the CRD's schema, and KServe's own models."""
+"""KServe as the judge of an InferenceService: the CRD's schema, KServe's own models, and what webhooks refuse."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import pytest
 from kubernetes.client import ApiClient
 
 from disrouter_operator.kube.resources import Object
+from support import admission
 from support.controlplane import kserve_crd
 
 
@@ -22,6 +23,7 @@ def faults(manifest: Object) -> list[str]:
     """What KServe would refuse, drop or not know; empty for a good one."""
     schema = _schema()
     found = [error.message for error in schema.iter_errors(manifest)]
+    found += admission.refusals(manifest)
     found += _unknown(manifest["spec"], schema.schema["properties"]["spec"], "spec")
     read = _through_models(manifest)
     return found if read == manifest else [*found, f"KServe's models read {read}"]

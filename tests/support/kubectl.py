@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-import yaml
-
 PATIENCE = 120.0
 """Seconds until a test gives up on what takes a few on a quiet machine."""
 
@@ -52,9 +50,9 @@ class Kubectl:
         return subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=60, check=False)
 
     def apply(self, *objects: dict[str, Any], namespace: str | None = None) -> None:
-        """`kubectl apply` of manifests."""
+        """`kubectl apply` of manifests, as JSON: what PyYAML writes of a hash such as 745972e653 is a number to Go."""
         where = ["--namespace", namespace] if namespace else []
-        self.kubectl("apply", *where, "-f", "-", stdin=yaml.safe_dump_all(objects))
+        self.kubectl("apply", *where, "-f", "-", stdin="\n".join(map(json.dumps, objects)))
 
     def get(self, kind: str, namespace: str, *arguments: str) -> Any:
         """`kubectl get -o json`, parsed."""

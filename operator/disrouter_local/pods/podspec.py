@@ -20,7 +20,9 @@ from disrouter_local.pods.probes import Probe, Probes
 from disrouter_local.pods.volumes import Root
 from disrouter_local.ports import LOOPBACK
 from disrouter_operator.kube.resources import Object
+from disrouter_operator.manifests import scratch
 from disrouter_operator.manifests.containers import ENGINE
+from disrouter_operator.manifests.serving.engine_container import HOST, SERVER
 
 Container = Mapping[str, Any]
 Secret = Callable[[str, str], str | None]
@@ -105,7 +107,7 @@ def _program(pod: Object, container: Container, place: Place) -> Program:
 
 def _is_engine(container: Container) -> bool:
     command = container.get("command") or []
-    return not command or engines.VLLM_MODULE in command
+    return not command or list(command) == SERVER
 
 
 def _entry_point(container: Container) -> list[str]:
@@ -125,7 +127,7 @@ def _interpreter(command: list[str]) -> list[str]:
 
 
 def _texts(texts: Iterable[str], env: Mapping[str, str], root: Root) -> list[str]:
-    return [root.rewrite(expand(text, env)).replace("0.0.0.0", LOOPBACK) for text in texts]  # noqa: S104
+    return [root.rewrite(expand(text, env)) for text in texts]
 
 
 def _environment(pod: Object, container: Container, place: Place) -> dict[str, str]:
@@ -134,13 +136,20 @@ def _environment(pod: Object, container: Container, place: Place) -> dict[str, s
     root = place.roots[container["name"]]
     for item in container.get("env") or []:
         name = item["name"]
+        if is_of_a_cluster(item):
+            continue
         value = expand(str(item.get("value", "")), env) if "valueFrom" not in item else _from(pod, item, place)
         if name.endswith("_PORT") and value.isdigit():
             value = str(place.ports.get(int(value), value))
         env[name] = root.rewrite(value)
-    if _LINGER in env:
-        env[_LINGER] = _LINGER_HERE
+    here = {_LINGER: _LINGER_HERE, HOST: LOOPBACK}
+    env |= {name: value for name, value in here.items() if name in env}
     return {"DISROUTER_HOST": LOOPBACK, **env}
+
+
+def is_of_a_cluster(variable: Mapping[str, Any]) -> bool:
+    """Whether it leads to the volumes of an engine in a cluster; one here has the caches of who runs it."""
+    return variable.get("value") == scratch.VARIABLES.get(variable["name"], "")
 
 
 def _from(pod: Object, item: Mapping[str, Any], place: Place) -> str:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
 
+from disrouter.api.quantity import number
 from disrouter.names import FIELD_MANAGER
 from disrouter_operator.kube.resources import Object
 
@@ -19,8 +20,6 @@ _KEYS = ("name", "uid", "containerPort", "port", "mountPath")
 """Fields that identify an item of a list that the API server merges by key."""
 _ATOMIC = frozenset({"parentRefs", "backendRefs"})
 """Lists that are replaced whole although their items have names: nobody else's item is kept there."""
-_UNITS = {"n": "1e-9", "u": "1e-6", "m": "1e-3", "": "1", "k": "1e3", "M": "1e6", "G": "1e9", "T": "1e12", "P": "1e15"}
-_BINARY = {"Ki": 1, "Mi": 2, "Gi": 3, "Ti": 4, "Pi": 5, "Ei": 6}
 
 
 def satisfies(live: Object, desired: Object) -> bool:
@@ -77,13 +76,9 @@ def _key(items: list[Any]) -> str | None:
 
 def _quantity(value: Any) -> Decimal | None:
     """`500m`, `0.5`, `1Gi` or `2` as a number; None for what is no quantity."""
-    text = str(value)
     try:
-        if text[-2:] in _BINARY:
-            return Decimal(text[:-2]) * Decimal(1024) ** _BINARY[text[-2:]]
-        unit = text[-1:] if text[-1:] in _UNITS and not text[-1:].isdigit() else ""
-        return Decimal(text.removesuffix(unit)) * Decimal(_UNITS[unit])
-    except InvalidOperation:
+        return number(str(value))
+    except ValueError:
         return None
 
 

@@ -26,7 +26,9 @@ RESTRICTED: Mapping[str, Any] = {
     "capabilities": {"drop": ["ALL"]},
     "seccompProfile": {"type": "RuntimeDefault"},
 }
-"""What vLLM's image, which runs as root, still allows."""
+"""What an image that runs as root still allows."""
+POD_SECURITY: Mapping[str, Any] = {"seccompProfile": {"type": "RuntimeDefault"}}
+"""On the pod, so that containers which others inject inherit it."""
 NON_ROOT: Mapping[str, Any] = {**RESTRICTED, "runAsNonRoot": True}
 GPU = "nvidia.com/gpu"
 

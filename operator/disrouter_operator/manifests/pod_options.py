@@ -15,7 +15,7 @@ from disrouter.errors import InvalidCascade, Violation
 from disrouter.names import GROUP
 from disrouter_operator.errors import InvalidPatch
 from disrouter_operator.kube.resources import Object
-from disrouter_operator.manifests import pod_fields, strategic_merge
+from disrouter_operator.manifests import pod_fields, scratch, strategic_merge
 
 _KSERVE = "serving.kserve.io/"
 _KSERVE_OURS = frozenset({f"{_KSERVE}deploymentMode", f"{_KSERVE}autoscalerClass", f"{_KSERVE}inferenceservice"})
@@ -23,6 +23,8 @@ _WHOLE = ("name", "command", "ports")
 """Fields of the operator's containers that a patch leaves as they are."""
 _KEYED = {"env": "name", "volumeMounts": "mountPath"}
 """Lists of the operator's containers whose items a patch adds to and does not change."""
+_FREE = frozenset(scratch.VARIABLES) | frozenset(scratch.VOLUMES) | frozenset(scratch.VOLUMES.values())
+"""Items that it may change: nobody finds their way by where an engine keeps its caches."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,7 @@ def _broken(before: Object, after: Object, path: str) -> Iterator[Violation]:
     for old, new in zip(before["containers"], containers, strict=False):
         yield from _changed(old, new, f"{path}.containers[{old['name']}]")
     for volume in before.get("volumes") or []:
-        if volume not in (after.get("volumes") or []):
+        if volume not in (after.get("volumes") or []) and volume["name"] not in _FREE:
             yield Violation(f"{path}.volumes[{volume['name']}]", "is disrouter's; add one of another name")
 
 
@@ -126,5 +128,5 @@ def _changed(old: Object, new: Object, path: str) -> Iterator[Violation]:
     for name, key in _KEYED.items():
         found: list[Any] = new.get(name) or []
         for item in old.get(name) or []:
-            if item not in found:
+            if item not in found and item[key] not in _FREE:
                 yield Violation(f"{path}.{name}[{item[key]}]", "is disrouter's to set; leave it out")

@@ -118,13 +118,13 @@ def _entrypoint(context: Context, plans: Sequence[AgentPlan], route: Sequence[st
 def _desired(context: Context, plans: Sequence[AgentPlan], table: RouteTable) -> list[Object]:
     """Every child. Who may call whom is settled before queries enter elsewhere."""
     cascade = context.cascade
-    entry = next(plan for plan in plans if plan.status.name == table.entrypoint)
+    place, entry = next(each for each in enumerate(plans) if each[1].status.name == table.entrypoint)
     return [
         route_table.config_map(cascade, table),
         *(obj for plan in plans for obj in (*plan.workload, *_jobs(plan))),
         disruption_budget.budget(cascade),
         *network_policy.policies(cascade, table, context.settings),
-        service.service(cascade, dict(entry.selector)),
+        service.service(cascade, cascade.spec.agents[place], dict(entry.selector)),
         *exposure.ways_in(cascade),
     ]
 

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
+from disrouter.listening import listening
+
 STALE_SECONDS = 180.0
 """A reconcile takes at most a few requests of 30 s; a loop with work that did nothing for so long hangs."""
 
@@ -76,7 +78,7 @@ async def serve(app: web.Application, host: str, port: int) -> AsyncIterator[int
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     try:
-        site = web.TCPSite(runner, host, port)
+        site = web.SockSite(runner, listening(host, port))
         await site.start()
         yield int(runner.addresses[0][1])
     finally:

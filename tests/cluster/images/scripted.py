@@ -16,6 +16,7 @@ from typing import Any
 
 from aiohttp import web
 
+from disrouter.listening import listening
 from disrouter.refusal import REFUSAL
 from support.fake_engine import stream_of, whole_of
 
@@ -64,7 +65,9 @@ async def health(_: web.Request) -> web.Response:
 def main() -> None:
     """Serve until SIGTERM, which process 1 must take itself."""
     parser = argparse.ArgumentParser()
-    for flag in ("model", "served-model-name", "host", "port"):
+    parser.add_argument("command", choices=["serve"])
+    parser.add_argument("model")
+    for flag in ("served-model-name", "host", "port"):
         parser.add_argument(f"--{flag}", required=True)
     flags = parser.parse_args()
     held = bytearray(os.urandom(1024) * 1024 * int(os.environ.get("FILL_MIB", "0")))
@@ -73,7 +76,7 @@ def main() -> None:
     app[HELD] = held
     app[NAME], app[WEIGHTS] = flags.served_model_name, weights_of(Path(flags.model))
     app.add_routes([web.post("/v1/chat/completions", chat), web.get("/health", health)])
-    web.run_app(app, host=flags.host, port=int(flags.port), access_log=None, print=lambda *_: None)
+    web.run_app(app, sock=listening(flags.host, int(flags.port)), access_log=None, print=lambda *_: None)
 
 
 if __name__ == "__main__":

@@ -94,7 +94,10 @@ def test_routes_and_endpoint_are_as_their_golden_file(golden: Any) -> None:
     table = route_table.table(owner, entries, "small")
     golden(
         "routes_and_endpoint",
-        [route_table.config_map(owner, table), service.service(owner, owner.labels(COMPONENT_AGENT, "small"))],
+        [
+            route_table.config_map(owner, table),
+            service.service(owner, owner.spec.agents[0], owner.labels(COMPONENT_AGENT, "small")),
+        ],
     )
 
 
@@ -110,7 +113,7 @@ def test_the_entry_selector_does_not_match_training_pods() -> None:
     pod = runs.stage_objects(owner, config, Stage.RL, None, "trainer:test")[-1]["spec"]["template"]["metadata"][
         "labels"
     ]
-    selector = service.service(owner, owner.labels(COMPONENT_AGENT, "small"))["spec"]["selector"]
+    selector = service.service(owner, owner.spec.agents[0], owner.labels(COMPONENT_AGENT, "small"))["spec"]["selector"]
     assert not selector.items() <= pod.items()
     assert (
         selector.items()

@@ -14,8 +14,9 @@ from disrouter_local.pods.podspec import Place, Program, expand
 from disrouter_local.pods.probes import Probe
 from disrouter_local.pods.volumes import Claims, Root
 from disrouter_operator.kube.resources import Object
+from disrouter_operator.manifests.serving.engine_container import SERVER
 
-ENGINE_ARGS = ["--model=/mnt/models", "--served-model-name=small", "--host=0.0.0.0", "--port=$(ENGINE_PORT)"]
+ENGINE_ARGS = ["/mnt/models", "--served-model-name=small", "--host=$(ENGINE_HOST)", "--port=$(ENGINE_PORT)"]
 
 
 def agent_pod() -> Object:
@@ -23,9 +24,9 @@ def agent_pod() -> Object:
     engine = {
         "name": "kserve-container",
         "image": "vllm/vllm-openai:v1",
-        "command": ["python3", "-m", engines.VLLM_MODULE],
+        "command": list(SERVER),
         "args": [*ENGINE_ARGS, "--max-model-len=512"],
-        "env": [{"name": "ENGINE_PORT", "value": "8081"}],
+        "env": [{"name": "ENGINE_PORT", "value": "8081"}, {"name": "ENGINE_HOST", "value": "::"}],
         "ports": [{"containerPort": 8081, "name": "engine"}],
         "startupProbe": {"httpGet": {"path": "/health", "port": 8081}, "periodSeconds": 10, "failureThreshold": 60},
         "volumeMounts": [{"name": "model", "mountPath": "/mnt/models", "subPath": "tiny", "readOnly": True}],

@@ -19,7 +19,7 @@ from disrouter.routes import AgentRoute, Awareness, RouteTable
 from disrouter_sidecar.config import Config
 from disrouter_sidecar.errors import InvalidConfig
 from support.fake_engine import FakeEngine, Script, delta, fake_engine
-from support.sidecars import free_port
+from support.sidecars import config_of, free_port, sidecar
 
 GOOD = {
     "DISROUTER_CASCADE": "qwen",
@@ -32,10 +32,19 @@ GOOD = {
 
 def test_the_defaults_of_the_environment() -> None:
     config = Config.from_env(GOOD)
-    assert (config.host, config.port, config.drain_seconds) == ("0.0.0.0", 8080, 30.0)
+    assert (config.host, config.port, config.drain_seconds) == ("::", 8080, 30.0)
     assert config.engine_key is None
     assert config.external is False
     assert config.fast_path is True
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "[::1]"])
+async def test_it_is_reached_by_both_families(tmp_path: Path, address: str) -> None:
+    default = Config.from_env(GOOD).host
+    config = config_of("small", "http://127.0.0.1:9", tmp_path / "routes.json", host=default)
+    async with sidecar(config) as (_, url), aiohttp.ClientSession() as http:
+        reply = await http.get(f"http://{address}:{url.rpartition(':')[2]}/healthz")
+        assert reply.status == 200
 
 
 def test_the_fast_path_can_be_turned_off() -> None:

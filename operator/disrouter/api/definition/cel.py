@@ -128,7 +128,7 @@ SPEC_RULES: tuple[Rule, ...] = (
     },
     {
         "rule": "self.deploymentMode == 'Knative' || self.agents.all(a, has(a.external) || !has(a.autoscaling)"
-        " || a.autoscaling.metric in ['cpu', 'memory'])",
+        " || !has(a.autoscaling.metric) || a.autoscaling.metric in ['cpu', 'memory'])",
         "message": "spec.agents[].autoscaling.metric: in Standard mode use cpu or memory, or a query of keda",
     },
     {
@@ -141,6 +141,13 @@ SPEC_RULES: tuple[Rule, ...] = (
         "rule": "self.deploymentMode != 'Knative' || self.agents.all(a, has(a.external) || !has(a.autoscaling)"
         " || !(a.autoscaling.autoscaler in ['keda', 'external']))",
         "message": "spec.agents[].autoscaling.autoscaler: keda and external need deploymentMode Standard; leave it out",
+    },
+    {
+        "rule": "self.deploymentMode != 'Knative' || self.agents.all(a, has(a.external) || !has(a.autoscaling)"
+        " || !has(a.autoscaling.metric) || !(a.autoscaling.metric in ['cpu', 'memory'])"
+        " || (a.autoscaling.target <= 100 && (!has(a.replicas) || a.replicas.min > 0)))",
+        "message": "spec.agents[].autoscaling: Knative never goes to 0 by cpu or memory, their target is a percentage; "
+        "use replicas.min 1 or more and a target of 1 to 100, or metric concurrency or rps",
     },
     {
         "rule": "self.deploymentMode != 'Knative' || !has(self.tls)",

@@ -9,6 +9,10 @@ from disrouter.api.spec import CascadeSpec, DeploymentMode
 from disrouter.errors import Violation
 from disrouter.names import FRAMING_HEADERS
 
+_UTILISATION = (ScaleMetric.CPU, ScaleMetric.MEMORY)
+MAX_PERCENT = 100
+"""KServe's webhook refuses more (inference_service_validation.go, validateScalingHPACompExtension)."""
+
 
 def violations(spec: CascadeSpec) -> Iterator[Violation]:
     """Every broken rule."""
@@ -51,7 +55,7 @@ def _standard_scale(field: str, agent: Agent) -> Iterator[Violation]:
         return
     if agent.replicas.min == 0 and kind is Autoscaler.KEDA and scaling.query is None:
         yield Violation(f"{field}.autoscaling.query", "keda wakes an agent from 0 by a query only; give one")
-    if scaling.metric not in (ScaleMetric.CPU, ScaleMetric.MEMORY):
+    if scaling.metric not in (None, *_UTILISATION):
         yield Violation(
             f"{field}.autoscaling.metric", f"{scaling.metric} needs Knative; use cpu or memory, or a query of keda"
         )
@@ -64,6 +68,14 @@ def _knative_scale(field: str, agent: Agent) -> Iterator[Violation]:
         yield Violation(
             f"{field}.autoscaling.autoscaler", f"{kind} needs deploymentMode Standard; leave it out and give a metric"
         )
+    if agent.autoscaling is None or agent.autoscaling.metric not in _UTILISATION:
+        return
+    if agent.replicas.min == 0:
+        yield Violation(
+            f"{field}.replicas.min", "Knative never goes to 0 by cpu or memory; use 1 or more, or concurrency or rps"
+        )
+    if agent.autoscaling.target > MAX_PERCENT:
+        yield Violation(f"{field}.autoscaling.target", "is a percentage for cpu and memory; use 1 to 100")
 
 
 def _external(field: str, agent: Agent) -> Iterator[Violation]:

@@ -3,6 +3,7 @@
 - `inference_service`  an agent's workload
 - `engine_container`   vLLM
 - `sidecar_container`  the sidecar
+- `knative`            what Knative is told besides
 - `scaling`            how many pods, and who says so
 - `autoscaler`         HPA and ScaledObject
 - `service`            Services and their addresses

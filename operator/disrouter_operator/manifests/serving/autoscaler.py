@@ -43,12 +43,16 @@ def _labels(cascade: Cascade, agent: Agent, workload: str) -> dict[str, str]:
     return cascade.labels(COMPONENT_AGENT, agent.name) | {names.LABEL_WORKLOAD: workload}
 
 
+def _watched(wanted: Autoscaling) -> str:
+    return str(scaling.watched(wanted, DeploymentMode.STANDARD))
+
+
 def _metric(wanted: Autoscaling) -> Object:
     """Of the engine alone: the sidecar beside it is nearly idle, and would halve what is measured."""
     target = {"type": "Utilization", "averageUtilization": wanted.target}
     return {
         "type": "ContainerResource",
-        "containerResource": {"name": str(wanted.metric), "container": ENGINE, "target": target},
+        "containerResource": {"name": _watched(wanted), "container": ENGINE, "target": target},
     }
 
 
@@ -56,6 +60,6 @@ def _trigger(wanted: Autoscaling) -> Object:
     """KEDA takes numbers as text (keda.sh/v1alpha1, scalers `prometheus`, `cpu` and `memory`)."""
     if wanted.query is None:
         where = {"value": str(wanted.target), "containerName": ENGINE}
-        return {"type": str(wanted.metric), "metricType": "Utilization", "metadata": where}
+        return {"type": _watched(wanted), "metricType": "Utilization", "metadata": where}
     where = {"serverAddress": str(wanted.prometheus), "query": wanted.query, "threshold": str(wanted.target)}
     return {"type": "prometheus", "metadata": where}

@@ -9,16 +9,19 @@ import re
 from disrouter import names, uris
 from disrouter.api import Agent
 from disrouter.artifacts import served_subpath
+from disrouter.listening import ANY_ADDRESS
 from disrouter.routes import AdapterRoute
 from disrouter_operator.kube.resources import Object
-from disrouter_operator.manifests import containers
+from disrouter_operator.manifests import containers, scratch
 from disrouter_operator.manifests.cascade import Cascade
 from disrouter_operator.manifests.containers import ADAPTERS_MOUNT, ADAPTERS_VOLUME, MODEL_VOLUME, MODELS_MOUNT
 
-SERVER = ["python3", "-m", "vllm.entrypoints.openai.api_server"]
+SERVER = ["vllm", "serve"]
 STORAGE_URI = "STORAGE_URI"
 """Names weights to KServe where it does not run a server of its own (custom_predictor.go GetStorageUri): what its
 initializer downloads, or the modelcar of an image, lies at `MODELS_MOUNT`."""
+HOST = "ENGINE_HOST"
+"""Where the engine listens; `engine.env` may say `0.0.0.0`, for nodes whose kernel has no IPv6 at all."""
 MAX_MODEL_LEN = "--max-model-len"
 REASONING_PARSER = "--reasoning-parser"
 _PLAIN_NUMBER = re.compile("[1-9][0-9]{0,7}")
@@ -26,7 +29,7 @@ _PLAIN_NUMBER = re.compile("[1-9][0-9]{0,7}")
 _KSERVE_FETCHES = ("s3", "oci")
 _REQUESTS = {"cpu": "2", "memory": "8Gi"}
 _LIMITS = {"cpu": "8", "memory": "32Gi"}
-_START_SECONDS = 3600
+START_SECONDS = 3600
 """A first start downloads and compiles; the kubelet restarts an engine that is not healthy by then."""
 _HUNG_GRACE_SECONDS = 10
 """What an engine gets that failed its probes: the hook would wait for a drain that does not take place."""
@@ -40,28 +43,26 @@ def container(cascade: Cascade, agent: Agent, run: str | None, *, knative: bool)
         "image": agent.engine.image,
         "command": list(SERVER),
         "args": [
-            f"--model={MODELS_MOUNT if run is not None else _model_argument(agent.model.uri)}",
+            MODELS_MOUNT if run is not None else _model_argument(agent.model.uri),
             f"--served-model-name={agent.name}",
-            "--host=0.0.0.0",
+            f"--host=$({HOST})",
             "--port=$(ENGINE_PORT)",
             *(["--enable-lora"] if agent.model.adapter is not None else []),
             *agent.engine.args,
         ],
         "env": _environment(agent, run),
-        "resources": containers.complete_resources(agent.resources, _REQUESTS, _LIMITS),
-        "securityContext": dict(containers.RESTRICTED),
+        "resources": _resources(agent),
+        "securityContext": _security(agent),
+        "volumeMounts": [*_mounts(cascade, agent, run), *scratch.mounts(knative=knative)],
     }
-    mounts = _mounts(cascade, agent, run)
-    if mounts:
-        engine["volumeMounts"] = mounts
     # Knative allows one port in a pod, no probe on a container without one (there the sidecar vouches for vLLM), and no
     # hook: its queue-proxy gives every container one of its own that waits until the requests in flight are done.
     return engine if knative else engine | _port_and_probes() | _held_until_drained()
 
 
-def volumes(cascade: Cascade, agent: Agent, run: str | None) -> list[Object]:
-    """The claims that hold what is served; none where the engine, or KServe, fetches it."""
-    found = []
+def volumes(cascade: Cascade, agent: Agent, run: str | None, *, knative: bool) -> list[Object]:
+    """Where the engine may write, and the claims that hold what is served; none where it, or KServe, fetches that."""
+    found = scratch.volumes(_resources(agent)["limits"]["memory"], knative=knative)
     claim = _claim(cascade, agent, run)
     if claim is not None:
         found.append(containers.claim_volume(MODEL_VOLUME, claim))
@@ -97,12 +98,29 @@ def parses_reasoning(agent: Agent) -> bool:
 
 def _environment(agent: Agent, run: str | None) -> list[Object]:
     assert agent.model is not None
+    given = {each.name for each in agent.engine.env}
     env = [{"name": "ENGINE_PORT", "value": str(names.ENGINE_PORT)}]
+    if HOST not in given:
+        env.append({"name": HOST, "value": ANY_ADDRESS})
     if run is None and uris.parse(agent.model.uri).scheme in _KSERVE_FETCHES:
         env.append({"name": STORAGE_URI, "value": agent.model.uri})
     if agent.model.adapter is not None:
         env.append({"name": "VLLM_ALLOW_RUNTIME_LORA_UPDATING", "value": "True"})
-    return [*env, *containers.environment(agent.engine.env)]
+    return [*env, *scratch.variables(given), *containers.environment(agent.engine.env)]
+
+
+def _resources(agent: Agent) -> dict[str, dict[str, str]]:
+    return containers.complete_resources(agent.resources, _REQUESTS, _LIMITS)
+
+
+def _security(agent: Agent) -> Object:
+    wanted = agent.engine.security_context
+    found = dict(containers.RESTRICTED)
+    if wanted.run_as_non_root:
+        found |= {"runAsNonRoot": True, "runAsUser": wanted.run_as_user, "runAsGroup": 0}
+    if wanted.read_only_root_filesystem:
+        found["readOnlyRootFilesystem"] = True
+    return found
 
 
 def _port_and_probes() -> Object:
@@ -111,7 +129,7 @@ def _port_and_probes() -> Object:
     period = 10
     return {
         "ports": [{"name": "engine", "containerPort": names.ENGINE_PORT, "protocol": "TCP"}],
-        "startupProbe": {**health, **hung, "periodSeconds": period, "failureThreshold": _START_SECONDS // period},
+        "startupProbe": {**health, **hung, "periodSeconds": period, "failureThreshold": START_SECONDS // period},
         "readinessProbe": {**health, "periodSeconds": 5, "failureThreshold": 3},
         "livenessProbe": {**health, **hung, "periodSeconds": period, "failureThreshold": 6},
     }

@@ -17,13 +17,16 @@ from disrouter_operator.kube.resources import DEPLOYMENTS, INFERENCE_SERVICES, S
 from disrouter_operator.manifests import containers, pod_options
 from disrouter_operator.manifests.cascade import COMPONENT_AGENT, Cascade
 from disrouter_operator.manifests.pod_options import Options, Pod
-from disrouter_operator.manifests.serving import engine_container, scaling, sidecar_container
+from disrouter_operator.manifests.serving import engine_container, knative, scaling, sidecar_container
 
 REVISION = f"{names.GROUP}/revision"
 """Pod annotation: hash of the pod's content; tells a finished rollout from old pods that are still ready."""
 LAST_WORDS = {"terminationMessagePolicy": "FallbackToLogsOnError"}
 """A container that fails leaves the end of its log in its pod's status, which the operator reads."""
 DEPLOYMENT_MODE = "serving.kserve.io/deploymentMode"
+_ISOLATED: Object = {"automountServiceAccountToken": False, "enableServiceLinks": False}
+"""No account of the cluster, and no variable of other Services: one called `vllm` would give the engine a VLLM_PORT
+that it cannot read."""
 _UNPUBLISHED = {
     DeploymentMode.STANDARD: {"networking.kserve.io/visibility": "cluster-local"},
     DeploymentMode.KNATIVE: {"networking.knative.dev/visibility": "cluster-local"},
@@ -41,19 +44,27 @@ def inference_service(cascade: Cascade, agent: Agent, run: str | None, sidecar_i
             engine_container.container(cascade, agent, run, knative=not standard) | LAST_WORDS,
             sidecar_container.container(cascade, agent, sidecar_image) | LAST_WORDS,
         ],
-        "volumes": [*sidecar_container.volumes(cascade), *engine_container.volumes(cascade, agent, run)],
-        "automountServiceAccountToken": False,
+        "volumes": [
+            *sidecar_container.volumes(cascade),
+            *engine_container.volumes(cascade, agent, run, knative=not standard),
+        ],
+        **_ISOLATED,
     }
     scale = scaling.fields(agent, mode)
     if standard:  # KServe's webhook refuses deploymentStrategy elsewhere, Knative's a grace period (fieldmask.go)
         pod["terminationGracePeriodSeconds"] = containers.GRACE_SECONDS
+        pod["securityContext"] = _pod_security(agent)  # Knative's webhook wants a feature flag for it
         scale["deploymentStrategy"] = _strategy(cascade, agent)
+    else:
+        scale |= knative.fields(cascade.spec)
     placed = _placed(cascade, agent, pod)
     labels = {"labels": placed.labels} if placed.labels else {}
-    annotations = {**placed.annotations, **scaling.pod_annotations(agent, mode), REVISION: _digest(placed)}
+    further = {} if standard else knative.revision_annotations(engine_container.START_SECONDS)
+    annotations = {**further, **placed.annotations, REVISION: _digest(placed)}
     own = cascade.labels(COMPONENT_AGENT, agent.name) | _UNPUBLISHED[mode]
     manifest = cascade.child(INFERENCE_SERVICES, cascade.agent_object(agent.name), own)
-    manifest["metadata"]["annotations"] = {DEPLOYMENT_MODE: str(mode), **scaling.service_annotations(mode)}
+    scalers = scaling.SERVICE_ANNOTATIONS if standard else knative.service_annotations(agent)
+    manifest["metadata"]["annotations"] = {DEPLOYMENT_MODE: str(mode), **scalers}
     manifest["spec"] = {"predictor": {**labels, "annotations": annotations, **scale, **placed.spec}}
     return manifest
 
@@ -65,7 +76,8 @@ def external(cascade: Cascade, agent: Agent, sidecar_image: str, live: Object | 
         "containers": [sidecar_container.container(cascade, agent, sidecar_image) | LAST_WORDS],
         "volumes": sidecar_container.volumes(cascade),
         "terminationGracePeriodSeconds": containers.GRACE_SECONDS,
-        "automountServiceAccountToken": False,
+        "securityContext": dict(containers.POD_SECURITY),
+        **_ISOLATED,
     }
     deployment = cascade.child(DEPLOYMENTS, cascade.agent_object(agent.name), labels)
     placed = _placed(cascade, agent, pod)
@@ -87,10 +99,10 @@ def external_service(cascade: Cascade, agent: Agent) -> Object:
     return service
 
 
-def service_spec(cascade: Cascade, selector: dict[str, str]) -> Object:
-    """Port 80, or 443 where sidecars speak TLS, of a Service in front of the sidecars that `selector` finds."""
+def service_spec(cascade: Cascade, selector: dict[str, str], target: int = names.SIDECAR_PORT) -> Object:
+    """Port 80, or 443 where sidecars speak TLS, of a Service in front of `target` of the pods that `selector` finds."""
     name, port = ("http", names.ENTRY_PORT) if cascade.spec.tls is None else ("https", names.TLS_PORT)
-    ports = [{"name": name, "port": port, "targetPort": names.SIDECAR_PORT, "protocol": "TCP"}]
+    ports = [{"name": name, "port": port, "targetPort": target, "protocol": "TCP"}]
     return {"type": "ClusterIP", "selector": selector, "ports": ports}
 
 
@@ -121,6 +133,12 @@ def _one_port(pod: Pod, options: Options) -> None:
     if further:
         place = f"{options.given['template']}.template.containers[{further[0]}].ports"
         raise InvalidCascade([Violation(place, "Knative allows one port in a pod, the sidecar's; remove it")])
+
+
+def _pod_security(agent: Agent) -> Object:
+    """What containers inherit that others put into the pod, such as KServe's initializer."""
+    non_root = {"runAsNonRoot": True} if agent.engine.security_context.run_as_non_root else {}
+    return {**containers.POD_SECURITY, **non_root}
 
 
 def _strategy(cascade: Cascade, agent: Agent) -> Object:

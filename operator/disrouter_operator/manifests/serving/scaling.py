@@ -3,7 +3,7 @@
 Standard mode tells KServe, once and for ever, that somebody else scales (annotation `external`): it leaves the
 Deployment's replicas alone then (reconcilers/deployment). A class of KServe's own would be copied into the pod template
 and restart the pods whenever it changed. What scales is an autoscaler of ours (`autoscaler.py`), or the reconcile
-itself by the Deployment's `scale`. Knative scales every revision itself and needs no annotation.
+itself by the Deployment's `scale`. Knative scales every revision itself (`knative.py`).
 """
 
 from __future__ import annotations
@@ -11,15 +11,12 @@ from __future__ import annotations
 from typing import Any
 
 from disrouter.api import Agent, Autoscaler, DeploymentMode
-from disrouter.api.agent import ScaleMetric
+from disrouter.api.agent import Autoscaling, ScaleMetric
 from disrouter.names import FIELD_MANAGER
 from disrouter_operator.kube.resources import SCALES, Object
 
-AUTOSCALER = "serving.kserve.io/autoscalerClass"
-SOMEBODY_ELSE = "external"
-KNATIVE_CLASS = "autoscaling.knative.dev/class"
-_KNATIVE_HPA = "hpa.autoscaling.knative.dev"
-_UTILISATION = (ScaleMetric.CPU, ScaleMetric.MEMORY)
+SERVICE_ANNOTATIONS = {"serving.kserve.io/autoscalerClass": "external"}
+"""Of the InferenceService in Standard mode, whatever scales."""
 
 
 def autoscaler(agent: Agent) -> Autoscaler | None:
@@ -45,16 +42,11 @@ def may_be_several(agent: Agent) -> bool:
     return agent.replicas.max > 1 or autoscaler(agent) is Autoscaler.EXTERNAL
 
 
-def service_annotations(mode: DeploymentMode) -> dict[str, str]:
-    """Annotations of the InferenceService."""
-    return {AUTOSCALER: SOMEBODY_ELSE} if mode is DeploymentMode.STANDARD else {}
-
-
-def pod_annotations(agent: Agent, mode: DeploymentMode) -> dict[str, str]:
-    """Annotations of the pods; Knative's own autoscaler knows neither CPU nor memory."""
-    if mode is DeploymentMode.STANDARD or agent.autoscaling is None or agent.autoscaling.metric not in _UTILISATION:
-        return {}
-    return {KNATIVE_CLASS: _KNATIVE_HPA}
+def watched(scaling: Autoscaling, mode: DeploymentMode) -> ScaleMetric:
+    """What is watched where the manifest does not say: what the mode's own autoscaler knows."""
+    if scaling.metric is not None:
+        return scaling.metric
+    return ScaleMetric.CPU if mode is DeploymentMode.STANDARD else ScaleMetric.CONCURRENCY
 
 
 def fields(agent: Agent, mode: DeploymentMode) -> Object:
@@ -65,7 +57,7 @@ def fields(agent: Agent, mode: DeploymentMode) -> Object:
     bounds = {"minReplicas": agent.replicas.min, "maxReplicas": agent.replicas.min if fixed else agent.replicas.max}
     if agent.autoscaling is None or fixed:
         return bounds
-    return bounds | {"scaleMetric": str(agent.autoscaling.metric), "scaleTarget": agent.autoscaling.target}
+    return bounds | {"scaleMetric": str(watched(agent.autoscaling, mode)), "scaleTarget": agent.autoscaling.target}
 
 
 def bounds(agent: Agent, floor: int = 0) -> tuple[int, int]:

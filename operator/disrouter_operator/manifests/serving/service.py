@@ -6,14 +6,15 @@ from disrouter import names
 from disrouter.api import Agent, DeploymentMode
 from disrouter_operator.kube.resources import SERVICES, Object
 from disrouter_operator.manifests.cascade import COMPONENT_ENDPOINT, Cascade
+from disrouter_operator.manifests.serving import knative
 from disrouter_operator.manifests.serving.inference_service import service_spec
 from disrouter_operator.settings import Settings
 
 
-def service(cascade: Cascade, entry: dict[str, str]) -> Object:
-    """The Service `<cascade>`: it leads to the pods with the labels `entry`, those where queries enter."""
+def service(cascade: Cascade, agent: Agent, entry: dict[str, str]) -> Object:
+    """The Service `<cascade>`: it leads to the pods with the labels `entry`, those of `agent`, where queries enter."""
     manifest = cascade.child(SERVICES, cascade.name, cascade.labels(COMPONENT_ENDPOINT))
-    manifest["spec"] = service_spec(cascade, entry)
+    manifest["spec"] = service_spec(cascade, entry, knative.entry_port(cascade.spec, agent))
     return manifest
 
 

@@ -24,7 +24,7 @@ _PATCHABLE = (
     *("terminationGracePeriodSeconds", "tolerations", "volumes"),
 )
 """Fields of a pod that a TrainJob may patch (PodSpecPatch)."""
-_ELSEWHERE = frozenset({"containers", "restartPolicy", "automountServiceAccountToken"})
+_ELSEWHERE = frozenset({"containers", "restartPolicy", "automountServiceAccountToken", "enableServiceLinks"})
 """Fields that the TrainJob says in other words, or that are the runtime's."""
 
 

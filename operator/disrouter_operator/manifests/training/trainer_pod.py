@@ -117,6 +117,7 @@ def pod(step: Step, trainer: Object) -> Object:
     return {
         "restartPolicy": "Never",
         "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
         "terminationGracePeriodSeconds": GRACE_SECONDS,
         "securityContext": {"fsGroup": FILE_GROUP},
         "containers": [trainer],

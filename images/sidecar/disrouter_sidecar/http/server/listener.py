@@ -11,6 +11,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Self
 
+from disrouter.listening import listening
 from disrouter_sidecar.http.limits import Limits
 from disrouter_sidecar.http.memory_limits import MemoryLimit
 from disrouter_sidecar.http.server.connection import ClientConnection
@@ -25,10 +26,6 @@ load a turn is long, and behind those that connect and leave at once new clients
 
 LAST_SECONDS = 1.0
 """For clients to read that their streams end before their time, when the sidecar ends."""
-
-
-def _family(host: str) -> socket.AddressFamily:
-    return socket.AF_INET6 if ":" in host else socket.AF_INET
 
 
 class Listener:
@@ -57,17 +54,14 @@ class Listener:
         """Listen; the port that was bound. Raises OSError when it cannot be."""
         loop = asyncio.get_running_loop()
         client = partial(ClientConnection, self.site, loop)
+        bound = listening(host, port, BACKLOG)
         if self._tls is not None:
-            bound = socket.create_server((host, port), family=_family(host), backlog=BACKLOG)
             self.handshakes = Handshakes(bound, self._tls, self.site.limits, client)
             return int(bound.getsockname()[1])
         listen = partial(loop.create_server, client, backlog=BACKLOG)
-        first = await listen(host=host, port=port)
-        self._servers = [first]
-        for bound in first.sockets:
-            for _ in range(ACCEPTED - 1):
-                self._servers.append(await listen(sock=socket.socket(fileno=os.dup(bound.fileno()))))
-        return int(first.sockets[0].getsockname()[1])
+        copies = [socket.socket(fileno=os.dup(bound.fileno())) for _ in range(ACCEPTED - 1)]
+        self._servers = [await listen(sock=each) for each in (bound, *copies)]
+        return int(bound.getsockname()[1])
 
     def retire_clients(self, quiet_seconds: float) -> None:
         """Close connections of clients, not of other agents' sidecars, that have asked nothing for so long."""
