@@ -1,4 +1,4 @@
-"""Walk: edit and break a cascade on a cluster while clients ask, and say which invariant did not hold.
+"""A random walk: edit and break a cascade on a cluster while clients ask, and say which invariant did not hold.
 
     python -m chaos --kubeconfig FILE [--seed N] [--minutes 20] [--tool PROGRAM]
 
@@ -33,7 +33,7 @@ CHILDREN = "inferenceservices,deployments,services,horizontalpodautoscalers,pods
 
 
 @dataclass
-class Walk:
+class RandomWalk:
     """One walk over one cascade."""
 
     ground: Ground
@@ -130,12 +130,12 @@ def _at(moment: float) -> str:
     return time.strftime("%H:%M:%S", time.localtime(moment))
 
 
-async def _walk(made: Team, options: argparse.Namespace) -> Walk:
+async def _walk(made: Team, options: argparse.Namespace) -> RandomWalk:
     first = edits.first()
     made.apply(cascade(NAME, *first["agents"], **_without_agents(first)))
     await asyncio.to_thread(made.until, "Ready", lambda: made.all_ready(NAME), STARTS)
     address = made.get("service", NAME)["spec"]["clusterIP"]
-    walked = Walk(Ground(made, NAME, options.tool), options.seed, Clients(f"http://{address}/v1", NAME), first)
+    walked = RandomWalk(Ground(made, NAME, options.tool), options.seed, Clients(f"http://{address}/v1", NAME), first)
     async with walked.clients.asking():
         await walked.run(options.minutes * 60)
     return walked
