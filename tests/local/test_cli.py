@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from disrouter_cli.main import COMMANDS, main
-from disrouter_cli.output import age, table
+from disrouter_cli.output import age, as_yaml, table
 from disrouter_cli.progress import Narrator
 
 
@@ -187,6 +187,11 @@ def test_get_shows_what_was_applied_in_every_format(tmp_path: Path, capsys: pyte
     assert json.loads(capsys.readouterr().out)["spec"] == manifest()["spec"]
     assert main(["get", "-o", "yaml", state]) == 0
     assert yaml.safe_load(capsys.readouterr().out)["items"][0]["metadata"]["name"] == "qwen"
+
+
+@pytest.mark.parametrize("run", ["745972e653", "0o17", "1.5e3"])
+def test_yaml_quotes_what_is_a_number_to_other_readers(run: str) -> None:
+    assert as_yaml({"servedRun": run, "cost": 0.1}) == f"servedRun: '{run}'\ncost: 0.1"
 
 
 def test_delete_takes_a_name_or_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
