@@ -50,6 +50,7 @@ __all__ = [
     "CalibrationField",
     "CollectConfig",
     "DatasetSource",
+    "Discrimination",
     "Engine",
     "EvaluateConfig",
     "Evaluation",
@@ -177,6 +178,16 @@ class ScenarioResult(Model):
     self_assessment_f1: float = Field(ge=0, le=1)
 
 
+class Discrimination(Model):
+    """How well a decision parts the questions that an agent gets right from those that it gets wrong."""
+
+    area: float = Field(ge=0, le=1)
+    """Area under the ROC curve: 1 is perfect, one half is chance."""
+    low: float = Field(ge=0, le=1)
+    """Lower end of its 95 % interval."""
+    high: float = Field(ge=0, le=1)
+
+
 class Evaluation(Model):
     """The result of `evaluate`: small enough for a termination message, complete enough for the gate."""
 
@@ -187,12 +198,21 @@ class Evaluation(Model):
     must_answer_accuracy: float = Field(ge=0, le=1)
     """The same after training: what training forgot is the difference (Appendix J)."""
     scenarios: tuple[ScenarioResult, ...] = Field(min_length=1)
+    discrimination: Discrimination | None = None
+    """Of the text decision: in how many scenarios it answers a question. Absent where it gets all right or all wrong."""
+    first_token_discrimination: Discrimination | None = None
+    """Of the probability decision; absent as that, and where there is no calibration."""
     calibration: CalibrationField | None = None
     """For the probability mode; absent where the refusal's first token does not tell it from an answer."""
     preference_encoding: PreferenceEncoding | None = None
     """How the run was taught to be told a preference; absent: by the three scenarios."""
     prompt_opens_reasoning: bool = False
     """Its chat template ends in an opened reasoning block, so that a reply begins inside it."""
+
+    @property
+    def coverage(self) -> float:
+        """Mean over the scenarios of the share of questions that it answers."""
+        return sum(item.coverage for item in self.scenarios) / len(self.scenarios)
 
     @property
     def utility_gain(self) -> float:

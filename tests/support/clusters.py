@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from disrouter import names
-from disrouter.artifacts import Evaluation, ScenarioResult
+from disrouter.artifacts import Discrimination, Evaluation, ScenarioResult
 from disrouter.scenario import Scenario
 from disrouter_operator.kube.resources import Object
 from disrouter_operator.manifests.cascade import Cascade
@@ -208,6 +208,7 @@ def evaluation(run: str, gain: float) -> str:
             )
             for scenario in Scenario
         ),
+        discrimination=Discrimination(area=0.8, low=0.7, high=0.9),
     )
     return json.dumps(result.dump(), separators=(",", ":"))
 

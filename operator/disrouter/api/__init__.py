@@ -26,7 +26,7 @@ from disrouter.api.status import (
     Phase,
     Promotion,
 )
-from disrouter.api.training import Backend, Training
+from disrouter.api.training import Backend, Gate, Training
 
 __all__ = [
     "Agent",
@@ -40,6 +40,7 @@ __all__ = [
     "ConditionType",
     "DeploymentMode",
     "EnvVar",
+    "Gate",
     "Phase",
     "PodOptions",
     "Promotion",

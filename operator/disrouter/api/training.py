@@ -32,6 +32,15 @@ class Gate(Model):
 
     min_utility_gain: StrictFloat = Field(default=0.0, ge=-1, le=1)
     """Least mean gain of the local utility over the three scenarios."""
+    min_coverage: StrictFloat = Field(default=0.05, ge=0, le=1)
+    """Least share of questions that it answers, on average over the scenarios: who refuses everything helps nobody."""
+    max_coverage: StrictFloat = Field(default=0.95, ge=0, le=1)
+    """Most of it: who answers everything never hands on. 1 for a model that knows nearly all there is to ask."""
+    max_forgetting: StrictFloat = Field(default=0.05, ge=0, le=1)
+    """Most accuracy, as a share of all questions, that it may have lost against its base model when it must answer."""
+    min_discrimination: StrictFloat = Field(default=0.5, ge=0, le=1)
+    """What the lower end of the 95 % interval of its area under the ROC curve must exceed: one half is chance. 0 does
+    not look."""
 
 
 class Dataset(DatasetSource):

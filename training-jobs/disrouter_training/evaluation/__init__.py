@@ -3,6 +3,7 @@
 - `examination`     what trained weights answer: must-answer, per scenario, and by probability
 - `judgement`       replies to the numbers of an evaluation
 - `results`         the files that stage `evaluate` leaves
+- `discrimination`  whether an agent parts what it gets right from what it gets wrong
 - `calibration`     from the chance of a refusal to competence: measures the table
 - `evidence`        what a report is made of
 - `policies`        ways to route, per question: right or wrong, and what it costs

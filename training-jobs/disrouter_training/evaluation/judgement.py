@@ -10,6 +10,7 @@ from disrouter.refusal import is_refusal
 from disrouter.scenario import Scenario, reward
 from disrouter_training.data.correctness import is_right
 from disrouter_training.data.sources import Question
+from disrouter_training.evaluation.discrimination import discrimination
 from disrouter_training.evaluation.results import Prediction
 
 Replies = Mapping[str, str]
@@ -35,6 +36,7 @@ def evaluation(run: str, questions: Sequence[Question], answers: Answers, gamma:
         base_accuracy=_mean([is_right(question, answers.base[question.id]) for question in questions]),
         must_answer_accuracy=_mean(must_answer),
         scenarios=tuple(_scenario(questions, answers, must_answer, scenario, gamma) for scenario in Scenario),
+        discrimination=discrimination([_willing(answers, question) for question in questions], must_answer),
     )
 
 
@@ -85,6 +87,11 @@ def _scenario(
         self_assessment_accuracy=accuracy,
         self_assessment_f1=f1,
     )
+
+
+def _willing(answers: Answers, question: Question) -> int:
+    """In how many scenarios the candidate answers."""
+    return sum(not is_refusal(replies[question.id]) for replies in answers.candidate.values())
 
 
 def _mean_reward(questions: Sequence[Question], replies: Replies, scenario: Scenario, gamma: float) -> float:

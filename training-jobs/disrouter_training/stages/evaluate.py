@@ -11,7 +11,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 
-from disrouter.artifacts import Evaluation, Stage, write_atomically
+from disrouter.artifacts import Discrimination, Evaluation, Stage, write_atomically
 from disrouter.calibration import Calibration
 from disrouter.scenario import Scenario
 from disrouter_training.data.correctness import is_right
@@ -19,6 +19,7 @@ from disrouter_training.data.sources import Question
 from disrouter_training.data.split import DEV, TEST
 from disrouter_training.data.split_files import read_judged
 from disrouter_training.evaluation.calibration import PROBED, calibrate
+from disrouter_training.evaluation.discrimination import discrimination
 from disrouter_training.evaluation.examination import Examination, by_id, examination, queries, time_replies, under
 from disrouter_training.evaluation.judgement import Answers, evaluation, predictions
 from disrouter_training.evaluation.results import EVALUATION_FILE, write_predictions
@@ -57,6 +58,7 @@ def evaluate(job: Job, serving: str | None = None) -> Evaluation:
     calibration = _calibration(found, splits.get(DEV, questions))
     learned = {
         "calibration": calibration,
+        "first_token_discrimination": None if calibration is None else _first_token(found, questions),
         "preference_encoding": job.config.preference_encoding,
         "prompt_opens_reasoning": Encoder(candidate).opens_reasoning(),
     }
@@ -68,6 +70,12 @@ def evaluate(job: Job, serving: str | None = None) -> Evaluation:
     metrics = {"serving": serving, "utilityGain": round(result.utility_gain, 4), "refusalTimeShare": timing.share}
     job.finish(Stage.EVALUATE, metrics, started)
     return result
+
+
+def _first_token(found: Examination, questions: Sequence[Question]) -> Discrimination | None:
+    """How well the chance of a refusal tells what it gets right."""
+    right = [is_right(question, found.must_answer[question.id]) for question in questions]
+    return discrimination([-found.chance[question.id] for question in questions], right)
 
 
 def _calibration(found: Examination, questions: Sequence[Question]) -> Calibration | None:

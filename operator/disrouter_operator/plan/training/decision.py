@@ -92,7 +92,7 @@ def _asked(
         observed=context.observed,
         before=before if before is not None and before.run == config.run else None,
         served=served,
-        least_gain=wanted.gate.min_utility_gain,
+        gate=wanted.gate,
         retries=wanted.jobs.retries,
         pause=pause,
         now=context.now,

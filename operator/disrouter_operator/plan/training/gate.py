@@ -1,4 +1,5 @@
-"""The gate: a trained run is served only if it is better than what is served, on questions that training never saw.
+"""The gate: a trained run is served only if it is better than what is served, on questions that training never saw,
+and knows what it knows.
 
 The comparison is `evaluate`'s, made by one Job on the same questions for both. A comparison counts only against what is
 served now: if that changed meanwhile (a roll-back), `evaluate` runs again, which asks only what it has not asked yet.
@@ -6,14 +7,17 @@ served now: if that changed meanwhile (a roll-back), `evaluate` runs again, whic
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from pydantic import ValidationError
 
 from disrouter import names
-from disrouter.api import Promotion
+from disrouter.api import Gate, Promotion
 from disrouter.artifacts import Evaluation, RunConfig
+
+_EPSILON = 1e-9
+"""A loss of exactly what is allowed is allowed, whatever the binary fractions."""
 
 
 @dataclass(frozen=True)
@@ -51,18 +55,78 @@ def read(text: str | None, config: RunConfig) -> Evaluation | Unusable:
     return evaluation
 
 
-def judge(evaluation: Evaluation, least_gain: float, compared_with: str) -> Verdict:
-    """Only an agent that is better than what is served is promoted."""
-    gain = evaluation.utility_gain
+def judge(evaluation: Evaluation, bounds: Gate, compared_with: str) -> Verdict:
+    """Only an agent that is better than what is served is promoted, and that knows what it knows.
+
+    Utility alone does not show it: a refusal earns more than a weak model's answers, so that who refuses everything
+    gains. Each bound that is missed is named with what to do about it.
+    """
     other = "the base model" if compared_with == names.BASE else f"run {compared_with}"
     numbers = (
-        f"run {evaluation.run} gains {gain:+.4f} of utility over {other}, which is served, "
+        f"run {evaluation.run} gains {evaluation.utility_gain:+.4f} of utility over {other}, which is served, "
         f"on {evaluation.questions} questions"
     )
-    if gain >= least_gain:
+    missed = [check for each in _CHECKS for check in each(evaluation, bounds)]
+    if not missed:
         return Verdict(True, numbers)
-    remedy = "train on more or other data, or lower spec.training.gate.minUtilityGain"
-    return Verdict(False, f"{numbers}, below the gate's {least_gain:+.4f}; it keeps serving as before: {remedy}")
+    return Verdict(False, f"{numbers}; it keeps serving as before: {'; '.join(missed)}")
+
+
+def _utility(evaluation: Evaluation, bounds: Gate) -> Iterator[str]:
+    least = bounds.min_utility_gain
+    if evaluation.utility_gain < least:
+        remedy = "train on more or other data, or lower spec.training.gate.minUtilityGain"
+        yield f"the gain is below the gate's {least:+.4f}: {remedy}"
+
+
+def _coverage(evaluation: Evaluation, bounds: Gate) -> Iterator[str]:
+    rate = evaluation.coverage
+    if rate < bounds.min_coverage:
+        yield (
+            f"it answers {rate:.1%} of the questions, less than the gate's {bounds.min_coverage:.1%}: see in "
+            "collect/done.json whether its base model is right often enough and its replies are graded as they should "
+            "be, raise sft.gamma, or lower spec.training.gate.minCoverage"
+        )
+    if rate > bounds.max_coverage:
+        yield (
+            f"it answers {rate:.1%} of the questions, more than the gate's {bounds.max_coverage:.1%}: add questions "
+            "that its base model cannot answer, lower sft.gamma, or raise spec.training.gate.maxCoverage"
+        )
+
+
+def _forgetting(evaluation: Evaluation, bounds: Gate) -> Iterator[str]:
+    lost = evaluation.base_accuracy - evaluation.must_answer_accuracy
+    if lost > bounds.max_forgetting + _EPSILON:
+        yield (
+            f"when it must answer it is right on {evaluation.must_answer_accuracy:.1%} where its base model is on "
+            f"{evaluation.base_accuracy:.1%}, a loss above the gate's {bounds.max_forgetting:.1%}: raise sft.replay or "
+            "rl.kl, lower the learning rates, or raise spec.training.gate.maxForgetting"
+        )
+
+
+def _discrimination(evaluation: Evaluation, bounds: Gate) -> Iterator[str]:
+    if bounds.min_discrimination == 0:
+        return
+    if evaluation.must_answer_accuracy == 0:
+        yield "it gets no question right when it must answer: see whether evaluate.datasets has the right grader"
+        return
+    if evaluation.discrimination is None and evaluation.must_answer_accuracy < 1:
+        yield (
+            "its result does not say how well it knows what it knows: train with an image of this release, or set "
+            "spec.training.gate.minDiscrimination to 0"
+        )
+    decisions = {"text": evaluation.discrimination, "first token": evaluation.first_token_discrimination}
+    for name, found in decisions.items():
+        if found is not None and found.low <= bounds.min_discrimination:
+            yield (
+                f"its {name} hardly tells what it gets right from what it gets wrong: an area under the curve of "
+                f"{found.area:.3f} (95 %: {found.low:.3f} to {found.high:.3f}) does not exceed the gate's "
+                f"{bounds.min_discrimination:.3f} for sure: train longer or at a higher rate, evaluate on more "
+                "questions, or lower spec.training.gate.minDiscrimination"
+            )
+
+
+_CHECKS = (_utility, _coverage, _forgetting, _discrimination)
 
 
 def promoted(

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from disrouter import names
-from disrouter.api import AgentStatus, Phase
+from disrouter.api import AgentStatus, Gate, Phase
 from disrouter.api.status import RUNNING_PHASES, STAGE_FAILED_PHASES
 from disrouter.artifacts import Evaluation, RunConfig, Stage
 from disrouter.backoff import Backoff
@@ -45,7 +45,7 @@ class RunInputs:
     """The agent's status after the last reconcile, None if that was about another run."""
     served: str | None
     """The run that the agent serves."""
-    least_gain: float
+    gate: Gate
     retries: int
     pause: Pause | None
     now: datetime
@@ -177,7 +177,7 @@ def _judged(inputs: RunInputs, _: Position) -> Progress:
 
 def _judge(inputs: RunInputs, evaluation: Evaluation) -> Progress:
     served = gate.served_name(inputs.served)
-    verdict = gate.judge(evaluation, inputs.least_gain, served)
+    verdict = gate.judge(evaluation, inputs.gate, served)
     return Progress(
         phase=Phase.PROMOTING if verdict.passed else Phase.PROMOTING_FAILED,
         reason="GatePassed" if verdict.passed else "GateRefused",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from disrouter.api import Promotion
-from disrouter.artifacts import DatasetSource, Evaluation, RunConfig, ScenarioResult
+from disrouter.api import Gate, Promotion
+from disrouter.artifacts import DatasetSource, Discrimination, Evaluation, RunConfig, ScenarioResult
 from disrouter.calibration import Calibration, CalibrationPoint
 from disrouter.scenario import Scenario
 from disrouter.terms import PreferenceEncoding
@@ -35,6 +35,7 @@ def evaluation(run: str = CONFIG.run, gains: tuple[float, ...] = (0.25, 0.0, 0.5
         base_accuracy=0.5,
         must_answer_accuracy=0.5,
         scenarios=scenarios,
+        discrimination=Discrimination(area=0.75, low=0.625, high=0.875),
         calibration=CALIBRATION,
         preference_encoding=PreferenceEncoding.CONTINUOUS,
         prompt_opens_reasoning=True,
@@ -73,15 +74,68 @@ NUMBERS = f"run {CONFIG.run} gains +0.2500 of utility over %s, which is served, 
 
 @pytest.mark.parametrize(("against", "named"), [("base", "the base model"), ("abc", "run abc")])
 def test_a_gain_that_reaches_the_gates_passes(against: str, named: str) -> None:
-    assert judge(evaluation(), 0.25, against) == Verdict(True, NUMBERS % named)
+    assert judge(evaluation(), Gate(min_utility_gain=0.25), against) == Verdict(True, NUMBERS % named)
 
 
 def test_a_smaller_gain_does_not_pass_and_says_what_to_do() -> None:
-    assert judge(evaluation(), 0.2501, "base") == Verdict(
+    assert judge(evaluation(), Gate(min_utility_gain=0.2501), "base") == Verdict(
         False,
-        f"{NUMBERS % 'the base model'}, below the gate's +0.2501; it keeps serving as before: "
+        f"{NUMBERS % 'the base model'}; it keeps serving as before: the gain is below the gate's +0.2501: "
         "train on more or other data, or lower spec.training.gate.minUtilityGain",
     )
+
+
+WEAK = Discrimination(area=0.625, low=0.5, high=0.75)
+MISSED: list[tuple[dict[str, object], dict[str, float], str, str]] = [
+    ({}, {"min_coverage": 0.51}, "it answers 50.0% of the questions, less than the gate's 51.0%", "minCoverage"),
+    ({}, {"max_coverage": 0.49}, "it answers 50.0% of the questions, more than the gate's 49.0%", "maxCoverage"),
+    (
+        {"must_answer_accuracy": 0.44},
+        {},
+        "is right on 44.0% where its base model is on 50.0%, a loss above the gate's 5.0%: raise sft.replay",
+        "maxForgetting",
+    ),
+    (
+        {"discrimination": WEAK},
+        {},
+        "its text hardly tells what it gets right from what it gets wrong: an area under the curve of 0.625 "
+        "(95 %: 0.500 to 0.750)",
+        "minDiscrimination",
+    ),
+    ({"first_token_discrimination": WEAK}, {}, "its first token hardly tells", "minDiscrimination"),
+    ({"discrimination": None}, {}, "train with an image of this release", "minDiscrimination to 0"),
+    ({"must_answer_accuracy": 0.0}, {"max_forgetting": 1.0}, "it gets no question right", "right grader"),
+]
+
+
+@pytest.mark.parametrize(("result", "bounds", "reason", "remedy"), MISSED)
+def test_each_bound_that_is_missed_is_named_with_a_remedy(
+    result: dict[str, object], bounds: dict[str, float], reason: str, remedy: str
+) -> None:
+    verdict = judge(evaluation().model_copy(update=result), Gate(**bounds), "base")
+    assert not verdict.passed
+    assert reason in verdict.message
+    assert remedy in verdict.message
+
+
+@pytest.mark.parametrize(
+    ("result", "bounds"),
+    [
+        ({"must_answer_accuracy": 0.45}, {}),
+        ({"discrimination": None, "must_answer_accuracy": 1.0}, {}),
+        ({"discrimination": None}, {"min_discrimination": 0.0}),
+        ({"discrimination": WEAK, "first_token_discrimination": WEAK}, {"min_discrimination": 0.49}),
+        ({}, {"min_coverage": 0.5, "max_coverage": 0.5}),
+    ],
+)
+def test_what_just_keeps_a_bound_passes(result: dict[str, object], bounds: dict[str, float]) -> None:
+    assert judge(evaluation().model_copy(update=result), Gate(**bounds), "base").passed
+
+
+def test_all_bounds_that_are_missed_are_named_at_once() -> None:
+    poor = evaluation(gains=(-0.1, 0.0, 0.0)).model_copy(update={"must_answer_accuracy": 0.1, "discrimination": WEAK})
+    message = judge(poor, Gate(max_coverage=0.4), "base").message
+    assert all(name in message for name in ("minUtilityGain", "maxCoverage", "maxForgetting", "minDiscrimination"))
 
 
 NEWEST = Promotion(
