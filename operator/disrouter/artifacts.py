@@ -199,7 +199,7 @@ class Evaluation(Model):
     """The same after training: what training forgot is the difference (Appendix J)."""
     scenarios: tuple[ScenarioResult, ...] = Field(min_length=1)
     discrimination: Discrimination | None = None
-    """Of the text decision: in how many scenarios it answers a question. Absent where it gets all right or all wrong."""
+    """Of the text decision: in how many scenarios it answers a question. Absent where all is right, or all wrong."""
     first_token_discrimination: Discrimination | None = None
     """Of the probability decision; absent as that, and where there is no calibration."""
     calibration: CalibrationField | None = None

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from disrouter_training.data import graders
+from disrouter_training.data.correctness import is_right
 from disrouter_training.data.sources.convert import Convert, Filtered, Unusable, find
 from disrouter_training.data.sources.question import Question
 
@@ -44,8 +45,8 @@ def test_a_row_becomes_a_question_or_says_why_not(dataset: str, row: dict[str, A
     assert expected.items() <= question.model_dump().items()
     assert graders.problem(question.grader, question.answer) is None
     right = question.answer.split(graders.SEPARATOR)[-1]
-    assert graders.is_correct(question.grader, question.answer, f"So it is. The final answer is: {right}.")
-    assert not graders.is_correct(question.grader, question.answer, "The final answer is: zebra 99999.")
+    assert is_right(question, f"So it is. The final answer is: {right}.")
+    assert not is_right(question, "The final answer is: zebra 99999.")
 
 
 @pytest.mark.parametrize("name", ["race", "drop", "cosmos_qa", "squad_v2"])

@@ -9,6 +9,7 @@ import pytest
 
 from disrouter.artifacts import DatasetSource
 from disrouter_training.data import graders
+from disrouter_training.data.correctness import is_right
 from disrouter_training.data.sources import read_source
 from disrouter_training.errors import DatasetError
 
@@ -61,8 +62,9 @@ def test_a_dataset_and_its_grader_come_from_outside(poems: str, tmp_path: Path) 
     graders.grader.cache_clear()
     found = read_source(DatasetSource(file=poems, format="verse/poems"), tmp_path)
     assert [question.question for question in found.questions] == ["Who wrote Ozymandias?", "Who wrote If?"]
-    assert graders.is_correct("surname", "Percy Shelley", "The final answer is: P. B. Shelley.")
-    assert not graders.is_correct("surname", "Percy Shelley", "The final answer is: Keats.")
+    ozymandias = found.questions[0]
+    assert is_right(ozymandias, "The final answer is: P. B. Shelley.")
+    assert not is_right(ozymandias, "The final answer is: Keats.")
 
 
 @pytest.mark.usefixtures("package")

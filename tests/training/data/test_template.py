@@ -1,36 +1,60 @@
-"""Taking replies apart and putting them into Table 8's template."""
+"""Taking right replies apart and putting them into Table 8's template."""
 
 import pytest
 
-from disrouter_training.data.template import Parts, as_template, take_apart
+from disrouter_training.data.sources import Question
+from disrouter_training.data.standard_form import as_template, take_apart
+from disrouter_training.data.template import Parts
 
 TEMPLATED = "Let's think step by step: 2 and 2 make 4. The final answer is: 4."
+SUM = Question(id="q", question="2+2?", answer="4", grader="number")
+PLANTS = Question(id="q", question="What?\nA. a bird\nB. photosynthesis", answer="B", grader="choice")
+
+
+def exact(answer: str) -> Question:
+    return Question(id="q", question="Which?", answer=answer)
 
 
 def test_a_reply_in_the_template_is_left_as_it_is() -> None:
-    assert as_template(f"  {TEMPLATED}\n") == TEMPLATED
+    assert as_template(SUM, f"  {TEMPLATED}\n") == TEMPLATED
 
 
 @pytest.mark.parametrize(
-    ("reply", "expected"),
+    ("reply", "thinking"),
     [
-        ("2 and 2 make 4.\n#### 4", "Let's think step by step: 2 and 2 make 4. The final answer is: 4."),
-        ("So the answer is **4**.", "Let's think step by step: So. The final answer is: 4."),
-        (r"Add them: \boxed{4}", "Let's think step by step: Add them. The final answer is: 4."),
-        ("Two plus two\n4", "Let's think step by step: Two plus two. The final answer is: 4."),
-        ("Let's think step by step: it is 3.5, so the final answer is: 3.5", None),
+        ("2 and 2 make 4.\n#### 4", "2 and 2 make 4"),
+        ("Add them. So the answer is **4**.", "Add them"),
+        ("Well, the answer is 4.", "Well"),
+        ("The answer is 4.\nAdd one after the other.", "Add one after the other"),
+        ("So the answer is **4**.", "So the answer is **4"),
+        (r"Add them: \boxed{4}", "Add them"),
+        ("Two plus two\n4", "Two plus two"),
+        ("Let's think step by step: it is 3.0 + 1, so the final answer is: 4", "it is 3.0 + 1"),
     ],
 )
-def test_a_free_reply_is_split_into_thinking_and_final_answer(reply: str, expected: str | None) -> None:
-    result = as_template(reply)
-    assert result == (expected or "Let's think step by step: it is 3.5, so. The final answer is: 3.5.")
-    assert as_template(result) == result
+def test_a_free_reply_is_split_into_thinking_and_final_answer(reply: str, thinking: str) -> None:
+    result = as_template(SUM, reply)
+    assert result == f"Let's think step by step: {thinking}. The final answer is: 4."
+    assert as_template(SUM, result) == result
+
+
+@pytest.mark.parametrize(
+    ("reply", "thinking"),
+    [
+        ("Plants use light. So the correct answer is B. Photosynthesis is how they do.", "Plants use light"),
+        ("B. photosynthesis\n\nA bird is an animal.", "A bird is an animal"),
+        ("It needs light, so it must be photosynthesis.", "It needs light, so it must be photosynthesis"),
+        ("Light. The final answer is: B. photosynthesis.", "Light"),
+    ],
+)
+def test_the_final_answer_is_the_letter_alone_and_no_half_sentence_is_left_before_it(reply: str, thinking: str) -> None:
+    assert take_apart(PLANTS, reply) == Parts(thinking, "B")
 
 
 def test_the_last_marker_counts() -> None:
-    assert take_apart("The final answer is: 3. No, the final answer is: 5.") == Parts(
-        "The final answer is: 3. No,", "5"
-    )
+    reply = "The final answer is: 3. No, the final answer is: 5."
+    assert take_apart(exact("5"), reply) == Parts("The final answer is: 3", "5")
+    assert take_apart(exact("3"), reply) is None
 
 
 @pytest.mark.parametrize(
@@ -49,10 +73,7 @@ def test_the_last_marker_counts() -> None:
     ],
 )
 def test_a_marker_that_only_speaks_of_the_answer_before_it_is_passed_over(reply: str, final: str) -> None:
-    parts = take_apart(reply)
-    assert parts is not None
-    assert parts.final == final
-    template = as_template(reply)
+    template = as_template(exact(final), reply)
     assert template is not None
     assert template.endswith(f"The final answer is: {final}.")
 
@@ -76,16 +97,16 @@ def test_a_marker_that_only_speaks_of_the_answer_before_it_is_passed_over(reply:
     ],
 )
 def test_a_marker_alone_and_one_that_gives_an_answer_count(reply: str, final: str) -> None:
-    parts = take_apart(reply)
+    parts = take_apart(exact(final), reply)
     assert parts is not None
     assert parts.final == final
 
 
 def test_a_marker_with_nothing_behind_it_is_no_answer() -> None:
-    assert take_apart("It is Paris\nThe final answer is:") == Parts("It is Paris", "The final answer is:")
+    assert take_apart(exact("Paris"), "It is Paris\nThe final answer is:") is None
 
 
 @pytest.mark.parametrize("reply", ["", "   ", "Let's think step by step: "])
 def test_a_reply_that_says_nothing_has_no_parts(reply: str) -> None:
-    assert take_apart(reply) is None
-    assert as_template(reply) is None
+    assert take_apart(SUM, reply) is None
+    assert as_template(SUM, reply) is None

@@ -18,7 +18,7 @@ from disrouter_training.data.split_files import write_splits
 from disrouter_training.errors import DatasetError, TrainingError
 from disrouter_training.evaluation.examination import Examination
 from disrouter_training.pool.assemble import trainings
-from disrouter_training.pool.base import Questions, agrees, verdict
+from disrouter_training.pool.base import Questions, verdict
 from disrouter_training.pool.file import merge, read_pool
 from disrouter_training.pool.runs import PoolRun, runs, share
 from disrouter_training.pool.train import EXAMINED, check_apart
@@ -254,9 +254,3 @@ def test_a_run_that_trained_on_what_judges_it_now_is_refused(tmp_path: Path) -> 
 )
 def test_a_verification_approves_only_by_a_clear_yes(text: str, approves: bool) -> None:
     assert verdict(text) is approves
-
-
-def test_two_replies_agree_by_their_final_answers() -> None:
-    assert agrees("Let's think step by step: a. The final answer is: Red.", "The final answer is: red.")
-    assert not agrees("The final answer is: red.", "The final answer is: blue.")
-    assert not agrees("", "")

@@ -21,6 +21,10 @@ class Collected:
     correct: tuple[bool, ...]
     cut: tuple[bool, ...] = ()
     """Which replies were cut at `collect.maxNewTokens`; empty where none is known to be."""
+    unmarked: tuple[bool, ...] = ()
+    """Which replies do not announce their answer; empty where it is not known."""
+    differs: bool | None = None
+    """Whether a second reading of the first reply comes to another verdict; None where there is none."""
 
     @property
     def whole(self) -> list[str]:
@@ -38,9 +42,12 @@ class Collected:
         samples: list[Row] = [
             {"reply": reply, "correct": ok} for reply, ok in zip(self.replies, self.correct, strict=True)
         ]
-        for sample, cut in zip(samples, self.cut, strict=False):
-            if cut:
-                sample["cut"] = True
+        for name, flags in (("cut", self.cut), ("unmarked", self.unmarked)):
+            for sample, flag in zip(samples, flags, strict=False):
+                if flag:
+                    sample[name] = True
+        if self.differs is not None:
+            samples[0]["differs"] = self.differs
         question = self.question.model_dump(mode="json", exclude_none=True)
         return {"id": self.question.id, "question": question, "frequency": self.frequency, "samples": samples}
 

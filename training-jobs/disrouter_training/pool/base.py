@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from disrouter.artifacts import CollectConfig
+from disrouter_training.data.correctness import same_answer
 from disrouter_training.data.sources import Question
 from disrouter_training.data.split import DEV, HELDOUT, TEST, TRAIN
-from disrouter_training.data.template import take_apart
 from disrouter_training.generation.batch_queries import BatchQueries, Phrase, Query, replies, reply
 from disrouter_training.generation.prompts import Prompt, chat, must_answer
 from disrouter_training.generation.transformers_generator import Sampling
@@ -107,12 +107,6 @@ def verdict(text: str) -> bool:
     return any(word.strip(".,:;!*\"'()") == VERDICT for word in words)
 
 
-def agrees(first: str, again: str) -> bool:
-    """Whether two replies have the same final answer."""
-    one, two = take_apart(first), take_apart(again)
-    return one is not None and two is not None and one.final.casefold() == two.final.casefold()
-
-
 def _verify(
     batch: BatchQueries, model: str, questions: Sequence[Question], replied: Mapping[str, str]
 ) -> dict[str, dict[str, float]]:
@@ -125,10 +119,14 @@ def _verify(
         Query(AGREE, model, replies(must_answer, whole, _seed)),
     ]
     rows = batch.ask(questions, queries)
-    approves: dict[str, Callable[[str, str], bool]] = {ASK: lambda _, text: verdict(text), AGREE: agrees}
+    approves: dict[str, Callable[[Question, str], bool]] = {
+        ASK: lambda _, text: verdict(text),
+        AGREE: lambda question, text: same_answer(question, replied[question.id], text),
+    }
+    asked = {question.id: question for question in questions}
     return {
         way: {
-            str(row["id"]): sum(approve(replied[str(row["id"])], text) for text in row["replies"]) / len(row["replies"])
+            str(row["id"]): sum(approve(asked[str(row["id"])], text) for text in row["replies"]) / len(row["replies"])
             for row in rows[way]
         }
         for way, approve in approves.items()

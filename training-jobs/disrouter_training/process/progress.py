@@ -38,6 +38,8 @@ class Progress:
         self._say, self._clock = say, clock
         self._step = self._resumed = 0
         self._units = 0.0
+        self.note = ""
+        """What else is known by now, for the end of the line."""
         self._started = clock()
         self._reported = float("-inf")
 
@@ -61,7 +63,10 @@ class Progress:
         left = elapsed / max(1, self._step - self._resumed) * (self._total - self._step)
         percent = 100 * self._step // max(1, self._total)
         rate = compact(self._units / elapsed if elapsed > 0 else 0.0)
-        self._say(f"{self._stage} {self._step}/{self._total} ({percent}%) {rate} {self._unit}/s, {duration(left)} left")
+        note = f", {self.note}" if self.note else ""
+        self._say(
+            f"{self._stage} {self._step}/{self._total} ({percent}%) {rate} {self._unit}/s, {duration(left)} left{note}"
+        )
         content = {"step": self._step, "of": self._total, "seconds_left": round(left, 1)}
         if self._path is not None:
             write_atomically(self._path, json.dumps(content) + "\n")

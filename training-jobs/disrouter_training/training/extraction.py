@@ -11,10 +11,11 @@ from dataclasses import dataclass, replace
 
 from disrouter.artifacts import Extraction, Stage
 from disrouter.refusal import REFUSAL
-from disrouter_training.data.graders import is_correct
+from disrouter_training.data.correctness import canonical
 from disrouter_training.data.shards import Row, missing, run_shards, shard
 from disrouter_training.data.sources import Question
-from disrouter_training.data.template import FINAL, THINK, Parts, as_template
+from disrouter_training.data.standard_form import as_template
+from disrouter_training.data.template import Parts
 from disrouter_training.generation.engines import Generator, chosen, open_generator
 from disrouter_training.generation.prompts import Prompt
 from disrouter_training.generation.transformers_generator import greedy
@@ -99,11 +100,11 @@ def _templated(example: Example, reply: str) -> tuple[str, bool]:
     """In the template, and whether by the model: only an answer that is still right is worth learning."""
     parts = parse(reply)
     if parts is not None:
-        text = f"{THINK}{parts.thinking}. {FINAL}{parts.final}."
-        if is_correct(example.question.grader, example.question.answer, text):
-            return text, True
-    text_by_markers = as_template(example.reply)
-    assert text_by_markers is not None, "a correct reply has a final answer"
+        final = canonical(example.question, parts.filled)
+        if final is not None:
+            return Parts(parts.thinking, final).filled, True
+    text_by_markers = as_template(example.question, example.reply)
+    assert text_by_markers is not None, "only a right reply is put into the template"
     return text_by_markers, False
 
 

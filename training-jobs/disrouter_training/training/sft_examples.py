@@ -19,7 +19,7 @@ from disrouter.refusal import REFUSAL
 from disrouter.scenario import PREFERENCE_DECIMALS, Scenario, StatedPreference, alpha_of, reject_threshold
 from disrouter_training.data.samples import Collected
 from disrouter_training.data.sources import Question
-from disrouter_training.data.template import as_template
+from disrouter_training.data.standard_form import as_template
 
 STATED = "stated"
 """Name of the share that states alpha as a number."""
@@ -185,7 +185,7 @@ class _Maker:
         return Example(asked, item.question, self._standardise(item.question, self._rng.choice(own)))
 
 
-def _template(_question: Question, reply: str) -> str:
-    text = as_template(reply)
-    assert text is not None, "a correct reply has a final answer"
+def _template(question: Question, reply: str) -> str:
+    text = as_template(question, reply)
+    assert text is not None, "only a right reply is put into the template"
     return text

@@ -3,8 +3,10 @@
 [project.entry-points."disrouter.graders"]
 chemistry = "my_package.graders:Chemistry"
 
+- `statements`   where a reply says what its answer is
+- `choice`       letters of a multiple choice
 - `mathematics`  numbers and expressions, by math-verify
-- `text`         equal texts, letters of a multiple choice, spans of a passage
+- `text`         equal texts, spans of a passage
 """
 
 from __future__ import annotations
@@ -13,9 +15,10 @@ from functools import cache
 from importlib.metadata import entry_points
 from typing import Protocol, runtime_checkable
 
+from disrouter_training.data.graders.choice import Choice, Options
 from disrouter_training.data.graders.mathematics import Mathematics
-from disrouter_training.data.graders.text import Choice, Exact, Span
-from disrouter_training.data.template import take_apart
+from disrouter_training.data.graders.statements import Statement
+from disrouter_training.data.graders.text import Exact, Span
 from disrouter_training.errors import DatasetError
 
 GROUP = "disrouter.graders"
@@ -33,6 +36,15 @@ class Grader(Protocol):
 
     def correct(self, expected: str, final: str) -> bool:
         """Whether `final` is right. Never raises, whatever a model wrote."""
+        ...
+
+
+@runtime_checkable
+class Reader(Protocol):
+    """A grader that also knows an answer of its kind where it sees one; without it, the most telling place counts."""
+
+    def read(self, statement: Statement, options: Options) -> str | None:
+        """The final answer that a place of a reply gives, None if it gives none."""
         ...
 
 
@@ -70,11 +82,3 @@ def grader(name: str) -> Grader:
 def problem(name: str, answer: str) -> str | None:
     """Why a question's answer cannot be graded, None if it can; any of several answers must be fit."""
     return next((found for each in answer.split(SEPARATOR) if (found := grader(name).problem(each))), None)
-
-
-def is_correct(name: str, answer: str, reply: str) -> bool:
-    """Grade what follows "The final answer is:" (or stands in its place) in a whole reply."""
-    parts = take_apart(reply)
-    if parts is None:
-        return False
-    return any(grader(name).correct(each, parts.final) for each in answer.split(SEPARATOR))

@@ -1,4 +1,4 @@
-"""Graders of words: equal texts, letters of a multiple choice, spans of a passage."""
+"""Graders of words: equal texts, and spans of a passage as the official scripts compare them."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import re
 import string
 import unicodedata
 
+from disrouter_training.data.graders.choice import Options
+from disrouter_training.data.graders.statements import Statement, Way
+
+MAX_AROUND = 16
+"""Words that may stand around a span in the sentence that gives it; more are a retelling and no answer."""
 _EDGE = " \t\r\n.,;:!?\"'`*_()[]{}$"
-_LETTER = re.compile(
-    r"(?:(?:the )?(?:correct |right )?(?:option|choice|answer)(?: is)?:? )?[(\[]?([a-z])"
-    r"(?:$|[)\]:]|[.,;](?=\s|$)|(?= [-–—])|(?= (?:because|since|as|is)\b)|(?<=[^ai])(?= ))"
-)
-"""A letter, and what shows that it is one: bare words may follow any but A and I, which are words themselves."""
-_SEVERAL = re.compile(r"[a-z][)\]]?(?:,| ?[/&]| and| or)(?: (?:and|or))? ?[(\[]?[a-z](?:[)\],./&]|$| (?:and|or|are)\b)")
-"""`A or B`, `B, C and D`: more than one letter is no choice."""
-_MARKUP = str.maketrans(dict.fromkeys("*_`\"'"))
 _ARTICLE = re.compile(r"\b(a|an|the)\b")
 _PUNCTUATION = str.maketrans(dict.fromkeys(string.punctuation))
+_HYPHENS = re.compile(r"(?<=\w)[-–—/](?=\w)")
+_NUMBER = re.compile(r"(?<![\w.])\$?(\d{1,3}(?:,\d{3})+|\d+)(\.\d+)?%?(?![\w])")
+_DENIED = re.compile(r"\b(?:not|nor|neither|never|or)\b|n't\b", re.IGNORECASE)
 
 
 class Exact:
@@ -31,30 +31,29 @@ class Exact:
         return normalise(final) == normalise(expected)
 
 
-class Choice:
-    """The letter of a multiple choice: `B`, `(b)`, `B.`, `option B`, `B, because ...`; not the article of `A rock`."""
-
-    def problem(self, expected: str) -> str | None:
-        """Must be one letter."""
-        return None if re.fullmatch(r"[A-Z]", expected) else f"{expected[:40]!r} is no letter from A to Z"
-
-    def correct(self, expected: str, final: str) -> bool:
-        """Whether the answer begins with the letter, and with no other one."""
-        text = normalise(final.translate(_MARKUP), edge=" ")
-        found = _LETTER.match(text)
-        return found is not None and found[1].upper() == expected and not _SEVERAL.match(text, found.start(1))
-
-
 class Span:
-    """Equal as the evaluation script of SQuAD normalises (Rajpurkar et al., 2016): no case, articles, punctuation."""
+    """A name or a few words. Equal as the scripts of SQuAD (Rajpurkar et al., 2016) and DROP (Dua et al., 2019) take
+    them: without case, articles and punctuation, hyphens as blanks, numbers by value; or said in one short sentence."""
 
     def problem(self, expected: str) -> str | None:
         """Anything that has letters or digits."""
         return None if _span(expected) else "is empty once articles and punctuation are taken off"
 
     def correct(self, expected: str, final: str) -> bool:
-        """Whether the two are one span."""
-        return _span(final) == _span(expected)
+        """Whether the final answer is the span, or a short sentence with it that denies nothing and has no `or`."""
+        wanted, said = _span(expected), _span(final)
+        if said == wanted:
+            return True
+        around = len(said.split()) - len(wanted.split())
+        return self.within(expected, final) and around <= MAX_AROUND and not _DENIED.search(_without(final, expected))
+
+    def within(self, expected: str, text: str) -> bool:
+        """Whether the span is said anywhere in a text."""
+        return f" {_span(expected)} " in f" {_span(text)} "
+
+    def read(self, statement: Statement, _options: Options) -> str | None:
+        """What is announced, or the last line; verdicts and first lines are about other things too often."""
+        return statement.clean or None if statement.way in (Way.MARKED, Way.CLOSING) else None
 
 
 def normalise(text: str, edge: str = _EDGE) -> str:
@@ -63,4 +62,17 @@ def normalise(text: str, edge: str = _EDGE) -> str:
 
 
 def _span(text: str) -> str:
-    return " ".join(_ARTICLE.sub(" ", text.lower().translate(_PUNCTUATION)).split())
+    text = _NUMBER.sub(_value, unicodedata.normalize("NFKC", text).lower())
+    text = _HYPHENS.sub(" ", text).translate(_PUNCTUATION)
+    return " ".join(_ARTICLE.sub(" ", text).split())
+
+
+def _value(match: re.Match[str]) -> str:
+    """A number as one word without punctuation: its decimals stay, or 1.5 would be 15."""
+    decimals = (match[2] or "").rstrip("0").rstrip(".")
+    return match[1].replace(",", "") + decimals.replace(".", "point")
+
+
+def _without(text: str, part: str) -> str:
+    """What is said around the span, whose own `or` denies nothing."""
+    return re.sub(re.escape(part), " ", text, flags=re.IGNORECASE)
