@@ -27,6 +27,8 @@ class DatasetSource(Model):
     revision: str | None = Field(default=None, min_length=1, max_length=256)
     """Branch, tag or commit of the Hub dataset; default `main`, or the Hub's Parquet copy `refs/convert/parquet` where
     the converter knows that `main` is a loading script."""
+    sample: StrictInt | None = Field(default=None, ge=1)
+    """Number of questions to take, the same ones at every start; absent: all. The paper takes 4,993 of MMLU's."""
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:

@@ -157,3 +157,28 @@ def test_too_few_questions_to_split_is_an_error(tmp_path: Path) -> None:
     source = write(tmp_path / "q.jsonl", [good(1)])
     with pytest.raises(DatasetError, match=r"evaluate\.holdout"):
         split_questions(config(source, EvaluateConfig()), tmp_path)
+
+
+def test_a_sample_is_the_same_at_every_start_and_keeps_most_of_itself_when_the_dataset_grows(tmp_path: Path) -> None:
+    rows = [good(number) for number in range(400)]
+    whole = read_source(write(tmp_path / "q.jsonl", rows), tmp_path)
+    first = read_source(write(tmp_path / "q.jsonl", rows).model_copy(update={"sample": 100}), tmp_path)
+    again = read_source(write(tmp_path / "q.jsonl", rows[::-1]).model_copy(update={"sample": 100}), tmp_path)
+    assert len(first.questions) == 100
+    assert {q.id for q in first.questions} == {q.id for q in again.questions}, "whatever the order"
+    assert [q.id for q in first.questions] == [q.id for q in whole.questions if q in first.questions], "in their order"
+    assert first.filtered == {"not in the sample of 100": 300}
+    grown = rows + [good(number) for number in range(400, 440)]
+    later = read_source(write(tmp_path / "q.jsonl", grown).model_copy(update={"sample": 100}), tmp_path)
+    assert len({q.id for q in first.questions} & {q.id for q in later.questions}) > 80
+    assert {int(q.id[1:]) // 100 for q in first.questions} == {0, 1, 2, 3}, "from everywhere"
+    larger = read_source(write(tmp_path / "q.jsonl", rows).model_copy(update={"sample": 500}), tmp_path)
+    assert (larger.questions, larger.filtered) == (whole.questions, {})
+
+
+def test_a_dataset_is_the_kind_of_its_questions_unless_they_have_one(tmp_path: Path) -> None:
+    rows = [{"question": "1+1?", "answer": "so #### 2"}]
+    source = write(tmp_path / "q.jsonl", rows).model_copy(update={"format": "openai/gsm8k"})
+    assert [q.kind for q in read_source(source, tmp_path).questions] == ["gsm8k"]
+    plain = read_source(write(tmp_path / "p.jsonl", [good(1), good(2, kind="sums")]), tmp_path)
+    assert [q.kind for q in plain.questions] == [None, "sums"]

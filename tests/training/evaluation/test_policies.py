@@ -209,3 +209,34 @@ def test_what_training_taught_and_took_is_relative_to_what_the_base_model_knew()
     assert (small.base_accuracy, small.must_answer_accuracy) == (0.25, 0.5)
     assert (small.delta_performance, small.forgotten) == (1.0, 0.0)
     assert (medium.delta_performance, medium.forgotten) == (0.0, 0.5)
+
+
+def test_the_macro_average_lets_every_kind_count_alike() -> None:
+    """Of one kind three questions, of which one is right; of the other one, which is right: not 2/4 but 2/3."""
+    kinds, right = ["a", "a", "a", "b"], [True, False, False, True]
+    questions = tuple(Question(id=str(n), question=f"{n}?", answer="x", kind=kind) for n, kind in enumerate(kinds))
+    found = Split("test", questions, np.array([[each, True] for each in right]))
+    weights = found.balance()
+    assert weights is not None
+    assert float(np.mean(found.base[:, 0] * weights)) == pytest.approx((1 / 3 + 1) / 2)
+    assert float(weights.mean()) == pytest.approx(1)
+
+
+def test_there_is_no_macro_average_of_one_kind_or_of_questions_without_one() -> None:
+    assert split().balance() is None
+    questions = tuple(Question(id=str(n), question=f"{n}?", answer="x", kind=kind) for n, kind in enumerate("aab"))
+    base = np.ones((3, 2), bool)
+    assert Split("test", questions[:2], base[:2]).balance() is None
+    mixed = (questions[0], questions[2], questions[1].model_copy(update={"kind": None}))
+    assert Split("test", mixed, base).balance() is None
+
+
+def test_families_are_reported_where_a_person_can_read_them_all() -> None:
+    def families(count: int) -> set[str]:
+        questions = tuple(
+            Question(id=str(n), question=f"{n}?", answer="x", kind="mmlu", family=f"subject {n}") for n in range(count)
+        )
+        return set(Split("test", questions, np.ones((count, 2), bool)).groups())
+
+    assert families(24) == {"mmlu", *(f"subject {n}" for n in range(24))}
+    assert families(25) == {"mmlu"}

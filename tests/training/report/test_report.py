@@ -104,7 +104,7 @@ def test_the_tables_are_aligned_and_say_who_answers_how_often() -> None:
 def test_the_report_as_json_has_everything_and_no_nan() -> None:
     content = json.loads(json.dumps(as_json(analysis()), allow_nan=False))
     assert content["questions"] == {"test": 4}
-    assert {row["group"] for row in content["whole"]["rows"]} == {"all", "knowledge", "surface"}
+    assert {row["group"] for row in content["whole"]["rows"]} == {"all", "knowledge", "macro average", "surface"}
 
 
 def test_each_figure_of_the_paper_is_drawn() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, count
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,8 @@ class Splits:
     sources: tuple[Source, ...]
     leaked: int
     """Training questions dropped because a judged split asks the same."""
+    too_long: int = 0
+    """Questions of all splits dropped because no reply fits behind them."""
 
     @property
     def by_name(self) -> dict[str, tuple[Question, ...]]:
@@ -43,6 +45,7 @@ class Splits:
         """Counts and fingerprints for `done.json`."""
         return {
             "droppedAsEvaluation": self.leaked,
+            "droppedAsTooLong": self.too_long,
             "invalidRows": sum(len(source.invalid) for source in self.sources),
             "sources": [
                 {
@@ -54,6 +57,17 @@ class Splits:
                 for source in self.sources
             ],
         }
+
+    def without(self, long: Collection[str]) -> Splits:
+        """Without the questions of these ids. Raises DatasetError if none is left to train on or to judge by."""
+        groups = (self.train, self.test, self.dev, self.heldout)
+        train, test, dev, heldout = (tuple(q for q in group if q.id not in long) for group in groups)
+        if not train or not test:
+            raise DatasetError(
+                f"{len(long)} questions do not fit the model's context with a reply of collect.maxNewTokens, and none "
+                f"is left to {'evaluate with' if train else 'train on'}: lower it, or take a model with a longer context"
+            )
+        return replace(self, train=train, test=test, dev=dev, heldout=heldout, too_long=len(long))
 
     def invalid_rows(self) -> list[tuple[str, InvalidRow]]:
         """Every invalid row with the name of its dataset."""

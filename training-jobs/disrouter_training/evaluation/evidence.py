@@ -21,6 +21,9 @@ Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
+MAX_FAMILIES = 24
+"""Families that are reported apart; a dataset with more (57 subjects, 190 activities) would bury the report."""
+
 
 @dataclass(frozen=True)
 class ModelSet:
@@ -46,15 +49,32 @@ class Split:
     base: Bools
 
     def groups(self) -> dict[str, Bools]:
-        """Questions of each kind, then of each family, as masks."""
-        masks: dict[str, Bools] = {}
-        for values in (
-            [question.kind for question in self.questions],
-            [question.family for question in self.questions],
-        ):
-            for value in sorted({value for value in values if value}):
-                masks.setdefault(value, np.array([each == value for each in values]))
+        """Questions of each kind, then of each family, as masks; families only where they are few enough to read."""
+        masks = self.kinds()
+        families = _masks([question.family for question in self.questions])
+        for name, mask in families.items() if len(families) <= MAX_FAMILIES else ():
+            masks.setdefault(name, mask)
         return masks
+
+    def kinds(self) -> dict[str, Bools]:
+        """Questions of each kind, for the paper's datasets the dataset, as masks."""
+        return _masks([question.kind for question in self.questions])
+
+    def balance(self) -> Floats | None:
+        """Weights [questions] of mean 1 under which every kind counts alike: the paper averages over datasets.
+
+        None where some questions have no kind, or all have the same.
+        """
+        masks = list(self.kinds().values())
+        if len(masks) < 2 or not np.all(np.sum(masks, axis=0)):
+            return None
+        return np.asarray(sum(mask * (len(mask) / (len(masks) * mask.sum())) for mask in masks), float)
+
+
+def _masks(values: Sequence[str | None]) -> dict[str, Bools]:
+    return {
+        value: np.array([each == value for each in values]) for value in sorted({value for value in values if value})
+    }
 
 
 @dataclass(frozen=True)

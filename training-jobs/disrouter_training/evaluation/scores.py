@@ -28,6 +28,8 @@ from disrouter_training.evaluation.policies import (
 
 ALL = "all"
 """The group of every question."""
+MACRO = "macro average"
+"""Every question, each kind counting alike: the paper's mean over datasets."""
 ORACLE, SMALLEST, LARGEST, RANDOM, BEST = "oracle", "smallest", "largest", "random", "best single"
 TEXT, PROBABILITY, TUNED = "text", "probability", "probability, tuned"
 DECISIONS = (TEXT, PROBABILITY, TUNED)
@@ -126,7 +128,7 @@ def cascades(
 
 def rows(found: Sequence[Field]) -> list[Row]:
     """Scores over all questions and over each group."""
-    return [row for field in found for group, mask in _groups(field.split).items() for row in _rows(field, group, mask)]
+    return [row for field in found for group in _groups(field.split) for row in _rows(field, group)]
 
 
 def differences(found: Sequence[Field], cascade: str) -> list[Difference]:
@@ -134,8 +136,8 @@ def differences(found: Sequence[Field], cascade: str) -> list[Difference]:
     return [
         difference
         for field in found
-        for group, mask in _groups(field.split).items()
-        for difference in _differences(field, group, mask, cascade)
+        for group in _groups(field.split)
+        for difference in _differences(field, group, cascade)
     ]
 
 
@@ -173,26 +175,49 @@ def _decide(evidence: Evidence, split: Split, scenario: Scenario, seed: Seed, de
     return tuned_cascade(split, seed, tuning, models, scenario.alpha)
 
 
-def _groups(split: Split) -> dict[str, Bools]:
-    return {ALL: np.ones(len(split.questions), bool), **split.groups()}
+@dataclass(frozen=True)
+class _Group:
+    """Some questions of a split; means over them are weighted by `weights`, which are 1 on average."""
+
+    name: str
+    mask: Bools
+    weights: Floats
+
+    def of(self, values: Floats | Bools) -> Floats:
+        """Values [questions] of the group, weighted so that their plain mean is the group's."""
+        return np.asarray(values[self.mask] * self.weights, float)
 
 
-def _rows(field: Field, group: str, mask: Bools) -> list[Row]:
+def _groups(split: Split) -> list[_Group]:
+    """All, the kinds, their macro average, and the families."""
+    everything, balance = np.ones(len(split.questions), bool), split.balance()
+    kinds = split.kinds()
+    plain = {ALL: everything, **kinds}
+    families = {name: mask for name, mask in split.groups().items() if name not in kinds}
+    macro = [] if balance is None else [_Group(MACRO, everything, balance)]
+    return [*_plain(plain), *macro, *_plain(families)]
+
+
+def _plain(masks: Mapping[str, Bools]) -> list[_Group]:
+    return [_Group(name, mask, np.ones(int(mask.sum()))) for name, mask in masks.items()]
+
+
+def _rows(field: Field, group: _Group) -> list[Row]:
     alpha = field.scenario.alpha
-    topline = float(field.policies[ORACLE][0].utility(alpha)[mask].mean())
+    topline = float(group.of(field.policies[ORACLE][0].utility(alpha)).mean())
     out = []
     for name, seeds in field.policies.items():
-        utilities = np.stack([each.utility(alpha)[mask] for each in seeds])
-        interval = resampler(int(mask.sum()), len(seeds)).interval(utilities)
+        utilities = np.stack([group.of(each.utility(alpha)) for each in seeds])
+        interval = resampler(len(group.weights), len(seeds)).interval(utilities)
         out.append(
             Row(
                 field.split.name,
                 field.scenario,
-                group,
+                group.name,
                 field.methods[name],
                 name,
-                float(np.mean([each.right[mask].mean() for each in seeds])),
-                float(np.mean([each.cost[mask].mean() for each in seeds])),
+                float(np.mean([group.of(each.right).mean() for each in seeds])),
+                float(np.mean([group.of(each.cost).mean() for each in seeds])),
                 interval,
                 tuple(float(value) for value in utilities.mean(axis=1)),
                 topline - interval.mean,
@@ -201,17 +226,17 @@ def _rows(field: Field, group: str, mask: Bools) -> list[Row]:
     return out
 
 
-def _differences(field: Field, group: str, mask: Bools, cascade: str) -> list[Difference]:
+def _differences(field: Field, group: _Group, cascade: str) -> list[Difference]:
     alpha = field.scenario.alpha
-    ours = np.stack([each.utility(alpha)[mask] for each in field.policies[cascade]])
-    draws = resampler(int(mask.sum()), len(ours))
+    ours = np.stack([group.of(each.utility(alpha)) for each in field.policies[cascade]])
+    draws = resampler(len(group.weights), len(ours))
     out = []
     for name, seeds in field.policies.items():
         if name in (cascade, ORACLE):
             continue
-        other = np.stack([each.utility(alpha)[mask] for each in seeds])
+        other = np.stack([group.of(each.utility(alpha)) for each in seeds])
         gain = draws.interval(ours - _as_many(other, len(ours)))
-        out.append(Difference(field.split.name, field.scenario, group, cascade, name, gain))
+        out.append(Difference(field.split.name, field.scenario, group.name, cascade, name, gain))
     return out
 
 

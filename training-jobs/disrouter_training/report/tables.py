@@ -9,7 +9,7 @@ from typing import Any
 
 from disrouter.scenario import Scenario
 from disrouter_training.evaluation.analysis import RANDOM_MIXTURE, VARIANT, Analysis, Standing, shown
-from disrouter_training.evaluation.scores import ALL, DECISIONS, NAIVE, OURS, ROUTER, TOPLINE, Row, cascade_name
+from disrouter_training.evaluation.scores import ALL, DECISIONS, MACRO, NAIVE, OURS, ROUTER, TOPLINE, Row, cascade_name
 
 Table = list[list[str]]
 """A header and rows of cells; the first column are names."""
@@ -42,6 +42,11 @@ def all_tables(analysis: Analysis) -> list[tuple[str, Table]]:
         named.append(
             (f"Policies on {count}: accuracy, mean cost, utility = accuracy - alpha * cost", policies(whole, split))
         )
+        macro = f"The same, as the mean over kinds of question ({MACRO}, as in the paper)"
+        named += [
+            (macro, policies(whole, split, MACRO)),
+            (f"{whole.headline} by kind of question", by_kind(whole, split)),
+        ]
         title = f"Utility gained by {whole.headline} over each on {count}, with 95 % interval (* above zero)"
         named.append((title, gains(whole, split, [ALL])))
         groups = kinds(whole, split)
@@ -77,7 +82,7 @@ def all_tables(analysis: Analysis) -> list[tuple[str, Table]]:
     return [(title, table) for title, table in named if len(table) > 1]
 
 
-_LONG = ("The same by kind", "Predictors of", "Where questions go")
+_LONG = ("The same by kind", "The same, as the mean", "Predictors of", "Where questions go")
 _WORDS = {"test": "in-domain", "heldout": "held-out"}
 
 
@@ -88,14 +93,28 @@ def agents(analysis: Analysis) -> Table:
     return [["agent", "cost", *splits], *rows]
 
 
-def policies(standing: Standing, split: str) -> Table:
-    """Tables 2, 3 and 4: every policy in every scenario."""
-    chosen = {(r.scenario, r.policy): r for r in standing.rows if r.split == split and r.group == ALL}
-    table = [["policy", *(f"{short(s)} {what}" for s in Scenario for what in ("acc", "cost", "utility"))]]
-    for policy in _order(standing, split):
-        cells = [chosen[scenario, policy] for scenario in Scenario]
-        table.append([label(policy), *(number(v) for c in cells for v in (c.accuracy, c.cost, c.utility.mean))])
-    return table
+def policies(standing: Standing, split: str, group: str = ALL) -> Table:
+    """Tables 2, 3 and 4: every policy in every scenario; the header alone where the split has no such group."""
+    chosen = {(r.scenario, r.policy): r for r in standing.rows if r.split == split and r.group == group}
+    named = _order(standing, split) if chosen else []
+    return [_measures("policy"), *([label(name), *_measured([chosen[s, name] for s in Scenario])] for name in named)]
+
+
+def by_kind(standing: Standing, split: str) -> Table:
+    """The headline cascade on each kind of question (the paper's datasets), and their macro average."""
+    own = [r for r in standing.rows if r.split == split and r.policy == standing.headline]
+    groups = list(dict.fromkeys(r.group for r in own if r.group != ALL))
+    chosen = {(r.scenario, r.group): r for r in own}
+    named = groups[: groups.index(MACRO) + 1] if MACRO in groups else []
+    return [_measures("kind"), *([group, *_measured([chosen[s, group] for s in Scenario])] for group in named)]
+
+
+def _measures(first: str) -> list[str]:
+    return [first, *(f"{short(s)} {what}" for s in Scenario for what in ("acc", "cost", "utility"))]
+
+
+def _measured(rows: Sequence[Row]) -> list[str]:
+    return [number(value) for row in rows for value in (row.accuracy, row.cost, row.utility.mean)]
 
 
 def gains(standing: Standing, split: str, groups: Sequence[str]) -> Table:
@@ -131,7 +150,9 @@ def ablations(analysis: Analysis) -> Table:
 
 def kinds(standing: Standing, split: str) -> list[str]:
     """Groups of more than one family: kinds come before families and are few."""
-    groups = list(dict.fromkeys(row.group for row in standing.rows if row.split == split and row.group != ALL))
+    groups = list(
+        dict.fromkeys(row.group for row in standing.rows if row.split == split and row.group not in (ALL, MACRO))
+    )
     return groups[:2] if len(groups) > 2 else groups
 
 

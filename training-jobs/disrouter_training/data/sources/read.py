@@ -66,7 +66,35 @@ def read_source(source: DatasetSource, pvc_root: Path) -> Source:
         )
     if not questions:
         raise DatasetError(f"{name}: no questions; give rows with `question` and `answer`")
-    return Source(name, tuple(questions), tuple(invalid), dict(filtered))
+    taken = _sample(questions, source.sample)
+    if len(taken) < len(questions):
+        filtered[f"not in the sample of {source.sample}"] = len(questions) - len(taken)
+    kind = _dataset_name(source)
+    return Source(name, tuple(_of_kind(question, kind) for question in taken), tuple(invalid), dict(filtered))
+
+
+def _sample(questions: list[Question], count: int | None) -> list[Question]:
+    """The questions whose text has the smallest hashes, in their order: a question's fate depends on no other one's
+    but by their number, so a dataset that grows keeps most of its sample."""
+    if count is None or len(questions) <= count:
+        return questions
+    chosen = sorted(range(len(questions)), key=lambda place: _hash(questions[place]))[:count]
+    return [questions[place] for place in sorted(chosen)]
+
+
+def _hash(question: Question) -> bytes:
+    return hashlib.sha256(f"sample/{question.user}".encode()).digest()
+
+
+def _dataset_name(source: DatasetSource) -> str | None:
+    """What the dataset is called in reports; None for a file of nobody's format."""
+    name = source.id or source.format
+    return name.rpartition("/")[2] if name else None
+
+
+def _of_kind(question: Question, kind: str | None) -> Question:
+    """The question with the dataset as its kind, where its row has none."""
+    return question if question.kind or kind is None else question.model_copy(update={"kind": kind})
 
 
 def _format(dataset: str) -> Convert:
