@@ -45,6 +45,8 @@ def test_exact_compares_the_normalised_final_answer(answer: str, reply: str, exp
         ("5", "There are 5 apples left out of 8.", True),
         ("8", "There are 5 apples left out of 8.", False),
         ("12", "Twice six makes twelve", True),
+        ("6", "So 2 * 3 = 6.\n```python\nprint(2 * 3) # 3 times 2\n", True),
+        ("7", "```\n7\n```", True),
         ("1/2", r"It is \boxed{\frac{1}{2}}", True),
     ],
 )
@@ -111,6 +113,11 @@ NAMING_ANOTHER = [
         "",
     ],
     *["Option B is incorrect. The best answer is C.", "The answer is a bird (A). B is a process."],
+    *[
+        "A. a bird\nB. photosynthesis\nC. an animal",
+        "The answer is A or B.",
+        "So B.\nNo: the answer is C. photosynthesis",
+    ],
 ]
 
 

@@ -65,7 +65,7 @@ class Splits:
         if not train or not test:
             raise DatasetError(
                 f"{len(long)} questions do not fit the model's context with a reply of collect.maxNewTokens, and none "
-                f"is left to {'evaluate with' if train else 'train on'}: lower it, or take a model with a longer context"
+                f"is left to {'evaluate with' if train else 'train on'}: lower it, or take one with a longer context"
             )
         return replace(self, train=train, test=test, dev=dev, heldout=heldout, too_long=len(long))
 

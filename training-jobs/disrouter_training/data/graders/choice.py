@@ -9,6 +9,10 @@ from collections.abc import Mapping
 
 from disrouter_training.data.graders.statements import SENTENCE_END, Statement, Way
 
+SHORT = 14
+"""Words of a line that is about one option and no discussion of several."""
+UNREADABLE = ""
+"""An answer that names several options, or one by its letter and another by its text."""
 _EDGE = " \t.,:;)"
 _LETTER = re.compile(
     r"(?:(?:the )?(?:correct |right )?(?:option|choice|answer|letter)(?: is)?:? )?[(\[]?([a-z])"
@@ -19,6 +23,8 @@ _SEVERAL = re.compile(r"[a-z][)\]]?(?:,| ?[/&]| and| or)(?: (?:and|or))? ?[(\[]?
 """`A or B`, `B, C and D`: more than one letter is no choice."""
 _NAMED = re.compile(r"\b(?:option|choice|answer|letter)s? [(\[]?([A-Z])\b(?![-'.]\w)|[(\[]([A-Z])[)\]]")
 """`option B`, `(B)`."""
+_NUMBERED = re.compile(r"\b(?:option|choice|answer) [(\[]?([1-9])\b[)\]]?(?![.,]?\d)", re.IGNORECASE)
+"""`option 2`: the second one, of options that have letters."""
 _ALONE = re.compile(r"(?<![\w'.-])([B-HJ-Z])(?![\w'-]|\.\w)|(?<![\w'.-])(A)(?=[\s.,:;]*$)")
 _PAIR = re.compile(r"(?<![\w'])[(\[]?[A-Z][)\]]?,? (?:or|and|&) (?:option )?[(\[]?[A-Z](?![\w'])")
 _DENIED = re.compile(r"\b(?:not|n't|incorrect|wrong|false|isn't|neither|none|unlikely|cannot)\b|n't\b", re.IGNORECASE)
@@ -44,7 +50,7 @@ class Choice:
         return letter(final) == expected
 
     def read(self, statement: Statement, options: Options) -> str | None:
-        """The letter that a place of a reply names, None if it names none or several."""
+        """The letter that a place of a reply names, None if it names none; UNREADABLE if two."""
         text = _plain(statement.text)
         if statement.way is Way.OPENING:
             return _opening(text, options)
@@ -67,7 +73,10 @@ def options_of(question: str) -> dict[str, str]:
 
 
 def letter(text: str, options: Options | None = None) -> str | None:
-    """The one letter that a final answer names: it begins with it, or names it or its text in its first sentence."""
+    """The one letter that a final answer names: it begins with it, or names it or its text in its first sentence.
+
+    UNREADABLE where it names two, None where it names none.
+    """
     text, known = _plain(text), options or {}
     return _first(text, SENTENCE_END.split(text, maxsplit=1)[0], known)
 
@@ -84,8 +93,10 @@ def _opening(text: str, options: Options) -> str | None:
 
 
 def _line(text: str, options: Options) -> str | None:
-    """A line of its own says more by its beginning than by what it mentions."""
-    return None if _DENIED.search(text) else _first(text, text, options)
+    """A line of its own says more by its beginning than by what it mentions, which counts in a short one."""
+    if _DENIED.search(text):
+        return None
+    return _first(text, text if len(text.split()) <= SHORT else "", options)
 
 
 def _first(text: str, sentence: str, options: Options) -> str | None:
@@ -93,7 +104,7 @@ def _first(text: str, sentence: str, options: Options) -> str | None:
     found = _leading(text, options)
     if found is None:
         return _named(sentence, options) or _by_text(sentence, options)
-    return None if not found or _contradicts(found, text, options) else found
+    return UNREADABLE if _contradicts(found, text, options) else found
 
 
 def _contradicts(name: str, text: str, options: Options) -> bool:
@@ -104,23 +115,24 @@ def _contradicts(name: str, text: str, options: Options) -> bool:
 
 
 def _leading(text: str, options: Options) -> str | None:
-    """The letter that it begins with; empty if several, None if none."""
+    """The letter that it begins with; UNREADABLE if several, None if none."""
     words = " ".join(unicodedata.normalize("NFKC", text).casefold().split()).strip(" ")
     match = _LETTER.match(words)
     if match is None or not _is_option(match[1].upper(), options):
         return None
-    return "" if _SEVERAL.match(words, match.start(1)) else match[1].upper()
+    return UNREADABLE if _SEVERAL.match(words, match.start(1)) else match[1].upper()
 
 
 def _named(text: str, options: Options) -> str | None:
-    """The one letter that is called an option, stands in brackets, or stands alone."""
+    """The one letter that is called an option, stands in brackets, or stands alone; or the option of a number."""
     if _PAIR.search(text):
         return None
     for pattern in (_NAMED, _ALONE):
         found = {name for match in pattern.findall(text) for name in match if name and _is_option(name, options)}
         if found:
             return found.pop() if len(found) == 1 else None
-    return None
+    numbered = {list(options)[int(place) - 1] for place in _NUMBERED.findall(text) if int(place) <= len(options)}
+    return numbered.pop() if len(numbered) == 1 else None
 
 
 def _by_text(text: str, options: Options) -> str | None:

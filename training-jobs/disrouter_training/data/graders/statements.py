@@ -45,6 +45,8 @@ _JUDGEMENT = re.compile(
 )
 _BOXED = re.compile(r"\\boxed\{((?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*)\}")
 _BOLD = re.compile(r"\*\*([^*\n]{1,120})\*\*")
+_CODE = re.compile(r"```.*?(?:```|\Z)", re.DOTALL)
+_LETTERED = re.compile(r"\W*([A-Za-z])[.):]\s")
 _DECORATION = " \t\r\n*_`\"'"
 SENTENCE_END = re.compile(r"[.!?](?=\s)|,(?=\s+(?:and|but|so|which|I)\b)|;")
 
@@ -87,8 +89,9 @@ class _Marker(NamedTuple):
 
 
 def body(reply: str) -> str:
-    """The reply without the words that it was made to start with."""
-    return reply.strip().removeprefix(THINK.rstrip()).strip()
+    """The reply without the words that it was made to start with, and without blocks of code beside its text."""
+    text = reply.strip().removeprefix(THINK.rstrip()).strip()
+    return _CODE.sub("\n", text).strip() or text
 
 
 def statements(text: str) -> Iterator[Statement]:
@@ -147,5 +150,20 @@ def _boxed(text: str) -> Iterator[_Marker]:
 
 
 def _lines(text: str) -> list[Statement]:
-    found = (match for match in re.finditer(r"[^\n]+", text) if match[0].strip(_DECORATION + ".:#-"))
-    return [Statement(Way.CLOSING, *match.span(), match[0]) for match in found]
+    """Lines that say something, without lists of options: a letter, and others on the lines beside it."""
+    found = [match for match in re.finditer(r"[^\n]+", text) if match[0].strip(_DECORATION + ".:#-")]
+    letters = [match[1].upper() if (match := _LETTERED.match(line[0])) else None for line in found]
+    return [
+        Statement(Way.CLOSING, *line.span(), line[0])
+        for place, line in enumerate(found)
+        if not _is_listed(letters, place)
+    ]
+
+
+def _is_listed(letters: list[str | None], place: int) -> bool:
+    """Whether the line is one of a list: it and a neighbour are lettered in order, and there are three of them."""
+    for start in range(max(0, place - 2), place + 1):
+        run = [letter for letter in letters[start : start + 3] if letter]
+        if len(run) == 3 and letters[place] and run == sorted(set(run)):
+            return True
+    return False
