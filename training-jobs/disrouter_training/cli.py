@@ -20,6 +20,7 @@ from disrouter.errors import DisrouterError
 from disrouter.uris import PVC_ROOT
 from disrouter_training.errors import Interrupted, RunBusy
 from disrouter_training.job import Job
+from disrouter_training.process.heartbeat import Heartbeat
 from disrouter_training.process.lock import only_trainer
 from disrouter_training.process.progress import say_on_stderr
 from disrouter_training.process.ranks import PARALLEL, Ranks
@@ -169,11 +170,11 @@ def _run_stages(arguments: argparse.Namespace) -> None:
     layout = RunLayout.of(arguments.artifacts.absolute(), config)
     ranks = Ranks.of(os.environ)
     ranks.check(arguments.stages)
-    say = say_on_stderr if ranks.leads else _silence
+    say = Heartbeat(say_on_stderr if ranks.leads else _silence)
     # One of several dies of a signal until it has met the others: a leader that cannot begin would leave it waiting.
     stop = _listening() if ranks.size == 1 else StopSignal()
     job = Job(config, layout, arguments.pvc_root.absolute(), stop, say, ranks=ranks)
-    with only_trainer(layout.directory, job.say) if ranks.leads else nullcontext():
+    with say, only_trainer(layout.directory, job.say) if ranks.leads else nullcontext():
         for stage in arguments.stages:
             _run_stage(job, stage, arguments.serving)
 
@@ -195,6 +196,7 @@ def _start(job: Job, stage: Stage, serving: str | None) -> None:
     """Libraries are imported here and not before: they take seconds."""
     if stage.previous is not None:
         job.layout.require(stage.previous)
+    job.say(f"{stage} of run {job.layout.run} begins: loads libraries")
     from disrouter_training.process.quiet import quiet_libraries
 
     quiet_libraries()

@@ -28,10 +28,10 @@ def too_long(name: str, questions: Iterable[Question], new_tokens: int) -> set[s
 
     A longer one would be answered outside of what the model was trained for, and counted as ignorance.
     """
+    encoder = Encoder(name)
     context = context_length(name)
     if context is None:
         return set()
-    encoder = Encoder(name)
     return {question.id for question in questions if _longest(encoder, question) + new_tokens > context}
 
 

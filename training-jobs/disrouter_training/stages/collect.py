@@ -36,6 +36,7 @@ def collect(job: Job) -> None:
     started = job.clock()
     config = job.config.collect
     folder = job.folder(Stage.COLLECT)
+    job.say(f"{Stage.COLLECT}: reads {len(job.config.datasets)} training datasets and those to judge by")
     splits = _fitting(job, split_questions(job.config, job.pvc_root))
     record = write_splits(folder, splits)
     report_invalid_rows(job, splits, folder / "invalid_rows.jsonl")
@@ -74,6 +75,11 @@ def _collected(job: Job, shards: list[list[Question]], sampling: Sampling, engin
     progress.resume(len(shards) - len(left))
     prompts = [must_answer(question) for part in shards for question in part]
     name, limit = job.base_model(), sampling.max_new_tokens
+    if left:
+        asked = sum(len(shards[number]) for number in left)
+        job.say(
+            f"{Stage.COLLECT}: loads {name}, then asks it {asked} questions {sampling.samples} times each ({engine})"
+        )
     generator = open_generator(name, engine, prompts, limit, job.stop) if left else None
 
     def work(part: Sequence[Question], number: int) -> list[Row]:

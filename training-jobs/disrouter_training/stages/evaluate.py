@@ -39,6 +39,7 @@ def evaluate(job: Job, serving: str | None = None) -> Evaluation:
     base, candidate = job.base_model(), str(job.layout.weights(Stage.RL))
     served = "serving" if serving is None else f"serving-{hashlib.sha256(serving.encode()).hexdigest()[:8]}"
     batch = BatchQueries.of(job, folder / "replies", Stage.EVALUATE)
+    job.say(f"{Stage.EVALUATE}: asks {base} and the candidate {len(everything)} questions, each in several ways")
     contest = [
         Query(f"{served}-{s}", serving or base, reply(under(s, prompted=serving is None), batch.sampling))
         for s in Scenario

@@ -59,6 +59,7 @@ def sft(job: Job) -> None:
     watcher = Watcher(
         progress, config.batch_size, job, lambda step, logs: log.append(step, {**kept(logs), "data": digest.take()})
     )
+    job.say(f"{Stage.SFT}: loads {job.base_model()}, then trains it on {len(examples)} examples in {steps} steps")
     trainer = _trainer(job, folder, examples, steps, watcher=watcher, digest=digest)
     tokens = train(trainer, job, Stage.SFT, checkpoint, progress)
     metrics = {
