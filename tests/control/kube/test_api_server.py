@@ -73,7 +73,7 @@ def _stamped(plane: ControlPlane, namespace: str) -> bool:
 async def test_an_inference_service_that_was_just_applied_is_not_drift(kube: ApiServer) -> None:
     for rollout in ("surge", "recreate"):
         owner = clusters.cascade(clusters.example(rollout=rollout))
-        desired = inference_service(owner, owner.spec.agents[1], None, "sidecar:test")
+        desired = inference_service(owner, owner.spec.agents[0], None, "sidecar:test")
         desired["metadata"].pop("ownerReferences")  # the garbage collector would follow an owner that is not there
         live = await kube.apply(desired)
         assert satisfies(live, desired), rollout
