@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from disrouter import names
+from disrouter_operator.manifests.containers import GRACE_SECONDS
 from support import clusters, helm, installed
 from support.controlplane import ControlPlane
 from support.places import Place
@@ -24,9 +25,9 @@ def whole_job(place: Place) -> None:
     place.until(lambda: place.condition("Ready")["status"] == "True", "Ready")
     place.plane.kubectl("delete", "service", "qwen", "-n", place.namespace)
     place.until(lambda: "Service/qwen" in place.versions(), "the Service")
-    edit = json.dumps({"spec": {"predictor": {"minReplicas": 9, "maxReplicas": 9}}})
+    edit = json.dumps({"spec": {"predictor": {"terminationGracePeriodSeconds": 9}}})
     place.plane.kubectl("patch", "isvc", "qwen-small", "-n", place.namespace, "--type=merge", "-p", edit)
-    place.until(lambda: _replicas(place) == 1, "the repair")
+    place.until(lambda: _grace(place) == GRACE_SECONDS, "the repair")
     grown = clusters.example(drainSeconds=0)
     grown["spec"]["agents"].insert(1, {"name": "new", "model": {"uri": "hf://a/b"}, "cost": 0.2})
     place.apply(grown)
@@ -38,8 +39,9 @@ def whole_job(place: Place) -> None:
     assert "ChildRepaired" in events
 
 
-def _replicas(place: Place) -> int:
-    return int(place.plane.get("isvc", place.namespace, "qwen-small")["spec"]["predictor"]["minReplicas"])
+def _grace(place: Place) -> int:
+    predictor = place.plane.get("isvc", place.namespace, "qwen-small")["spec"]["predictor"]
+    return int(predictor["terminationGracePeriodSeconds"])
 
 
 def _train(place: Place) -> None:
