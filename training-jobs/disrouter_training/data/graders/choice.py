@@ -111,7 +111,8 @@ def _contradicts(name: str, text: str, options: Options) -> bool:
     """Whether another option's text, and nothing else, stands behind the letter: nobody knows which one is meant."""
     behind = re.split(rf"\b{name}\b", text, maxsplit=1, flags=re.IGNORECASE)[-1].lstrip(_EDGE + "]-")
     said = _words(SENTENCE_END.split(behind, maxsplit=1)[0])
-    return said != _words(options.get(name, "")) and any(said == _words(option) for option in options.values())
+    others = {_words(option) for option in options.values()} - {_words(options.get(name, "")), ""}
+    return said in others
 
 
 def _leading(text: str, options: Options) -> str | None:
