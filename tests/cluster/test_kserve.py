@@ -6,6 +6,7 @@ is compared is the Deployment and the Service that are made, not pods.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -49,7 +50,7 @@ def test_the_stand_in_makes_of_it_what_kserve_makes(place: Team, golden: str) ->
     for service in services(golden):
         name = service["metadata"]["name"]
         service["metadata"]["namespace"] = place.namespace
-        place.kubectl("create", "-f", "-", stdin=yaml.safe_dump(service))
+        place.kubectl("create", "-f", "-", stdin=json.dumps(service))
         predictor = names.predictor(name)
         place.until("its Deployment", partial(exists, place, "deployment", predictor))
         place.until("its Service", partial(exists, place, "service", predictor))

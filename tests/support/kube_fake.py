@@ -98,7 +98,8 @@ class KubeFake:
         live = self.objects[id_]
         self.writes.append(("scale", obj["kind"], obj["metadata"]["name"]))
         stored = self._store(id_, live | {"spec": live["spec"] | obj["spec"]})
-        return {**obj, "metadata": stored["metadata"]}
+        known = {key: stored["metadata"][key] for key in ("name", "namespace", "uid") if key in stored["metadata"]}
+        return {**obj, "metadata": known}
 
     async def delete(self, resource: Resource, namespace: str, name: str, *, uid: str | None = None) -> None:
         if self.objects.pop((resource, namespace, name), None) is not None:

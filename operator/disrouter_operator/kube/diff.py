@@ -18,6 +18,8 @@ from disrouter_operator.kube.resources import Object
 _IDENTITY = frozenset({"apiVersion", "kind"})
 _KEYS = ("name", "uid", "containerPort", "port", "mountPath")
 """Fields that identify an item of a list that the API server merges by key."""
+_QUANTITIES = frozenset({"limits", "requests", "sizeLimit", "divisor", "averageValue"})
+"""Fields whose numbers the API server writes in its own words: `16Gi` for `16384Mi`."""
 _ATOMIC = frozenset({"parentRefs", "backendRefs"})
 """Lists that are replaced whole although their items have names: nobody else's item is kept there."""
 
@@ -43,7 +45,7 @@ def _contains(live: Any, desired: Any, *, quantity: bool, atomic: bool = False) 
         if not isinstance(live, Mapping):
             return not desired and live is None
         return all(
-            _contains(live.get(key), value, quantity=quantity or key in ("limits", "requests"), atomic=key in _ATOMIC)
+            _contains(live.get(key), value, quantity=quantity or key in _QUANTITIES, atomic=key in _ATOMIC)
             for key, value in desired.items()
         )
     if isinstance(desired, list):

@@ -153,7 +153,7 @@ def _of_cluster(findings: SurveyResult) -> list[Problem]:
             f"cascades of external agents work; {INSTALL_KSERVE}"
         )
         found.append(Problem(Reason.KSERVE_MISSING, text, (name,)))
-    spared = sorted(findings.forbidden.keys() & DISPENSABLE)
+    spared = [] if needed else sorted(findings.forbidden.keys() & DISPENSABLE)  # one remedy, which is told above
     if spared:
         words, names = findings.forbidden[spared[0]], ", ".join(_names(spared))
         text = f"cannot list {names}, which is taken for absent: {words}; {BIND_ROLE}"

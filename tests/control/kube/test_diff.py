@@ -44,6 +44,8 @@ def test_one_gateway_less_is_drift_though_the_api_server_keeps_no_owner_of_each(
 
 @pytest.mark.parametrize("limits", [{"cpu": "1000m", "memory": "1Gi"}, {"cpu": 1, "memory": "1024Mi"}])
 def test_the_same_quantity_in_other_words_is_not_drift(limits: Any) -> None:
+    volumes = [{"name": "dshm", "emptyDir": {"medium": "Memory", "sizeLimit": size}} for size in ("16Gi", "16384Mi")]
+    assert satisfies({"volumes": volumes[:1]}, {"volumes": volumes[1:]})
     assert satisfies(_live(resources={"limits": limits}), DESIRED)
 
 

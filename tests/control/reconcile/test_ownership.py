@@ -11,6 +11,7 @@ from disrouter import names
 from disrouter_operator.errors import Conflict, KubeError, Rejected
 from disrouter_operator.kube.resources import (
     CONFIG_MAPS,
+    DEPLOYMENTS,
     INFERENCE_SERVICES,
     POD_DISRUPTION_BUDGETS,
     SERVICES,
@@ -91,6 +92,15 @@ async def test_a_terminating_namespace_is_left_alone_without_noise(caplog: pytes
         assert await scene.run(3) is None
     assert caplog.records == []
     assert scene.status == before
+
+
+async def test_pods_that_were_scaled_by_hand_are_as_many_as_before_and_that_lasts() -> None:
+    scene = await serving(clusters.example(), "small", "medium", "large")
+    deployment = DEPLOYMENTS, "default", "qwen-small-predictor"
+    scene.kube.objects[deployment]["spec"]["replicas"] = 3
+    await scene.run(2)
+    assert scene.kube.objects[deployment]["spec"]["replicas"] == 1
+    assert "ChildNotKept" not in str(scene.status)
 
 
 class Unwritable(KubeFake):
