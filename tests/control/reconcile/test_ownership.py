@@ -100,7 +100,7 @@ async def test_pods_that_were_scaled_by_hand_are_as_many_as_before_and_that_last
     scene.kube.objects[deployment]["spec"]["replicas"] = 3
     await scene.run(2)
     assert scene.kube.objects[deployment]["spec"]["replicas"] == 1
-    assert "ChildNotKept" not in str(scene.status)
+    assert "ChildNotKept" not in scene.reasons()
 
 
 class Unwritable(KubeFake):
