@@ -14,7 +14,9 @@ from support.controlplane import ControlPlane
 from support.kubectl import PATIENCE
 
 _SCALING = "poddisruptionbudgets,horizontalpodautoscalers"
-CHILDREN = f"inferenceservices,deployments,services,configmaps,jobs,{_SCALING},ingresses,httproutes"
+CHILDREN = f"inferenceservices,deployments,services,configmaps,jobs,{_SCALING},ingresses"
+ROUTES = "httproutes"
+"""Children that only a server with the Gateway API knows."""
 SELECTOR = f"--selector={names.LABEL_CASCADE}"
 LONG_AGO = "2026-01-01T00:00:00Z"
 """Since when pods serve: entries settle at once."""
@@ -42,7 +44,8 @@ class Place:
         return next((each for each in status.get("conditions", []) if each["type"] == type_), {"status": None})
 
     def children(self) -> list[Object]:
-        return list(self.plane.get(CHILDREN, self.namespace, SELECTOR)["items"])
+        kinds = f"{CHILDREN},{ROUTES}" if self.plane.reader.knows(ROUTES) else CHILDREN
+        return list(self.plane.get(kinds, self.namespace, SELECTOR)["items"])
 
     def versions(self) -> dict[str, str]:
         return {f"{c['kind']}/{c['metadata']['name']}": c["metadata"]["resourceVersion"] for c in self.children()}

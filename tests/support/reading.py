@@ -52,10 +52,14 @@ class Reader:
 
     def _kind(self, name: str) -> _Kind:
         """By plural, singular, short or full name; looks again for one that it has not met, as kinds come and go."""
+        assert self.knows(name), f"the server has no kind {name}"
+        return self._kinds[name.lower()]
+
+    def knows(self, name: str) -> bool:
+        """Whether the server has the kind."""
         if name.lower() not in self._kinds:
             self._kinds = self._discovered()
-        assert name.lower() in self._kinds, f"the server has no kind {name}"
-        return self._kinds[name.lower()]
+        return name.lower() in self._kinds
 
     def _discovered(self) -> dict[str, _Kind]:
         found: dict[str, _Kind] = {}
