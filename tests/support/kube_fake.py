@@ -8,6 +8,7 @@ import itertools
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from disrouter.names import FIELD_MANAGER
 from disrouter_operator.errors import Conflict, KubeError
 from disrouter_operator.kube.client import NO_LABELS
 from disrouter_operator.kube.resources import DEPLOYMENTS, Object, Resource, resource_of
@@ -81,6 +82,7 @@ class KubeFake:
         live = self.objects.get(id_) or {"metadata": {"uid": f"uid-{next(self._count)}", "generation": 0}}
         merged = _merge(live, obj)
         merged["metadata"]["generation"] = live["metadata"].get("generation", 0) + 1
+        merged["metadata"]["managedFields"] = _managed(live, "Apply")
         self.mutate(merged)
         self.writes.append(("apply", obj["kind"], obj["metadata"]["name"]))
         return self._store(id_, merged)
@@ -97,7 +99,8 @@ class KubeFake:
         id_ = (DEPLOYMENTS, obj["metadata"]["namespace"], obj["metadata"]["name"])
         live = self.objects[id_]
         self.writes.append(("scale", obj["kind"], obj["metadata"]["name"]))
-        stored = self._store(id_, live | {"spec": live["spec"] | obj["spec"]})
+        metadata = live["metadata"] | {"managedFields": _managed(live, "Update", subresource="scale")}
+        stored = self._store(id_, live | {"spec": live["spec"] | obj["spec"], "metadata": metadata})
         known = {key: stored["metadata"][key] for key in ("name", "namespace", "uid") if key in stored["metadata"]}
         return {**obj, "metadata": known}
 
@@ -114,6 +117,7 @@ class KubeFake:
         if _id(new) in self.objects:
             raise Conflict(f"{new['metadata']['name']} exists", 409)
         new["metadata"] |= {"uid": f"uid-{next(self._count)}", "generation": 1}
+        new["metadata"]["managedFields"] = _managed(new, "Update")
         self.writes.append(("create", obj["kind"], str(obj.get("reason", new["metadata"]["name"]))))
         return self._store(_id(new), new)
 
@@ -121,6 +125,12 @@ class KubeFake:
         obj["metadata"]["resourceVersion"] = str(next(self._count))
         self.objects[id_] = obj
         return copy.deepcopy(obj)
+
+
+def _managed(live: Object, operation: str, **entry: str) -> list[Object]:
+    """Who wrote an object, after a write of ours; which fields is left out."""
+    ours = {"manager": FIELD_MANAGER, "operation": operation, **entry}
+    return [*(each for each in live["metadata"].get("managedFields") or [] if each != ours), ours]
 
 
 def _id(obj: Object) -> Id:

@@ -88,12 +88,31 @@ def owner_uid(obj: Object) -> str | None:
 
 
 def belongs(obj: Object, parent: Object) -> bool:
-    """Whether an object is a cascade's own: by its owner or, where that was taken from it, by its labels.
+    """Whether an object is a cascade's own: by its owner or, where that was taken from it, by who wrote it.
 
-    `kubectl delete --cascade=orphan` takes owners away, and some tools restore objects without them.
+    `kubectl delete --cascade=orphan` takes owners away. Labels alone say nothing: KServe copies those of an
+    InferenceService to all that it makes of it, and whoever wants a cascade's pods writes them too.
     """
     uid = owner_uid(obj)
     if uid is not None:
         return uid == str(parent["metadata"]["uid"])
+    return _claims_no_other(obj, parent) and _written_by_us(obj)
+
+
+def adoptable(obj: Object, parent: Object) -> bool:
+    """Whether an object under a name that a cascade needs may be taken for its own.
+
+    Some tools restore objects without their owners, and without a word on who wrote them.
+    """
+    return belongs(obj, parent) or _claims_no_other(obj, parent)
+
+
+def _claims_no_other(obj: Object, parent: Object) -> bool:
     named = label(obj, names.LABEL_CASCADE) == parent["metadata"]["name"]
     return named and label(obj, names.LABEL_COMPONENT) is not None and not obj["metadata"].get("ownerReferences")
+
+
+def _written_by_us(obj: Object) -> bool:
+    """Whether our field manager applied or created it; a subresource, such as `scale`, is written of others' too."""
+    managers = obj["metadata"].get("managedFields") or []
+    return any(each.get("manager") == names.FIELD_MANAGER and not each.get("subresource") for each in managers)

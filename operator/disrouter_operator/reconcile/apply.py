@@ -11,7 +11,7 @@ from datetime import datetime
 from disrouter import names
 from disrouter_operator.errors import Conflict, KubeError, NamespaceTerminating
 from disrouter_operator.kube.client import Kube
-from disrouter_operator.kube.observed import Observed, belongs, label
+from disrouter_operator.kube.observed import Observed, adoptable, label
 from disrouter_operator.kube.resources import (
     DEPLOYMENTS,
     INFERENCE_SERVICES,
@@ -144,7 +144,7 @@ async def _check_owner(kube: Kube, obj: Object, observed: Observed) -> None:
     live = observed.find(resource, name) or await kube.get(resource, obj["metadata"]["namespace"], name)
     if live is None:
         return
-    if not belongs(live, observed.parent):
+    if not adoptable(live, observed.parent):
         raise KubeError("an object of that name exists and is not this cascade's; rename the agent or the object", 409)
 
 

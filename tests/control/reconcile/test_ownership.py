@@ -12,7 +12,10 @@ from disrouter_operator.errors import Conflict, KubeError, Rejected
 from disrouter_operator.kube.resources import (
     CONFIG_MAPS,
     DEPLOYMENTS,
+    HORIZONTAL_POD_AUTOSCALERS,
     INFERENCE_SERVICES,
+    INGRESSES,
+    NETWORK_POLICIES,
     POD_DISRUPTION_BUDGETS,
     SERVICES,
     Object,
@@ -55,6 +58,45 @@ async def test_an_orphan_of_an_agent_that_is_not_in_the_manifest_is_drained_like
     scene.kube.put(manifest)
     await scene.run()
     assert scene.kube.names(INFERENCE_SERVICES) == ["qwen-small"]
+
+
+async def test_restored_children_are_adopted_where_they_are_wanted_though_nothing_says_who_wrote_them() -> None:
+    scene = await serving(clusters.example(), "small", "medium", "large")
+    before = {obj["metadata"]["name"]: obj["metadata"]["uid"] for obj in children(scene)}
+    orphan(scene)
+    for obj in children(scene):
+        obj["metadata"].pop("managedFields")
+    await scene.run()
+    assert {obj["metadata"]["name"]: obj["metadata"]["uid"] for obj in children(scene)} == before
+    assert scene.kube.one(INFERENCE_SERVICES, "qwen-small")["metadata"]["ownerReferences"]
+    assert scene.condition("Degraded")["status"] == "False"
+
+
+async def test_what_kserve_made_of_an_agent_stays_though_a_restore_took_its_owner() -> None:
+    """KServe copies the labels of an InferenceService to its Deployment and Service."""
+    scene = await serving(clusters.example(drainSeconds=0), "small", "medium", "large")
+    made = scene.kube.one(DEPLOYMENTS, "qwen-small-predictor")
+    made["metadata"].pop("ownerReferences")
+    await scene.kube.scale(made)  # this too is a write of ours
+    metadata = {key: made["metadata"][key] for key in ("name", "namespace", "labels")}
+    scene.kube.put({"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": {}})
+    await scene.run(2)
+    assert "qwen-small-predictor" in scene.kube.names(DEPLOYMENTS)
+    assert "qwen-small-predictor" in scene.kube.names(SERVICES)
+    assert "drainingSince" not in scene.agent("small")
+
+
+@pytest.mark.parametrize(
+    "kind", [NETWORK_POLICIES, HORIZONTAL_POD_AUTOSCALERS, POD_DISRUPTION_BUDGETS, INGRESSES, SERVICES, CONFIG_MAPS]
+)
+@pytest.mark.parametrize("component", ["agent", "training"])
+async def test_what_a_user_made_for_a_cascade_s_pods_is_never_deleted(kind: Resource, component: str) -> None:
+    scene = await serving(clusters.example(drainSeconds=0), "small", "medium", "large")
+    labels = clusters.cascade(clusters.example()).labels(component, "small") | {names.LABEL_WORKLOAD: "qwen-small"}
+    metadata = {"name": "custom", "namespace": "default", "labels": labels}
+    scene.kube.put({"apiVersion": kind.api_version, "kind": kind.kind, "metadata": metadata, "spec": {}})
+    await scene.run(2)
+    assert "custom" in scene.kube.names(kind)
 
 
 @pytest.mark.parametrize(
