@@ -95,13 +95,15 @@ def ready_pod(since: str) -> Object:
 def predictor_pod(workload: Object, since: str) -> Object:
     """A pod of an agent's InferenceService or Deployment, ready since a moment."""
     metadata = workload["metadata"]
+    template = workload["spec"].get("template") or workload
     return {
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": {
             "name": f"{metadata['name']}-x1",
             "namespace": metadata["namespace"],
-            "labels": metadata["labels"],
+            "labels": dict(template["metadata"]["labels"]),
+            "creationTimestamp": since,
         },
         "status": ready_pod(since),
     }

@@ -83,7 +83,7 @@ def of_inference_service(observed: Observed, desired: Object, cascade: Cascade, 
         cold=cold,
         url=_base((status.get("address") or {}).get("url")),
         failure=_failure(status),
-        trouble=pod_troubles.of_deployment(deployment) or pod_troubles.of_pods(_pods(observed, desired)),
+        trouble=_trouble(observed, desired, deployment),
     )
 
 
@@ -103,7 +103,7 @@ def of_external(observed: Observed, deployment: Object, agent: Agent) -> Workloa
         replaced=current and (cold or _all_updated(status)),
         available=cold or _available(live),
         cold=cold,
-        trouble=pod_troubles.of_deployment(live) or pod_troubles.of_pods(_pods(observed, deployment)),
+        trouble=_trouble(observed, deployment, live),
     )
 
 
@@ -114,6 +114,13 @@ def _behind_knative(status: Object) -> ReadyEndpoints:
         return ReadyEndpoints()
     since = ready.get("lastTransitionTime")
     return ReadyEndpoints(1, moment(since) if since else None)
+
+
+def _trouble(observed: Observed, workload: Object, deployment: Object | None) -> Trouble | None:
+    """What keeps a pod. Once all serve that should, those that have ended say only what is over."""
+    over = _available(deployment)
+    pods = (pod for pod in _pods(observed, workload) if not (over and pod_troubles.finished(pod)))
+    return pod_troubles.of_deployment(deployment) or pod_troubles.of_pods(pods)
 
 
 def _pods(observed: Observed, workload: Object) -> list[Object]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from disrouter_operator.kube.observed import is_terminating
 from disrouter_operator.kube.resources import Object
 
 Trouble = tuple[str, str]
@@ -22,7 +23,9 @@ CRASHING = "Crashing"
 UNSCHEDULABLE = "Unschedulable"
 POD_WAITS = "PodWaits"
 PROBE_FAILS = "ProbeFails"
-REASONS = frozenset({POD_REFUSED, POD_EVICTED, OUT_OF_MEMORY, CRASHING, UNSCHEDULABLE, POD_WAITS})
+_WORST_FIRST = (OUT_OF_MEMORY, CRASHING, POD_WAITS, UNSCHEDULABLE, POD_EVICTED, PROBE_FAILS)
+"""What its owner has to mend, before what the cluster mends by itself."""
+REASONS = frozenset({POD_REFUSED, *_WORST_FIRST}) - {PROBE_FAILS}
 """Of what somebody should look at; that a probe fails is how every pod begins."""
 
 MAX_LINE = 300
@@ -47,9 +50,19 @@ def of_deployment(deployment: Object | None) -> Trouble | None:
 
 
 def of_pods(pods: Iterable[Object]) -> Trouble | None:
-    """Why a pod does not start or stay, if it says so; one whose probe fails comes last."""
-    found = [trouble for pod in sorted(pods, key=lambda pod: str(pod["metadata"]["name"])) for trouble in _of_pod(pod)]
-    return min(found, key=lambda trouble: trouble[0] == PROBE_FAILS, default=None)
+    """Why a pod does not start or stay, if it says so: of several the worst, of the pod that has had it for longest."""
+    found = [(trouble, pod["metadata"]) for pod in pods for trouble in _of_pod(pod)]
+    ranked = sorted(found, key=lambda each: (_rank(each[0]), str(each[1].get("creationTimestamp", ""))))
+    return ranked[0][0] if ranked else None
+
+
+def finished(pod: Object) -> bool:
+    """Whether it has ended and stands there for its log alone: evicted, or done."""
+    return (pod.get("status") or {}).get("phase") in ("Failed", "Succeeded")
+
+
+def _rank(trouble: Trouble) -> int:
+    return _WORST_FIRST.index(trouble[0])
 
 
 def _of_pod(pod: Object) -> Iterator[Trouble]:
@@ -59,6 +72,8 @@ def _of_pod(pod: Object) -> Iterator[Trouble]:
         yield POD_EVICTED, f"{name} has to go: {target.get('reason')}: {target.get('message') or 'see its events'}"
     elif status.get("phase") == "Failed" and status.get("reason"):
         yield POD_EVICTED, f"{name}: {status['reason']}: {status.get('message') or 'see its events'}"
+    if is_terminating(pod):
+        return  # its containers end because they are told to
     for each in (*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())):
         trouble = _of_container(pod, each)
         if trouble is not None:

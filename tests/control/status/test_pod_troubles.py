@@ -99,6 +99,46 @@ def test_a_probe_that_fails_is_said_only_where_nothing_worse_is() -> None:
     assert (pod_troubles.of_pods([starting, evicted]) or ("",))[0] == "PodEvicted"
 
 
+def at(obj: Object, name: str, created: str, **metadata: Any) -> Object:
+    """The pod under a name of its own, made at a moment."""
+    return {**obj, "metadata": {"name": name, "creationTimestamp": created, **metadata}}
+
+
+def test_what_its_owner_has_to_mend_is_said_before_what_is_over_whatever_the_pods_are_called() -> None:
+    killed = pod(containerStatuses=[container(state=ended(137, reason="OOMKilled"))])
+    evicted = pod(phase="Failed", reason="Evicted")
+    pods = [at(evicted, "aaa", "2026-01-01T00:00:00Z"), at(killed, "zzz", "2026-01-02T00:00:00Z")]
+    assert (pod_troubles.of_pods(pods) or ("",))[0] == "OutOfMemory"
+
+
+def test_of_two_pods_with_the_same_trouble_the_older_one_is_named() -> None:
+    crashed = pod(containerStatuses=[container(state=ended(1))])
+    pods = [at(crashed, "aaa", "2026-01-02T00:00:00Z"), at(crashed, "zzz", "2026-01-01T00:00:00Z")]
+    assert "pod zzz" in (pod_troubles.of_pods(pods) or ("", ""))[1]
+
+
+def test_a_pod_that_is_told_to_go_has_no_trouble_unless_it_is_disrupted() -> None:
+    gone = {"deletionTimestamp": "2026-01-01T00:00:30Z"}
+    ending = pod(containerStatuses=[container(state=ended(143, reason="Error", message="bye"))])
+    assert pod_troubles.of_pods([at(ending, "x", "2026-01-01T00:00:00Z", **gone)]) is None
+    ending["status"]["conditions"] = [{"type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI"}]
+    found = pod_troubles.of_pods([at(ending, "x", "2026-01-01T00:00:00Z", **gone)])
+    assert (found or ("",))[0] == "PodEvicted"
+
+
+async def test_a_pod_that_was_evicted_once_is_no_trouble_of_an_agent_whose_pods_all_serve() -> None:
+    scene = await serving(clusters.example(), "small", "medium", "large")
+    evicted = clusters.predictor_pod(scene.kube.one(DEPLOYMENTS, "qwen-small-predictor"), "2026-01-01T00:00:00Z")
+    evicted["metadata"]["name"] = "aaa"
+    evicted["status"] = {"phase": "Failed", "reason": "Evicted", "message": "low on ephemeral-storage"}
+    scene.kube.put(evicted)
+    await scene.run()
+    assert "PodEvicted" not in scene.reasons()
+    scene.kube.set_status(DEPLOYMENTS, "qwen-small-predictor", clusters.rolled_out(9) | {"availableReplicas": 0})
+    await scene.run()
+    assert "PodEvicted" in scene.reasons()
+
+
 async def refused() -> Scene:
     scene = await serving(clusters.example(), "medium", "large")
     scene.kube.put(clusters.predictor_deployment(scene.kube.one(INFERENCE_SERVICES, "qwen-small")))

@@ -161,7 +161,8 @@ def _is_outdated(inputs: RunInputs, stage: Stage, job: Object) -> bool:
 
 def _trouble(inputs: RunInputs, job: Object) -> str | None:
     """What a pod of it waits for; one that failed is the Job's to count."""
-    trouble = pod_troubles.of_pods(observed_jobs.pods(job, inputs.observed))
+    pods = (pod for pod in observed_jobs.pods(job, inputs.observed) if not pod_troubles.finished(pod))
+    trouble = pod_troubles.of_pods(pods)
     waits = trouble is not None and trouble[0] in (pod_troubles.POD_WAITS, pod_troubles.UNSCHEDULABLE)
     return trouble[1] if trouble is not None and waits else None
 
