@@ -29,7 +29,7 @@ from disrouter_operator.kube.resources import (
 )
 from disrouter_operator.manifests.cascade import COMPONENT_TRAINING, Cascade
 from disrouter_operator.manifests.serving import disruption_budget, exposure, network_policy, service
-from disrouter_operator.plan import agent_status, entrypoint, pruning, route_table
+from disrouter_operator.plan import agent_status, entrypoint, pruning, route_table, workload_health
 from disrouter_operator.plan.agent_plan import AgentPlan, plan_agent
 from disrouter_operator.plan.context import Context
 from disrouter_operator.plan.entrypoint import Entrypoint
@@ -87,12 +87,13 @@ def _plan(context: Context, orphans: tuple[Deletion, ...]) -> Plan:
     entries = {plan.status.name: plan.entry for plan in plans if plan.entry is not None}
     entry = _entrypoint(context, plans, route_table.route(context.cascade, entries))
     table = route_table.table(context.cascade, entries, entry.agent)
-    desired, unknown = _known(_desired(context, plans, table), context.observed)
+    lost = workload_health.lost_pods(context.observed, context.now)
+    desired, unknown = _known(_desired(context, plans, table, lost.count), context.observed)
     drain, cleaning = pruning.drain(context, plans), pruning.clean(context, plans)
     taken = {(each.resource, each.name) for each in orphans}
     free = [obj for obj in desired if not _occupied(obj, context.observed, taken)]
     waits = [drain.next_due, cleaning.again, OCCUPIED_RETRY_SECONDS if len(free) < len(desired) else None]
-    waits += [entry.again, *(plan.again for plan in plans)]
+    waits += [entry.again, lost.again, *(plan.again for plan in plans)]
     return Plan(
         findings=_facts(context, plans, entry, drain, unknown),
         orphans=orphans,
@@ -115,14 +116,14 @@ def _entrypoint(context: Context, plans: Sequence[AgentPlan], route: Sequence[st
     return entrypoint.choose(route, serving, selector.get(names.LABEL_AGENT), context.now)
 
 
-def _desired(context: Context, plans: Sequence[AgentPlan], table: RouteTable) -> list[Object]:
+def _desired(context: Context, plans: Sequence[AgentPlan], table: RouteTable, lost: int) -> list[Object]:
     """Every child. Who may call whom is settled before queries enter elsewhere."""
     cascade = context.cascade
     place, entry = next(each for each in enumerate(plans) if each[1].status.name == table.entrypoint)
     return [
         route_table.config_map(cascade, table),
         *(obj for plan in plans for obj in (*plan.workload, *_jobs(plan))),
-        disruption_budget.budget(cascade),
+        disruption_budget.budget(cascade, lost),
         *network_policy.policies(cascade, table, context.settings),
         service.service(cascade, cascade.spec.agents[place], dict(entry.selector)),
         *exposure.ways_in(cascade),

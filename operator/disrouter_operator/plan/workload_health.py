@@ -13,11 +13,12 @@ from typing import Any
 
 from disrouter import names
 from disrouter.api import Agent, DeploymentMode
-from disrouter_operator.kube.observed import Observed, label
+from disrouter_operator.kube.observed import Observed, is_terminating, label
 from disrouter_operator.kube.resources import DEPLOYMENTS, INFERENCE_SERVICES, PODS, Object
-from disrouter_operator.kube.timestamps import moment
-from disrouter_operator.manifests.cascade import Cascade
+from disrouter_operator.kube.timestamps import moment, seconds_until
+from disrouter_operator.manifests.cascade import COMPONENT_AGENT, Cascade
 from disrouter_operator.manifests.serving import scaling
+from disrouter_operator.manifests.serving.engine_container import START_SECONDS
 from disrouter_operator.manifests.serving.inference_service import REVISION, revision
 from disrouter_operator.plan import ready_endpoints
 from disrouter_operator.plan.ready_endpoints import ReadyEndpoints
@@ -32,6 +33,19 @@ _INSTALL_KSERVE = (
     f"KServe is not installed (the cluster has no {INFERENCE_SERVICES.kind} of {INFERENCE_SERVICES.api_version}), so "
     "nothing can serve its model; install KServe (docs/install.md), and it is served as soon as that is there"
 )
+
+
+STUCK_SECONDS = 120.0
+"""How long a pod is waited for that says what keeps it, such as that no node has room: a node may be on its way."""
+
+
+@dataclass(frozen=True)
+class LostPods:
+    """Pods that agents should have and will not have soon."""
+
+    count: int = 0
+    again: float | None = None
+    """Seconds until another one counts, if it does not come up."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +119,50 @@ def of_external(observed: Observed, deployment: Object, agent: Agent) -> Workloa
         cold=cold,
         trouble=_trouble(observed, deployment, live),
     )
+
+
+def lost_pods(observed: Observed, now: datetime) -> LostPods:
+    """Pods of all agents that are not ready and for which nobody waits any more.
+
+    One that is missing for a moment, or that starts, is about to come: an engine has `START_SECONDS` for that.
+    """
+    found = [
+        _lost_of(deployment, observed, now)
+        for deployment in observed.children[DEPLOYMENTS].values()
+        if label(deployment, names.LABEL_COMPONENT) == COMPONENT_AGENT
+    ]
+    waits = [each.again for each in found if each.again is not None]
+    return LostPods(sum(each.count for each in found), min(waits, default=None))
+
+
+def _lost_of(deployment: Object, observed: Observed, now: datetime) -> LostPods:
+    selector = ((deployment["spec"].get("selector") or {}).get("matchLabels") or {}).items()
+    matching = (
+        pod for pod in observed.children[PODS].values() if selector <= (pod["metadata"].get("labels") or {}).items()
+    )
+    pods = [pod for pod in matching if not is_terminating(pod) and not pod_troubles.finished(pod)]
+    unready = [pod for pod in pods if _condition(pod.get("status") or {}, "Ready").get("status") != "True"]
+    wanted = int(deployment["spec"].get("replicas", 1))
+    waits = [*(_wait(pod, now) for pod in unready), *[_refusal_wait(deployment, now)] * max(0, wanted - len(pods))]
+    missing = max(0, wanted - (len(pods) - len(unready)))
+    lost = sum(wait is not None and wait <= 0 for wait in waits)
+    return LostPods(min(missing, lost), min((wait for wait in waits if wait is not None and wait > 0), default=None))
+
+
+def _wait(pod: Object, now: datetime) -> float | None:
+    """Seconds until a pod that is not ready is given up; None where nobody knows since when it is not."""
+    ready = _condition(pod.get("status") or {}, "Ready")
+    since = ready.get("lastTransitionTime") or pod["metadata"].get("creationTimestamp")
+    trouble = pod_troubles.of_pods([pod])
+    stuck = trouble is not None and trouble[0] in pod_troubles.REASONS
+    return seconds_until(since, now, STUCK_SECONDS if stuck else START_SECONDS) if since else None
+
+
+def _refusal_wait(deployment: Object, now: datetime) -> float | None:
+    """The same of a pod that is not there: None where it is about to be made."""
+    refused = _condition(deployment.get("status") or {}, "ReplicaFailure")
+    since = refused.get("lastTransitionTime")
+    return seconds_until(since, now, STUCK_SECONDS) if since and refused.get("status") == "True" else None
 
 
 def _behind_knative(status: Object) -> ReadyEndpoints:
