@@ -90,6 +90,7 @@ def _plan(context: Context, orphans: tuple[Deletion, ...]) -> Plan:
     lost = workload_health.lost_pods(context.observed, context.now)
     desired, unknown = _known(_desired(context, plans, table, lost.count), context.observed)
     drain, cleaning = pruning.drain(context, plans), pruning.clean(context, plans)
+    rivals = tuple(pruning.rivals(context, plans))
     taken = {(each.resource, each.name) for each in orphans}
     free = [obj for obj in desired if not _occupied(obj, context.observed, taken)]
     waits = [drain.next_due, cleaning.again, OCCUPIED_RETRY_SECONDS if len(free) < len(desired) else None]
@@ -97,12 +98,12 @@ def _plan(context: Context, orphans: tuple[Deletion, ...]) -> Plan:
     return Plan(
         findings=_facts(context, plans, entry, drain, unknown),
         orphans=orphans,
-        rivals=tuple(pruning.rivals(context, plans)),
+        rivals=rivals,
         scales=tuple(Write(obj, _undone_scale(context, obj)) for plan in plans for obj in plan.scales),
         applies=tuple(
             Write(obj, _repair(obj, context.observed)) for obj in free if not _as_wanted(obj, context.observed)
         ),
-        deletes=(*drain.due, *cleaning.due, *pruning.obsolete(context, desired, drain)),
+        deletes=(*drain.due, *cleaning.due, *pruning.obsolete(context, desired, drain, rivals)),
         requeue_after=min((wait for wait in waits if wait is not None), default=None),
         probes=tuple(plan.probe for plan in plans if plan.probe is not None),
     )

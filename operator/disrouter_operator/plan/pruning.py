@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from disrouter import names
-from disrouter_operator.kube.observed import Observed, is_terminating, label
+from disrouter_operator.kube.observed import Observed, is_terminating, label, owner_uid
 from disrouter_operator.kube.resources import (
     CASCADES,
     CONFIG_MAPS,
@@ -28,6 +28,7 @@ from disrouter_operator.kube.resources import (
 )
 from disrouter_operator.kube.timestamps import seconds_until
 from disrouter_operator.manifests.cascade import COMPONENT_AGENT, COMPONENT_TRAINING
+from disrouter_operator.manifests.serving import scaling
 from disrouter_operator.plan.agent_plan import AgentPlan
 from disrouter_operator.plan.context import Context
 from disrouter_operator.plan.training import observed_jobs
@@ -95,28 +96,53 @@ def _workloads(context: Context) -> Iterator[Object]:
                 yield obj
 
 
-def obsolete(context: Context, desired: Sequence[Object], drain: Drain) -> Iterator[Deletion]:
-    """Policies, budgets, autoscalers and ways in that nobody asks for; an agent that drains is still called and keeps
-    its own."""
-    wanted = {reference(obj) for obj in desired}
+def obsolete(
+    context: Context, desired: Sequence[Object], drain: Drain, going: Sequence[Deletion]
+) -> Iterator[Deletion]:
+    """Policies, budgets, autoscalers and ways in that nobody asks for, besides those that are `going` already.
+
+    An agent that drains is still called and keeps its own, but for a budget: its pods could not be evicted under two.
+    """
+    wanted, gone = {reference(obj) for obj in desired}, {each.uid for each in going}
     for resource in (NETWORK_POLICIES, POD_DISRUPTION_BUDGETS, *_AUTOSCALERS, INGRESSES, HTTP_ROUTES):
         for obj in context.observed.owned(resource):
-            kept = reference(obj) in wanted or label(obj, names.LABEL_AGENT) in drain.since
+            called = label(obj, names.LABEL_AGENT) in drain.since and resource != POD_DISRUPTION_BUDGETS
+            kept = called or reference(obj) in wanted or obj["metadata"]["uid"] in gone
             if not kept and not is_terminating(obj):
                 yield _deletion(obj)
 
 
 def rivals(context: Context, plans: Sequence[AgentPlan]) -> Iterator[Deletion]:
-    """Autoscalers of pods that something else is to scale from now on."""
+    """Autoscalers of pods that something else is to scale from now on: former ones of ours, and of KServe."""
     wanted = {reference(obj) for plan in plans for obj in plan.workload}
     scaled = {obj["metadata"]["name"] for plan in plans for obj in plan.workload} | {
         name for plan in plans for name in plan.kept
     }
+    theirs = _left_by_kserve(context, scaled)
     for resource in _AUTOSCALERS:
-        for obj in context.observed.owned(resource):
-            unwanted = label(obj, names.LABEL_WORKLOAD) in scaled and reference(obj) not in wanted
-            if unwanted and not is_terminating(obj):
+        ours = [obj for obj in context.observed.owned(resource) if label(obj, names.LABEL_WORKLOAD) in scaled]
+        for obj in (*ours, *(each for each in theirs if resource_of(each) == resource)):
+            if reference(obj) not in wanted and not is_terminating(obj):
                 yield _deletion(obj)
+
+
+def _left_by_kserve(context: Context, scaled: Collection[str]) -> list[Object]:
+    """Autoscalers that KServe made of InferenceServices, `scaled` by us, before they were left to us.
+
+    It removes no ScaledObject of its own when that is said (annotation `external`), and KEDA lets no second one come.
+    """
+    owners = {
+        obj["metadata"]["uid"]: names.predictor(obj["metadata"]["name"])
+        for obj in context.observed.owned(INFERENCE_SERVICES)
+        if obj["metadata"]["name"] in scaled and scaling.left_to_us(obj)
+    }
+    found = (obj for resource in _AUTOSCALERS for obj in context.observed.children[resource].values())
+    return [obj for obj in found if (uid := owner_uid(obj)) in owners and _target(obj) == owners[uid]]
+
+
+def _target(autoscaler: Object) -> str:
+    """The Deployment that it scales."""
+    return str(autoscaler["spec"]["scaleTargetRef"]["name"])
 
 
 @dataclass(frozen=True)

@@ -22,26 +22,27 @@ class ScaledPods:
 
 
 def of_placement(context: Context, agent: Agent, placement: Placement) -> ScaledPods:
-    """For the wanted InferenceService, and for the one that serves until it is up; Knative counts by itself.
+    """For the wanted InferenceService, and for the one that serves until it is up, unless KServe scales that; Knative
+    counts by itself.
 
     What comes up beside another gets as many pods as that has, or the move would take capacity away under load.
     """
     if context.cascade.spec.deployment_mode is not DeploymentMode.STANDARD:
         return ScaledPods()
-    beside = _deployment(context, placement.routed["metadata"]["name"]) if placement.moving else None
+    beside = _deployment(context, placement.routed) if placement.moving else None
     floor = int(beside["spec"].get("replicas", 1)) if beside is not None else 0
-    floors = {placement.desired["metadata"]["name"]: floor, **dict.fromkeys(placement.kept, 0)}
-    autoscalers = (autoscaler.of_workload(context.cascade, agent, name, least) for name, least in floors.items())
+    floors = [(placement.desired, floor)]
+    if placement.moving and scaling.left_to_us(placement.routed):
+        floors.append((placement.routed, 0))
+    autoscalers = (autoscaler.of_workload(context.cascade, agent, each, least) for each, least in floors)
     scales = (
-        scaling.scale(agent, live, least)
-        for name, least in floors.items()
-        if (live := _deployment(context, name)) is not None
+        scaling.scale(agent, live, least) for each, least in floors if (live := _deployment(context, each)) is not None
     )
     return ScaledPods(
         tuple(each for each in autoscalers if each is not None), tuple(each for each in scales if each is not None)
     )
 
 
-def _deployment(context: Context, inference_service: str) -> Object | None:
+def _deployment(context: Context, inference_service: Object) -> Object | None:
     """What KServe made of an InferenceService."""
-    return context.observed.find(DEPLOYMENTS, names.predictor(inference_service))
+    return context.observed.find(DEPLOYMENTS, names.predictor(inference_service["metadata"]["name"]))

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from disrouter.api import CascadeStatus
 from disrouter.names import predictor
 from disrouter_operator.errors import KubeError
 from disrouter_operator.kube.resources import (
@@ -15,10 +16,13 @@ from disrouter_operator.kube.resources import (
     POD_DISRUPTION_BUDGETS,
     SCALED_OBJECTS,
     Object,
+    Resource,
 )
 from disrouter_operator.manifests.serving import inference_service
+from disrouter_operator.plan.cascade_plan import make_plan
+from disrouter_operator.reconcile.observe import observe
 from support import clusters
-from support.scenes import Scene
+from support.scenes import KEY, SETTINGS, Scene
 
 QUERY = {"autoscaler": "keda", "query": "sum(x)", "prometheus": "http://prometheus:9090"}
 
@@ -135,6 +139,7 @@ async def test_a_cluster_without_budgets_is_served_without_them_and_that_is_said
     assert scene.condition("Degraded")["message"] == "nothing failed"
 
 
+BOUNDS = ("limits", "requests")
 ON_CPU: Object = {"resources": {"limits": {"cpu": "2"}}}
 EDITS: list[Object] = [
     {},
@@ -190,6 +195,27 @@ async def test_the_cpu_scales_an_engine_on_cpus_and_none_on_a_gpu() -> None:
     assert spec["metrics"][0]["containerResource"]["container"] == "kserve-container"
 
 
+@pytest.mark.parametrize("place", ["cascade", "agent"])
+@pytest.mark.parametrize(
+    "resources", [{"claims": [{"name": "gpu"}]}, {"limits": {"example.com/npu": "1"}}], ids=["claim", "limit"]
+)
+async def test_the_cpu_scales_no_engine_whose_pod_template_asks_for_a_device(place: str, resources: Object) -> None:
+    engine = {"name": "kserve-container", "resources": resources}
+    pod = {"template": {"resourceClaims": [{"name": "gpu", "resourceClaimTemplateName": "h"}], "containers": [engine]}}
+    manifest = _with(1, **ON_CPU, replicas={"min": 1, "max": 3}, **({"pod": pod} if place == "agent" else {}))
+    manifest["spec"] |= {"pod": pod} if place == "cascade" else {}
+    scene = Scene(manifest)
+    await scene.run()
+    assert scene.condition("SpecValid")["status"] == "True"
+    assert scene.kube.names(HORIZONTAL_POD_AUTOSCALERS) == []
+
+
+async def test_the_cpu_scales_an_engine_whose_pod_template_takes_its_gpu_away() -> None:
+    engine = {"name": "kserve-container", "resources": {bound: {"nvidia.com/gpu": None} for bound in BOUNDS}}
+    scene = await _scaled(replicas={"min": 1, "max": 3}, pod={"template": {"containers": [engine]}})
+    assert scene.kube.names(HORIZONTAL_POD_AUTOSCALERS) == ["qwen-medium"]
+
+
 async def test_who_scales_by_hand_is_kept_within_the_bounds() -> None:
     scene = await _scaled(replicas={"min": 1, "max": 3})
     for pods, kept in ((2, 2), (9, 3), (0, 1)):
@@ -232,6 +258,66 @@ async def test_one_autoscaler_goes_before_another_comes() -> None:
     scene.kube.put(_with(1, **ON_CPU))
     await scene.run()
     assert scene.kube.names(SCALED_OBJECTS) == []
+
+
+async def test_an_autoscaler_that_goes_is_deleted_once() -> None:
+    scene = await _scaled(**ON_CPU, replicas={"min": 1, "max": 3})
+    observed = await observe(scene.kube, KEY, {})
+    assert observed is not None
+    observed.parent["spec"]["agents"][1]["replicas"] = {"min": 1, "max": 1}
+    plan = make_plan(observed, CascadeStatus(), SETTINGS, scene.now)
+    gone = [each.name for each in (*plan.rivals, *plan.deletes) if each.resource == HORIZONTAL_POD_AUTOSCALERS]
+    assert gone == ["qwen-medium"]
+
+
+def _by_kserve(scene: Scene, kind: Resource, name: str) -> None:
+    """What KServe made to scale an InferenceService, when it was told to."""
+    made = scene.kube.one(DEPLOYMENTS, predictor(name))
+    metadata = {key: made["metadata"][key] for key in ("name", "namespace", "labels", "ownerReferences")}
+    spec = {"scaleTargetRef": {"name": predictor(name)}}
+    scene.kube.put({"apiVersion": kind.api_version, "kind": kind.kind, "metadata": metadata, "spec": spec})
+
+
+@pytest.mark.parametrize("kind", [HORIZONTAL_POD_AUTOSCALERS, SCALED_OBJECTS])
+async def test_what_kserve_made_to_scale_an_agent_goes_before_ours_comes(kind: Resource) -> None:
+    scene = await _scaled(**ON_CPU, replicas={"min": 1, "max": 3}, autoscaling=QUERY | {"target": 2})
+    _by_kserve(scene, kind, "qwen-medium")
+    del scene.kube.objects[SCALED_OBJECTS, "default", "qwen-medium"]
+    scene.kube.writes.clear()
+    await scene.run()
+    assert scene.kube.writes[:2] == [
+        ("delete", kind.kind, "qwen-medium-predictor"),
+        ("apply", "ScaledObject", "qwen-medium"),
+    ]
+
+
+async def test_an_autoscaler_of_kserve_stays_while_kserve_is_told_to_scale() -> None:
+    """It would make it anew, and again."""
+    scene = await _scaled(**ON_CPU, replicas={"min": 1, "max": 3})
+    _by_kserve(scene, HORIZONTAL_POD_AUTOSCALERS, "qwen-medium")
+    live = scene.kube.one(INFERENCE_SERVICES, "qwen-medium")
+    live["metadata"]["annotations"]["serving.kserve.io/autoscalerClass"] = "hpa"
+    await scene.run()
+    assert predictor("qwen-medium") in scene.kube.names(HORIZONTAL_POD_AUTOSCALERS)
+    await scene.run()
+    assert predictor("qwen-medium") not in scene.kube.names(HORIZONTAL_POD_AUTOSCALERS)
+
+
+async def test_a_former_budget_of_an_agent_goes_at_once_though_the_agent_drains() -> None:
+    """A pod under two budgets cannot be evicted."""
+    scene = await _scaled()
+    former = clusters.cascade(_with(1)).child(POD_DISRUPTION_BUDGETS, "qwen-medium", {})
+    former["metadata"]["labels"] = clusters.cascade(_with(1)).labels("agent", "medium")
+    former["metadata"]["ownerReferences"] = scene.kube.one(POD_DISRUPTION_BUDGETS, "qwen")["metadata"][
+        "ownerReferences"
+    ]
+    scene.kube.put(former | {"spec": {"maxUnavailable": 1}})
+    manifest = _with(1)
+    del manifest["spec"]["agents"][1]
+    scene.kube.put(manifest)
+    await scene.run()
+    assert scene.agent("medium")["phase"] == "Draining"
+    assert scene.kube.names(POD_DISRUPTION_BUDGETS) == ["qwen"]
 
 
 async def test_without_keda_its_scaled_object_is_refused_by_name() -> None:

@@ -230,3 +230,27 @@ async def test_what_comes_up_beside_another_gets_as_many_pods() -> None:
     assert scene.kube.one(DEPLOYMENTS, names.predictor(new))["spec"]["replicas"] == 3
     autoscalers = {name: scene.kube.one(HORIZONTAL_POD_AUTOSCALERS, name) for name in (new, "qwen-small")}
     assert {name: each["spec"]["minReplicas"] for name, each in autoscalers.items()} == {new: 3, "qwen-small": 1}
+
+
+async def test_what_kserve_scales_until_it_drains_gets_no_second_autoscaler() -> None:
+    """An older release let KServe make the HPA of the InferenceService that a surge now replaces."""
+    scene = Scene(clusters.example(rollout="surge"), SETTINGS)
+    manifest = scene.kube.one(CASCADES, "qwen")
+    manifest["spec"]["agents"][0] |= {"replicas": {"min": 2, "max": 4}, "resources": {"limits": {"cpu": "1"}}}
+    scene.kube.put(manifest)
+    await scene.run()
+    scene.serve("small", "medium", "large")
+    old, deployment = (
+        scene.kube.one(kind, name)
+        for kind, name in ((INFERENCE_SERVICES, "qwen-small"), (DEPLOYMENTS, "qwen-small-predictor"))
+    )
+    old["metadata"]["annotations"]["serving.kserve.io/autoscalerClass"] = "hpa"
+    former = scene.kube.one(HORIZONTAL_POD_AUTOSCALERS, "qwen-small")
+    theirs = {key: deployment["metadata"][key] for key in ("name", "namespace", "labels", "ownerReferences")}
+    scene.kube.put({**former, "metadata": theirs})
+    change(scene, ["--max-model-len=4096"])
+    scene.kube.put({**deployment, "spec": {**deployment["spec"], "replicas": 1}})
+    await scene.run(2)
+    (new,) = set(scene.inference_services("small")) - {"qwen-small"}
+    assert scene.kube.names(HORIZONTAL_POD_AUTOSCALERS) == sorted([new, "qwen-small-predictor"])
+    assert scene.kube.one(DEPLOYMENTS, "qwen-small-predictor")["spec"]["replicas"] == 1, "its HPA's to say"

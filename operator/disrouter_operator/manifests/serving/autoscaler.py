@@ -12,16 +12,17 @@ from disrouter_operator.kube.resources import DEPLOYMENTS, HORIZONTAL_POD_AUTOSC
 from disrouter_operator.manifests.cascade import COMPONENT_AGENT, Cascade
 from disrouter_operator.manifests.containers import ENGINE
 from disrouter_operator.manifests.serving import scaling
+from disrouter_operator.manifests.serving.inference_service import pod_spec
 
 
-def of_workload(cascade: Cascade, agent: Agent, workload: str, floor: int = 0) -> Object | None:
-    """The autoscaler of the InferenceService `workload` of an agent, None where it has none.
+def of_workload(cascade: Cascade, agent: Agent, inference_service: Object, floor: int = 0) -> Object | None:
+    """The autoscaler of an InferenceService of an agent, None where it has none.
 
     `floor` is how many pods it must at least have although the manifest asks for fewer.
     """
-    kind = scaling.autoscaler(agent)
     if cascade.spec.deployment_mode is not DeploymentMode.STANDARD or agent.external is not None:
         return None
+    workload, kind = inference_service["metadata"]["name"], scaling.autoscaler(agent) or _default(inference_service)
     least, most = scaling.bounds(agent, floor)
     wanted = agent.autoscaling or Autoscaling()
     if kind is Autoscaler.HPA:
@@ -37,6 +38,19 @@ def of_workload(cascade: Cascade, agent: Agent, workload: str, floor: int = 0) -
         manifest["spec"] = {"scaleTargetRef": target, **bounds, "triggers": [_trigger(wanted)]}
         return manifest
     return None
+
+
+def _default(inference_service: Object) -> Autoscaler | None:
+    """What sets the replicas where there is room and the manifest does not say; None: nobody, and whoever does is kept
+    between `min` and `max`.
+
+    An engine on CPUs has an HPA. How busy the CPU is beside a GPU or another device says nothing of its load: the
+    engine's loops spin. The names of devices have a domain, or a claim stands for them (DRA).
+    """
+    containers = pod_spec(inference_service)["containers"]
+    asked = next((each.get("resources") or {} for each in containers if each["name"] == ENGINE), {})
+    named = (name for bounds in ("limits", "requests") for name in asked.get(bounds) or ())
+    return None if asked.get("claims") or any("/" in name for name in named) else Autoscaler.HPA
 
 
 def _labels(cascade: Cascade, agent: Agent, workload: str) -> dict[str, str]:

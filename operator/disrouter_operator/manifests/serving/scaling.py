@@ -20,16 +20,15 @@ SERVICE_ANNOTATIONS = {"serving.kserve.io/autoscalerClass": "external"}
 
 
 def autoscaler(agent: Agent) -> Autoscaler | None:
-    """What sets the agent's replicas; None: nobody, and whoever does is kept between `min` and `max`.
-
-    Without a word on it an engine on CPUs has an HPA where there is room. How busy the CPU of a GPU engine is says
-    nothing of its load: its loops spin.
-    """
+    """What is to set the agent's replicas; None: its manifest does not say, and there is room (`autoscaler.py`)."""
     if agent.autoscaling is not None:
         return agent.autoscaling.autoscaler
-    if agent.replicas.min == agent.replicas.max:
-        return Autoscaler.NONE
-    return None if _has_device(agent) else Autoscaler.HPA
+    return Autoscaler.NONE if agent.replicas.min == agent.replicas.max else None
+
+
+def left_to_us(live: Object) -> bool:
+    """Whether KServe leaves the replicas of an InferenceService alone; an older release let it scale some itself."""
+    return SERVICE_ANNOTATIONS.items() <= (live["metadata"].get("annotations") or {}).items()
 
 
 def may_be_zero(agent: Agent) -> bool:
@@ -105,11 +104,3 @@ def _ours(live: Object) -> bool:
         entry.get("manager") == FIELD_MANAGER and "f:replicas" in ((entry.get("fieldsV1") or {}).get("f:spec") or {})
         for entry in entries
     )
-
-
-def _has_device(agent: Agent) -> bool:
-    """Whether its engine asks for a GPU or another device: extended resources have a domain in their names."""
-    if agent.external is not None:
-        return False
-    asked = agent.resources
-    return asked is None or any("/" in name for each in (asked.limits, asked.requests) for name in each or ())
