@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 
 from disrouter import names
 from disrouter_operator.kube.resources import (
@@ -52,6 +53,8 @@ class Observed:
     """Optional kinds that this operator may not list: taken for absent, and said."""
     answers: Answers = field(default_factory=dict)
     """What new pods have answered so far to the smoke probes of earlier reconciles."""
+    seen_serving: Mapping[str, datetime] = field(default_factory=dict)
+    """When earlier reconciles first saw each agent serve that has served in all of them since."""
 
     def find(self, resource: Resource, name: str) -> Object | None:
         """A child by name, None if there is none."""

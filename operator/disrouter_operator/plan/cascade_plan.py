@@ -6,7 +6,7 @@ names is drained, and only then deleted.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -66,6 +66,8 @@ class Plan:
     requeue_after: float | None = None
     probes: tuple[SmokeProbe, ...] = ()
     """What new pods are asked; without an answer requests stay where they are."""
+    serving: frozenset[str] = frozenset()
+    """Agents that answer now."""
 
 
 def make_plan(observed: Observed, before: CascadeStatus, settings: Settings, now: datetime) -> Plan:
@@ -85,7 +87,8 @@ def make_plan(observed: Observed, before: CascadeStatus, settings: Settings, now
 def _plan(context: Context, orphans: tuple[Deletion, ...]) -> Plan:
     plans = [plan_agent(context, index) for index, _ in context.cascade.indexed()]
     entries = {plan.status.name: plan.entry for plan in plans if plan.entry is not None}
-    entry = _entrypoint(context, plans, route_table.route(context.cascade, entries))
+    serving = {plan.status.name: plan.since for plan in plans if plan.status.ready and not plan.cold}
+    entry = _entrypoint(context, serving, route_table.route(context.cascade, entries))
     table = route_table.table(context.cascade, entries, entry.agent)
     lost = workload_health.lost_pods(context.observed, context.now)
     desired, unknown = _known(_desired(context, plans, table, lost.count), context.observed)
@@ -106,15 +109,17 @@ def _plan(context: Context, orphans: tuple[Deletion, ...]) -> Plan:
         deletes=(*drain.due, *cleaning.due, *pruning.obsolete(context, desired, drain, rivals)),
         requeue_after=min((wait for wait in waits if wait is not None), default=None),
         probes=tuple(plan.probe for plan in plans if plan.probe is not None),
+        serving=frozenset(serving),
     )
 
 
-def _entrypoint(context: Context, plans: Sequence[AgentPlan], route: Sequence[str]) -> Entrypoint:
+def _entrypoint(context: Context, said: Mapping[str, datetime | None], route: Sequence[str]) -> Entrypoint:
     """Where requests enter, seen from where the cascade's Service leads to until now."""
-    serving = {plan.status.name: plan.since for plan in plans if plan.status.ready and not plan.cold}
+    now, seen = context.now, context.observed.seen_serving
+    serving = {agent: entrypoint.since(moment, seen.get(agent), now) for agent, moment in said.items()}
     live = context.observed.find(SERVICES, context.cascade.name)
     selector = live["spec"].get("selector") or {} if live is not None else {}
-    return entrypoint.choose(route, serving, selector.get(names.LABEL_AGENT), context.now)
+    return entrypoint.choose(route, serving, selector.get(names.LABEL_AGENT), now)
 
 
 def _desired(context: Context, plans: Sequence[AgentPlan], table: RouteTable, lost: int) -> list[Object]:

@@ -2,7 +2,8 @@
 
 The entry leaves an agent at once when none of its pods serves. It returns to a cheaper one only when that has served
 for a while, so that an engine that comes and goes does not take the requests with it. Where the entry is now stands in
-the cascade's Service, since when an agent serves in its pods: nothing is remembered.
+the cascade's Service, since when an agent serves in its pods. Where they do not say it, or their node's clock is ahead,
+it is counted from when a reconcile first saw the agent serve.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ SETTLED_SECONDS = 5.0
 RESOLUTION = 1.0
 """Conditions say the second in which they turned; the patience begins after it."""
 
-Serving = Mapping[str, datetime | None]
-"""The agents that answer, and since when each has; None where that is not known."""
+Serving = Mapping[str, datetime]
+"""The agents that answer, and since when each has."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,14 @@ class Entrypoint:
     """A cheaper agent that serves, and where they will enter."""
     again: float | None = None
     """Seconds until they do."""
+
+
+def since(said: datetime | None, seen: datetime | None, now: datetime) -> datetime:
+    """Since when an agent serves: as its pods have `said`, else since it was first `seen` to, else since now.
+
+    Of a moment to come nothing can be learned. It neither holds up the entry nor lets it return at once.
+    """
+    return next((each for each in (said, seen) if each is not None and each <= now), now)
 
 
 def choose(route: Sequence[str], serving: Serving, current: str | None, now: datetime) -> Entrypoint:
@@ -43,12 +52,6 @@ def choose(route: Sequence[str], serving: Serving, current: str | None, now: dat
     return Entrypoint(agent, returning, waits[returning] if returning is not None else None)
 
 
-def _wait(since: datetime | None, now: datetime) -> float:
-    """Seconds until an agent has served for long enough.
-
-    A node whose clock is ahead says a time to come, of which nothing can be learned; it must not hold up the entry.
-    """
-    if since is None:
-        return SETTLED_SECONDS
-    served = (now - since).total_seconds()
-    return 0.0 if served < -RESOLUTION else max(0.0, SETTLED_SECONDS + RESOLUTION - served)
+def _wait(since: datetime, now: datetime) -> float:
+    """Seconds until an agent has served for long enough."""
+    return max(0.0, SETTLED_SECONDS + RESOLUTION - (now - since).total_seconds())

@@ -5,5 +5,6 @@
 - `apply`         applies and deletes, and collects what the API server answered
 - `write_guard`   holds back writes that somebody else undoes each time
 - `probe_runner`  asks smoke questions beside the reconciles
+- `first_seen`    since when agents serve, where their pods cannot say it
 - `smoke_http`    one smoke question over HTTP
 """

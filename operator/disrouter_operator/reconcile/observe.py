@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from datetime import datetime
+from types import MappingProxyType
 
 from disrouter import names
 from disrouter_operator.errors import KubeError
@@ -15,8 +17,13 @@ from disrouter_operator.smoke_probe import Answers
 NOT_FOUND, FORBIDDEN = 404, 403
 
 
-async def observe(kube: Kube, key: Key, answers: Answers) -> Observed | None:
-    """Read a cascade and its children; None if the cascade is gone or on its way out. `answers` are known already."""
+async def observe(
+    kube: Kube, key: Key, answers: Answers, seen_serving: Mapping[str, datetime] = MappingProxyType({})
+) -> Observed | None:
+    """Read a cascade and its children; None if the cascade is gone or on its way out.
+
+    `answers`, and since when agents serve, are known from earlier reconciles.
+    """
     namespace, name = key
     parent = await kube.get(CASCADES, namespace, name)
     if parent is None or is_terminating(parent):
@@ -30,7 +37,7 @@ async def observe(kube: Kube, key: Key, answers: Answers) -> Observed | None:
     }
     absent = frozenset(resource for resource, each in found.items() if each == NOT_FOUND)
     forbidden = frozenset(kind for kind, each in found.items() if each == FORBIDDEN)
-    return Observed(parent, children, absent, forbidden, answers)
+    return Observed(parent, children, absent, forbidden, answers, seen_serving)
 
 
 async def _list(kube: Kube, resource: Resource, namespace: str, labels: Mapping[str, str]) -> list[Object] | int:

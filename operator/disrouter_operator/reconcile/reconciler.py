@@ -14,6 +14,7 @@ from disrouter_operator.kube.observed import Observed
 from disrouter_operator.kube.resources import Key, Object
 from disrouter_operator.plan.cascade_plan import Plan, make_plan
 from disrouter_operator.reconcile.apply import carry_out
+from disrouter_operator.reconcile.first_seen import FirstSeen
 from disrouter_operator.reconcile.observe import observe
 from disrouter_operator.reconcile.probe_runner import ProbeRunner
 from disrouter_operator.reconcile.write_guard import WriteGuard
@@ -45,6 +46,12 @@ class Memory:
     guard: WriteGuard = field(default_factory=WriteGuard)
     recorder: Recorder = field(default_factory=Recorder)
     probes: ProbeRunner[Key] = field(default_factory=ProbeRunner)
+    serving: FirstSeen = field(default_factory=FirstSeen)
+
+    def forget(self, key: Key) -> None:
+        """The cascade is gone."""
+        self.probes.forget(key)
+        self.serving.forget(key)
 
 
 async def reconcile(
@@ -60,12 +67,13 @@ async def reconcile(
     call again later.
     """
     memory = memory or Memory()
-    observed = await observe(kube, key, memory.probes.answers(key))
+    observed = await observe(kube, key, memory.probes.answers(key), memory.serving.of(key))
     if observed is None:
-        memory.probes.forget(key)
+        memory.forget(key)
         return None
     now, before = clock(), cascade_status.read(observed.parent)
     plan, failure = _plan(observed, before, settings, now)
+    memory.serving.note(key, plan.serving, now)
     if settings.smoke is not None:
         memory.probes.ask(key, plan.probes, settings.smoke)
     try:

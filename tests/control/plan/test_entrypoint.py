@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
 
 from disrouter import names
-from disrouter_operator.kube.resources import DEPLOYMENTS, ENDPOINT_SLICES, INFERENCE_SERVICES, PODS, SERVICES, Object
+from disrouter_operator.kube.resources import (
+    CASCADES,
+    DEPLOYMENTS,
+    ENDPOINT_SLICES,
+    INFERENCE_SERVICES,
+    PODS,
+    SERVICES,
+    Object,
+)
 from disrouter_operator.plan import entrypoint
 from disrouter_operator.plan.entrypoint import Entrypoint
 from disrouter_operator.reconcile.reconciler import Memory
 from support import clusters
-from support.scenes import Scene, serving
+from support.scenes import KEY, Scene, serving
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 ROUTE = ["small", "medium", "large"]
@@ -40,14 +51,17 @@ def test_the_entry_returns_after_five_whole_seconds() -> None:
         assert entrypoint.choose(ROUTE, {"small": ago(seconds), "large": LONG}, "large", NOW).agent == agent
 
 
-def test_an_age_that_nobody_knows_is_looked_at_again() -> None:
-    found = entrypoint.choose(ROUTE, {"small": None, "large": LONG}, "large", NOW)
-    assert found == Entrypoint("large", "small", entrypoint.SETTLED_SECONDS)
+def test_what_pods_say_goes_before_what_was_seen() -> None:
+    assert entrypoint.since(LONG, ago(2), NOW) == LONG
+    assert entrypoint.since(None, ago(2), NOW) == ago(2)
+    assert entrypoint.since(None, None, NOW) == NOW
 
 
-def test_a_node_whose_clock_is_ahead_does_not_hold_up_the_entry() -> None:
-    serving = {"small": NOW + timedelta(hours=1), "large": LONG}
-    assert entrypoint.choose(ROUTE, serving, "large", NOW).agent == "small"
+def test_of_a_moment_to_come_nothing_is_learned() -> None:
+    for ahead in (0.5, 3600):
+        assert entrypoint.since(ago(-ahead), ago(2), NOW) == ago(2)
+        assert entrypoint.since(ago(-ahead), None, NOW) == NOW
+    assert entrypoint.since(None, ago(-3600), NOW) == NOW
 
 
 def entry(scene: Scene) -> str:
@@ -115,3 +129,53 @@ async def test_a_break_of_readiness_begins_the_wait_anew() -> None:
     await scene.run()
     assert entry(scene) == "medium"
     assert len([name for name in scene.kube.names(PODS) if "small" in name]) == 1
+
+
+async def returns_after_a_wait(scene: Scene) -> None:
+    """The entry is back within the patience, and not before it has passed."""
+    again = await scene.run()
+    assert entry(scene) == "medium"
+    assert again is not None
+    assert again.after == entrypoint.SETTLED_SECONDS + entrypoint.RESOLUTION
+    scene.now += timedelta(seconds=again.after - 1)
+    await scene.run()
+    assert entry(scene) == "medium"
+    scene.now += timedelta(seconds=1)
+    await scene.run()
+    assert entry(scene) == "small"
+
+
+def forget_since(scene: Scene, **condition: str) -> None:
+    """What the pod of `small` says of its readiness; nothing at all where it says no moment."""
+    pod = scene.kube.one(PODS, "qwen-small-predictor-x1")
+    ready = {"type": "Ready", "status": "True", **condition}
+    scene.kube.set_status(PODS, "qwen-small-predictor-x1", {**pod["status"], "conditions": [ready]})
+
+
+@pytest.mark.parametrize("condition", [{}, {"lastTransitionTime": "2026-01-01T01:00:00Z"}], ids=["silent", "ahead"])
+async def test_where_pods_do_not_say_since_when_the_entry_returns_after_it_was_seen(condition: Any) -> None:
+    scene = await serving(clusters.example(), "medium", "large")
+    scene.serve("small")
+    forget_since(scene, **condition)
+    await returns_after_a_wait(scene)
+
+
+async def test_a_break_that_a_reconcile_saw_begins_the_wait_anew_where_pods_are_silent() -> None:
+    scene = await serving(clusters.example(), "medium", "large")
+    scene.serve("small")
+    forget_since(scene)
+    await scene.run()
+    scene.now += timedelta(seconds=5)
+    scene.fall_silent("small")
+    await scene.run()
+    scene.serve("small")
+    forget_since(scene)
+    await returns_after_a_wait(scene)
+
+
+async def test_a_cascade_made_anew_has_not_been_seen_before() -> None:
+    scene = await serving(clusters.example(), "small", "medium", "large")
+    assert scene.memory.serving.of(KEY)
+    del scene.kube.objects[CASCADES, "default", "qwen"]
+    await scene.run()
+    assert not scene.memory.serving.of(KEY)

@@ -33,9 +33,8 @@ def ready_pods(scene: Scene) -> list[str]:
 
 def allowed(scene: Scene) -> int:
     """`disruptionsAllowed`, as the disruption controller counts: what the scales ask for less what is ready."""
-    expected = sum(
-        scene.kube.one(DEPLOYMENTS, name)["spec"].get("replicas", 1) for name in scene.kube.names(DEPLOYMENTS)
-    )
+    specs = [scene.kube.one(DEPLOYMENTS, name)["spec"] for name in scene.kube.names(DEPLOYMENTS)]
+    expected = sum(int(spec.get("replicas", 1)) for spec in specs)
     return max(0, budgeted(scene) - (expected - len(ready_pods(scene))))
 
 
