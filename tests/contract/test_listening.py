@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import socket
+from typing import Any
 
 import pytest
 
@@ -24,15 +26,27 @@ def _connects(address: str, port: int) -> bool:
         return False
 
 
-def test_a_kernel_without_ipv6_gets_ipv4(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = socket.create_server
+class _WithoutIpv6(socket.socket):
+    """As `ipv6.disable=1` has it: there is no such socket."""
 
-    def refusing(address: tuple[str, int], **how: object) -> socket.socket:
-        if how.get("family") == socket.AF_INET6:
-            raise OSError(97, "Address family not supported by protocol")
-        return real(address, **how)  # type: ignore[arg-type]
+    def __init__(self, family: int = -1, *rest: Any, **named: Any) -> None:
+        if family == socket.AF_INET6:
+            raise OSError(errno.EAFNOSUPPORT, "Address family not supported by protocol")
+        super().__init__(family, *rest, **named)
 
-    monkeypatch.setattr(socket, "create_server", refusing)
+
+class _WithoutAddress(socket.socket):
+    """There is one, and no address of that family."""
+
+    def bind(self, address: Any) -> None:
+        if self.family == socket.AF_INET6:
+            raise OSError(errno.EADDRNOTAVAIL, "Cannot assign requested address")
+        super().bind(address)
+
+
+@pytest.mark.parametrize("node", [_WithoutIpv6, _WithoutAddress])
+def test_a_node_without_ipv6_gets_ipv4(monkeypatch: pytest.MonkeyPatch, node: type[socket.socket]) -> None:
+    monkeypatch.setattr(socket, "socket", node)
     with listening(ANY_ADDRESS, 0) as bound:
         assert bound.family == socket.AF_INET
         assert _connects("127.0.0.1", bound.getsockname()[1])
