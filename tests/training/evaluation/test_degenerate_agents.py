@@ -11,7 +11,9 @@ import pytest
 
 from disrouter.api import Gate
 from disrouter.artifacts import Evaluation
+from disrouter.calibration import Calibration, CalibrationPoint
 from disrouter.refusal import REFUSAL
+from disrouter.routes import DecisionMode
 from disrouter.scenario import Scenario
 from disrouter_operator.plan.training.gate import judge
 from disrouter_training.data.sources import Question
@@ -21,6 +23,7 @@ from disrouter_training.evaluation.judgement import Answers, evaluation
 QUESTIONS = [Question(id=str(number), question=f"{number}?", answer="yes") for number in range(200)]
 RIGHT, WRONG = "The final answer is: yes.", "The final answer is: no."
 GAMMA = 0.5
+CALIBRATION = Calibration(token="I", points=(CalibrationPoint(refusal=0.5, competence=0.5),))
 
 Answering = Callable[[int, Scenario], bool]
 """Whether an agent answers a question under a scenario."""
@@ -52,7 +55,7 @@ def result(
         return made
     right = [knows(number) for number in range(len(QUESTIONS))]
     first_token = discrimination([-signal(number) for number in range(len(QUESTIONS))], right)
-    return made.model_copy(update={"first_token_discrimination": first_token})
+    return made.model_copy(update={"first_token_discrimination": first_token, "calibration": CALIBRATION})
 
 
 def by_chance(share: float) -> Answering:
@@ -79,7 +82,7 @@ DEGENERATE = [
     ("made", "reason"), [(made, reason) for _, made, reason in DEGENERATE], ids=[name for name, *_ in DEGENERATE]
 )
 def test_an_agent_that_does_not_know_itself_is_refused_though_it_may_gain(made: Evaluation, reason: str) -> None:
-    verdict = judge(made, Gate(), "base")
+    verdict = judge(made, Gate(), "base", DecisionMode.TEXT if made.calibration is None else DecisionMode.PROBABILITY)
     assert not verdict.passed
     assert reason in verdict.message
 
@@ -90,9 +93,10 @@ def test_most_of_them_gain_in_utility_so_that_utility_alone_would_let_them_throu
     assert sum(gain >= Gate().min_utility_gain for gain in gains.values()) == len(gains)
 
 
-def test_one_that_knows_itself_passes() -> None:
+@pytest.mark.parametrize("mode", DecisionMode)
+def test_one_that_knows_itself_passes(mode: DecisionMode) -> None:
     made = result(mostly_right, signal=lambda number: 0.1 if mostly_right(number, Scenario.BALANCE) else 0.9)
-    assert judge(made, Gate(), "base").passed
+    assert judge(made, Gate(), "base", mode).passed
 
 
 def test_an_area_is_sure_only_with_enough_questions() -> None:

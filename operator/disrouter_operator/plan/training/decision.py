@@ -45,7 +45,7 @@ def decide(context: Context, agent: Agent) -> TrainingDecision:
     served = _served(context, agent, before)
     history = before.history if before is not None else ()
     pause = _pause(context, agent)
-    state = progress.of_run(_asked(context, config, before, served, pause))
+    state = progress.of_run(_asked(context, agent, config, served, pause))
     if agent.revision is not None:
         return _pinned(agent, config, state, served, history)
     if state.passed:
@@ -83,16 +83,15 @@ def _pause(context: Context, agent: Agent) -> Pause | None:
     return None
 
 
-def _asked(
-    context: Context, config: RunConfig, before: AgentStatus | None, served: str | None, pause: Pause | None
-) -> RunInputs:
-    wanted = context.cascade.training
+def _asked(context: Context, agent: Agent, config: RunConfig, served: str | None, pause: Pause | None) -> RunInputs:
+    wanted, before = context.cascade.training, context.before.get(agent.name)
     return RunInputs(
         config=config,
         observed=context.observed,
         before=before if before is not None and before.run == config.run else None,
         served=served,
         gate=wanted.gate,
+        mode=agent.decision.mode,
         retries=wanted.jobs.retries,
         pause=pause,
         now=context.now,

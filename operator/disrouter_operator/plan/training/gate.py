@@ -14,8 +14,11 @@ from pydantic import ValidationError
 
 from disrouter import names
 from disrouter.api import Gate, Promotion
-from disrouter.artifacts import Evaluation, RunConfig
+from disrouter.artifacts import Discrimination, Evaluation, RunConfig
+from disrouter.routes import DecisionMode
 
+_READ = {DecisionMode.TEXT: "text", DecisionMode.PROBABILITY: "first token"}
+"""Where a decision is read."""
 _EPSILON = 1e-9
 """A loss of exactly what is allowed is allowed, whatever the binary fractions."""
 
@@ -55,18 +58,21 @@ def read(text: str | None, config: RunConfig) -> Evaluation | Unusable:
     return evaluation
 
 
-def judge(evaluation: Evaluation, bounds: Gate, compared_with: str) -> Verdict:
+def judge(evaluation: Evaluation, bounds: Gate, compared_with: str, mode: DecisionMode) -> Verdict:
     """Only an agent that is better than what is served is promoted, and that knows what it knows.
 
     Utility alone does not show it: a refusal earns more than a weak model's answers, so that who refuses everything
-    gains. Each bound that is missed is named with what to do about it.
+    gains. Each bound that is missed is named with what to do about it. `mode` is how the manifest has requests decided:
+    what decides must tell right from wrong, the other is told for people.
     """
     other = "the base model" if compared_with == names.BASE else f"run {compared_with}"
+    used = mode if evaluation.calibration is not None else DecisionMode.TEXT  # as the route table has it
     numbers = (
         f"run {evaluation.run} gains {evaluation.utility_gain:+.4f} of utility over {other}, which is served, "
-        f"on {evaluation.questions} questions"
+        f"on {evaluation.questions} questions{_undecisive(evaluation, used)}"
     )
     missed = [check for each in _CHECKS for check in each(evaluation, bounds)]
+    missed += _discrimination(evaluation, bounds, used)
     if not missed:
         return Verdict(True, numbers)
     return Verdict(False, f"{numbers}; it keeps serving as before: {'; '.join(missed)}")
@@ -104,29 +110,46 @@ def _forgetting(evaluation: Evaluation, bounds: Gate) -> Iterator[str]:
         )
 
 
-def _discrimination(evaluation: Evaluation, bounds: Gate) -> Iterator[str]:
+_CHECKS = (_utility, _coverage, _forgetting)
+
+
+def _discrimination(evaluation: Evaluation, bounds: Gate, used: DecisionMode) -> Iterator[str]:
     if bounds.min_discrimination == 0:
         return
     if evaluation.must_answer_accuracy == 0:
         yield "it gets no question right when it must answer: see whether evaluate.datasets has the right grader"
         return
-    if evaluation.discrimination is None and evaluation.must_answer_accuracy < 1:
+    found = _found(evaluation)[used]
+    if found is None and evaluation.must_answer_accuracy < 1:
         yield (
-            "its result does not say how well it knows what it knows: train with an image of this release, or set "
-            "spec.training.gate.minDiscrimination to 0"
+            f"its result does not say how well its {_READ[used]} tells what it knows: train with an image of this "
+            "release, or set spec.training.gate.minDiscrimination to 0"
         )
-    decisions = {"text": evaluation.discrimination, "first token": evaluation.first_token_discrimination}
-    for name, found in decisions.items():
-        if found is not None and found.low <= bounds.min_discrimination:
-            yield (
-                f"its {name} hardly tells what it gets right from what it gets wrong: an area under the curve of "
-                f"{found.area:.3f} (95 %: {found.low:.3f} to {found.high:.3f}) does not exceed the gate's "
-                f"{bounds.min_discrimination:.3f} for sure: train longer or at a higher rate, evaluate on more "
-                "questions, or lower spec.training.gate.minDiscrimination"
-            )
+    if found is not None and found.low <= bounds.min_discrimination:
+        yield (
+            f"its {_READ[used]} hardly tells what it gets right from what it gets wrong: {_area(found)} does not "
+            f"exceed the gate's {bounds.min_discrimination:.3f} for sure: train longer or at a higher rate, evaluate "
+            "on more questions, or lower spec.training.gate.minDiscrimination"
+        )
 
 
-_CHECKS = (_utility, _coverage, _forgetting, _discrimination)
+def _undecisive(evaluation: Evaluation, used: DecisionMode) -> str:
+    """What people are told of the decision that is not in use; empty where nothing is known of it."""
+    told = [
+        (_READ[mode], found) for mode, found in _found(evaluation).items() if mode is not used and found is not None
+    ]
+    return "".join(f" (its {name}, which does not decide, has {_area(found)})" for name, found in told)
+
+
+def _found(evaluation: Evaluation) -> dict[DecisionMode, Discrimination | None]:
+    return {
+        DecisionMode.TEXT: evaluation.discrimination,
+        DecisionMode.PROBABILITY: evaluation.first_token_discrimination,
+    }
+
+
+def _area(found: Discrimination) -> str:
+    return f"an area under the curve of {found.area:.3f} (95 %: {found.low:.3f} to {found.high:.3f})"
 
 
 def promoted(

@@ -17,6 +17,7 @@ from disrouter.api import AgentStatus, Gate, Phase
 from disrouter.api.status import RUNNING_PHASES, STAGE_FAILED_PHASES
 from disrouter.artifacts import Evaluation, RunConfig, Stage
 from disrouter.backoff import Backoff
+from disrouter.routes import DecisionMode
 from disrouter_operator.kube.observed import Observed, label
 from disrouter_operator.kube.resources import Object, reference
 from disrouter_operator.kube.timestamps import seconds_until, timestamp
@@ -46,6 +47,8 @@ class RunInputs:
     served: str | None
     """The run that the agent serves."""
     gate: Gate
+    mode: DecisionMode
+    """How the manifest has the agent's requests decided."""
     retries: int
     pause: Pause | None
     now: datetime
@@ -178,7 +181,7 @@ def _judged(inputs: RunInputs, _: Position) -> Progress:
 
 def _judge(inputs: RunInputs, evaluation: Evaluation) -> Progress:
     served = gate.served_name(inputs.served)
-    verdict = gate.judge(evaluation, inputs.gate, served)
+    verdict = gate.judge(evaluation, inputs.gate, served, inputs.mode)
     return Progress(
         phase=Phase.PROMOTING if verdict.passed else Phase.PROMOTING_FAILED,
         reason="GatePassed" if verdict.passed else "GateRefused",

@@ -7,11 +7,15 @@ import pytest
 from disrouter.api import Gate, Promotion
 from disrouter.artifacts import DatasetSource, Discrimination, Evaluation, RunConfig, ScenarioResult
 from disrouter.calibration import Calibration, CalibrationPoint
+from disrouter.routes import DecisionMode
 from disrouter.scenario import Scenario
 from disrouter.terms import PreferenceEncoding
 from disrouter_operator.plan.training.gate import Unusable, Verdict, judge, promoted, promotion, read, served_name
 
 CONFIG = RunConfig(cascade="c", agent="a", model="hf://org/name", datasets=(DatasetSource(file="pvc://d/q.jsonl"),))
+TEXT, PROBABILITY = DecisionMode.TEXT, DecisionMode.PROBABILITY
+STRONG = Discrimination(area=0.75, low=0.625, high=0.875)
+WEAK = Discrimination(area=0.625, low=0.5, high=0.75)
 CALIBRATION = Calibration(token="I", points=(CalibrationPoint(refusal=0.5, competence=0.5),))
 
 
@@ -35,7 +39,7 @@ def evaluation(run: str = CONFIG.run, gains: tuple[float, ...] = (0.25, 0.0, 0.5
         base_accuracy=0.5,
         must_answer_accuracy=0.5,
         scenarios=scenarios,
-        discrimination=Discrimination(area=0.75, low=0.625, high=0.875),
+        discrimination=STRONG,
         calibration=CALIBRATION,
         preference_encoding=PreferenceEncoding.CONTINUOUS,
         prompt_opens_reasoning=True,
@@ -74,18 +78,17 @@ NUMBERS = f"run {CONFIG.run} gains +0.2500 of utility over %s, which is served, 
 
 @pytest.mark.parametrize(("against", "named"), [("base", "the base model"), ("abc", "run abc")])
 def test_a_gain_that_reaches_the_gates_passes(against: str, named: str) -> None:
-    assert judge(evaluation(), Gate(min_utility_gain=0.25), against) == Verdict(True, NUMBERS % named)
+    assert judge(evaluation(), Gate(min_utility_gain=0.25), against, TEXT) == Verdict(True, NUMBERS % named)
 
 
 def test_a_smaller_gain_does_not_pass_and_says_what_to_do() -> None:
-    assert judge(evaluation(), Gate(min_utility_gain=0.2501), "base") == Verdict(
+    assert judge(evaluation(), Gate(min_utility_gain=0.2501), "base", TEXT) == Verdict(
         False,
         f"{NUMBERS % 'the base model'}; it keeps serving as before: the gain is below the gate's +0.2501: "
         "train on more or other data, or lower spec.training.gate.minUtilityGain",
     )
 
 
-WEAK = Discrimination(area=0.625, low=0.5, high=0.75)
 MISSED: list[tuple[dict[str, object], dict[str, float], str, str]] = [
     ({}, {"min_coverage": 0.51}, "it answers 50.0% of the questions, less than the gate's 51.0%", "minCoverage"),
     ({}, {"max_coverage": 0.49}, "it answers 50.0% of the questions, more than the gate's 49.0%", "maxCoverage"),
@@ -102,7 +105,6 @@ MISSED: list[tuple[dict[str, object], dict[str, float], str, str]] = [
         "(95 %: 0.500 to 0.750)",
         "minDiscrimination",
     ),
-    ({"first_token_discrimination": WEAK}, {}, "its first token hardly tells", "minDiscrimination"),
     ({"discrimination": None}, {}, "train with an image of this release", "minDiscrimination to 0"),
     ({"must_answer_accuracy": 0.0}, {"max_forgetting": 1.0}, "it gets no question right", "right grader"),
 ]
@@ -112,7 +114,7 @@ MISSED: list[tuple[dict[str, object], dict[str, float], str, str]] = [
 def test_each_bound_that_is_missed_is_named_with_a_remedy(
     result: dict[str, object], bounds: dict[str, float], reason: str, remedy: str
 ) -> None:
-    verdict = judge(evaluation().model_copy(update=result), Gate(**bounds), "base")
+    verdict = judge(evaluation().model_copy(update=result), Gate(**bounds), "base", TEXT)
     assert not verdict.passed
     assert reason in verdict.message
     assert remedy in verdict.message
@@ -129,12 +131,48 @@ def test_each_bound_that_is_missed_is_named_with_a_remedy(
     ],
 )
 def test_what_just_keeps_a_bound_passes(result: dict[str, object], bounds: dict[str, float]) -> None:
-    assert judge(evaluation().model_copy(update=result), Gate(**bounds), "base").passed
+    assert judge(evaluation().model_copy(update=result), Gate(**bounds), "base", TEXT).passed
+
+
+@pytest.mark.parametrize(
+    ("mode", "calibration", "weak", "told"),
+    [
+        (TEXT, CALIBRATION, "first_token_discrimination", "first token"),
+        (PROBABILITY, CALIBRATION, "discrimination", "text"),
+        (PROBABILITY, None, "first_token_discrimination", "first token"),  # so that the text decides
+    ],
+)
+def test_the_decision_that_is_not_in_use_is_told_and_keeps_nobody_out(
+    mode: DecisionMode, calibration: Calibration | None, weak: str, told: str
+) -> None:
+    both = {"discrimination": STRONG, "first_token_discrimination": STRONG, "calibration": calibration}
+    verdict = judge(evaluation().model_copy(update={**both, weak: WEAK}), Gate(), "base", mode)
+    told = f"(its {told}, which does not decide, has an area under the curve of 0.625 (95 %: 0.500 to 0.750))"
+    assert verdict == Verdict(True, f"{NUMBERS % 'the base model'} {told}")
+
+
+@pytest.mark.parametrize(
+    ("mode", "in_use", "result", "reason"),
+    [
+        (TEXT, "discrimination", WEAK, "its text hardly tells"),
+        (TEXT, "discrimination", None, "does not say how well its text tells"),
+        (PROBABILITY, "first_token_discrimination", WEAK, "its first token hardly tells"),
+        (PROBABILITY, "first_token_discrimination", None, "does not say how well its first token tells"),
+    ],
+)
+def test_the_decision_in_use_must_tell_right_from_wrong(
+    mode: DecisionMode, in_use: str, result: Discrimination | None, reason: str
+) -> None:
+    both = {"discrimination": STRONG, "first_token_discrimination": STRONG}
+    verdict = judge(evaluation().model_copy(update={**both, in_use: result}), Gate(), "base", mode)
+    assert not verdict.passed
+    assert reason in verdict.message
+    assert "minDiscrimination" in verdict.message
 
 
 def test_all_bounds_that_are_missed_are_named_at_once() -> None:
     poor = evaluation(gains=(-0.1, 0.0, 0.0)).model_copy(update={"must_answer_accuracy": 0.1, "discrimination": WEAK})
-    message = judge(poor, Gate(max_coverage=0.4), "base").message
+    message = judge(poor, Gate(max_coverage=0.4), "base", TEXT).message
     assert all(name in message for name in ("minUtilityGain", "maxCoverage", "maxForgetting", "minDiscrimination"))
 
 
