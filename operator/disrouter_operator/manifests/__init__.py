@@ -2,7 +2,7 @@
 
 - `cascade`          a valid cascade, and what its children have in common
 - `containers`       what all containers share: names, mounts, security
-- `pod_fields`       fields that no pod has
+- `pod_fields`       typing errors in fields of a pod
 - `scratch`          where an engine may write
 - `pod_options`      `spec.pod` and `agents[].pod` merged into a pod
 - `strategic_merge`  the strategic merge patch behind it

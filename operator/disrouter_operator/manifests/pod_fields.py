@@ -1,7 +1,8 @@
-"""Fields of a pod's patch that no pod has: typing errors, named before anything is applied.
+"""Typing errors in a pod's patch, named before anything is applied: what is nearly a field of a pod, and is none.
 
-Which fields there are is read from the Kubernetes client's own models. A definition of KServe may be older than they
-are; what that lacks the API server refuses by name (`fieldValidation=Strict`).
+Which fields there are is read from the Kubernetes client's own models, and a cluster may be newer than they are. So
+what resembles none of them is left to the API server, which refuses by name what it does not know
+(`fieldValidation=Strict`).
 """
 
 from __future__ import annotations
@@ -15,10 +16,12 @@ from disrouter.errors import Violation
 from disrouter_operator.kube.resources import Object
 
 _POD_SPEC = "V1PodSpec"
+_SIMILARITY = 0.8
+"""From which on (difflib's ratio) a name is a known one mistyped: one or two letters, not a word more."""
 
 
-def unknown(patch: Object, path: str) -> Iterator[Violation]:
-    """Each unknown field of a patch of a pod's spec that stands at `path` of a manifest."""
+def misspelt(patch: Object, path: str) -> Iterator[Violation]:
+    """Each field, of a patch of a pod's spec that stands at `path` of a manifest, whose name is nearly a known one."""
     yield from _of_type(patch, _POD_SPEC, path)
 
 
@@ -42,8 +45,8 @@ def _of_model(value: Object, known: dict[str, str], path: str) -> Iterator[Viola
         if name in known:
             yield from _of_type(inner, known[name], f"{path}.{name}")
             continue
-        close = difflib.get_close_matches(name, known, n=1)
-        yield Violation(f"{path}.{name}", f"unknown field{f', did you mean {close[0]!r}?' if close else ''}")
+        for meant in difflib.get_close_matches(name, known, n=1, cutoff=_SIMILARITY):
+            yield Violation(f"{path}.{name}", f"unknown field, did you mean {meant!r}?")
 
 
 @cache

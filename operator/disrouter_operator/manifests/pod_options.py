@@ -61,9 +61,9 @@ class Options:
         options = self.options
         placed = {**spec, **_scheduling(options)}
         template = f"{self.given.get('template', '')}.template"
-        misspelt = list(pod_fields.unknown(options.template or {}, template))
-        if misspelt:
-            raise InvalidCascade(misspelt)
+        typos = list(pod_fields.misspelt(options.template or {}, template))
+        if typos:
+            raise InvalidCascade(typos)
         try:
             patched = strategic_merge.merge(placed, options.template or {}, template)
         except InvalidPatch as error:
