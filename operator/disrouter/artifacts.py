@@ -18,6 +18,7 @@ import json
 import os
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -116,8 +117,7 @@ class RunConfig(Model):
     @property
     def run(self) -> str:
         """Ten hex digits that change with any input."""
-        canonical = json.dumps(self.dump(), sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(canonical.encode()).hexdigest()[:10]
+        return _digest(self)
 
     def dump(self) -> dict[str, Any]:
         """By wire names, without later fields at their defaults: so a release that brings a field neither makes a
@@ -134,6 +134,13 @@ class RunConfig(Model):
         except ValidationError as error:
             reasons = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
             raise ArtifactError(f"{path} is not a run file: {reasons}") from None
+
+
+@lru_cache(maxsize=1024)
+def _digest(config: RunConfig) -> str:
+    """Kept, as a reconcile asks for it a dozen times for each trained agent."""
+    canonical = json.dumps(config.dump(), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()[:10]
 
 
 _ADDED_LATER: tuple[tuple[type[Model], tuple[str, ...]], ...] = (

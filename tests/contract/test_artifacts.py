@@ -119,3 +119,10 @@ def test_an_evaluation_fits_a_termination_message_and_knows_its_gain() -> None:
 def test_a_dataset_has_exactly_one_source() -> None:
     with pytest.raises(ValueError, match="exactly one of id"):
         DatasetSource(id="a/b", file="pvc://data/x")
+
+
+def test_the_name_of_a_run_is_computed_once_for_equal_inputs() -> None:
+    first, second = (
+        RunConfig(cascade="c", agent="a", model="hf://a/b", datasets=(DatasetSource(id="a/b"),)) for _ in "12"
+    )
+    assert first.run is second.run

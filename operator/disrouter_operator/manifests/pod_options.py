@@ -7,7 +7,7 @@ patch is an invalid manifest (`SpecValid=False`), never a pod that hides from it
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from disrouter.api import Agent, CascadeSpec, PodOptions, Training
@@ -59,17 +59,12 @@ class Options:
     def place(self, spec: Object) -> Pod:
         """`spec` as these options want it. Raises InvalidCascade if that breaks what the operator relies on."""
         options = self.options
-        placed = {**spec, **_scheduling(options)}
-        template = f"{self.given.get('template', '')}.template"
-        typos = list(pod_fields.misspelt(options.template or {}, template))
-        if typos:
-            raise InvalidCascade(typos)
-        try:
-            patched = strategic_merge.merge(placed, options.template or {}, template)
-        except InvalidPatch as error:
-            raise InvalidCascade([Violation(error.field, error.message)]) from None
-        pod = Pod(patched, dict(options.labels or {}), dict(options.annotations or {}))
-        found = [*self._metadata(pod), *_broken(placed, patched, template)]
+        pod = Pod({**spec, **_scheduling(options)}, dict(options.labels or {}), dict(options.annotations or {}))
+        found = list(self._metadata(pod))
+        if options.template:
+            patched, broken = _patched(pod.spec, options.template, f"{self.given['template']}.template")
+            pod = replace(pod, spec=patched)
+            found += broken
         if found:
             raise InvalidCascade(found)
         return pod
@@ -90,6 +85,19 @@ def of_agent(spec: CascadeSpec, agent: Agent) -> Options:
 def of_jobs(training: Training) -> Options:
     """The options of the trainer's pods; those of the agents' do not count there."""
     return Options().over(training.jobs.pod, "spec.training.jobs.pod")
+
+
+def _patched(spec: Object, patch: Object, path: str) -> tuple[Object, list[Violation]]:
+    """`spec` after a patch that stands at `path` of the manifest, and what that takes from the operator. Raises
+    InvalidCascade where it cannot be merged."""
+    typos = list(pod_fields.misspelt(patch, path))
+    if typos:
+        raise InvalidCascade(typos)
+    try:
+        patched = strategic_merge.merge(spec, patch, path)
+    except InvalidPatch as error:
+        raise InvalidCascade([Violation(error.field, error.message)]) from None
+    return patched, list(_broken(spec, patched, path))
 
 
 def _scheduling(options: PodOptions) -> Object:

@@ -8,7 +8,6 @@ k8s.io/apimachinery/pkg/util/strategicpatch and the `patchMergeKey` tags of k8s.
 
 from __future__ import annotations
 
-from copy import deepcopy
 from typing import Any
 
 from disrouter_operator.errors import InvalidPatch
@@ -36,13 +35,16 @@ _RETAIN = "$retainKeys"
 
 
 def merge(base: Tree, patch: Tree, path: str = "") -> Tree:
-    """`base` after `patch`; both stay as they are. Raises InvalidPatch that names the place in the patch."""
+    """`base` after `patch`; both stay as they are. Raises InvalidPatch that names the place in the patch.
+
+    What the patch leaves alone is shared with `base`, not copied: this runs for every agent in every reconcile.
+    """
     directive = patch.get(_DIRECTIVE, "merge")
     if directive == "delete":
         return {}
     if directive not in ("merge", "replace"):
         raise InvalidPatch(f"{path}.{_DIRECTIVE}", f"is {directive!r}; use replace, delete or merge")
-    merged = {} if directive == "replace" else deepcopy(base)
+    merged = {} if directive == "replace" else dict(base)
     for name, value in patch.items():
         if name in (_DIRECTIVE, _RETAIN):
             continue
@@ -64,12 +66,12 @@ def _value(old: Any, new: Any, name: str, path: str) -> Any:
         return merge(old if isinstance(old, dict) else {}, new, path)
     if name in _KEYS and isinstance(new, list):  # a label may be called `env` too
         return _items(old if isinstance(old, list) else [], new, _KEYS[name], path)
-    return deepcopy(new)
+    return new
 
 
 def _items(old: list[Tree], new: list[Any], key: str, path: str) -> list[Tree]:
     """A keyed list: known items are patched in place, others appended in the patch's order."""
-    merged = [] if {_DIRECTIVE: "replace"} in new else deepcopy(old)
+    merged = [] if {_DIRECTIVE: "replace"} in new else list(old)
     for place, item in enumerate(new):
         if item == {_DIRECTIVE: "replace"}:
             continue

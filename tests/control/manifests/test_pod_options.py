@@ -104,6 +104,13 @@ def test_a_patch_leaves_its_base_and_itself_as_they_were() -> None:
     assert (json.dumps(POD), json.dumps(PATCHES)) == (base, patches)
 
 
+def test_what_a_patch_leaves_alone_is_not_copied() -> None:
+    base = {"containers": [{"name": "a", "env": [{"name": "A"}]}, {"name": "b"}], "volumes": [{"name": "v"}]}
+    merged = merge(base, {"containers": [{"name": "b", "image": "new"}]})
+    assert merged["volumes"] is base["volumes"]
+    assert merged["containers"][0] is base["containers"][0]
+
+
 def test_an_agents_options_replace_the_cascades_field_by_field() -> None:
     everywhere = PodOptions.model_validate(
         {"nodeSelector": {"gpu": "a100"}, "tolerations": [{"key": "gpu"}], "imagePullSecrets": ["registry"]}
