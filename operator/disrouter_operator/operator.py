@@ -16,10 +16,11 @@ from disrouter_operator.errors import REFUSED, KubeError
 from disrouter_operator.kube.client import Kube
 from disrouter_operator.kube.leader_election import Election
 from disrouter_operator.kube.resource_versions import ResourceVersions
-from disrouter_operator.kube.resources import CASCADES, Key
+from disrouter_operator.kube.resources import CASCADES, Key, Resource
 from disrouter_operator.readiness.assessment import Facts, Role
 from disrouter_operator.readiness.monitor import Pod, ReadinessMonitor
 from disrouter_operator.readiness.survey import Probe, Survey
+from disrouter_operator.reconcile.listed_kinds import ListedKinds
 from disrouter_operator.reconcile.probe_runner import ProbeRunner
 from disrouter_operator.reconcile.reconciler import Memory, reconcile
 from disrouter_operator.settings import Settings
@@ -77,10 +78,13 @@ class Operator:
         self._election = election
         self.metrics = metrics or Metrics()
         self._queue: KeyedQueue[Key] = KeyedQueue(self._reconcile, waited=self.metrics.waited.observe)
-        self._memory = Memory(probes=ProbeRunner(self._queue.add))
         versions = versions or ResourceVersions(options.namespaces)
         self._survey = Survey(probe, options.namespaces)
-        self._watches = Watches(self._queue.add, versions, self._survey, self.metrics, options.namespaces)
+        listed = ListedKinds(self._absent)
+        self._memory = Memory(probes=ProbeRunner(self._queue.add), listed=listed)
+        self._watches = Watches(
+            self._queue.add, versions, self._survey, self.metrics, options.namespaces, show=listed.shown
+        )
         self._role, self._listed = Role.CANDIDATE, False
         self._lease_refused: str | None = None
         self.monitor = ReadinessMonitor(self._facts, self.metrics, versions.lag, events, pod)
@@ -89,6 +93,10 @@ class Operator:
 
     def _idle(self) -> bool:
         return self._role is Role.LEADER and self._queue.idle()
+
+    def _absent(self) -> frozenset[Resource]:
+        findings = self._survey.findings
+        return findings.absent if findings is not None else frozenset()
 
     def _facts(self) -> Facts:
         return Facts(

@@ -1,6 +1,7 @@
 """One reconcile of one cascade: read -> plan -> apply -> one status. The only room that writes to the cluster.
 
 - `reconciler`    the reconcile, top to bottom
+- `listed_kinds`  which kinds are worth a list
 - `observe`       reads the cascade and its children
 - `apply`         applies and deletes, and collects what the API server answered
 - `write_guard`   holds back writes that somebody else undoes each time

@@ -12,30 +12,38 @@ from disrouter_operator.errors import KubeError
 from disrouter_operator.kube.client import Kube
 from disrouter_operator.kube.observed import CHILDREN, DISPENSABLE, OPTIONAL, Observed, is_terminating
 from disrouter_operator.kube.resources import CASCADES, Key, Object, Resource
+from disrouter_operator.reconcile.listed_kinds import ListedKinds
 from disrouter_operator.smoke_probe import Answers
 
 NOT_FOUND, FORBIDDEN = 404, 403
 
 
 async def observe(
-    kube: Kube, key: Key, answers: Answers, seen_serving: Mapping[str, datetime] = MappingProxyType({})
+    kube: Kube,
+    key: Key,
+    answers: Answers,
+    listed: ListedKinds,
+    seen_serving: Mapping[str, datetime] = MappingProxyType({}),
 ) -> Observed | None:
     """Read a cascade and its children; None if the cascade is gone or on its way out.
 
-    `answers`, and since when agents serve, are known from earlier reconciles.
+    `answers`, and since when agents serve, are known from earlier reconciles; `listed` knows which kinds are worth a
+    list.
     """
     namespace, name = key
     parent = await kube.get(CASCADES, namespace, name)
     if parent is None or is_terminating(parent):
         return None
-    labels = {names.LABEL_CASCADE: name}
-    lists = await asyncio.gather(*(_list(kube, resource, namespace, labels) for resource in CHILDREN))
-    found = dict(zip(CHILDREN, lists, strict=True))
-    children = {
+    labels, kinds = {names.LABEL_CASCADE: name}, listed.of(key, parent)
+    lists = await asyncio.gather(*(_list(kube, resource, namespace, labels) for resource in kinds))
+    found = dict(zip(kinds, lists, strict=True))
+    children: dict[Resource, dict[str, Object]] = {resource: {} for resource in CHILDREN}
+    children |= {
         resource: {obj["metadata"]["name"]: obj for obj in (() if isinstance(each, int) else each)}
         for resource, each in found.items()
     }
-    absent = frozenset(resource for resource, each in found.items() if each == NOT_FOUND)
+    listed.read(key, parent, {resource for resource, each in children.items() if each})
+    absent = frozenset(resource for resource, each in found.items() if each == NOT_FOUND) | (listed.absent() & OPTIONAL)
     forbidden = frozenset(kind for kind, each in found.items() if each == FORBIDDEN)
     return Observed(parent, children, absent, forbidden, answers, seen_serving)
 

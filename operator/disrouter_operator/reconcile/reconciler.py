@@ -15,6 +15,7 @@ from disrouter_operator.kube.resources import Key, Object
 from disrouter_operator.plan.cascade_plan import Plan, make_plan
 from disrouter_operator.reconcile.apply import carry_out
 from disrouter_operator.reconcile.first_seen import FirstSeen
+from disrouter_operator.reconcile.listed_kinds import ListedKinds
 from disrouter_operator.reconcile.observe import observe
 from disrouter_operator.reconcile.probe_runner import ProbeRunner
 from disrouter_operator.reconcile.write_guard import WriteGuard
@@ -47,11 +48,13 @@ class Memory:
     recorder: Recorder = field(default_factory=Recorder)
     probes: ProbeRunner[Key] = field(default_factory=ProbeRunner)
     serving: FirstSeen = field(default_factory=FirstSeen)
+    listed: ListedKinds = field(default_factory=ListedKinds)
 
     def forget(self, key: Key) -> None:
         """The cascade is gone."""
         self.probes.forget(key)
         self.serving.forget(key)
+        self.listed.forget(key)
 
 
 async def reconcile(
@@ -67,7 +70,7 @@ async def reconcile(
     call again later.
     """
     memory = memory or Memory()
-    observed = await observe(kube, key, memory.probes.answers(key), memory.serving.of(key))
+    observed = await observe(kube, key, memory.probes.answers(key), memory.listed, memory.serving.of(key))
     if observed is None:
         memory.forget(key)
         return None

@@ -61,7 +61,8 @@ class Report(Protocol):
 
 @dataclass
 class Watches:
-    """`enqueue` is told of cascades to look at. Nothing is watched while the survey finds that it would be in vain."""
+    """`enqueue` is told of cascades to look at, and `show` before that of the kind that moved. Nothing is watched while
+    the survey finds that it would be in vain."""
 
     enqueue: Callable[[Key], None]
     versions: ResourceVersions
@@ -72,6 +73,7 @@ class Watches:
     late_seconds: float = LATE_SECONDS
     watch: Watch = kopf_watch.watch
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    show: Callable[[Key, Resource], None] = lambda *_: None
     streams: OpenWatches = field(default_factory=OpenWatches, init=False)
     """Of the last start."""
     failure: str | None = field(default=None, init=False)
@@ -180,7 +182,9 @@ class Watches:
         self.report.delivered(kind.plural)
         cascade = metadata.get("name") if kind == CASCADES else label(obj, names.LABEL_CASCADE)
         if cascade:
-            self.enqueue(Key(namespace, str(cascade)))
+            key = Key(namespace, str(cascade))
+            self.show(key, kind)
+            self.enqueue(key)
 
 
 async def _await(work: Awaitable[None]) -> None:

@@ -105,7 +105,7 @@ def test_a_patch_leaves_its_base_and_itself_as_they_were() -> None:
 
 
 def test_what_a_patch_leaves_alone_is_not_copied() -> None:
-    base = {"containers": [{"name": "a", "env": [{"name": "A"}]}, {"name": "b"}], "volumes": [{"name": "v"}]}
+    base: Any = {"containers": [{"name": "a", "env": [{"name": "A"}]}, {"name": "b"}], "volumes": [{"name": "v"}]}
     merged = merge(base, {"containers": [{"name": "b", "image": "new"}]})
     assert merged["volumes"] is base["volumes"]
     assert merged["containers"][0] is base["containers"][0]

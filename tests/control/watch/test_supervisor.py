@@ -38,6 +38,7 @@ class _Stage:
         self._scripts = list(scripts)
         self.kinds: list[frozenset[Resource]] = []
         self.keys: list[Key] = []
+        self.shown: list[tuple[str, str]] = []
         self.findings = SurveyResult(OPTIONAL)
         self.versions = ResourceVersions()
         self.metrics = Metrics()
@@ -58,6 +59,10 @@ class _Stage:
         script = self._scripts.pop(0) if self._scripts else _wait
         await asyncio.to_thread(script, deliver, stop)
 
+    def show(self, key: Key, kind: Resource) -> None:
+        assert key not in self.keys, "before the cascade is woken, or its reconcile lists too little"
+        self.shown.append((key.name, kind.plural))
+
     async def usable(self) -> SurveyResult:
         while not self.findings.usable:  # noqa: ASYNC110  nothing announces it
             await asyncio.sleep(0.005)
@@ -68,7 +73,7 @@ class _Stage:
 
     def watches(self) -> Watches:
         enqueue, report = self.keys.append, self.metrics
-        watches = Watches(enqueue, self.versions, self, report, watch=self.watch, sleep=self.pause)
+        watches = Watches(enqueue, self.versions, self, report, watch=self.watch, sleep=self.pause, show=self.show)
         watches.look_seconds, watches.late_seconds = 0.01, 0.02
         return watches
 
@@ -112,6 +117,7 @@ async def test_what_a_watch_brings_wakes_the_cascade_in_question() -> None:
     stage = _Stage(bring)
     await stage.until(lambda: len(stage.keys) == 2)
     assert stage.keys == [Key("n", "own"), Key("n", "qwen")]
+    assert [name for name, _ in stage.shown] == ["own", "qwen"]
     assert stage.versions.floor(CONFIG_MAPS, "n") == "2"
 
 
