@@ -211,6 +211,7 @@ def evaluation(run: str, gain: float) -> str:
             for scenario in Scenario
         ),
         discrimination=Discrimination(area=0.8, low=0.7, high=0.9),
+        first_token_discrimination=Discrimination(area=0.8, low=0.7, high=0.9),
     )
     return json.dumps(result.dump(), separators=(",", ":"))
 

@@ -20,6 +20,7 @@ from disrouter_operator.kube.resources import (
 )
 from disrouter_operator.manifests.serving import inference_service
 from disrouter_operator.plan.cascade_plan import make_plan
+from disrouter_operator.reconcile.listed_kinds import ListedKinds
 from disrouter_operator.reconcile.observe import observe
 from support import clusters
 from support.scenes import KEY, SETTINGS, Scene
@@ -262,7 +263,7 @@ async def test_one_autoscaler_goes_before_another_comes() -> None:
 
 async def test_an_autoscaler_that_goes_is_deleted_once() -> None:
     scene = await _scaled(**ON_CPU, replicas={"min": 1, "max": 3})
-    observed = await observe(scene.kube, KEY, {})
+    observed = await observe(scene.kube, KEY, {}, ListedKinds())
     assert observed is not None
     observed.parent["spec"]["agents"][1]["replicas"] = {"min": 1, "max": 1}
     plan = make_plan(observed, CascadeStatus(), SETTINGS, scene.now)
