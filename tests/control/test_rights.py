@@ -62,6 +62,7 @@ def _live(place: Place) -> None:
     manifest = clusters.example(drainSeconds=0, networkPolicy={"enabled": True})
     manifest["spec"]["agents"][0] |= {"replicas": {"min": 2, "max": 3}, "resources": {"limits": {"cpu": "1"}}}
     manifest["spec"] |= {"httpRoute": {"parentRefs": [{"name": "old"}]}, "ingress": {"hosts": ["old.example.com"]}}
+    manifest["spec"]["auth"] = {"anonymous": True}
     place.apply(manifest)
     _until(place, "ConfigMap/qwen-routes", "InferenceService/qwen-small", "Service/qwen", "Deployment/qwen-large")
     _until(place, "PodDisruptionBudget/qwen", "HorizontalPodAutoscaler/qwen-small")

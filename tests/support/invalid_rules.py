@@ -27,6 +27,20 @@ RULES = (
         by_cel="needs hopTokenSecretRef",
     ),
     Invalid(
+        "a route for everybody",
+        lambda m: m["spec"].update(httpRoute={"parentRefs": [{"name": "public"}]}),
+        "spec.httpRoute",
+        "give spec.auth.apiKeysSecret, or set spec.auth.anonymous",
+        by_cel="give spec.auth.apiKeysSecret, or set spec.auth.anonymous",
+    ),
+    Invalid(
+        "an Ingress for everybody",
+        lambda m: m["spec"].update(ingress={"hosts": ["llm.example.com"]}, auth={"anonymous": False}),
+        "spec.ingress",
+        "give spec.auth.apiKeysSecret, or set spec.auth.anonymous",
+        by_cel="give spec.auth.apiKeysSecret, or set spec.auth.anonymous",
+    ),
+    Invalid(
         "cycle",
         lambda m: change_agent(m, 1, next="small"),
         "spec.agents[1].next",

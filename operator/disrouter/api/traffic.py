@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field, StrictFloat, StrictInt
+from pydantic import Field, StrictBool, StrictFloat, StrictInt
 
 from disrouter import routes
 from disrouter.api.pod import Labels, ObjectName, SecretKey
@@ -83,6 +83,9 @@ class Auth(Model):
     """Secret whose every value is an API key that clients may present as a bearer; absent: no key is asked for."""
     hop_token_secret_ref: SecretKey | None = None
     """Bearer that sidecars show each other, so that nobody else can send internal headers."""
+    anonymous: StrictBool = False
+    """Publish the cascade (`httpRoute`, `ingress`) without keys: whoever reaches it may use its GPUs. For a Gateway
+    that asks for identities itself."""
 
 
 class Tls(Model):

@@ -15,6 +15,7 @@ from support import clusters
 from support.scenes import Scene
 
 ROUTE: Object = {"parentRefs": [{"name": "public"}]}
+ANONYMOUS: Object = {"anonymous": True}
 INGRESS: Object = {"hosts": ["llm.example.com"]}
 
 
@@ -43,14 +44,16 @@ def test_kserve_publishes_no_agent(mode: DeploymentMode, label: str) -> None:
 
 def test_what_is_published_is_what_clients_ask_for_and_no_metrics_and_no_probe() -> None:
     served = set(document(DIALECTS, PASS_THROUGH, __version__)["paths"])
-    owner = clusters.cascade(clusters.example(httpRoute=ROUTE, ingress=INGRESS))
+    owner = clusters.cascade(clusters.example(auth=ANONYMOUS, httpRoute=ROUTE, ingress=INGRESS))
     for manifest in exposure.ways_in(owner):
         published = {path for path in served if any(path.startswith(f"{each}/") for each in _paths(manifest))}
         assert served - published == {"/openapi.json", "/healthz", "/readyz", "/metrics"}
 
 
 def test_tls_of_the_sidecars_moves_the_port() -> None:
-    owner = clusters.cascade(clusters.example(httpRoute=ROUTE, ingress=INGRESS, tls={"secretName": "certificates"}))
+    owner = clusters.cascade(
+        clusters.example(auth=ANONYMOUS, httpRoute=ROUTE, ingress=INGRESS, tls={"secretName": "certificates"})
+    )
     route, ingress = exposure.ways_in(owner)
     assert route["spec"]["rules"][0]["backendRefs"][0]["port"] == 443
     path = ingress["spec"]["rules"][0]["http"]["paths"][0]
@@ -58,7 +61,7 @@ def test_tls_of_the_sidecars_moves_the_port() -> None:
 
 
 async def test_a_cluster_without_the_gateway_api_serves_without_the_route_and_says_so() -> None:
-    scene = Scene(clusters.example(httpRoute=ROUTE))
+    scene = Scene(clusters.example(auth=ANONYMOUS, httpRoute=ROUTE))
     scene.kube.absent.add(HTTP_ROUTES)
     await scene.run()
     scene.serve("small", "medium", "large")
@@ -72,7 +75,7 @@ async def test_a_cluster_without_the_gateway_api_serves_without_the_route_and_sa
 
 
 async def test_a_cascade_is_published_only_as_long_as_its_manifest_says() -> None:
-    scene = Scene(clusters.example(httpRoute=ROUTE, ingress=INGRESS))
+    scene = Scene(clusters.example(auth=ANONYMOUS, httpRoute=ROUTE, ingress=INGRESS))
     await scene.run()
     assert (scene.kube.names(HTTP_ROUTES), scene.kube.names(INGRESSES)) == (["qwen"], ["qwen"])
     scene.kube.put(clusters.example())

@@ -63,7 +63,7 @@ async def test_rare_kinds_are_listed_once_after_a_start_and_where_the_manifest_a
     scene, kube = _scene(_plain())
     assert await _listed(scene, kube) == ALL
     assert await _listed(scene, kube) == ALL - RARE
-    kube.put(_plain(ingress={"hosts": ["a.example.com"]}))
+    kube.put(_plain(auth={"anonymous": True}, ingress={"hosts": ["a.example.com"]}))
     assert await _listed(scene, kube) == ALL - RARE | {INGRESSES}
     scene.memory = Memory()
     assert await _listed(scene, kube) == ALL
@@ -97,7 +97,7 @@ async def test_a_cascade_that_is_made_anew_is_looked_at_in_full() -> None:
 
 
 async def test_what_the_survey_found_absent_is_not_asked_for_and_counts_as_absent() -> None:
-    scene, kube = _scene(_plain(httpRoute={"parentRefs": [{"name": "public"}]}))
+    scene, kube = _scene(_plain(auth={"anonymous": True}, httpRoute={"parentRefs": [{"name": "public"}]}))
     scene.memory = Memory(listed=ListedKinds(lambda: frozenset({TRAIN_JOBS, HTTP_ROUTES})))
     await scene.run()
     assert await _listed(scene, kube) == ALL - RARE - {TRAIN_JOBS}

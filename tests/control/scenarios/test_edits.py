@@ -275,7 +275,10 @@ PARENTS = [{"name": "public", "namespace": "gateways"}, {"name": "private", "sec
 EXPOSURE = [
     Step(
         "two gateways publish it",
-        put("spec.httpRoute", {"parentRefs": PARENTS, "hostnames": ["llm.example.com"]}),
+        together(
+            put("spec.auth", {"anonymous": True}),
+            put("spec.httpRoute", {"parentRefs": PARENTS, "hostnames": ["llm.example.com"]}),
+        ),
         children="+HTTPRoute/qwen ~ConfigMap/routes",
         **SERVES,
     ),

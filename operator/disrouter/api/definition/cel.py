@@ -66,6 +66,12 @@ SPEC_RULES: tuple[Rule, ...] = (
         "message": "spec.auth.apiKeysSecret: needs hopTokenSecretRef, or agents could not ask each other; give it",
     },
     {
+        "rule": "!(has(self.httpRoute) || has(self.ingress))"
+        " || (has(self.auth) && (has(self.auth.apiKeysSecret) || self.auth.anonymous))",
+        "message": "spec.httpRoute and spec.ingress: publish to whoever reaches them; give spec.auth.apiKeysSecret, or "
+        "set spec.auth.anonymous where something before it asks for identities",
+    },
+    {
         "rule": f"{_PLACES}.all(i, i == 0 || i >= size(self.agents) || self.agents[i - 1].cost <= self.agents[i].cost)",
         "message": "spec.agents: order the agents by cost, cheapest first",
     },

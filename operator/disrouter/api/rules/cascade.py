@@ -97,6 +97,17 @@ def _meaning(spec: CascadeSpec) -> Iterator[Violation]:
     yield from _decisions(spec)
     yield from _training(spec)
     yield from _pod("spec.pod", spec.pod)
+    yield from _auth(spec)
+
+
+def _auth(spec: CascadeSpec) -> Iterator[Violation]:
+    for field, given in (("spec.httpRoute", spec.http_route), ("spec.ingress", spec.ingress)):
+        if given is not None and spec.auth.api_keys_secret is None and not spec.auth.anonymous:
+            yield Violation(
+                field,
+                "publishes the cascade to whoever reaches it: give spec.auth.apiKeysSecret, or set spec.auth.anonymous "
+                "where something before it asks for identities",
+            )
     if spec.auth.api_keys_secret is not None and spec.auth.hop_token_secret_ref is None:
         yield Violation(
             "spec.auth.apiKeysSecret", "needs hopTokenSecretRef, or agents could not ask each other; give it"
