@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from disrouter.calibration import Calibration, CalibrationPoint
+from disrouter.calibration import Calibration, CalibrationPoint, PlattScaling
 from disrouter.routes import Fallback, FallbackPolicy, JumpRoute, ProbabilityRoute, RouteTable
 from disrouter.scenario import Scenario, reject_threshold
-from disrouter_sidecar.decision.probability_probe import TOP, chance_of, probe_fields
+from disrouter_sidecar.decision.probability_probe import TOP, probe_fields, signal_of
 from support.fake_engine import Script, probe_of, stream_of, whole_of
 from support.sidecars import Cascade
 
@@ -24,9 +24,15 @@ LIKELY, UNLIKELY = {" I": 0.7, "I": 0.1, "The": 0.2}, {"The": 0.75, "I": 0.25}
 """Competence 0.2 and 0.75 by the straight line of POINTS."""
 
 
-def by_chance(table: RouteTable, jump: JumpRoute | None = None, **changes: Any) -> RouteTable:
+BY_ODDS = Calibration(token="I", answer="Let", platt=PlattScaling(intercept=0.0, slope=-1.0), residual=0.5)
+"""Competence is the share of an answer's token of both."""
+
+
+def by_chance(
+    table: RouteTable, jump: JumpRoute | None = None, calibration: Calibration = TRAINED, **changes: Any
+) -> RouteTable:
     """The entry decides by probability with gamma 1: it answers where competence >= 1 - alpha."""
-    route = ProbabilityRoute(calibration=TRAINED, gamma=1.0, jump=jump)
+    route = ProbabilityRoute(calibration=calibration, gamma=1.0, jump=jump)
     small = replace(table.agents["small"], probability=route)
     return replace(table, agents={**table.agents, "small": small}, **changes)
 
@@ -75,6 +81,25 @@ async def test_any_preference_is_served_exactly_along_the_whole_chain(
     expected = "mid" if competence >= reject_threshold(alpha, 1.0) else "big"
     assert (await three.said(await three.ask(headers={"x-disrouter-preference": str(alpha)})))[1] == expected
     assert (await three.said(await three.ask(disrouter={"preference": alpha})))[1] == expected
+
+
+@pytest.mark.parametrize(("alpha", "who"), [(0.24, "next"), (0.26, "small")])
+async def test_the_odds_between_refusal_and_answer_decide_whatever_else_a_reply_might_begin_with(
+    three: Cascade, alpha: float, who: str
+) -> None:
+    """Competence is 3/4 by the odds; by the refusal's chance alone it would be .85."""
+    three.publish(by_chance(three.table(), calibration=BY_ODDS))
+    three.scripts(Script(text="small", chances={" I": 0.1, "I": 0.05, "Let": 0.45, "The": 0.4}), "next", "unused")
+    assert (await three.said(await three.ask(disrouter={"preference": alpha})))[1] == who
+
+
+async def test_a_reply_that_begins_like_none_of_the_calibrations_is_decided_by_its_text(three: Cascade) -> None:
+    three.publish(by_chance(three.table(), calibration=BY_ODDS))
+    three.scripts(Script(text="I don't know!", chances={"Sure": 0.6, "Let": 0.3, "I": 0.01}), "next", "unused")
+    assert await three.said(await three.ask()) == ("small,medium", "next")
+    assert three.entry.metric("disrouter_unfamiliar_probability_probes_total") == 1
+    assert three.entry.metric("disrouter_unreadable_probability_probes_total") == 0
+    assert three.entry.engine.bodies[1]["messages"][0]["content"].startswith(Scenario.BALANCE.prompt)
 
 
 async def test_a_scenario_stands_for_its_alpha_and_the_table_for_silence(three: Cascade) -> None:
@@ -177,7 +202,7 @@ def test_a_completion_is_probed_and_read_in_its_own_shape() -> None:
         "logprobs": TOP,
     }
     reply = {"choices": [{"text": "I", "logprobs": {"top_logprobs": [{"I": math.log(0.5), " I": math.log(0.25)}]}}]}
-    assert chance_of(json.dumps(reply).encode(), "I") == pytest.approx(0.75)
+    assert signal_of(json.dumps(reply).encode(), TRAINED) == pytest.approx((0.75, 0.0))
 
 
 def test_what_bends_the_first_token_is_left_out_of_a_probe_and_what_shapes_the_prompt_stays() -> None:
@@ -192,9 +217,12 @@ def test_what_bends_the_first_token_is_left_out_of_a_probe_and_what_shapes_the_p
 @given(st.dictionaries(st.sampled_from(["I", " I", "I ", "i", "The", "\n", ""]), st.floats(1e-9, 1.0), min_size=1))
 def test_the_chance_is_the_sum_over_every_spelling_and_never_more_than_one(chances: dict[str, float]) -> None:
     expected = min(1.0, sum(chance for token, chance in chances.items() if token.strip() == "I"))
-    assert chance_of(probe_of(chances), "I") == pytest.approx(expected)
+    found = signal_of(probe_of(chances), BY_ODDS)
+    assert found is not None
+    assert found.refusal == pytest.approx(expected)
+    assert found.answer == 0.0
 
 
 @given(st.binary(max_size=200))
 def test_no_reply_makes_it_fail(body: bytes) -> None:
-    assert chance_of(body, "I") is None
+    assert signal_of(body, BY_ODDS) is None

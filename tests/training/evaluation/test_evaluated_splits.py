@@ -12,7 +12,7 @@ from disrouter_training.cli import main
 from disrouter_training.data.shards import read_rows
 from disrouter_training.data.split import split_questions
 from disrouter_training.errors import DatasetError
-from disrouter_training.evaluation.calibration import calibrate
+from disrouter_training.evaluation.calibration import platt
 from disrouter_training.evaluation.results import read_evaluation
 from support.tiny_agent import question_rows
 from support.trainer import RUN, Trainer
@@ -71,6 +71,8 @@ def test_evaluate_judges_every_split_and_calibrates_on_dev(finished: Trainer, tm
     assert found.questions == 6
     dev = [row for row in rows if row["split"] == "dev" and row["scenario"] == "balance"]
     assert found.calibration is not None
-    chances, right = [row["refusal_chance"] for row in dev], [row["must_answer_correct"] for row in dev]
-    assert found.calibration == calibrate(chances, right, found.calibration.token, found.calibration.scenario)
+    log_odds, right = [row["refusal_log_odds"] for row in dev], [row["must_answer_correct"] for row in dev]
+    fitted, expected = found.calibration.platt, platt(log_odds, right)
+    assert fitted is not None
+    assert (fitted.intercept, fitted.slope) == pytest.approx((expected.intercept, expected.slope), abs=1e-3)
     assert layout.require(Stage.EVALUATE)["metrics"]["refusalTimeShare"] is not None

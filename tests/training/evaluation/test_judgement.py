@@ -28,11 +28,13 @@ right when it must answer`. Accuracy counts the questions on which the two agree
 No two of these numbers are equal, so none can stand for another.
 """
 
+import math
 from fractions import Fraction
 from typing import NamedTuple
 
 import pytest
 
+from disrouter.calibration import FirstTokenSignal
 from disrouter.refusal import REFUSAL
 from disrouter.scenario import Scenario, reject_threshold
 from disrouter_training.data.sources import Question
@@ -49,7 +51,9 @@ QUESTIONS = [
     Question(id=name, question=f"{name}?", answer="yes", kind=KINDS.get(name), family=f"family {name}")
     for name in NAMES
 ]
-CHANCES = {name: number / 10 for number, name in enumerate(NAMES)} | {"b": 0.12345678}
+SIGNALS = {name: FirstTokenSignal(number / 10, 0.1) for number, name in enumerate(NAMES)} | {
+    "b": FirstTokenSignal(0.12345678, 0.6)
+}
 
 
 def replies(row: str) -> dict[str, str]:
@@ -150,7 +154,7 @@ def test_self_assessment_of_two_lengths_is_an_error() -> None:
 
 def test_predictions_are_the_table_above_row_by_row() -> None:
     """Each row by its marks: refused, correct, correct when it must answer, base model correct."""
-    rows = predictions("dev", QUESTIONS, ANSWERS, CHANCES)
+    rows = predictions("dev", QUESTIONS, ANSWERS, SIGNALS)
     assert [(row.scenario, row.id) for row in rows] == [(scenario, name) for scenario in Scenario for name in NAMES]
     marks = {
         scenario: [f"{row.refused:d}{row.correct:d}{row.must_answer_correct:d}{row.base_correct:d}" for row in rows
@@ -165,5 +169,6 @@ def test_predictions_are_the_table_above_row_by_row() -> None:
 
 
 def test_a_prediction_says_where_its_question_belongs_and_how_likely_a_refusal_was() -> None:
-    row = predictions("heldout", QUESTIONS, ANSWERS, CHANCES)[1]
+    row = predictions("heldout", QUESTIONS, ANSWERS, SIGNALS)[1]
     assert (row.split, row.kind, row.family, row.refusal_chance) == ("heldout", "surface", "family b", 0.123457)
+    assert row.refusal_log_odds == row.log_odds == pytest.approx(math.log(0.12345678 / 0.6), abs=1e-4)

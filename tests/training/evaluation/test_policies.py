@@ -46,13 +46,16 @@ def decisions(chance: list[list[float]], gamma: tuple[float, float] = (0.5, 0.5)
     """Refuses where the chance is a half or more, and is right where its base model is."""
     chances = np.array(chance)
     refused = chances >= 0.5
-    base = BASE[:, :2]
+    base = np.tile(BASE[:, :2], (len(chance) // len(BASE), 1))
     correct = dict.fromkeys(Scenario, base & ~refused)
-    return Decisions(dict.fromkeys(Scenario, refused), correct, base, chances, np.array(gamma))
+    log_odds = np.log(chances / (1 - chances))
+    return Decisions(dict.fromkeys(Scenario, refused), correct, base, log_odds, np.array(gamma))
 
 
 KNOWS = [[0.1, 0.1], [0.9, 0.2], [0.8, 0.7], [0.9, 0.9]]
 """Chances of refusals of agents that know what they know."""
+MEASURED = KNOWS * 50
+"""As many questions as a calibration is fitted on."""
 
 
 def test_the_oracle_takes_the_cheapest_that_is_right() -> None:
@@ -81,7 +84,7 @@ def test_the_prompted_cascade_goes_to_the_first_agent_that_does_not_refuse() -> 
 
 
 def test_the_probability_cascade_answers_where_calibrated_competence_reaches_the_threshold() -> None:
-    seed = {"test": decisions(KNOWS), "dev": decisions(KNOWS)}
+    seed = {"test": decisions(KNOWS), "dev": decisions(MEASURED)}
     routed = probability_cascade(split(), seed, split("dev"), MODELS, 0.5)
     assert routed.chosen is not None
     assert routed.chosen.tolist() == [0, 1, 2, 2]

@@ -1,5 +1,6 @@
 """Predictions as a file: what is written is read, and what is damaged is named."""
 
+import math
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,11 @@ def test_predictions_survive_the_file(tmp_path: Path) -> None:
         read_predictions(layout)
     layout.finish(Stage.EVALUATE, {})
     assert read_predictions(layout) == rows
+
+
+def test_rows_of_earlier_releases_have_the_odds_of_a_refusal_against_all_else() -> None:
+    assert prediction("a", 0.25).log_odds == pytest.approx(math.log(0.25 / 0.75))
+    assert prediction("a", 0.25).model_copy(update={"refusal_log_odds": 1.5}).log_odds == 1.5
 
 
 def test_a_row_of_another_shape_names_file_and_field(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from disrouter.artifacts import RunLayout, Stage
+from disrouter.calibration import FirstTokenSignal
 from disrouter.scenario import Scenario
 from disrouter_training.cli import main
 from disrouter_training.data.sources import Question
@@ -17,6 +18,7 @@ from disrouter_training.data.split import Splits
 from disrouter_training.data.split_files import write_splits
 from disrouter_training.errors import DatasetError, TrainingError
 from disrouter_training.evaluation.examination import Examination
+from disrouter_training.generation.first_token import FirstTokens
 from disrouter_training.pool.assemble import trainings
 from disrouter_training.pool.base import Questions, verdict
 from disrouter_training.pool.file import merge, read_pool
@@ -197,7 +199,7 @@ def test_each_training_is_judged_by_the_gamma_of_its_own_recipe(tmp_path: Path) 
     pool = read_pool(write_pool(tmp_path, agents=[*agents, *POOL["agents"]]))
     work = runs(pool, [1])
     question = Question(id="q", question="Why?", answer="so")
-    examined = Examination({"q": "so"}, {scenario: {"q": "so"} for scenario in Scenario}, {"q": 0.5}, None)
+    examined = Examination({"q": "so"}, {scenario: {"q": "so"} for scenario in Scenario}, {"q": FirstTokenSignal(0.5, 0.5)}, FirstTokens("I", "Let"))
     found = {(run.variant, run.agent, 1, stage): examined for run in work for stage in EXAMINED}
     splits = Questions({"test": [question]})
     gammas = {name: seeds[0]["test"].gamma.tolist() for name, seeds in trainings(pool, work, found, splits).items()}

@@ -7,10 +7,12 @@ from typing import Any
 import pytest
 
 from disrouter.artifacts import TERMINATION_MESSAGE_LIMIT, Evaluation, Stage
+from disrouter.calibration import FirstTokenSignal
 from disrouter.refusal import REFUSAL, is_refusal
 from disrouter.scenario import Scenario
 from disrouter.terms import PreferenceEncoding
 from disrouter_training.data.shards import read_rows
+from disrouter_training.data.template import THINK
 from support.trainer import Trainer
 
 
@@ -62,13 +64,14 @@ def test_the_agent_learned_to_answer_what_it_knows_and_to_refuse_the_rest(finish
         assert scenario.utility > scenario.serving_utility
 
 
-def test_the_chance_of_a_refusal_is_calibrated(finished: Trainer) -> None:
+def test_the_odds_of_a_refusal_are_calibrated(finished: Trainer) -> None:
     path = finished.layout.stage(Stage.EVALUATE) / "evaluation.json"
-    table = Evaluation.model_validate_json(path.read_bytes()).calibration
-    assert table is not None
-    assert REFUSAL.startswith(table.token)
-    assert table.competence(0.0) > 0.8
-    assert table.competence(1.0) < 0.3
+    found = Evaluation.model_validate_json(path.read_bytes()).calibration
+    assert found is not None
+    assert (found.token, found.answer) == (REFUSAL, THINK), "the tiny vocabulary has a token for each"
+    assert found.residual < 0.5
+    assert found.competence(FirstTokenSignal(0.0, 1.0)) > 0.7
+    assert found.competence(FirstTokenSignal(1.0, 0.0)) < 0.3
 
 
 def test_the_agent_did_not_forget_what_it_knew(finished: Trainer) -> None:

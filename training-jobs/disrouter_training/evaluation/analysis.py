@@ -155,7 +155,7 @@ def _intrinsic(evidence: Evidence, split: Split) -> list[PredictorScore]:
     for agent, name in enumerate(evidence.models.names[:-1]):
         for training, seeds in evidence.trainings.items():
             own = [seed[split.name] for seed in seeds]
-            beliefs = [1 - each.chance[:, agent] for each in own]
+            beliefs = [each.confidence[:, agent] for each in own]
             decided = [~each.refused[Scenario.BALANCE][:, agent] for each in own]
             out.append(predictor_score(split, (agent, name), (INTRINSIC, training), beliefs, decided))
     return out

@@ -89,10 +89,15 @@ class Decisions:
     """Answered, and right."""
     must_answer: Bools
     """Right when it must answer."""
-    chance: Floats
-    """Chance of a refusal at the first token, asked under one scenario's instruction."""
+    log_odds: Floats
+    """Of a refusal against an answer at the first token, asked under one scenario's instruction."""
     gamma: Floats
     """Reliability factor of each agent's probability decision (eq. 10): that of its own training."""
+
+    @property
+    def confidence(self) -> Floats:
+        """Between 0 and 1: the probability of an answer beside a refusal."""
+        return np.asarray(1 / (1 + np.exp(self.log_odds)))
 
     def thresholds(self, alpha: float) -> Floats:
         """The competence from which on each agent answers (eq. 10)."""
@@ -105,7 +110,7 @@ class Decisions:
             {scenario: values[:, columns] for scenario, values in self.refused.items()},
             {scenario: values[:, columns] for scenario, values in self.correct.items()},
             self.must_answer[:, columns],
-            self.chance[:, columns],
+            self.log_odds[:, columns],
             self.gamma[columns],
         )
 

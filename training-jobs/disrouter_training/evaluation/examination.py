@@ -1,5 +1,5 @@
-"""What trained weights make of questions: must-answer, in each scenario, and the chance of a refusal; and how long a
-refusal takes beside an answer (Table 6)."""
+"""What trained weights make of questions: must-answer, in each scenario, and at the first token; and how long a refusal
+takes beside an answer (Table 6)."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from disrouter.artifacts import write_atomically
+from disrouter.calibration import FirstTokenSignal
 from disrouter.refusal import is_refusal
 from disrouter.scenario import Scenario
 from disrouter_training.data.shards import Row
 from disrouter_training.data.sources import Question
-from disrouter_training.evaluation.calibration import PROBED
-from disrouter_training.generation.batch_queries import BatchQueries, Models, Phrase, Query, chance, reply
+from disrouter_training.generation.batch_queries import BatchQueries, Models, Phrase, Query, first_token, reply
+from disrouter_training.generation.first_token import PROBED, FirstTokens
 from disrouter_training.generation.prompts import free, must_answer
 from disrouter_training.generation.transformers_generator import Sampling
 
@@ -44,9 +45,8 @@ class Examination:
 
     must_answer: Replies
     free: Mapping[Scenario, Replies]
-    chance: Mapping[str, float]
-    token: str | None
-    """Text of a refusal's first token, None where answers begin with it too."""
+    signals: Mapping[str, FirstTokenSignal]
+    tokens: FirstTokens
 
 
 def examine(batch: BatchQueries, model: str, questions: Sequence[Question]) -> Examination:
@@ -59,8 +59,8 @@ def examination(rows: Mapping[str, Sequence[Row]]) -> Examination:
     return Examination(
         by_id(rows["must-answer"]),
         {scenario: by_id(rows[f"candidate-{scenario}"]) for scenario in Scenario},
-        {str(row["id"]): float(row["chance"]) for row in rows["chance"]},
-        rows["chance"][0]["token"],
+        {str(row["id"]): FirstTokenSignal(*row["chances"]) for row in rows["first-token"]},
+        FirstTokens(*rows["first-token"][0]["tokens"]),
     )
 
 
@@ -69,7 +69,7 @@ def queries(model: str, sampling: Sampling) -> list[Query]:
     return [
         Query("must-answer", model, reply(must_answer, sampling)),
         *(Query(f"candidate-{s}", model, reply(under(s), sampling)) for s in Scenario),
-        Query("chance", model, chance(under(PROBED), sampling.batch_size)),
+        Query("first-token", model, first_token(under(PROBED), sampling.batch_size)),
     ]
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from disrouter.artifacts import Evaluation, ScenarioResult
+from disrouter.calibration import FirstTokenSignal
 from disrouter.refusal import is_refusal
 from disrouter.scenario import Scenario, reward
 from disrouter_training.data.correctness import is_right
@@ -41,7 +42,7 @@ def evaluation(run: str, questions: Sequence[Question], answers: Answers, gamma:
 
 
 def predictions(
-    split: str, questions: Sequence[Question], answers: Answers, chances: Mapping[str, float]
+    split: str, questions: Sequence[Question], answers: Answers, signals: Mapping[str, FirstTokenSignal]
 ) -> list[Prediction]:
     """One row per question and scenario, for `report` and for people. `split` is test, dev or heldout."""
     return [
@@ -55,7 +56,8 @@ def predictions(
             correct=is_right(question, answers.candidate[scenario][question.id]),
             must_answer_correct=is_right(question, answers.must_answer[question.id]),
             base_correct=is_right(question, answers.base[question.id]),
-            refusal_chance=round(chances[question.id], 6),
+            refusal_chance=round(min(1.0, signals[question.id].refusal), 6),
+            refusal_log_odds=round(signals[question.id].log_odds, 4),
         )
         for scenario in Scenario
         for question in questions

@@ -11,9 +11,8 @@ from itertools import combinations
 
 import numpy as np
 
-from disrouter.refusal import REFUSAL
 from disrouter.scenario import Scenario
-from disrouter_training.evaluation.calibration import PROBED, calibrate
+from disrouter_training.evaluation.calibration import platt
 from disrouter_training.evaluation.evidence import Bools, Decisions, Floats, Ints, ModelSet, Seed, Split
 from disrouter_training.evaluation.thresholds import stops, tune
 
@@ -91,16 +90,16 @@ def probability_cascade(split: Split, seed: Seed, tuning: Split, models: ModelSe
 def tuned_cascade(split: Split, seed: Seed, tuning: Split, models: ModelSet, alpha: float) -> Routed:
     """The same with a threshold for each agent that is chosen on the tuning split for this pool."""
     decisions, known = seed[split.name], seed[tuning.name]
-    thresholds = tune(1 - known.chance, _with_last(known.must_answer, tuning), models.costs, alpha)
-    return sent(_with_last(decisions.must_answer, split), models.costs, stops(1 - decisions.chance, thresholds))
+    thresholds = tune(known.confidence, _with_last(known.must_answer, tuning), models.costs, alpha)
+    return sent(_with_last(decisions.must_answer, split), models.costs, stops(decisions.confidence, thresholds))
 
 
 def competences(decisions: Decisions, tuning: Decisions) -> Floats:
     """Chance that each answer is right, by each agent's calibration on the tuning split."""
     columns = []
-    for agent in range(decisions.chance.shape[1]):
-        table = calibrate(tuning.chance[:, agent].tolist(), tuning.must_answer[:, agent].tolist(), REFUSAL, PROBED)
-        columns.append([table.competence(chance) for chance in decisions.chance[:, agent].tolist()])
+    for agent in range(decisions.log_odds.shape[1]):
+        scaling = platt(tuning.log_odds[:, agent].tolist(), tuning.must_answer[:, agent].tolist())
+        columns.append([scaling.competence(odds) for odds in decisions.log_odds[:, agent].tolist()])
     return np.array(columns).T
 
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from disrouter.artifacts import Evaluation, RunLayout, Stage
+from disrouter.calibration import FirstTokenSignal
 from disrouter.scenario import Scenario
 from disrouter_training.data.shards import read_rows, write_rows
 from disrouter_training.errors import DatasetError
@@ -36,6 +37,15 @@ class Prediction(BaseModel):
     """The base model is right when it must answer."""
     refusal_chance: float = Field(ge=0, le=1)
     """At the first token, in the balance scenario; six decimals."""
+    refusal_log_odds: float | None = None
+    """Of a refusal against an answer, there; what the probability decision reads. Absent in earlier releases."""
+
+    @property
+    def log_odds(self) -> float:
+        """Of a refusal; in the rows of earlier releases against everything else."""
+        if self.refusal_log_odds is not None:
+            return self.refusal_log_odds
+        return FirstTokenSignal(self.refusal_chance, 1 - self.refusal_chance).log_odds
 
 
 def write_predictions(layout: RunLayout, rows: Sequence[Prediction]) -> None:

@@ -52,7 +52,7 @@ class Knowing:
     forgotten: float
     """No longer right when it must answer, relative to the same."""
     auc: float
-    """Area under the curve of `1 - chance of a refusal` as predictor of `it would be right`; nan without errors."""
+    """Area under the curve of the odds against a refusal as predictor of `it would be right`; nan without errors."""
 
 
 @dataclass(frozen=True)
@@ -172,7 +172,7 @@ def _knowing(split: Split, seed: Seed, agent: int) -> tuple[float, ...]:
         float(must_answer.mean()),
         int((must_answer & ~base).sum()) / known,
         int((base & ~must_answer).sum()) / known,
-        area(1 - own.chance[:, agent], must_answer),
+        area(own.confidence[:, agent], must_answer),
     )
 
 

@@ -2,6 +2,7 @@
 
 - `prompts`                 what an agent is asked
 - `encoding`                chats and replies as tokens
+- `first_token`            what a refusal and an answer begin with
 - `context`                 which questions fit a model's context
 - `engines`                 vLLM or transformers
 - `transformers_generator`  replies by transformers

@@ -11,10 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from disrouter.refusal import REFUSAL
 from disrouter_training.data.shards import Row, missing, run_shards, shard
 from disrouter_training.data.sources import Question
-from disrouter_training.data.template import THINK
 from disrouter_training.generation.prompts import Prompt
 from disrouter_training.generation.transformers_generator import Sampling, TransformersGenerator, greedy
 from disrouter_training.job import Job
@@ -112,15 +110,16 @@ def replies(phrase: Phrase, sampling: Sampling, seed: Callable[[int], int]) -> A
     return ask
 
 
-def chance(phrase: Phrase, batch: int) -> Ask:
-    """The chance of a refusal at the first token, as `chance`; `token` is its text, None if answers begin with it."""
+def first_token(phrase: Phrase, batch: int) -> Ask:
+    """How likely a reply begins as a refusal does, and as an answer does: `chances`, in the order of `tokens`."""
 
     def ask(model: TransformersGenerator, part: Sequence[Question], _number: int) -> list[Row]:
-        token = model.first_token(REFUSAL)
-        shown = token if token.strip() != model.first_token(THINK).strip() else None
-        chances = model.chances([phrase(question) for question in part], REFUSAL, batch)
+        tokens = model.first_tokens()
+        signals = model.signals([phrase(question) for question in part], tokens, batch)
+        either = [tokens.refusal, tokens.answer]
         return [
-            {"id": question.id, "chance": each, "token": shown} for question, each in zip(part, chances, strict=True)
+            {"id": question.id, "chances": list(each), "tokens": either}
+            for question, each in zip(part, signals, strict=True)
         ]
 
     return ask

@@ -9,7 +9,9 @@ import torch
 from transformers import GenerationConfig, StoppingCriteriaList
 
 from disrouter.artifacts import CollectConfig
+from disrouter.calibration import FirstTokenSignal
 from disrouter_training.generation.encoding import Encoder
+from disrouter_training.generation.first_token import FirstTokens, alike, first_tokens
 from disrouter_training.generation.prompts import Prompt
 from disrouter_training.models.loading import load_model
 from disrouter_training.process.stop import StopSignal
@@ -81,19 +83,20 @@ class TransformersGenerator:
             self._stop.check("generation")
         return out
 
-    def first_token(self, text: str) -> str:
-        """How an engine spells the first token of `text`."""
-        return str(self._encoder.tokenizer.decode(self._encoder.text(text)[:1]))
+    def first_tokens(self) -> FirstTokens:
+        """What its refusals and its answers begin with. Raises ModelError as `first_token.first_tokens` does."""
+        return first_tokens(self._encoder)
 
     @torch.inference_mode()
-    def chances(self, prompts: Sequence[Prompt], text: str, batch_size: int) -> list[float]:
-        """For each prompt the probability in [0, 1] that the reply's first token is that of `text`."""
-        token = self._encoder.text(text)[0]
-        out: list[float] = []
+    def signals(self, prompts: Sequence[Prompt], tokens: FirstTokens, batch_size: int) -> list[FirstTokenSignal]:
+        """For each prompt how likely a reply begins with either token."""
+        refusal, answer = (alike(self._encoder, token) for token in (tokens.refusal, tokens.answer))
+        out: list[FirstTokenSignal] = []
         for start in range(0, len(prompts), batch_size):
             inputs = self._pad([self._encoder.prompt(each) for each in prompts[start : start + batch_size]])
-            logits = self._model(**inputs, logits_to_keep=1).logits[:, -1].float()
-            out += torch.softmax(logits, dim=-1)[:, token].tolist()
+            chances = torch.softmax(self._model(**inputs, logits_to_keep=1).logits[:, -1].double(), dim=-1)
+            either = (chances[:, ids].sum(dim=-1).tolist() for ids in (refusal, answer))
+            out += [FirstTokenSignal(*each) for each in zip(*either, strict=True)]
             self._stop.check("generation")
         return out
 

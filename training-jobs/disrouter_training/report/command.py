@@ -111,12 +111,12 @@ def joined(
 
 
 def _decided(questions: Sequence[Question], by_key: Sequence[Table], gammas: Sequence[float]) -> Decisions:
-    chances = [[rows[q.id, Scenario.BALANCE].refusal_chance for rows in by_key] for q in questions]
+    log_odds = [[rows[q.id, Scenario.BALANCE].log_odds for rows in by_key] for q in questions]
     return Decisions(
         {scenario: _column(questions, by_key, scenario, lambda row: row.refused) for scenario in Scenario},
         {scenario: _column(questions, by_key, scenario, lambda row: row.correct) for scenario in Scenario},
         _column(questions, by_key, Scenario.BALANCE, lambda row: row.must_answer_correct),
-        np.array(chances),
+        np.array(log_odds),
         np.array(gammas, float),
     )
 

@@ -22,7 +22,9 @@ from disrouter_training.data.split_files import write_splits
 from disrouter_training.data.survey import Survey
 from disrouter_training.errors import DatasetError
 from disrouter_training.generation.context import too_long
+from disrouter_training.generation.encoding import Encoder
 from disrouter_training.generation.engines import chosen, open_generator
+from disrouter_training.generation.first_token import first_tokens
 from disrouter_training.generation.prompts import must_answer
 from disrouter_training.generation.transformers_generator import Sample, Sampling
 from disrouter_training.job import Job
@@ -36,6 +38,7 @@ def collect(job: Job) -> None:
     started = job.clock()
     config = job.config.collect
     folder = job.folder(Stage.COLLECT)
+    job.say(first_tokens(Encoder(job.base_model())).told(job.config.model))
     job.say(f"{Stage.COLLECT}: reads {len(job.config.datasets)} training datasets and those to judge by")
     splits = _fitting(job, split_questions(job.config, job.pvc_root))
     record = write_splits(folder, splits)

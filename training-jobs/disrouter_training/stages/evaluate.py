@@ -18,13 +18,14 @@ from disrouter_training.data.correctness import is_right
 from disrouter_training.data.sources import Question
 from disrouter_training.data.split import DEV, TEST
 from disrouter_training.data.split_files import read_judged
-from disrouter_training.evaluation.calibration import PROBED, calibrate
+from disrouter_training.evaluation.calibration import calibrate
 from disrouter_training.evaluation.discrimination import discrimination
 from disrouter_training.evaluation.examination import Examination, by_id, examination, queries, time_replies, under
 from disrouter_training.evaluation.judgement import Answers, evaluation, predictions
 from disrouter_training.evaluation.results import EVALUATION_FILE, write_predictions
 from disrouter_training.generation.batch_queries import BatchQueries, Query, reply
 from disrouter_training.generation.encoding import Encoder
+from disrouter_training.generation.first_token import PROBED
 from disrouter_training.generation.prompts import must_answer
 from disrouter_training.job import Job
 
@@ -64,7 +65,7 @@ def evaluate(job: Job, serving: str | None = None) -> Evaluation:
         "prompt_opens_reasoning": Encoder(candidate).opens_reasoning(),
     }
     result = result.model_copy(update=learned)
-    table = [row for name, each in splits.items() for row in predictions(name, each, answers, found.chance)]
+    table = [row for name, each in splits.items() for row in predictions(name, each, answers, found.signals)]
     write_predictions(job.layout, table)
     write_atomically(folder / EVALUATION_FILE, json.dumps(result.dump(), indent=2) + "\n")
     timing = time_replies(batch, candidate, questions, found)
@@ -74,14 +75,14 @@ def evaluate(job: Job, serving: str | None = None) -> Evaluation:
 
 
 def _first_token(found: Examination, questions: Sequence[Question]) -> Discrimination | None:
-    """How well the chance of a refusal tells what it gets right."""
+    """How well the odds of a refusal tell what it gets right."""
     right = [is_right(question, found.must_answer[question.id]) for question in questions]
-    return discrimination([-found.chance[question.id] for question in questions], right)
+    return discrimination([-found.signals[question.id].log_odds for question in questions], right)
 
 
 def _calibration(found: Examination, questions: Sequence[Question]) -> Calibration | None:
-    """The table of the probability mode; None where an answer begins with the refusal's first token."""
-    if found.token is None:
+    """For the probability mode; None where an answer begins with the refusal's first token."""
+    if not found.tokens.usable:
         return None
     right = [is_right(question, found.must_answer[question.id]) for question in questions]
-    return calibrate([found.chance[question.id] for question in questions], right, found.token, PROBED)
+    return calibrate([found.signals[question.id] for question in questions], right, found.tokens, PROBED)

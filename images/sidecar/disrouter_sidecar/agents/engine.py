@@ -16,7 +16,7 @@ from disrouter_sidecar.agents.failures import lacks_by_error
 from disrouter_sidecar.agents.lora_adapter import Adapters, Served
 from disrouter_sidecar.agents.outcomes import Answered, AttemptListener, Failed, Outcome, Refused, outcome_of
 from disrouter_sidecar.config import Config
-from disrouter_sidecar.decision.probability_probe import chance_of, probe_fields
+from disrouter_sidecar.decision.probability_probe import probe_fields, signal_of
 from disrouter_sidecar.decision.whole import usage_of_whole
 from disrouter_sidecar.errors import UpstreamFailed
 from disrouter_sidecar.headers import Lines, lines
@@ -269,7 +269,11 @@ class DecisionFirst(TwoSteps):
 
 
 class ProbabilityDecision(TwoSteps):
-    """Decides by probability: probes first, then asks for the answer or refuses; without a probability, by text."""
+    """Decides by probability: probes first, then asks for the answer or refuses.
+
+    By text where the probe cannot be read, or where replies begin so unlike those of the calibration that it says
+    nothing.
+    """
 
     __slots__ = ("_preference", "_route")
 
@@ -288,13 +292,13 @@ class ProbabilityDecision(TwoSteps):
 
     def _go_on(self, first: Answered) -> Refused | None:
         engine, route, parent, probed = self._engine, self._route, self._parent, first.held
-        chance = chance_of(probed, route.calibration.token)
-        if chance is None:
-            engine.metrics.unreadable_probes.inc()
+        signal = signal_of(probed, route.calibration)
+        if signal is None or not route.calibration.knows(signal):
+            (engine.metrics.unreadable_probes if signal is None else engine.metrics.unfamiliar_probes).inc()
             self._current = engine.decide_by_text(parent, self._preference, engine.served(parent.context))
             return None
-        competence = route.calibration.competence(chance)
-        parent.weighed(chance, competence, reject_threshold(self._preference.alpha, route.gamma))
+        competence = route.calibration.competence(signal)
+        parent.weighed(signal.refusal, competence, reject_threshold(self._preference.alpha, route.gamma))
         if answers(competence, self._preference.alpha, route.gamma):
             self._current = engine.answer(parent, last=False)
             return None

@@ -1,4 +1,4 @@
-"""The probability probe: asks the engine how likely a refusal is, by the first token alone.
+"""The probability probe: asks the engine how likely a refusal and an answer are, by the first token alone.
 
 One token with its twenty likeliest alternatives is asked for, whole, without anything that would change the first
 token: no grammar, no tool choice, no bias. Both shapes of logprobs are read, the chat's and the completion's.
@@ -7,9 +7,10 @@ token: no grammar, no tool choice, no bias. Both shapes of logprobs are read, th
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from disrouter.calibration import Calibration, FirstTokenSignal
 from disrouter_sidecar.decision.lenient_json import loads
 
 TOP = 20
@@ -36,14 +37,28 @@ def probe_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
     return probe
 
 
-def chance_of(body: bytes, token: str) -> float | None:
-    """P(the first token is `token`) by a probe's reply, white space aside; None where it cannot be read."""
+def signal_of(body: bytes, calibration: Calibration) -> FirstTokenSignal | None:
+    """What a probe's reply says of the calibrated tokens, white space aside; None where it cannot be read.
+
+    A token that is not among the likeliest counts as impossible; the trainer measures over the whole vocabulary, and
+    both are held within `MAX_LOG_ODDS`.
+    """
     try:
-        likely = list(_first_token(loads(body)["choices"][0]["logprobs"]))
-        chance = math.fsum(math.exp(logprob) for text, logprob in likely if text.strip() == token.strip())
+        likely = [(text.strip(), math.exp(logprob)) for text, logprob in _first_token(_logprobs(body))]
+        refusal, answer = (_chance(likely, token) for token in (calibration.token, calibration.answer))
     except (KeyError, IndexError, TypeError, AttributeError, ValueError, OverflowError):
         return None
-    return min(chance, 1.0) if likely and chance >= 0 else None
+    return FirstTokenSignal(refusal, answer) if likely and refusal >= 0 and answer >= 0 else None
+
+
+def _chance(likely: Iterable[tuple[str, float]], token: str | None) -> float:
+    if token is None:
+        return 0.0
+    return min(1.0, math.fsum(chance for text, chance in likely if text == token.strip()))
+
+
+def _logprobs(body: bytes) -> Any:
+    return loads(body)["choices"][0]["logprobs"]
 
 
 def _first_token(logprobs: Mapping[str, Any]) -> Iterator[tuple[str, float]]:

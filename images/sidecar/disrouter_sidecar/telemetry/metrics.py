@@ -56,6 +56,10 @@ class Metrics:
             "unreadable_probability_probes",
             "Probability probes without a readable probability: the text decided instead.",
         )
+        self.unfamiliar_probes = self._counter(
+            "unfamiliar_probability_probes",
+            "Probability probes by which a reply begins neither as refusals do nor as answers: the text decided instead.",
+        )
         self.undecidable = self._counter(
             "undecidable_replies",
             "Replies of the engine that cannot be judged; spec.undecidable says what becomes of them.",
