@@ -204,6 +204,10 @@ class Evaluation(Model):
     """Accuracy of the base model when it must answer."""
     must_answer_accuracy: float = Field(ge=0, le=1)
     """The same after training: what training forgot is the difference (Appendix J)."""
+    plain_accuracy: float | None = Field(default=None, ge=0, le=1)
+    """Accuracy after training when it is asked the client's own question, as the probability mode asks it."""
+    plain_refusals: float | None = Field(default=None, ge=0, le=1)
+    """Share of these questions that it refuses, though nothing allows it to. Absent in earlier releases, as that."""
     scenarios: tuple[ScenarioResult, ...] = Field(min_length=1)
     discrimination: Discrimination | None = None
     """Of the text decision: in how many scenarios it answers a question. Absent where all is right, or all wrong."""

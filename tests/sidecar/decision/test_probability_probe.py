@@ -40,10 +40,9 @@ def by_chance(
 @pytest.mark.parametrize("stream", [False, True])
 async def test_a_sure_agent_answers_uninstructed_in_the_clients_own_mode(three: Cascade, stream: bool) -> None:
     three.publish(by_chance(three.table()))
-    three.entry.engine.script = Script(text="I don't know!", chances=UNLIKELY)
+    three.entry.engine.script = Script(text="It is four.", chances=UNLIKELY)
     response = await three.ask(stream=stream, temperature=0.3)
-    said = b"".join(stream_of("I don't know!")) if stream else whole_of("I don't know!")
-    assert await response.read() == said, "the answer is passed through, whatever it says"
+    assert await response.read() == (b"".join(stream_of("It is four.")) if stream else whole_of("It is four."))
     assert response.headers["x-disrouter-path"] == "small"
     probe, real = three.entry.engine.bodies
     assert probe["messages"][0]["content"].startswith(Scenario.COST_FIRST.prompt)
@@ -53,6 +52,25 @@ async def test_a_sure_agent_answers_uninstructed_in_the_clients_own_mode(three: 
         "temperature": 0.3,
         "stream": stream,
     }
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_sure_agent_that_refuses_all_the_same_passes_the_request_on(three: Cascade, stream: bool) -> None:
+    three.publish(by_chance(three.table()))
+    three.scripts(Script(text="I don't know!", chances=UNLIKELY), "four", "unused")
+    response = await three.ask(stream=stream)
+    assert response.headers["x-disrouter-path"] == "small,medium"
+    said = await response.read()
+    assert b"four" in said
+    assert b"know" not in said
+    assert len(three.entry.engine.bodies) == 2
+    assert "Scenario:" not in json.dumps(three.entry.engine.bodies[1])
+
+
+async def test_who_refused_uninstructed_says_so_where_nobody_else_is_left(three: Cascade) -> None:
+    three.publish(by_chance(three.table()))
+    three.scripts(Script(text="I don't know!", chances=UNLIKELY), Script(status=500), Script(status=500))
+    assert await three.said(await three.ask()) == ("small,medium,large,small", "I don't know!")
 
 
 async def test_an_unsure_agent_is_asked_for_one_token_only(three: Cascade) -> None:

@@ -47,6 +47,7 @@ def result(
     found = Answers(
         base=always,
         must_answer=replies(knows, lambda _: True),
+        plain=replies(knows, lambda _: True),
         serving=dict.fromkeys(Scenario, always),
         candidate={s: replies(knows, lambda number, s=s: answers(number, s)) for s in Scenario},  # type: ignore[misc]
     )

@@ -71,7 +71,7 @@ def test_evaluate_judges_every_split_and_calibrates_on_dev(finished: Trainer, tm
     assert found.questions == 6
     dev = [row for row in rows if row["split"] == "dev" and row["scenario"] == "balance"]
     assert found.calibration is not None
-    log_odds, right = [row["refusal_log_odds"] for row in dev], [row["must_answer_correct"] for row in dev]
+    log_odds, right = [row["refusal_log_odds"] for row in dev], [row["plain_correct"] for row in dev]
     fitted, expected = found.calibration.platt, platt(log_odds, right)
     assert fitted is not None
     assert (fitted.intercept, fitted.slope) == pytest.approx((expected.intercept, expected.slope), abs=1e-3)

@@ -5,6 +5,7 @@ What each model made of nine questions, where `r` is a right answer, `w` a wrong
     question                    a b c d e f g h i
     base model, must answer     w w w w r w w w w     right 1 of 9
     candidate, must answer      w r w r r r w r r     right 6 of 9
+    candidate, plain            w r - r - r w - r     right 4 of 9, refuses 3
     candidate, performance      w r r - - w r - -     answers 5, right 3 of these
     candidate, balance          - - r - r - w - r     answers 4, right 3
     candidate, cost             - w w r r r w r r     answers 8, right 5
@@ -68,6 +69,7 @@ def by_scenario(performance: str, balance: str, cost: str) -> dict[Scenario, dic
 ANSWERS = Answers(
     base=replies("w w w w r w w w w"),
     must_answer=replies("w r w r r r w r r"),
+    plain=replies("w r - r - r w - r"),
     candidate=by_scenario("w r r - - w r - -", "- - r - r - w - r", "- w w r r r w r r"),
     serving=by_scenario("r w r - r r - w w", "r w w r - r - - w", "r - w w r w r w w"),
 )
@@ -105,6 +107,7 @@ def test_an_evaluation_holds_the_papers_measures() -> None:
     assert (result.run, result.questions) == ("the run", 9)
     assert result.base_accuracy == pytest.approx(float(BASE))
     assert result.must_answer_accuracy == pytest.approx(float(MUST_ANSWER))
+    assert (result.plain_accuracy, result.plain_refusals) == pytest.approx((4 / 9, 3 / 9))
     assert result.utility_gain == pytest.approx(float(GAIN))
     assert [item.scenario for item in result.scenarios] == list(Scenario)
 
@@ -126,7 +129,7 @@ def test_gamma_is_the_exponent_of_a_refusals_reward() -> None:
 
 def test_an_agent_that_answers_nothing_has_a_selective_accuracy_of_nothing() -> None:
     silent = by_scenario(*["- - - - - - - - -"] * 3)
-    answers = Answers(ANSWERS.base, ANSWERS.must_answer, ANSWERS.serving, silent)
+    answers = Answers(ANSWERS.base, ANSWERS.must_answer, ANSWERS.plain, ANSWERS.serving, silent)
     item = evaluation("r", QUESTIONS, answers, gamma=1.0).scenarios[0]
     assert (item.coverage, item.selective_accuracy) == (0, 0)
     assert item.utility == pytest.approx(0.8)
@@ -166,6 +169,16 @@ def test_predictions_are_the_table_above_row_by_row() -> None:
         Scenario.BALANCE: ["1000", "1010", "0100", "1010", "0111", "1010", "0000", "1010", "0110"],
         Scenario.COST_FIRST: ["1000", "0010", "0000", "0110", "0111", "0110", "0000", "0110", "0110"],
     }
+
+
+def test_a_prediction_says_what_the_plain_question_brings() -> None:
+    rows = {row.id: row for row in predictions("test", QUESTIONS, ANSWERS, SIGNALS)}
+    assert "".join(f"{row.plain_correct:d}{row.plain_refused:d} " for row in rows.values()).split() == (
+        "00 10 01 10 01 10 00 01 10".split()
+    )
+    assert not rows["c"].served_correct
+    earlier = rows["d"].model_copy(update={"plain_correct": None, "must_answer_correct": False})
+    assert not earlier.served_correct
 
 
 def test_a_prediction_says_where_its_question_belongs_and_how_likely_a_refusal_was() -> None:

@@ -49,7 +49,9 @@ def decisions(chance: list[list[float]], gamma: tuple[float, float] = (0.5, 0.5)
     base = np.tile(BASE[:, :2], (len(chance) // len(BASE), 1))
     correct = dict.fromkeys(Scenario, base & ~refused)
     log_odds = np.log(chances / (1 - chances))
-    return Decisions(dict.fromkeys(Scenario, refused), correct, base, log_odds, np.array(gamma))
+    return Decisions(
+        dict.fromkeys(Scenario, refused), correct, base, base, np.zeros_like(base), log_odds, np.array(gamma)
+    )
 
 
 KNOWS = [[0.1, 0.1], [0.9, 0.2], [0.8, 0.7], [0.9, 0.9]]
@@ -90,6 +92,22 @@ def test_the_probability_cascade_answers_where_calibrated_competence_reaches_the
     assert routed.chosen.tolist() == [0, 1, 2, 2]
     always = probability_cascade(split(), seed, split("dev"), MODELS, 1.0)
     assert always.right.tolist() == single(split(), MODELS, 0).right.tolist()
+
+
+def test_a_sure_agent_whose_reply_refuses_after_all_is_passed_over() -> None:
+    sure, dev = decisions(KNOWS), decisions(MEASURED)
+    stubborn = replace(sure, plain_refused=np.array([[1, 0], [0, 0], [0, 0], [0, 0]], bool))
+    for cascade in (probability_cascade, tuned_cascade):
+        routed = cascade(split(), {"test": stubborn, "dev": dev}, split("dev", np.tile(BASE, (50, 1))), MODELS, 0.5)
+        assert routed.chosen is not None
+        assert routed.chosen.tolist() == [1, 1, 2, 2]
+
+
+def test_what_a_sure_agent_answers_is_judged_as_it_is_served() -> None:
+    """Without the given first words of must-answer, an agent may be worse."""
+    worse = replace(decisions(KNOWS), plain=np.zeros((4, 2), bool))
+    routed = probability_cascade(split(), {"test": worse, "dev": decisions(MEASURED)}, split("dev"), MODELS, 0.5)
+    assert routed.right.tolist() == [0, 0, 1, 0]
 
 
 def test_each_agent_has_the_threshold_of_its_own_gamma_also_in_a_part_of_the_pool() -> None:
@@ -204,6 +222,8 @@ def test_what_training_taught_and_took_is_relative_to_what_the_base_model_knew()
         dict.fromkeys(Scenario, none),
         dict.fromkeys(Scenario, must_answer),
         must_answer,
+        must_answer,
+        none,
         np.array(KNOWS),
         np.array([0.5, 0.5]),
     )

@@ -1,14 +1,17 @@
 """Weights are there as a whole or not at all, and damage to them is found before they are used."""
 
+import json
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
+from transformers import GenerationConfig
 
 from disrouter.artifacts import Stage
 from disrouter_training.errors import ArtifactDamaged
-from disrouter_training.models.publishing import SUMS_FILE, verify, write_folder
+from disrouter_training.models.publishing import SUMS_FILE, neutral, verify, write_folder
 from support.trainer import Trainer
 
 
@@ -46,6 +49,21 @@ def test_a_damaged_file_is_named_with_the_remedy(damage: str, tmp_path: Path) ->
         (target / "a.bin").unlink()
     with pytest.raises(ArtifactDamaged, match=r"a\.bin is (damaged|missing).*; delete .*/sft to run stage sft again"):
         verify(target)
+
+
+def test_what_is_served_is_not_bent_by_a_base_models_habits_of_sampling(finished: Trainer) -> None:
+    stops = {"eos_token_id": [7, 9], "pad_token_id": 3}
+    habits = GenerationConfig(do_sample=True, temperature=0.7, top_p=0.8, top_k=20, repetition_penalty=1.05, **stops)
+    assert kept(neutral(habits).to_diff_dict()) == stops
+    base = GenerationConfig.from_pretrained(finished.volumes / "models" / "tiny")
+    for stage in (Stage.SFT, Stage.RL):
+        served = json.loads((finished.layout.weights(stage) / "generation_config.json").read_text())
+        assert kept(served).keys() <= {"bos_token_id", "eos_token_id", "pad_token_id"}
+        assert served["eos_token_id"] == base.eos_token_id
+
+
+def kept(config: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in config.items() if name != "transformers_version" and name[0] != "_"}
 
 
 def test_weights_that_are_not_ours_are_taken_as_they_are(tmp_path: Path) -> None:

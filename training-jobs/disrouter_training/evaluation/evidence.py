@@ -89,6 +89,10 @@ class Decisions:
     """Answered, and right."""
     must_answer: Bools
     """Right when it must answer."""
+    plain: Bools
+    """Right when it is asked the client's own question, as the probability mode asks it."""
+    plain_refused: Bools
+    """Refuses then, so that the next agent is asked."""
     log_odds: Floats
     """Of a refusal against an answer at the first token, asked under one scenario's instruction."""
     gamma: Floats
@@ -110,6 +114,8 @@ class Decisions:
             {scenario: values[:, columns] for scenario, values in self.refused.items()},
             {scenario: values[:, columns] for scenario, values in self.correct.items()},
             self.must_answer[:, columns],
+            self.plain[:, columns],
+            self.plain_refused[:, columns],
             self.log_odds[:, columns],
             self.gamma[columns],
         )

@@ -1,4 +1,4 @@
-"""What trained weights make of questions: must-answer, in each scenario, and at the first token; and how long a refusal
+"""What trained weights make of questions: must-answer, plain, in each scenario, and at the first token; and how long a refusal
 takes beside an answer (Table 6)."""
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from disrouter_training.data.shards import Row
 from disrouter_training.data.sources import Question
 from disrouter_training.generation.batch_queries import BatchQueries, Models, Phrase, Query, first_token, reply
 from disrouter_training.generation.first_token import PROBED, FirstTokens
-from disrouter_training.generation.prompts import free, must_answer
+from disrouter_training.generation.prompts import free, must_answer, plain
 from disrouter_training.generation.transformers_generator import Sampling
 
 TIMED = 16
@@ -44,6 +44,7 @@ class Examination:
     """Replies of one model's weights."""
 
     must_answer: Replies
+    plain: Replies
     free: Mapping[Scenario, Replies]
     signals: Mapping[str, FirstTokenSignal]
     tokens: FirstTokens
@@ -58,6 +59,7 @@ def examination(rows: Mapping[str, Sequence[Row]]) -> Examination:
     """From the rows of `queries`."""
     return Examination(
         by_id(rows["must-answer"]),
+        by_id(rows["plain"]),
         {scenario: by_id(rows[f"candidate-{scenario}"]) for scenario in Scenario},
         {str(row["id"]): FirstTokenSignal(*row["chances"]) for row in rows["first-token"]},
         FirstTokens(*rows["first-token"][0]["tokens"]),
@@ -68,6 +70,7 @@ def queries(model: str, sampling: Sampling) -> list[Query]:
     """The ways in which trained weights are asked."""
     return [
         Query("must-answer", model, reply(must_answer, sampling)),
+        Query("plain", model, reply(plain, sampling)),
         *(Query(f"candidate-{s}", model, reply(under(s), sampling)) for s in Scenario),
         Query("first-token", model, first_token(under(PROBED), sampling.batch_size)),
     ]

@@ -24,6 +24,8 @@ class Answers:
 
     base: Replies
     must_answer: Replies
+    plain: Replies
+    """Of the candidate to the client's own question, as the probability mode asks it."""
     serving: Mapping[Scenario, Replies]
     candidate: Mapping[Scenario, Replies]
 
@@ -36,6 +38,8 @@ def evaluation(run: str, questions: Sequence[Question], answers: Answers, gamma:
         questions=len(questions),
         base_accuracy=_mean([is_right(question, answers.base[question.id]) for question in questions]),
         must_answer_accuracy=_mean(must_answer),
+        plain_accuracy=_mean([is_right(question, answers.plain[question.id]) for question in questions]),
+        plain_refusals=_mean([is_refusal(answers.plain[question.id]) for question in questions]),
         scenarios=tuple(_scenario(questions, answers, must_answer, scenario, gamma) for scenario in Scenario),
         discrimination=discrimination([_willing(answers, question) for question in questions], must_answer),
     )
@@ -56,6 +60,8 @@ def predictions(
             correct=is_right(question, answers.candidate[scenario][question.id]),
             must_answer_correct=is_right(question, answers.must_answer[question.id]),
             base_correct=is_right(question, answers.base[question.id]),
+            plain_correct=is_right(question, answers.plain[question.id]),
+            plain_refused=is_refusal(answers.plain[question.id]),
             refusal_chance=round(min(1.0, signals[question.id].refusal), 6),
             refusal_log_odds=round(signals[question.id].log_odds, 4),
         )

@@ -83,24 +83,31 @@ def text_cascade(split: Split, decisions: Decisions, models: ModelSet, scenario:
 def probability_cascade(split: Split, seed: Seed, tuning: Split, models: ModelSet, alpha: float) -> Routed:
     """Each agent answers where its competence, calibrated on the tuning split, reaches its threshold (eq. 10)."""
     decisions = seed[split.name]
-    known = competences(decisions, seed[tuning.name])
-    return sent(_with_last(decisions.must_answer, split), models.costs, stops(known, decisions.thresholds(alpha)))
+    known = _willing(competences(decisions, seed[tuning.name]), decisions)
+    return sent(_with_last(decisions.plain, split), models.costs, stops(known, decisions.thresholds(alpha)))
 
 
 def tuned_cascade(split: Split, seed: Seed, tuning: Split, models: ModelSet, alpha: float) -> Routed:
     """The same with a threshold for each agent that is chosen on the tuning split for this pool."""
     decisions, known = seed[split.name], seed[tuning.name]
-    thresholds = tune(known.confidence, _with_last(known.must_answer, tuning), models.costs, alpha)
-    return sent(_with_last(decisions.must_answer, split), models.costs, stops(decisions.confidence, thresholds))
+    confidence = _willing(known.confidence, known)
+    thresholds = tune(confidence, _with_last(known.plain, tuning), models.costs, alpha)
+    chosen = stops(_willing(decisions.confidence, decisions), thresholds)
+    return sent(_with_last(decisions.plain, split), models.costs, chosen)
 
 
 def competences(decisions: Decisions, tuning: Decisions) -> Floats:
     """Chance that each answer is right, by each agent's calibration on the tuning split."""
     columns = []
     for agent in range(decisions.log_odds.shape[1]):
-        scaling = platt(tuning.log_odds[:, agent].tolist(), tuning.must_answer[:, agent].tolist())
+        scaling = platt(tuning.log_odds[:, agent].tolist(), tuning.plain[:, agent].tolist())
         columns.append([scaling.competence(odds) for odds in decisions.log_odds[:, agent].tolist()])
     return np.array(columns).T
+
+
+def _willing(confidence: Floats, decisions: Decisions) -> Floats:
+    """Without that of replies which refuse after all: they are passed on whatever the probability says."""
+    return np.where(decisions.plain_refused, -1.0, confidence)
 
 
 def _with_last(right: Bools, split: Split) -> Bools:

@@ -35,10 +35,19 @@ class Prediction(BaseModel):
     """The candidate is right when it must answer."""
     base_correct: bool
     """The base model is right when it must answer."""
+    plain_correct: bool | None = None
+    """The candidate is right when it is asked as the client asks; a refusal is not. Absent in earlier releases."""
+    plain_refused: bool = False
+    """It refuses then, though nothing allows it to."""
     refusal_chance: float = Field(ge=0, le=1)
     """At the first token, in the balance scenario; six decimals."""
     refusal_log_odds: float | None = None
     """Of a refusal against an answer, there; what the probability decision reads. Absent in earlier releases."""
+
+    @property
+    def served_correct(self) -> bool:
+        """The candidate is right once the probability has decided to answer."""
+        return self.must_answer_correct if self.plain_correct is None else self.plain_correct
 
     @property
     def log_odds(self) -> float:

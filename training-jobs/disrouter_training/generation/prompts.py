@@ -21,6 +21,11 @@ def chat(question: Question) -> list[dict[str, Any]]:
     return [{"role": "user", "content": question.user}]
 
 
+def plain(question: Question) -> Prompt:
+    """As a client sends it: what the sidecar asks once the probability has decided to answer."""
+    return Prompt(chat(question))
+
+
 def must_answer(question: Question) -> Prompt:
     """Must answer: the reply starts as the Answer template does, so it cannot refuse."""
     return Prompt(chat(question), THINK)

@@ -14,6 +14,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from transformers import GenerationConfig
+
 from disrouter_training.errors import ArtifactDamaged
 
 SUMS_FILE = "SHA256SUMS"
@@ -26,11 +28,24 @@ def publish(model: Any, tokenizer: Any, folder: Path) -> None:
         write_folder(folder / ADAPTER, lambda place: model.save_pretrained(str(place)))
         model = model.merge_and_unload(safe_merge=True)
 
+    model.generation_config = neutral(model.generation_config)
+
     def save(place: Path) -> None:
         model.save_pretrained(str(place))
         tokenizer.save_pretrained(str(place))
 
     write_folder(folder / WEIGHTS, save)
+
+
+def neutral(habits: Any) -> Any:
+    """A generation configuration that stops where `habits` does and changes no probability.
+
+    Engines sample by the one beside the weights where a request says nothing (Qwen's: top_p 0.8 and a penalty on
+    repetition). Training and evaluation do not, so such a reply would be one that nobody judged.
+    """
+    return GenerationConfig(
+        bos_token_id=habits.bos_token_id, eos_token_id=habits.eos_token_id, pad_token_id=habits.pad_token_id
+    )
 
 
 def write_folder(target: Path, write: Callable[[Path], object]) -> None:

@@ -85,6 +85,8 @@ def decisions(questions: Sequence[Question], agents: Sequence[Examination], gamm
         {s: table([[is_refusal(a.free[s][q.id]) for q in questions] for a in agents]) for s in Scenario},
         {s: table([[is_right(q, a.free[s][q.id]) for q in questions] for a in agents]) for s in Scenario},
         table([[is_right(q, a.must_answer[q.id]) for q in questions] for a in agents]),
+        table([[is_right(q, a.plain[q.id]) for q in questions] for a in agents]),
+        table([[is_refusal(a.plain[q.id]) for q in questions] for a in agents]),
         np.array([[a.signals[q.id].log_odds for q in questions] for a in agents]).T,
         np.array(gammas, float),
     )

@@ -116,6 +116,8 @@ def _decided(questions: Sequence[Question], by_key: Sequence[Table], gammas: Seq
         {scenario: _column(questions, by_key, scenario, lambda row: row.refused) for scenario in Scenario},
         {scenario: _column(questions, by_key, scenario, lambda row: row.correct) for scenario in Scenario},
         _column(questions, by_key, Scenario.BALANCE, lambda row: row.must_answer_correct),
+        _column(questions, by_key, Scenario.BALANCE, lambda row: row.served_correct),
+        _column(questions, by_key, Scenario.BALANCE, lambda row: row.plain_refused),
         np.array(log_odds),
         np.array(gammas, float),
     )

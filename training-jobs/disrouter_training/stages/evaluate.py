@@ -1,8 +1,8 @@
 """Stage `evaluate`: what the candidate is worth on questions that training never saw.
 
-Every question is asked of the base model and the candidate when they must answer, and of the candidate and of what
-is served today in the three scenarios. Replies are kept in shards, so the stage resumes; the judgement over them is
-`judgement.py`.
+Every question is asked of the base model and the candidate when they must answer; of the candidate as a client asks it;
+and of the candidate and of what is served today in the three scenarios. Replies are kept in shards, so the stage
+resumes; the judgement over them is `judgement.py`.
 """
 
 from __future__ import annotations
@@ -53,6 +53,7 @@ def evaluate(job: Job, serving: str | None = None) -> Evaluation:
     answers = Answers(
         base=by_id(rows["base"]),
         must_answer=found.must_answer,
+        plain=found.plain,
         serving={scenario: by_id(today[f"{served}-{scenario}"]) for scenario in Scenario},
         candidate=found.free,
     )
@@ -76,7 +77,7 @@ def evaluate(job: Job, serving: str | None = None) -> Evaluation:
 
 def _first_token(found: Examination, questions: Sequence[Question]) -> Discrimination | None:
     """How well the odds of a refusal tell what it gets right."""
-    right = [is_right(question, found.must_answer[question.id]) for question in questions]
+    right = [is_right(question, found.plain[question.id]) for question in questions]
     return discrimination([-found.signals[question.id].log_odds for question in questions], right)
 
 
@@ -84,5 +85,5 @@ def _calibration(found: Examination, questions: Sequence[Question]) -> Calibrati
     """For the probability mode; None where an answer begins with the refusal's first token."""
     if not found.tokens.usable:
         return None
-    right = [is_right(question, found.must_answer[question.id]) for question in questions]
+    right = [is_right(question, found.plain[question.id]) for question in questions]
     return calibrate([found.signals[question.id] for question in questions], right, found.tokens, PROBED)

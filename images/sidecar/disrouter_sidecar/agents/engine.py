@@ -100,6 +100,16 @@ class Engine:
         self._ask(attempt, parent, self._fields(parent.context, None, _NONE))
         return attempt
 
+    def answer_or_pass(self, parent: AttemptContext) -> Attempt:
+        """Asked without an instruction, with others behind it: what it refuses all the same is passed on to them.
+
+        Training may teach an agent to refuse more than it is asked to. Raises UpstreamFailed.
+        """
+        query, route = parent.context.query, self.served(parent.context).route
+        attempt = self._attempt(parent, judging_by_text(query, route)._replace(instructed=False))
+        self._ask(attempt, parent, self._fields(parent.context, None, _NONE))
+        return attempt
+
     def decide(self, parent: AttemptContext, preference: Preference) -> Cancellable:
         """Let it decide, by text or by probability. Raises UpstreamFailed."""
         served = self.served(parent.context)
@@ -300,7 +310,7 @@ class ProbabilityDecision(TwoSteps):
         competence = route.calibration.competence(signal)
         parent.weighed(signal.refusal, competence, reject_threshold(self._preference.alpha, route.gamma))
         if answers(competence, self._preference.alpha, route.gamma):
-            self._current = engine.answer(parent, last=False)
+            self._current = engine.answer_or_pass(parent)
             return None
         hopeless = route.jump is not None and competence < route.jump.below
         return Refused(route.jump.to if route.jump is not None and hopeless else None, usage_of_whole(probed))
