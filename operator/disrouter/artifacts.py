@@ -1,9 +1,10 @@
 """A training run: its inputs, its identity, its directory and its result.
 
-A run is identified by the hash of everything that could change its outcome. Its directory is
+A run is identified by the hash of everything that could change its outcome; what it takes to get there (engines and
+batches) is none of it, so that another machine goes on with it. Its directory is
 
     <artifacts>/<cascade>/<agent>/<run>/
-        run.json                     the inputs, as hashed
+        run.json                     the inputs, as it was begun
         <stage>/done.json            written last, atomically: the stage is complete; metrics and versions inside
         <stage>/...                  shards, checkpoints, `weights/`, `evaluation.json`
 
@@ -16,6 +17,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
@@ -23,11 +25,13 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field, ValidationError
+from pydantic.alias_generators import to_camel
 
 from disrouter.calibration import Calibration
 from disrouter.errors import ArtifactError
 from disrouter.model import Model, StructField
 from disrouter.recipe import (
+    RESOURCES,
     CollectConfig,
     DatasetSource,
     Engine,
@@ -116,8 +120,45 @@ class RunConfig(Model):
 
     @property
     def run(self) -> str:
-        """Ten hex digits that change with any input."""
+        """Ten hex digits that change with any input, but not with what it takes."""
         return _digest(self)
+
+    @property
+    def inputs(self) -> RunConfig:
+        """Without `resources`: what determines its outcome."""
+        changed = {}
+        for stage, names in RESOURCES:
+            part = getattr(self, stage)
+            usual = {name: type(part).model_fields[name].default for name in names}
+            changed[stage] = part.model_copy(update=usual)
+        return self.model_copy(update=changed)
+
+    @property
+    def resources(self) -> dict[str, dict[str, Any]]:
+        """What it takes, by stage and wire name, where that is not the default."""
+        usual, found = self.inputs, dict[str, dict[str, Any]]()
+        for stage, names in RESOURCES:
+            part = getattr(self, stage)
+            set_here = {name for name in names if getattr(part, name) != getattr(getattr(usual, stage), name)}
+            if set_here:
+                found[stage] = part.model_dump(mode="json", by_alias=True, include=set_here)
+        return found
+
+    def taking(self, resources: Mapping[str, Mapping[str, Any]]) -> RunConfig:
+        """The same run with other `resources`. Raises ArtifactError for what is none."""
+        allowed = {stage: set(names) for stage, names in RESOURCES}
+        changed = {}
+        for stage, fields in resources.items():
+            part = getattr(self, stage, None)
+            wrong = set(fields) - {to_camel(name) for name in allowed.get(stage, ())}
+            if part is None or wrong:
+                known = ", ".join(f"{stage}.{to_camel(name)}" for stage, names in RESOURCES for name in names)
+                raise ArtifactError(f"{stage}: {', '.join(sorted(wrong))} is no resource of a run; known: {known}")
+            changed[stage] = {**part.model_dump(mode="json", by_alias=True), **fields}
+        try:
+            return self.model_validate({**self.model_dump(mode="json", by_alias=True), **changed})
+        except ValidationError as error:
+            raise ArtifactError(f"the resources of the run are wrong: {_reasons(error)}") from None
 
     def dump(self) -> dict[str, Any]:
         """By wire names, without later fields at their defaults: so a release that brings a field neither makes a
@@ -132,14 +173,17 @@ class RunConfig(Model):
         except OSError as error:
             raise ArtifactError(f"cannot read the run file {path}: {error.strerror}") from error
         except ValidationError as error:
-            reasons = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
-            raise ArtifactError(f"{path} is not a run file: {reasons}") from None
+            raise ArtifactError(f"{path} is not a run file: {_reasons(error)}") from None
+
+
+def _reasons(error: ValidationError) -> str:
+    return "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
 
 
 @lru_cache(maxsize=1024)
 def _digest(config: RunConfig) -> str:
     """Kept, as a reconcile asks for it a dozen times for each trained agent."""
-    canonical = json.dumps(config.dump(), sort_keys=True, separators=(",", ":"))
+    canonical = json.dumps(config.inputs.dump(), sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()[:10]
 
 

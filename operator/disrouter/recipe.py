@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Self
+from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import Field, StrictFloat, StrictInt, model_validator
 
@@ -65,7 +65,8 @@ class CollectConfig(Model):
     temperature: StrictFloat = Field(default=1.0, gt=0, le=2)
     max_new_tokens: StrictInt = Field(default=512, ge=1, le=32768)
     batch_size: StrictInt = Field(default=32, ge=1, le=65536)
-    """Sequences generated at once, and so those that a kill loses; vLLM wants thousands."""
+    """Sequences generated at once, and so those that a kill loses; vLLM wants thousands. Where memory runs out it is
+    half as many."""
     engine: Engine = Engine.AUTO
 
 
@@ -73,11 +74,12 @@ class Precision(StrEnum):
     """Numbers that a training stage computes with. Optimizer states and what it leaves are fp32 either way."""
 
     AUTO = "auto"
-    """bf16 on a GPU that has it, else fp32."""
+    """bf16 on a GPU that has it, else fp32: also on a CPU that has it, where it is to be asked for."""
     BF16 = "bf16"
     FP32 = "fp32"
 
 
+_RATE = ("learningRate", "learning_rate")
 LayerName = Annotated[str, Field(min_length=1, max_length=128, description="The last part of a layer's name.")]
 
 
@@ -102,6 +104,19 @@ class TrainConfig(Model):
     precision: Precision = Precision.AUTO
     gradient_checkpointing: bool | None = None
     """Compute activations again in the backward pass: less memory, a third more time. Absent: on a GPU."""
+    micro_batch_size: StrictInt | None = Field(default=None, ge=1)
+    """Sequences that go through the model at once, in each process; a step accumulates as many as it needs. Absent: as
+    fit, and half as many each time that memory runs out."""
+
+    _rates: ClassVar[tuple[float, float]]
+    """Learning rates where none is given: of all weights, and of an adapter, which needs ten times more and above."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _rate_of_its_mode(cls, given: Any) -> Any:
+        if not isinstance(given, dict) or any(given.get(name) is not None for name in _RATE):
+            return given
+        return {**given, _RATE[0]: cls._rates[given.get("lora") is not None]}
 
 
 class Extraction(Model):
@@ -113,6 +128,8 @@ class Extraction(Model):
 
 class SftConfig(TrainConfig):
     """Supervised stage: refuse where the frequency of correct answers is under (1 - alpha) ** gamma."""
+
+    _rates: ClassVar = (1e-5, 2e-4)
 
     samples: StrictInt = Field(default=10000, ge=6)
     """Training examples over all scenarios; with the hard target half accepted and half refused."""
@@ -129,18 +146,22 @@ class SftConfig(TrainConfig):
     """Share of the examples that are the base model's own replies to questions it must answer, right or wrong, so that
     it does not forget what it knew while it learns to refuse."""
     epochs: StrictFloat = Field(default=1.0, gt=0)
-    learning_rate: StrictFloat = Field(default=1e-5, gt=0)
+    learning_rate: StrictFloat | None = Field(default=None, gt=0)
+    """Absent: 1e-5 for all weights, 2e-4 for an adapter."""
     batch_size: StrictInt = Field(default=16, ge=1)
 
 
 class RlConfig(TrainConfig):
     """Reinforcement stage with the scenario-conditioned reward (eq. 7)."""
 
+    _rates: ClassVar = (1e-6, 2e-5)
+
     gamma: StrictFloat = Field(default=0.5, ge=0, le=MAX_GAMMA)
     """Reliability factor: the exponent of the reward of a refusal. The paper's range ends at 1; more is bolder."""
     steps: StrictInt = Field(default=100, ge=1)
     """Optimizer steps."""
-    learning_rate: StrictFloat = Field(default=1e-6, gt=0)
+    learning_rate: StrictFloat | None = Field(default=None, gt=0)
+    """Absent: 1e-6 for all weights, 2e-5 for an adapter."""
     prompts_per_step: StrictInt = Field(default=32, ge=1)
     generations: StrictInt = Field(default=4, ge=2)
     """Replies sampled for each prompt."""
@@ -165,3 +186,11 @@ class EvaluateConfig(Model):
     """Questions to choose thresholds and baselines by; neither trained on nor reported on."""
     heldout: tuple[DatasetSource, ...] = ()
     """Questions of kinds that training never sees, reported apart; the gate does not look at them."""
+
+
+RESOURCES: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("collect", ("batch_size", "engine")),
+    ("sft", ("micro_batch_size",)),
+    ("rl", ("micro_batch_size", "rollouts")),
+)
+"""Fields by stage that say what a run takes and not what comes out of it: no part of its identity."""

@@ -11,6 +11,7 @@ from disrouter.artifacts import (
     TERMINATION_MESSAGE_LIMIT,
     DatasetSource,
     Evaluation,
+    RlConfig,
     RunConfig,
     RunLayout,
     ScenarioResult,
@@ -63,6 +64,47 @@ def test_fields_that_came_later_leave_older_runs_and_their_run_files_as_they_wer
     soft = config.model_copy(update={"sft": SftConfig(target=SftTarget.SOFT)})
     assert soft.run != config.run
     assert soft.dump()["sft"]["target"] == "soft"
+
+
+RESOURCES = {
+    "collect": {"batchSize": 4096, "engine": "vllm"},
+    "sft": {"microBatchSize": 2},
+    "rl": {"rollouts": "transformers", "microBatchSize": 4},
+}
+
+
+def test_what_a_run_takes_is_no_part_of_its_identity_and_can_be_changed() -> None:
+    config = RunConfig.model_validate({
+        "cascade": "q", "agent": "a", "model": "hf://a/b", "datasets": [{"id": "a/b"}], **RESOURCES,
+    })  # fmt: skip
+    assert config.run == "460d518d38", "that of the defaults"
+    assert config.resources == RESOURCES
+    assert config.inputs.resources == {}
+    assert config.inputs.taking(RESOURCES) == config
+    assert config.taking({"collect": {"batchSize": 8}}).resources == {**RESOURCES, "collect": {"batchSize": 8, "engine": "vllm"}}
+
+
+@pytest.mark.parametrize(
+    ("resources", "said"),
+    [
+        ({"sft": {"epochs": 2}}, r"sft: epochs is no resource of a run; known: collect\.batchSize, "),
+        ({"evaluate": {"holdout": 0.2}}, "evaluate: holdout is no resource"),
+        ({"disk": {}}, "disk: "),
+        ({"rl": {"microBatchSize": 0}}, r"the resources of the run are wrong: rl\.microBatchSize: "),
+    ],
+)
+def test_what_is_no_resource_cannot_be_changed(resources: dict[str, dict[str, Any]], said: str) -> None:
+    with pytest.raises(ArtifactError, match=said):
+        _config().taking(resources)
+
+
+def test_an_adapter_has_a_learning_rate_that_moves_it() -> None:
+    lora = {"rank": 16}
+    assert (SftConfig().learning_rate, RlConfig().learning_rate) == (1e-5, 1e-6)
+    assert SftConfig.model_validate({"lora": lora}).learning_rate == 2e-4
+    assert RlConfig.model_validate({"lora": lora}).learning_rate == 2e-5
+    assert SftConfig.model_validate({"lora": lora, "learningRate": 1e-5}).learning_rate == 1e-5
+    assert RlConfig.model_validate({"lora": None, "learningRate": None}).learning_rate == 1e-6
 
 
 def test_a_bad_run_file_names_the_file_and_the_field(tmp_path: Path) -> None:

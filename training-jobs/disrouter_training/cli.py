@@ -9,6 +9,7 @@ Stages import torch only when they run, so `--help` and mistakes in the argument
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import traceback
 from collections.abc import Sequence
@@ -20,6 +21,7 @@ from disrouter.errors import DisrouterError
 from disrouter.uris import PVC_ROOT
 from disrouter_training.errors import Interrupted, RunBusy
 from disrouter_training.job import Job
+from disrouter_training.models.gpu_memory import is_out_of_memory
 from disrouter_training.process.heartbeat import Heartbeat
 from disrouter_training.process.lock import only_trainer
 from disrouter_training.process.progress import say_on_stderr
@@ -28,7 +30,10 @@ from disrouter_training.process.stop import StopSignal
 from disrouter_training.training.disk_space import is_disk_full
 
 EXIT_FAILED = 1
-SMALLER = "lower collect.batchSize, sft.batchSize or rl.promptsPerStep, or give the Job more memory"
+SMALLER = (
+    "one sequence at a time is too much already: shorten the questions or collect.maxNewTokens, set sft.lora and rl.lora, "
+    "take a smaller model, or give the Job more memory; under torchrun lower sft.microBatchSize or rl.microBatchSize"
+)
 LARGER = "its earlier work is kept: free space or enlarge the claim of training.artifacts, and run it again"
 PVC_ROOT_VARIABLE = "DISROUTER_PVC_ROOT"
 TERMINATION_LOG = "DISROUTER_TERMINATION_LOG"
@@ -44,16 +49,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _end(str(error), INTERRUPTED)
     except DisrouterError as error:
         return _end(str(error), EXIT_FAILED)
-    except MemoryError as error:
-        return _end(f"out of memory: {error}; {SMALLER}", EXIT_FAILED)
     except Exception as error:
         return _end(_explained(error), EXIT_FAILED)
 
 
 def _explained(error: Exception) -> str:
     """What libraries raised, for a person; the log has the trace of what nobody foresaw."""
-    if "out of memory" in str(error):
-        return f"{error}; {SMALLER}"
+    if is_out_of_memory(error):
+        return f"out of memory: {error}; {SMALLER}"
     if is_disk_full(error):
         return f"no space left to write what the stage leaves ({error}); {LARGER}"
     traceback.print_exception(error)
@@ -102,6 +105,9 @@ def _add_places(parser: argparse.ArgumentParser) -> None:
 
 def _add_stages(parser: argparse.ArgumentParser, stages: tuple[Stage, ...]) -> None:
     parser.add_argument("--run", type=Path, required=True, metavar="RUN.JSON", help="inputs of the training run")
+    parser.add_argument(
+        "--resources", type=_resources, metavar="JSON", help="engines and batches by stage, in place of those of the run file"
+    )
     _add_places(parser)
     if Stage.EVALUATE in stages:
         served = "trained weights that are served today (default: the base model, prompted)"
@@ -147,6 +153,16 @@ def _seeds(text: str) -> tuple[int, ...]:
         raise argparse.ArgumentTypeError(f"{text!r} is not a list of whole numbers, such as 1,2,3") from None
 
 
+def _resources(text: str) -> dict[str, dict[str, object]]:
+    try:
+        found = json.loads(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"is not JSON: {error}") from None
+    if not isinstance(found, dict) or not all(isinstance(fields, dict) for fields in found.values()):
+        raise argparse.ArgumentTypeError('is not an object of objects, such as {"collect": {"batchSize": 64}}')
+    return found
+
+
 def _pair(text: str) -> tuple[str, str]:
     name, separator, value = text.partition("=")
     if not (name and separator and value):
@@ -167,6 +183,8 @@ def _cost(text: str) -> tuple[str, float]:
 
 def _run_stages(arguments: argparse.Namespace) -> None:
     config = RunConfig.read(arguments.run)
+    if arguments.resources is not None:
+        config = config.taking(arguments.resources)
     layout = RunLayout.of(arguments.artifacts.absolute(), config)
     ranks = Ranks.of(os.environ)
     ranks.check(arguments.stages)

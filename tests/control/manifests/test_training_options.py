@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from typing import Any
 
@@ -49,6 +50,24 @@ def test_nodes_meet_at_a_headless_service_and_train_as_an_indexed_job(golden: An
     _, service, job = objects(Stage.SFT, **OPTIONS)
     golden("training_nodes", [service, job])
     _known(job)
+
+
+def test_what_a_run_takes_is_said_to_its_jobs_and_leaves_the_immutable_run_file_as_it_is() -> None:
+    manifest = clusters.trained()
+    usual = clusters.cascade(manifest)
+    manifest["spec"]["training"]["collect"] = {"batchSize": 4096}
+    manifest["spec"]["training"]["rl"] = {"microBatchSize": 2}
+    other = clusters.cascade(manifest)
+    (before, plain), (after, job) = (
+        runs.stage_objects(owner, runs.run_config(owner, owner.spec.agents[1]), Stage.COLLECT, None, "trainer:test")
+        for owner in (usual, other)
+    )
+    assert after == before
+    assert job["metadata"]["name"] == plain["metadata"]["name"]
+    (more,) = set(trainer(job)["args"]) - set(trainer(plain)["args"])
+    option, _, value = more.partition("=")
+    assert option == "--resources"
+    assert json.loads(value) == {"collect": {"batchSize": 4096}, "rl": {"microBatchSize": 2}}
 
 
 def test_every_claim_that_a_run_reads_is_mounted() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from disrouter_training.data.shards import Row, read_rows, run_shards, shard
+from disrouter_training.data.shards import Row, parted, read_rows, run_shards, shard, shard_path, write_rows
 from disrouter_training.data.sources import Question
 from disrouter_training.errors import DatasetError
 from disrouter_training.process.progress import Progress
@@ -27,6 +27,17 @@ def test_replies_with_any_line_break_are_read_as_they_were_written(tmp_path: Pat
 
     rows = run_shards(tmp_path / "shards", shards, work, progress, len)
     assert [row["reply"] for row in rows] == [BREAKS] * 3
+
+
+def test_work_that_was_begun_goes_on_in_the_shards_that_are_there_whatever_the_batch_is_now(tmp_path: Path) -> None:
+    questions = [Question(id=f"q{number}", question="Which?", answer="red") for number in range(7)]
+    begun = parted(questions, 3, [tmp_path])
+    assert [len(part) for part in begun] == [3, 3, 1]
+    for number in (0, 1):
+        write_rows(shard_path(tmp_path, number), [{"id": question.id} for question in begun[number]])
+    for batch in (1, 3, 64):
+        assert parted(questions, batch, [tmp_path / "empty", tmp_path]) == begun
+    assert len(parted(questions, 64, [tmp_path / "empty"])) == 1
 
 
 def test_a_damaged_file_says_what_to_do(tmp_path: Path) -> None:

@@ -53,12 +53,12 @@ def test_vllm_that_is_not_installed_is_an_error_that_names_the_field() -> None:
 
 
 def test_rollouts_by_vllm_share_the_trainers_gpu_and_hold_the_longest_reply() -> None:
-    arguments = rollouts(Engine.VLLM, 640)
+    arguments = rollouts(Engine.VLLM, 640, 0.4)
     assert arguments["use_vllm"] is True
     assert arguments["vllm_mode"] == "colocate"
     assert arguments["vllm_max_model_length"] == 640
-    assert 0 < arguments["vllm_gpu_memory_utilization"] < 0.5, "the trainer needs the larger part"
-    assert rollouts(Engine.TRANSFORMERS, 640) == {"use_vllm": False}
+    assert arguments["vllm_gpu_memory_utilization"] == 0.4
+    assert rollouts(Engine.TRANSFORMERS, 640, 0.0) == {"use_vllm": False}
 
 
 class Completed:

@@ -7,7 +7,16 @@ import torch
 
 from disrouter.artifacts import Lora
 from disrouter_training.errors import ModelError, TooLarge
-from disrouter_training.models.gpu_memory import GIB, Shape, Work, estimate, verdict
+from disrouter_training.models import loading
+from disrouter_training.models.gpu_memory import (
+    GIB,
+    ROLLOUT_MEMORY,
+    Shape,
+    Work,
+    estimate,
+    rollout_share,
+    verdict,
+)
 from disrouter_training.models.loading import load_model, shape_of
 
 SMALL = Shape(494_032_768, 494_032_768, 24, 896, 256, 151_936, adapted=False)
@@ -72,6 +81,23 @@ def test_what_cannot_fit_a_gpu_is_an_error_with_the_remedy() -> None:
     need = estimate(LARGE, MIXED, gpu=True)
     with pytest.raises(TooLarge, match=r"sft needs about 1\d\d\.\d GiB per GPU .*; you have 80\.0: set sft\.lora, "):
         verdict("sft", need, 80 * GIB, gpu=True, adapted=False)
+
+
+def test_vllm_has_the_memory_that_its_copy_of_the_weights_needs_or_is_refused_before_it_starts() -> None:
+    assert rollout_share(SMALL.parameters, 80 * GIB) == ROLLOUT_MEMORY
+    assert rollout_share(LARGE.parameters, 40 * GIB) == pytest.approx((14.2 + 3) / 40, abs=0.01)
+    with pytest.raises(TooLarge, match=r"rl needs 17\.2 GiB of each GPU for vLLM's .*they have 24\.0: set rl\.rollouts"):
+        rollout_share(LARGE.parameters, 24 * GIB)
+
+
+def test_large_models_generate_in_bf16_on_a_cpu_that_has_it(monkeypatch: pytest.MonkeyPatch, volumes: Path) -> None:
+    name = str(volumes / "models" / "tiny")
+    assert load_model(name, train=False).dtype is torch.float32, "too small to gain by it"
+    monkeypatch.setattr(loading, "LARGE_FOR_A_CPU", 1)
+    for has, expected in ((True, torch.bfloat16), (False, torch.float32)):
+        monkeypatch.setattr(loading, "cpu_has_bf16", lambda has=has: has)
+        assert load_model(name, train=False).dtype is expected
+        assert load_model(name, train=True).dtype is torch.float32
 
 
 def test_what_fits_is_said_with_its_parts() -> None:

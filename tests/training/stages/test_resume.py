@@ -58,6 +58,18 @@ def test_collect_keeps_its_shards_when_killed(trained: Trainer, finished: Traine
     assert [(shards / path.name).read_bytes() for path in whole] == [path.read_bytes() for path in whole]
 
 
+def test_collect_goes_on_with_another_batch_on_another_machine(trained: Trainer, finished: Trainer) -> None:
+    stage = trained.layout.stage(Stage.COLLECT)
+    (stage / "done.json").unlink()
+    whole = sorted((finished.layout.stage(Stage.COLLECT) / "shards").iterdir())
+    (stage / "shards" / whole[-1].name).unlink()
+    assert trained("collect", "--resources", '{"collect": {"batchSize": 256}}') == 0
+    shards = sorted((stage / "shards").iterdir())
+    assert [path.name for path in shards] == [path.name for path in whole]
+    assert [path.read_bytes() for path in shards[:-1]] == [path.read_bytes() for path in whole[:-1]]
+    assert [row["id"] for row in read_rows(shards[-1])] == [row["id"] for row in read_rows(whole[-1])]
+
+
 def test_sft_makes_a_checkpoint_when_terminated(
     trained: Trainer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -23,14 +23,24 @@ Work = Callable[[Sequence[Question], int], list[Row]]
 
 def shard(questions: Sequence[Question], batch: int) -> list[list[Question]]:
     """Longest first, at least `batch` questions per shard."""
-    ordered = longest_first(questions)
-    size = max(1, batch, math.ceil(len(ordered) / MAX_SHARDS))
-    return [ordered[start : start + size] for start in range(0, len(ordered), size)]
+    return _cut(questions, max(1, batch, math.ceil(len(questions) / MAX_SHARDS)))
+
+
+def parted(questions: Sequence[Question], batch: int, folders: Iterable[Path]) -> list[list[Question]]:
+    """As the shards that are there already, whatever `batch` was then; else as `shard`. All folders are parted alike."""
+    there = sorted(path for folder in folders for path in folder.glob("[0-9]*.jsonl"))
+    size = len(read_rows(min(there, key=lambda path: path.name))) if there else 0
+    return _cut(questions, size) if size else shard(questions, batch)
 
 
 def longest_first(questions: Iterable[Question]) -> list[Question]:
     """The order of shards: little padding, and out of memory early if at all."""
     return sorted(questions, key=lambda question: (-len(question.user), question.id))
+
+
+def _cut(questions: Sequence[Question], size: int) -> list[list[Question]]:
+    ordered = longest_first(questions)
+    return [ordered[start : start + size] for start in range(0, len(ordered), size)]
 
 
 def missing(folder: Path, shards: Sequence[Sequence[Question]]) -> list[int]:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from disrouter_training.data.shards import Row, missing, run_shards, shard
+from disrouter_training.data.shards import Row, missing, parted, run_shards
 from disrouter_training.data.sources import Question
 from disrouter_training.generation.prompts import Prompt
 from disrouter_training.generation.transformers_generator import Sampling, TransformersGenerator, greedy
@@ -58,7 +58,7 @@ class BatchQueries:
     def ask(self, questions: Sequence[Question], queries: Sequence[Query]) -> dict[str, list[Row]]:
         """Rows of every query. A model is loaded once, and only if a reply of it is missing."""
         batch = min(self.sampling.prompts_at_once, max(1, len(questions) // QUESTIONS_AT_ONCE))
-        shards = shard(questions, batch)
+        shards = parted(questions, batch, [self.folder / query.name for query in queries])
         progress = Progress(
             self.label, "replies", len(shards) * len(queries), self.folder.parent, say=self.say, clock=self.clock
         )

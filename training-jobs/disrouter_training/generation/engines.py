@@ -12,10 +12,9 @@ from disrouter.artifacts import Engine
 from disrouter_training.errors import ModelError
 from disrouter_training.generation.prompts import Prompt
 from disrouter_training.generation.transformers_generator import Sample, Sampling, TransformersGenerator
+from disrouter_training.models.gpu_memory import rollout_share
+from disrouter_training.models.loading import shape_of
 from disrouter_training.process.stop import StopSignal
-
-ROLLOUT_MEMORY = 0.3
-"""Share of a GPU that vLLM has for rollouts beside the trainer: its copy of the weights and the replies' cache."""
 
 
 class Generator(Protocol):
@@ -51,16 +50,23 @@ def open_generator(
     return TransformersGenerator(name, stop)
 
 
-def rollouts(engine: Engine, longest: int) -> dict[str, Any]:
+def rollout_memory(engine: Engine, name: str) -> float:
+    """Share of each GPU that the engine of `rl` takes from the trainer. Raises TooLarge as `rollout_share` does."""
+    if engine is not Engine.VLLM or not torch.cuda.is_available():
+        return 0.0
+    return rollout_share(shape_of(name, None).parameters, torch.cuda.get_device_properties(0).total_memory)
+
+
+def rollouts(engine: Engine, longest: int, share: float) -> dict[str, Any]:
     """TRL's arguments for who generates in `rl`: vLLM in the trainer's own processes, on the trainer's own GPUs.
 
-    `longest` is the most tokens that a prompt with its reply has.
+    `longest` is the most tokens that a prompt with its reply has, `share` what `rollout_memory` says.
     """
     if engine is not Engine.VLLM:
         return {"use_vllm": False}
     return {
         "use_vllm": True,
         "vllm_mode": "colocate",
-        "vllm_gpu_memory_utilization": ROLLOUT_MEMORY,
+        "vllm_gpu_memory_utilization": share,
         "vllm_max_model_length": longest,
     }

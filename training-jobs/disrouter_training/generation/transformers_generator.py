@@ -12,8 +12,10 @@ from disrouter.artifacts import CollectConfig
 from disrouter.calibration import FirstTokenSignal
 from disrouter_training.generation.encoding import Encoder
 from disrouter_training.generation.first_token import FirstTokens, alike, first_tokens
+from disrouter_training.generation.halving import Halving
 from disrouter_training.generation.prompts import Prompt
 from disrouter_training.models.loading import load_model
+from disrouter_training.process.progress import Say, say_on_stderr
 from disrouter_training.process.stop import StopSignal
 
 
@@ -60,8 +62,9 @@ def greedy(config: CollectConfig, *, tokens: int | None = None) -> Sampling:
 class TransformersGenerator:
     """A model in this process, on a CPU or one GPU."""
 
-    def __init__(self, name: str, stop: StopSignal) -> None:
+    def __init__(self, name: str, stop: StopSignal, say: Say = say_on_stderr) -> None:
         self._encoder = Encoder(name)
+        self._halving = Halving(say)
         self._model = load_model(name, train=False).eval()
         self._stop = stop
 
@@ -76,29 +79,24 @@ class TransformersGenerator:
         """
         torch.manual_seed(seed)
         config = sampling.config(self._model, self._encoder.tokenizer)
-        out: list[list[Sample]] = []
-        step = sampling.prompts_at_once
-        for start in range(0, len(prompts), step):
-            out += self._batch(prompts[start : start + step], sampling, config)
-            self._stop.check("generation")
-        return out
+        return self._halving.map(prompts, sampling.prompts_at_once, lambda part: self._batch(part, sampling, config))
 
     def first_tokens(self) -> FirstTokens:
         """What its refusals and its answers begin with. Raises ModelError as `first_token.first_tokens` does."""
         return first_tokens(self._encoder)
 
-    @torch.inference_mode()
     def signals(self, prompts: Sequence[Prompt], tokens: FirstTokens, batch_size: int) -> list[FirstTokenSignal]:
         """For each prompt how likely a reply begins with either token."""
-        refusal, answer = (alike(self._encoder, token) for token in (tokens.refusal, tokens.answer))
-        out: list[FirstTokenSignal] = []
-        for start in range(0, len(prompts), batch_size):
-            inputs = self._pad([self._encoder.prompt(each) for each in prompts[start : start + batch_size]])
-            chances = torch.softmax(self._model(**inputs, logits_to_keep=1).logits[:, -1].double(), dim=-1)
-            either = (chances[:, ids].sum(dim=-1).tolist() for ids in (refusal, answer))
-            out += [FirstTokenSignal(*each) for each in zip(*either, strict=True)]
-            self._stop.check("generation")
-        return out
+        either = [alike(self._encoder, token) for token in (tokens.refusal, tokens.answer)]
+        return self._halving.map(prompts, batch_size, lambda part: self._signals(part, either))
+
+    @torch.inference_mode()
+    def _signals(self, prompts: Sequence[Prompt], either: Sequence[list[int]]) -> list[FirstTokenSignal]:
+        inputs = self._pad([self._encoder.prompt(each) for each in prompts])
+        chances = torch.softmax(self._model(**inputs, logits_to_keep=1).logits[:, -1].double(), dim=-1)
+        sums = (chances[:, ids].sum(dim=-1).tolist() for ids in either)
+        self._stop.check("generation")
+        return [FirstTokenSignal(*each) for each in zip(*sums, strict=True)]
 
     @torch.inference_mode()
     def _batch(self, prompts: Sequence[Prompt], sampling: Sampling, config: Any) -> list[list[Sample]]:
@@ -108,6 +106,7 @@ class TransformersGenerator:
             **inputs, generation_config=config, stopping_criteria=StoppingCriteriaList([self._give_up])
         )
         new = output[:, inputs["input_ids"].shape[1] :].tolist()
+        self._stop.check("generation")
         samples = sampling.samples
         full = [prefixes[index // samples] + ids for index, ids in enumerate(new)]
         stops = config.eos_token_id

@@ -8,6 +8,7 @@ precision. It is an estimate: expect a tenth more or less.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -20,6 +21,10 @@ _ACTIVATION = 34 / 2
 """Values that a layer keeps for the backward pass, a token and hidden unit."""
 _RUNTIME = GIB
 """Of a GPU: the driver's context, libraries and what the allocator cannot use."""
+ROLLOUT_MEMORY, MOST_FOR_ROLLOUTS = 0.3, 0.6
+"""Share of a GPU that vLLM has for rollouts beside the trainer: usually, and at most."""
+_ROLLOUT_CACHE = 3 * GIB
+"""Of vLLM besides weights: keys and values of the replies, graphs and what it computes with."""
 _CGROUP = Path("/sys/fs/cgroup/memory.max")
 _MEMINFO = Path("/proc/meminfo")
 
@@ -114,6 +119,25 @@ def verdict(stage: str, need: Need, available: float, *, gpu: bool, adapted: boo
     if gpu:
         raise TooLarge(f"{line}: {remedy}")
     return f"warning: {line}: it may be killed; {remedy}"
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether torch, or Python, found no memory: of a GPU, or of the machine where its kernel lets it know."""
+    said = str(error)
+    return isinstance(error, MemoryError) or "out of memory" in said or "can't allocate memory" in said
+
+
+def rollout_share(parameters: int, total: float) -> float:
+    """Share in (0, 1) of a GPU of `total` bytes that vLLM needs for rollouts beside the trainer: its own copy of the
+    weights in half precision, and a cache. Raises TooLarge where it leaves the trainer too little."""
+    need = parameters * 2 + _ROLLOUT_CACHE
+    share = max(ROLLOUT_MEMORY, math.ceil(need / total * 100) / 100)
+    if share > MOST_FOR_ROLLOUTS:
+        raise TooLarge(
+            f"rl needs {need / GIB:.1f} GiB of each GPU for vLLM's copy of the weights and its cache, and they have "
+            f"{total / GIB:.1f}: set rl.rollouts to transformers, or use larger GPUs"
+        )
+    return share
 
 
 def of_machine() -> float:

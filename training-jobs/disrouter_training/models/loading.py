@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import gc
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from disrouter.artifacts import Lora, Precision
 from disrouter_training.errors import ModelError
-from disrouter_training.models.gpu_memory import Shape
+from disrouter_training.models.gpu_memory import Shape, is_out_of_memory
 from disrouter_training.models.publishing import verify
+
+
+T = TypeVar("T")
+LARGE_FOR_A_CPU = 50_000_000
+"""Parameters from which on a CPU spends its time on matrices; below there is nothing to gain from rounding them."""
 
 
 def load_tokenizer(name: str) -> Any:
@@ -29,7 +35,7 @@ def load_tokenizer(name: str) -> Any:
 def computes_in_bf16(precision: Precision) -> bool:
     """Whether matrix products run in bf16. Raises ModelError where a GPU is asked for what it does not have."""
     gpu = torch.cuda.is_available()
-    able = not gpu or torch.cuda.is_bf16_supported()
+    able = not gpu or torch.cuda.is_bf16_supported(including_emulation=False)
     if precision is Precision.BF16 and not able:
         raise ModelError(f"{torch.cuda.get_device_name()} has no bf16; set precision to fp32 or auto")
     return precision is Precision.BF16 or (precision is Precision.AUTO and gpu and able)
@@ -42,15 +48,37 @@ def release_memory() -> None:
         torch.cuda.empty_cache()
 
 
+def unless_too_much(work: Callable[[], T]) -> T | None:
+    """What `work` returns; None where memory ran out. Then the error is gone, and with it the tensors that it held."""
+    try:
+        return work()
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+    release_memory()
+    return None
+
+
 def load_model(name: str, *, train: bool, frozen_bf16: bool = False) -> Any:
-    """The model on this machine's device: full precision to train or on a CPU, bfloat16 to generate on a GPU.
+    """The model on this machine's device: full precision to train, bfloat16 to generate where that is faster.
 
     `frozen_bf16` is for weights that stay as they are under an adapter: they need no more than they compute with.
     """
     gpu = torch.cuda.is_available()
-    dtype = torch.bfloat16 if frozen_bf16 or (gpu and not train) else torch.float32
+    dtype = torch.bfloat16 if frozen_bf16 or (not train and _generates_in_bf16(name)) else torch.float32
     model = _load(AutoModelForCausalLM.from_pretrained, name, "model", dtype=dtype)
     return model.to("cuda" if gpu else "cpu")
+
+
+def _generates_in_bf16(name: str) -> bool:
+    if torch.cuda.is_available():
+        return True
+    return cpu_has_bf16() and sum(each.numel() for each in blueprint(name).parameters()) >= LARGE_FOR_A_CPU
+
+
+def cpu_has_bf16() -> bool:
+    """Whether this CPU multiplies matrices in bfloat16 by instructions of its own, twice to thrice as fast."""
+    return bool(torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported())
 
 
 def blueprint(name: str) -> Any:

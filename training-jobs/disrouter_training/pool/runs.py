@@ -39,7 +39,7 @@ class PoolRun:
 
     def key(self, stage: Stage) -> str:
         """The same for two runs whose stage gives the same result."""
-        inputs = {k: v for k, v in self.config.dump().items() if k not in (*_NOT_YET[stage], "cascade", "agent")}
+        inputs = {k: v for k, v in self.config.inputs.dump().items() if k not in (*_NOT_YET[stage], "cascade", "agent")}
         return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()[:10]
 
 

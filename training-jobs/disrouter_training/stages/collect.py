@@ -15,7 +15,7 @@ from disrouter.artifacts import Engine, Stage, write_atomically
 from disrouter_training.data.correctness import final_answer, is_right
 from disrouter_training.data.samples import Collected
 from disrouter_training.data.second_reading import second_reading
-from disrouter_training.data.shards import Row, missing, read_shard, run_shards, shard, shard_path
+from disrouter_training.data.shards import Row, missing, parted, read_shard, run_shards, shard_path
 from disrouter_training.data.sources import Question
 from disrouter_training.data.split import Splits, split_questions
 from disrouter_training.data.split_files import write_splits
@@ -23,7 +23,7 @@ from disrouter_training.data.survey import Survey
 from disrouter_training.errors import DatasetError
 from disrouter_training.generation.context import too_long
 from disrouter_training.generation.encoding import Encoder
-from disrouter_training.generation.engines import chosen, open_generator
+from disrouter_training.generation.engines import chosen, open_generator, rollout_memory
 from disrouter_training.generation.first_token import first_tokens
 from disrouter_training.generation.prompts import must_answer
 from disrouter_training.generation.transformers_generator import Sample, Sampling
@@ -39,6 +39,7 @@ def collect(job: Job) -> None:
     config = job.config.collect
     folder = job.folder(Stage.COLLECT)
     job.say(first_tokens(Encoder(job.base_model())).told(job.config.model))
+    rollout_memory(chosen(job.config.rl.rollouts, "rl.rollouts"), job.base_model())
     job.say(f"{Stage.COLLECT}: reads {len(job.config.datasets)} training datasets and those to judge by")
     splits = _fitting(job, split_questions(job.config, job.pvc_root))
     record = write_splits(folder, splits)
@@ -49,7 +50,7 @@ def collect(job: Job) -> None:
         max_new_tokens=config.max_new_tokens,
         batch_size=config.batch_size,
     )
-    shards = shard(splits.train, sampling.prompts_at_once)
+    shards = parted(splits.train, sampling.prompts_at_once, [folder / "shards"])
     engine = chosen(config.engine, "collect.engine")
     rows, survey = _collected(job, shards, sampling, engine)
     frequencies = [float(row["frequency"]) for row in rows]

@@ -25,7 +25,7 @@ from disrouter_training.data.sources import Question
 from disrouter_training.data.split import TRAIN
 from disrouter_training.data.split_files import read_split
 from disrouter_training.generation.encoding import Encoder
-from disrouter_training.generation.engines import ROLLOUT_MEMORY, chosen, rollouts
+from disrouter_training.generation.engines import chosen, rollout_memory, rollouts
 from disrouter_training.generation.prompts import Prompt, free
 from disrouter_training.job import Job
 from disrouter_training.models.gpu_memory import Work
@@ -35,6 +35,7 @@ from disrouter_training.training.rl_metrics import Guard, StepMetrics
 from disrouter_training.training.step_log import METRICS_FILE, StepLog
 from disrouter_training.training.trainer import (
     Watcher,
+    as_fits,
     check_memory,
     checkpoints_activations,
     common_arguments,
@@ -58,24 +59,11 @@ def rl(job: Job) -> None:
     questions = longest_first(read_split(job.layout, TRAIN))
     folder = job.folder(Stage.RL)
     refuse_collapsed(folder)
-    checkpoint = job.ranks.from_leader(lambda: last_checkpoint(folder, job.say))
-    guard = Guard(0 if _one_sided(job) else config.collapse_window)
-    metrics = StepMetrics(StepLog(folder / METRICS_FILE, job.ranks), job.ranks, guard)
-    metrics.rewind(step_of(checkpoint))
-    progress = job.progress(Stage.RL, "replies", config.steps)
-    replies = config.prompts_per_step * config.generations
-    checkpoint_keeper = CheckpointKeeper(folder, guard, job)
-
-    def close_step(step: int, logs: dict[str, Any]) -> None:
-        metrics.close_step(step, logs)
-        checkpoint_keeper.check(step)
-
-    watcher = Watcher(progress, replies, job, close_step, checkpoint_keeper.keep)
-    trainer = _trainer(job, folder, questions, metrics, watcher)
-    tokens = train(trainer, job, Stage.RL, checkpoint, progress)
-    job.finish(Stage.RL, {"steps": config.steps, "tokens": tokens, "last": metrics.last_steps()}, started)
+    window = 0 if _one_sided(job) else config.collapse_window
+    tokens, last = _trained(job, questions, window)
+    job.finish(Stage.RL, {"steps": config.steps, "tokens": tokens, "last": last}, started)
     drop_checkpoints(job, folder)
-    checkpoint_keeper.drop()
+    CheckpointKeeper(folder, Guard(window), job).drop()
 
 
 def _one_sided(job: Job) -> bool:
@@ -112,26 +100,64 @@ def schedule(
             yield index, named[number // 2 % len(named)]
 
 
-def _trainer(job: Job, folder: Path, questions: Sequence[Question], metrics: StepMetrics, watcher: Watcher) -> Any:
-    config = job.config.rl
-    weights = str(job.layout.weights(Stage.SFT))
-    replies = config.prompts_per_step * config.generations
-    batch = job.ranks.share(replies, "rl.promptsPerStep times rl.generations")
+def _trained(job: Job, questions: Sequence[Question], window: int) -> tuple[int, dict[str, Any]]:
+    """Train with as large micro-batches as fit; tokens since the last start, and what the steps earned."""
+    config, weights = job.config.rl, str(job.layout.weights(Stage.SFT))
+    batch = job.ranks.share(config.prompts_per_step * config.generations, "rl.promptsPerStep times rl.generations")
     tokens = job.config.collect.max_new_tokens
     shape = shape_of(weights, config.lora)
-    size = micro_batch(batch, tokens, shape.vocabulary)
+    size = micro_batch(batch, config.micro_batch_size, tokens, shape.vocabulary)
     encoder = Encoder(weights)
     rows = _rows(job, questions)
     longest = max(len(encoder.prompt(Prompt(row["prompt"]))) for row in rows) + tokens
     engine = chosen(config.rollouts, "rl.rollouts")
+    share = rollout_memory(engine, weights)
     work = _work(config, size=size, longest=longest, scored=tokens, generated=batch)
-    check_memory(job, Stage.RL, shape, work, 1 - ROLLOUT_MEMORY if engine is Engine.VLLM else 1.0)
-    arguments = RLOOConfig(
-        **common_arguments(folder, config.steps, job.seed("rl-trainer"), config),
+    check_memory(job, Stage.RL, shape, work, 1 - share)
+    rolled = rollouts(engine, longest, share)
+
+    def attempt(size: int) -> tuple[int, dict[str, Any]]:
+        arguments = _arguments(job, batch, size, rolled)
+        return _attempt(job, questions, window, {"args": arguments, "processing_class": encoder.tokenizer}, rows)
+
+    return as_fits(job, Stage.RL, batch, size, attempt)
+
+
+def _attempt(
+    job: Job, questions: Sequence[Question], window: int, given: dict[str, Any], rows: list[dict[str, Any]]
+) -> tuple[int, dict[str, Any]]:
+    """TRL's trainer, from the last checkpoint on."""
+    config, folder = job.config.rl, job.folder(Stage.RL)
+    checkpoint = job.ranks.from_leader(lambda: last_checkpoint(folder, job.say))
+    guard = Guard(window)
+    metrics = StepMetrics(StepLog(folder / METRICS_FILE, job.ranks), job.ranks, guard)
+    metrics.rewind(step_of(checkpoint))
+    progress = job.progress(Stage.RL, "replies", config.steps)
+    checkpoint_keeper = CheckpointKeeper(folder, guard, job)
+
+    def close_step(step: int, logs: dict[str, Any]) -> None:
+        metrics.close_step(step, logs)
+        checkpoint_keeper.check(step)
+
+    replies = config.prompts_per_step * config.generations
+    trainer = RLOOTrainer(
+        **trainable(str(job.layout.weights(Stage.SFT)), config),
+        **given,
+        reward_funcs=_reward_function(questions, config.gamma, metrics),
+        train_dataset=Dataset.from_list(rows),
+        callbacks=[Watcher(progress, replies, job, close_step, checkpoint_keeper.keep)],
+    )
+    return train(trainer, job, Stage.RL, checkpoint, progress), metrics.last_steps()
+
+
+def _arguments(job: Job, batch: int, size: int, rolled: dict[str, Any]) -> RLOOConfig:
+    config = job.config.rl
+    return RLOOConfig(
+        **common_arguments(job.folder(Stage.RL), config.steps, job.seed("rl-trainer"), config),
         per_device_train_batch_size=size,
         gradient_accumulation_steps=batch // size,
         num_generations=config.generations,
-        max_completion_length=tokens,
+        max_completion_length=job.config.collect.max_new_tokens,
         temperature=TEMPERATURE,
         learning_rate=config.learning_rate,
         lr_scheduler_type="constant_with_warmup",
@@ -139,16 +165,8 @@ def _trainer(job: Job, folder: Path, questions: Sequence[Question], metrics: Ste
         beta=config.kl,
         epsilon=config.clip,
         normalize_advantages=True,
-        **rollouts(engine, longest),
+        **rolled,
         shuffle_dataset=False,
-    )
-    return RLOOTrainer(
-        **trainable(weights, config),
-        args=arguments,
-        reward_funcs=_reward_function(questions, config.gamma, metrics),
-        train_dataset=Dataset.from_list(rows),
-        processing_class=encoder.tokenizer,
-        callbacks=[watcher],
     )
 
 

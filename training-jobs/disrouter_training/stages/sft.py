@@ -22,6 +22,7 @@ from disrouter_training.training.sft_examples import Example, build
 from disrouter_training.training.step_log import METRICS_FILE, Digest, StepLog, kept
 from disrouter_training.training.trainer import (
     Watcher,
+    as_fits,
     check_memory,
     checkpoints_activations,
     common_arguments,
@@ -52,16 +53,9 @@ def sft(job: Job) -> None:
         examples, extracted = done.examples, done.summary()
     config = job.config.sft
     steps = math.ceil(config.epochs * len(examples) / config.batch_size)
-    progress = job.progress(Stage.SFT, "examples", steps)
-    checkpoint = job.ranks.from_leader(lambda: last_checkpoint(folder, job.say))
-    log, digest = StepLog(folder / METRICS_FILE, job.ranks), Digest(job.ranks)
-    log.rewind(step_of(checkpoint))
-    watcher = Watcher(
-        progress, config.batch_size, job, lambda step, logs: log.append(step, {**kept(logs), "data": digest.take()})
-    )
+    log = StepLog(folder / METRICS_FILE, job.ranks)
     job.say(f"{Stage.SFT}: loads {job.base_model()}, then trains it on {len(examples)} examples in {steps} steps")
-    trainer = _trainer(job, folder, examples, steps, watcher=watcher, digest=digest)
-    tokens = train(trainer, job, Stage.SFT, checkpoint, progress)
+    tokens = _trained(job, examples, steps, log)
     metrics = {
         "examples": len(examples),
         "steps": steps,
@@ -75,17 +69,34 @@ def sft(job: Job) -> None:
     drop_checkpoints(job, folder)
 
 
-def _trainer(job: Job, folder: Path, examples: list[Example], steps: int, *, watcher: Watcher, digest: Digest) -> Any:
-    """TRL's trainer on tokens that are ready: the loss is that of what the agent would have generated."""
+def _trained(job: Job, examples: list[Example], steps: int, log: StepLog) -> int:
+    """Train on tokens that are ready, with as large micro-batches as fit; the number of tokens since the last start."""
     config = job.config.sft
     encoder = Encoder(job.base_model())
     rows = [_tokens(encoder, example) for example in examples]
     longest = max(len(row["input_ids"]) for row in rows)
     batch = job.ranks.share(config.batch_size, "sft.batchSize")
     shape = shape_of(job.base_model(), config.lora)
-    size = micro_batch(batch, longest, shape.vocabulary)
+    size = micro_batch(batch, config.micro_batch_size, longest, shape.vocabulary)
     bf16, checkpointing = computes_in_bf16(config.precision), checkpoints_activations(config)
     check_memory(job, Stage.SFT, shape, Work(sequences=size, tokens=longest, bf16=bf16, checkpointing=checkpointing))
+    return as_fits(
+        job, Stage.SFT, batch, size, lambda size: _attempt(job, encoder, rows, steps, log, batch=batch, size=size)
+    )
+
+
+def _attempt(
+    job: Job, encoder: Encoder, rows: list[dict[str, list[int]]], steps: int, log: StepLog, *, batch: int, size: int
+) -> int:
+    """TRL's trainer, from the last checkpoint on: the loss is that of what the agent would have generated."""
+    config, folder = job.config.sft, job.folder(Stage.SFT)
+    progress = job.progress(Stage.SFT, "examples", steps)
+    checkpoint = job.ranks.from_leader(lambda: last_checkpoint(folder, job.say))
+    log.rewind(step_of(checkpoint))
+    digest = Digest(job.ranks)
+    watcher = Watcher(
+        progress, config.batch_size, job, lambda step, logs: log.append(step, {**kept(logs), "data": digest.take()})
+    )
     arguments = SFTConfig(
         **common_arguments(folder, steps, job.seed("sft-trainer"), config),
         per_device_train_batch_size=size,
@@ -97,7 +108,7 @@ def _trainer(job: Job, folder: Path, examples: list[Example], steps: int, *, wat
         packing=False,
         padding_free=config.packing,
     )
-    return _Trainer(
+    trainer = _Trainer(
         digest,
         **trainable(job.base_model(), config),
         args=arguments,
@@ -105,6 +116,7 @@ def _trainer(job: Job, folder: Path, examples: list[Example], steps: int, *, wat
         processing_class=encoder.tokenizer,
         callbacks=[watcher],
     )
+    return train(trainer, job, Stage.SFT, checkpoint, progress)
 
 
 class _Trainer(SFTTrainer):  # type: ignore[misc]  # trl has no types

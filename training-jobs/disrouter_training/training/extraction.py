@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from disrouter.artifacts import Extraction, Stage
 from disrouter.refusal import REFUSAL
 from disrouter_training.data.correctness import canonical
-from disrouter_training.data.shards import Row, missing, run_shards, shard
+from disrouter_training.data.shards import Row, missing, parted, run_shards
 from disrouter_training.data.sources import Question
 from disrouter_training.data.standard_form import as_template
 from disrouter_training.data.template import Parts
@@ -111,8 +111,8 @@ def _templated(example: Example, reply: str) -> tuple[str, bool]:
 def _replies(job: Job, config: Extraction, tasks: Sequence[Question], raw: Mapping[str, str]) -> dict[str, str]:
     tokens = 2 * job.config.collect.max_new_tokens
     sampling = greedy(job.config.collect, tokens=tokens)
-    shards = shard(tasks, sampling.prompts_at_once)
     folder = job.folder(Stage.SFT) / FOLDER
+    shards = parted(tasks, sampling.prompts_at_once, [folder])
     progress = job.progress(Stage.SFT, "extractions", len(shards))
     progress.resume(len(shards) - len(missing(folder, shards)))
     prompts = {task.id: prompt(task.user, raw[task.id]) for task in tasks}

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from transformers import TrainerCallback
@@ -15,11 +16,18 @@ from disrouter.artifacts import Stage, TrainConfig
 from disrouter_training.errors import Interrupted
 from disrouter_training.job import Job
 from disrouter_training.models.gpu_memory import COPIES_OF_LOGITS, GIB, Shape, Work, estimate, of_machine, verdict
-from disrouter_training.models.loading import adapter_of, computes_in_bf16, load_model, release_memory
+from disrouter_training.models.loading import (
+    adapter_of,
+    computes_in_bf16,
+    load_model,
+    release_memory,
+    unless_too_much,
+)
 from disrouter_training.models.publishing import publish
 from disrouter_training.process.progress import Progress, Say
 from disrouter_training.training.disk_space import damage, note_sizes
 
+T = TypeVar("T")
 CHECKPOINTS_PER_STAGE = 10
 """At least; a kill loses at most a tenth of a stage."""
 CHECKPOINT_SECONDS = 600.0
@@ -32,11 +40,30 @@ LOGITS_BUDGET_GPU = 8 << 30
 """Bytes that one micro-batch's logits may take: the term that grows with batch, length and vocabulary."""
 
 
-def micro_batch(total: int, tokens: int, vocabulary: int) -> int:
-    """The largest divisor of `total` sequences whose logits fit the budget; at least 1."""
+def micro_batch(total: int, asked: int | None, tokens: int, vocabulary: int) -> int:
+    """The largest divisor of `total` sequences that is not above what is asked for, or else whose logits fit the budget."""
     budget = LOGITS_BUDGET_GPU if torch.cuda.is_available() else LOGITS_BUDGET_CPU
-    fits = max(1, budget // (tokens * vocabulary * 4 * COPIES_OF_LOGITS))
-    return max(size for size in range(1, total + 1) if total % size == 0 and size <= fits)
+    return _divisor(total, asked or max(1, budget // (tokens * vocabulary * 4 * COPIES_OF_LOGITS)))
+
+
+def as_fits(job: Job, stage: Stage, batch: int, size: int, attempt: Callable[[int], T]) -> T:
+    """Train with micro-batches of `size` sequences, and with fewer each time that memory runs out.
+
+    The batch of a step stays what it is. Every attempt goes on from the last checkpoint. One process of several cannot
+    go back alone: there it is an error, as with single sequences.
+    """
+    while size > 1 and job.ranks.size == 1:
+        done = unless_too_much(partial(attempt, size))
+        if done is not None:
+            return done
+        smaller = _divisor(batch, size // 2)
+        job.say(f"{stage}: out of memory with {size} sequences at once: goes on with {smaller} from the last checkpoint")
+        size = smaller
+    return attempt(size)
+
+
+def _divisor(total: int, most: int) -> int:
+    return max(size for size in range(1, total + 1) if total % size == 0 and size <= most)
 
 
 def trainable(name: str, config: TrainConfig) -> dict[str, Any]:

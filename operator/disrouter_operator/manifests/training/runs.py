@@ -34,12 +34,12 @@ def run_config(cascade: Cascade, agent: Agent) -> RunConfig:
 
 
 def run_config_map(cascade: Cascade, config: RunConfig) -> Object:
-    """The immutable ConfigMap with a run's `run.json`."""
+    """The immutable ConfigMap with a run's `run.json`: what identifies it. What it takes, its Jobs say."""
     name = names.run_config_map(cascade.name, config.agent, config.run)
     labels = cascade.labels(COMPONENT_TRAINING, config.agent) | {names.LABEL_RUN: config.run}
     manifest = cascade.child(CONFIG_MAPS, name, labels)
     manifest["immutable"] = True
-    manifest["data"] = {RUN_FILE: json.dumps(config.dump(), indent=2, sort_keys=True) + "\n"}
+    manifest["data"] = {RUN_FILE: json.dumps(config.inputs.dump(), indent=2, sort_keys=True) + "\n"}
     return manifest
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 
 from disrouter import names, uris
@@ -128,6 +129,8 @@ def pod(step: Step, trainer: Object) -> Object:
 def _arguments(step: Step) -> list[str]:
     config = step.config
     arguments = [str(step.stage), f"--run={RUN_MOUNT}/{RUN_FILE}", f"--artifacts={ARTIFACTS_MOUNT}"]
+    if config.resources:
+        arguments.append(f"--resources={json.dumps(config.resources, sort_keys=True, separators=(',', ':'))}")
     if step.stage is Stage.EVALUATE and step.served is not None:
         arguments.append(f"--serving={ARTIFACTS_MOUNT}/{served_subpath(config.cascade, config.agent, step.served)}")
     return arguments
