@@ -32,7 +32,7 @@ __all__ = [
 ]
 
 MAX_LOG_ODDS = 12.0
-"""Of a signal, either way: beyond odds of 160,000 to 1 an engine's twenty logprobs do not tell the rarer of two tokens."""
+"""Of a signal, either way: beyond 160,000 to 1 an engine's twenty logprobs do not have the rarer of the two tokens."""
 MAX_POINTS = 16
 _Share = Annotated[float, Meta(ge=0, le=1)]
 _Token = Annotated[str, Meta(min_length=1, max_length=64)]

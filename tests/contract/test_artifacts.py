@@ -66,7 +66,7 @@ def test_fields_that_came_later_leave_older_runs_and_their_run_files_as_they_wer
     assert soft.dump()["sft"]["target"] == "soft"
 
 
-RESOURCES = {
+RESOURCES: dict[str, dict[str, Any]] = {
     "collect": {"batchSize": 4096, "engine": "vllm"},
     "sft": {"microBatchSize": 2},
     "rl": {"rollouts": "transformers", "microBatchSize": 4},
@@ -81,7 +81,10 @@ def test_what_a_run_takes_is_no_part_of_its_identity_and_can_be_changed() -> Non
     assert config.resources == RESOURCES
     assert config.inputs.resources == {}
     assert config.inputs.taking(RESOURCES) == config
-    assert config.taking({"collect": {"batchSize": 8}}).resources == {**RESOURCES, "collect": {"batchSize": 8, "engine": "vllm"}}
+    assert config.taking({"collect": {"batchSize": 8}}).resources == {
+        **RESOURCES,
+        "collect": {"batchSize": 8, "engine": "vllm"},
+    }
 
 
 @pytest.mark.parametrize(

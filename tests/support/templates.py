@@ -13,7 +13,9 @@ from transformers import PreTrainedTokenizerFast
 WORDS = ("I", " I", " Let", " don", "'t", " know", "!", "Let", "'s", " think", " step", " by", ":", "\n\n")
 _MARKED = re.compile(r"<[^<>\s'\"{}]{1,40}>|\[/?[A-Z_]{2,20}\]|◁/?\w+▷")
 """What templates write that vocabularies have a token for."""
-_SPLIT = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+_SPLIT = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
 """Of Qwen's and Llama 3's vocabularies."""
 
 
@@ -60,6 +62,7 @@ def _merging(alphabet: list[str], words: list[str], before: Any, after: Any) -> 
             merges.append((word[: end - 1], word[end - 1]))
             pieces[word[:end]] = None
     vocabulary = {piece: number for number, piece in enumerate(pieces)}
-    tokenizer: Any = Tokenizer(models.BPE(vocab=vocabulary, merges=list(dict.fromkeys(merges))))
-    tokenizer.pre_tokenizer, tokenizer.decoder = before, after
+    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=list(dict.fromkeys(merges))))
+    tokenizer.pre_tokenizer = before  # type: ignore[assignment]
+    tokenizer.decoder = after  # type: ignore[assignment]
     return tokenizer

@@ -28,14 +28,17 @@ from disrouter_training.process.progress import say_on_stderr
 from disrouter_training.process.ranks import PARALLEL, Ranks
 from disrouter_training.process.stop import StopSignal
 from disrouter_training.training.disk_space import is_disk_full
+from disrouter_training.training.trackers import check_trackers
 
 EXIT_FAILED = 1
 SMALLER = (
-    "one sequence at a time is too much already: shorten the questions or collect.maxNewTokens, set sft.lora and rl.lora, "
-    "take a smaller model, or give the Job more memory; under torchrun lower sft.microBatchSize or rl.microBatchSize"
+    "one sequence at a time is too much already: shorten the questions or collect.maxNewTokens, set sft.lora and "
+    "rl.lora, take a smaller model, or give the Job more memory; under torchrun lower sft.microBatchSize or "
+    "rl.microBatchSize"
 )
 LARGER = "its earlier work is kept: free space or enlarge the claim of training.artifacts, and run it again"
 PVC_ROOT_VARIABLE = "DISROUTER_PVC_ROOT"
+REPORT_TO = "DISROUTER_REPORT_TO"
 TERMINATION_LOG = "DISROUTER_TERMINATION_LOG"
 """Environment variable: the file whose content the kubelet reports as the container's last message."""
 
@@ -106,7 +109,17 @@ def _add_places(parser: argparse.ArgumentParser) -> None:
 def _add_stages(parser: argparse.ArgumentParser, stages: tuple[Stage, ...]) -> None:
     parser.add_argument("--run", type=Path, required=True, metavar="RUN.JSON", help="inputs of the training run")
     parser.add_argument(
-        "--resources", type=_resources, metavar="JSON", help="engines and batches by stage, in place of those of the run file"
+        "--resources",
+        type=_resources,
+        metavar="JSON",
+        help="engines and batches by stage, in place of those of the run file",
+    )
+    parser.add_argument(
+        "--report-to",
+        type=_names,
+        default=os.environ.get(REPORT_TO, ""),
+        metavar="NAME,NAME",
+        help=f"experiment trackers of sft and rl: tensorboard, wandb, mlflow (default: {REPORT_TO})",
     )
     _add_places(parser)
     if Stage.EVALUATE in stages:
@@ -163,6 +176,10 @@ def _resources(text: str) -> dict[str, dict[str, object]]:
     return found
 
 
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name for part in text.split(",") if (name := part.strip()))
+
+
 def _pair(text: str) -> tuple[str, str]:
     name, separator, value = text.partition("=")
     if not (name and separator and value):
@@ -191,7 +208,8 @@ def _run_stages(arguments: argparse.Namespace) -> None:
     say = Heartbeat(say_on_stderr if ranks.leads else _silence)
     # One of several dies of a signal until it has met the others: a leader that cannot begin would leave it waiting.
     stop = _listening() if ranks.size == 1 else StopSignal()
-    job = Job(config, layout, arguments.pvc_root.absolute(), stop, say, ranks=ranks)
+    check_trackers(arguments.report_to)
+    job = Job(config, layout, arguments.pvc_root.absolute(), stop, say, ranks=ranks, report_to=arguments.report_to)
     with say, only_trainer(layout.directory, job.say) if ranks.leads else nullcontext():
         for stage in arguments.stages:
             _run_stage(job, stage, arguments.serving)

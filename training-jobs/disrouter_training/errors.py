@@ -41,6 +41,10 @@ class Collapsed(TrainingError):
     """Reinforcement made the agent answer everything or nothing, so that no reply earns more than another."""
 
 
+class TrackerMissing(TrainingError):
+    """An experiment tracker was asked for that is not there."""
+
+
 class RanksError(TrainingError):
     """The processes that were started together cannot do this work."""
 

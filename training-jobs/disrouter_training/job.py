@@ -36,6 +36,8 @@ class Job:
     say: Say = say_on_stderr
     clock: Clock = time.monotonic
     ranks: Ranks = field(default_factory=Ranks)
+    report_to: tuple[str, ...] = ()
+    """Experiment trackers that the training stages write to beside their own metrics."""
 
     def folder(self, stage: Stage) -> Path:
         """The stage's directory, which exists from now on; the run's inputs are beside it."""

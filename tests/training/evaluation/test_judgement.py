@@ -173,9 +173,8 @@ def test_predictions_are_the_table_above_row_by_row() -> None:
 
 def test_a_prediction_says_what_the_plain_question_brings() -> None:
     rows = {row.id: row for row in predictions("test", QUESTIONS, ANSWERS, SIGNALS)}
-    assert "".join(f"{row.plain_correct:d}{row.plain_refused:d} " for row in rows.values()).split() == (
-        "00 10 01 10 01 10 00 01 10".split()
-    )
+    found = [f"{row.plain_correct:d}{row.plain_refused:d}" for row in rows.values()]
+    assert " ".join(found) == "00 10 01 10 01 10 00 01 10"
     assert not rows["c"].served_correct
     earlier = rows["d"].model_copy(update={"plain_correct": None, "must_answer_correct": False})
     assert not earlier.served_correct

@@ -50,8 +50,7 @@ def found(folder: Path, chat_template: str) -> FirstTokens | None:
     """None where an agent cannot be trained with the template."""
     try:
         return first_tokens(encoder(folder, chat_template))
-    except ModelError as error:
-        assert "asked for what it never learned" in str(error)
+    except ModelError:
         return None
 
 

@@ -54,6 +54,19 @@ def test_a_reply_that_ran_into_the_limit_is_told_from_one_that_ended(generator: 
         assert [[sample.text]] == generator.replies([must_answer(QUESTIONS[0])], sampling, seed=0)
 
 
+def test_long_work_tells_how_much_of_it_is_done_token_by_token(volumes: Path) -> None:
+    shares: list[float] = []
+    generator = TransformersGenerator(str(volumes / "models" / "tiny"), StopSignal(), shares.append)
+    prompts = [must_answer(question) for question in QUESTIONS[:20]]
+    generator.replies(prompts, GREEDY, seed=0)
+    assert shares == sorted(shares)
+    assert 0 < shares[0] < 1 / 20
+    assert 0.8 < shares[-1] <= 1.0 + 1e-9
+    before = len(shares)
+    generator.replies(prompts[:8], GREEDY, seed=0)
+    assert 0 < shares[before] < 1 / 8, "every work begins anew"
+
+
 def test_a_stop_ends_even_a_long_batch(volumes: Path) -> None:
     stop = StopSignal()
     generator = TransformersGenerator(str(volumes / "models" / "tiny"), stop)

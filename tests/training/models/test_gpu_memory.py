@@ -86,7 +86,9 @@ def test_what_cannot_fit_a_gpu_is_an_error_with_the_remedy() -> None:
 def test_vllm_has_the_memory_that_its_copy_of_the_weights_needs_or_is_refused_before_it_starts() -> None:
     assert rollout_share(SMALL.parameters, 80 * GIB) == ROLLOUT_MEMORY
     assert rollout_share(LARGE.parameters, 40 * GIB) == pytest.approx((14.2 + 3) / 40, abs=0.01)
-    with pytest.raises(TooLarge, match=r"rl needs 17\.2 GiB of each GPU for vLLM's .*they have 24\.0: set rl\.rollouts"):
+    with pytest.raises(
+        TooLarge, match=r"rl needs 17\.2 GiB of each GPU for vLLM's .*they have 24\.0: set rl\.rollouts"
+    ):
         rollout_share(LARGE.parameters, 24 * GIB)
 
 

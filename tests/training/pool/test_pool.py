@@ -199,7 +199,13 @@ def test_each_training_is_judged_by_the_gamma_of_its_own_recipe(tmp_path: Path) 
     pool = read_pool(write_pool(tmp_path, agents=[*agents, *POOL["agents"]]))
     work = runs(pool, [1])
     question = Question(id="q", question="Why?", answer="so")
-    examined = Examination({"q": "so"}, {"q": "so"}, {scenario: {"q": "so"} for scenario in Scenario}, {"q": FirstTokenSignal(0.5, 0.5)}, FirstTokens("I", "Let"))
+    examined = Examination(
+        {"q": "so"},
+        {"q": "so"},
+        {scenario: {"q": "so"} for scenario in Scenario},
+        {"q": FirstTokenSignal(0.5, 0.5)},
+        FirstTokens("I", "Let"),
+    )
     found = {(run.variant, run.agent, 1, stage): examined for run in work for stage in EXAMINED}
     splits = Questions({"test": [question]})
     gammas = {name: seeds[0]["test"].gamma.tolist() for name, seeds in trainings(pool, work, found, splits).items()}

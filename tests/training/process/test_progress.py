@@ -23,7 +23,32 @@ def test_a_line_says_step_rate_and_time_left(tmp_path: Path) -> None:
         clock.now += 5
         progress.advance(6000)
     assert lines[-1] == "collect 3/12 (25%) 1.2k samples/s, 45 s left"
-    assert json.loads((tmp_path / "progress.json").read_text()) == {"step": 3, "of": 12, "seconds_left": 45.0}
+    assert json.loads((tmp_path / "progress.json").read_text()) == {
+        "step": 3,
+        "of": 12,
+        "done": 0.25,
+        "unit": "samples",
+        "per_second": 1200.0,
+        "seconds_left": 45.0,
+    }
+
+
+def test_a_long_step_is_told_of_from_within_now_and_then(tmp_path: Path) -> None:
+    clock, lines = Clock(), list[str]()
+    progress = Progress("collect", "samples", 4, tmp_path, say=lines.append, clock=clock)
+    progress.resume(1)
+    for tenth in range(1, 10):
+        clock.now += 4
+        progress.within(tenth / 10)
+    assert lines[1:] == [
+        "collect 1/4, 30% of the next (32%) 2 min left",
+        "collect 1/4, 60% of the next (40%) 96 s left",
+        "collect 1/4, 90% of the next (47%) 84 s left",
+    ]
+    assert json.loads((tmp_path / "progress.json").read_text())["done"] == 0.475
+    clock.now += 4
+    progress.advance(400)
+    assert lines[-1] == "collect 2/4 (50%) 10 samples/s, 80 s left"
 
 
 def test_steps_of_an_earlier_process_do_not_flatter_the_rate(tmp_path: Path) -> None:

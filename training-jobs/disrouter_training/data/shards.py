@@ -27,7 +27,7 @@ def shard(questions: Sequence[Question], batch: int) -> list[list[Question]]:
 
 
 def parted(questions: Sequence[Question], batch: int, folders: Iterable[Path]) -> list[list[Question]]:
-    """As the shards that are there already, whatever `batch` was then; else as `shard`. All folders are parted alike."""
+    """As the shards in these folders, which are parted alike, whatever `batch` was then; without any, as `shard`."""
     there = sorted(path for folder in folders for path in folder.glob("[0-9]*.jsonl"))
     size = len(read_rows(min(there, key=lambda path: path.name))) if there else 0
     return _cut(questions, size) if size else shard(questions, batch)

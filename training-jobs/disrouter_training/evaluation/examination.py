@@ -1,5 +1,5 @@
-"""What trained weights make of questions: must-answer, plain, in each scenario, and at the first token; and how long a refusal
-takes beside an answer (Table 6)."""
+"""What trained weights make of questions: must-answer, plain, in each scenario, and at the first token; and how long a
+refusal takes beside an answer (Table 6)."""
 
 from __future__ import annotations
 

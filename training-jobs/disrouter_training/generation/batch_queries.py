@@ -14,7 +14,7 @@ from pathlib import Path
 from disrouter_training.data.shards import Row, missing, parted, run_shards
 from disrouter_training.data.sources import Question
 from disrouter_training.generation.prompts import Prompt
-from disrouter_training.generation.transformers_generator import Sampling, TransformersGenerator, greedy
+from disrouter_training.generation.transformers_generator import Sampling, Told, TransformersGenerator, greedy
 from disrouter_training.job import Job
 from disrouter_training.process.progress import Clock, Progress, Say, say_on_stderr
 from disrouter_training.process.stop import StopSignal
@@ -63,7 +63,7 @@ class BatchQueries:
             self.label, "replies", len(shards) * len(queries), self.folder.parent, say=self.say, clock=self.clock
         )
         progress.resume(len(shards) * len(queries) - sum(len(missing(self.folder / p.name, shards)) for p in queries))
-        models = Models(self.stop)
+        models = Models(self.stop, progress.within)
         rows: dict[str, list[Row]] = {}
         for item in queries:
 
@@ -77,8 +77,8 @@ class BatchQueries:
 class Models:
     """The model asked last; loading another one lets go of it, so that only one is in memory."""
 
-    def __init__(self, stop: StopSignal) -> None:
-        self._stop = stop
+    def __init__(self, stop: StopSignal, told: Told = lambda _: None) -> None:
+        self._stop, self._told = stop, told
         self._name = ""
         self._generator: TransformersGenerator | None = None
 
@@ -86,7 +86,7 @@ class Models:
         """Raises ModelError where it cannot be loaded."""
         if self._generator is None or self._name != name:
             self._generator = None
-            self._generator, self._name = TransformersGenerator(name, self._stop), name
+            self._generator, self._name = TransformersGenerator(name, self._stop, self._told), name
         return self._generator
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from os.path import commonprefix
+from itertools import takewhile
 from typing import Any
 
 from disrouter.refusal import opens_reasoning
@@ -55,7 +55,7 @@ class Encoder:
         """Text of a finished turn behind the prompt."""
         asked = self._render(prompt.messages) + self.tokenizer.decode(self.given(prompt.prefix))
         if not whole.startswith(asked):
-            same = len(commonprefix([whole, asked]))
+            same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(whole, asked, strict=False)))
             raise ModelError(
                 f"the chat template of {self.name} ends a question with {_end(asked[same:])} where a finished turn has "
                 f"{_end(whole[same:])}, so the model would be asked for what it never learned; {NO_THOUGHT}"

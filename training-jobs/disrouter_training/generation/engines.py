@@ -11,7 +11,7 @@ import torch
 from disrouter.artifacts import Engine
 from disrouter_training.errors import ModelError
 from disrouter_training.generation.prompts import Prompt
-from disrouter_training.generation.transformers_generator import Sample, Sampling, TransformersGenerator
+from disrouter_training.generation.transformers_generator import Sample, Sampling, Told, TransformersGenerator
 from disrouter_training.models.gpu_memory import rollout_share
 from disrouter_training.models.loading import shape_of
 from disrouter_training.process.stop import StopSignal
@@ -40,14 +40,17 @@ def chosen(engine: Engine, field: str) -> Engine:
 
 
 def open_generator(
-    name: str, engine: Engine, prompts: Sequence[Prompt], new_tokens: int, stop: StopSignal
+    name: str, engine: Engine, prompts: Sequence[Prompt], new_tokens: int, stop: StopSignal, *, told: Told
 ) -> Generator:
-    """A generator for these prompts, or fewer of them, with at most `new_tokens` of a reply."""
+    """A generator for these prompts, or fewer of them, with at most `new_tokens` of a reply.
+
+    `told` hears from within long work; vLLM does not say.
+    """
     if engine is Engine.VLLM:
         from disrouter_training.generation.vllm_generator import VllmGenerator
 
         return VllmGenerator(name, prompts, new_tokens, stop)
-    return TransformersGenerator(name, stop)
+    return TransformersGenerator(name, stop, told)
 
 
 def rollout_memory(engine: Engine, name: str) -> float:

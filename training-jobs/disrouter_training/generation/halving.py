@@ -9,7 +9,8 @@ from typing import TypeVar
 from disrouter_training.models.loading import unless_too_much
 from disrouter_training.process.progress import Say
 
-Item, Result = TypeVar("Item"), TypeVar("Result")
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 class Halving:
@@ -19,10 +20,8 @@ class Halving:
         self._say = say
         self._most: int | None = None
 
-    def map(
-        self, items: Sequence[Item], at_once: int, work: Callable[[Sequence[Item]], list[Result]]
-    ) -> list[Result]:
-        """A result for each item; `work` gets at most `at_once`. Raises what it raises, out of memory with one item too."""
+    def map(self, items: Sequence[Item], at_once: int, work: Callable[[Sequence[Item]], list[Result]]) -> list[Result]:
+        """A result for each item; `work` gets at most `at_once`. Raises what it raises, even out of memory for one."""
         out: list[Result] = []
         while len(out) < len(items):
             part = items[len(out) : len(out) + min(at_once, self._most or at_once)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -17,6 +17,9 @@ from disrouter_training.generation.prompts import Prompt
 from disrouter_training.models.loading import load_model
 from disrouter_training.process.progress import Say, say_on_stderr
 from disrouter_training.process.stop import StopSignal
+
+Told = Callable[[float], None]
+"""Hears the share in [0, 1] of what was asked for that is done, after every token."""
 
 
 class Sample(NamedTuple):
@@ -62,9 +65,11 @@ def greedy(config: CollectConfig, *, tokens: int | None = None) -> Sampling:
 class TransformersGenerator:
     """A model in this process, on a CPU or one GPU."""
 
-    def __init__(self, name: str, stop: StopSignal, say: Say = say_on_stderr) -> None:
+    def __init__(self, name: str, stop: StopSignal, told: Told = lambda _: None, say: Say = say_on_stderr) -> None:
         self._encoder = Encoder(name)
         self._halving = Halving(say)
+        self._told = told
+        self._share_done = self._share_of_batch = 0.0
         self._model = load_model(name, train=False).eval()
         self._stop = stop
 
@@ -79,7 +84,15 @@ class TransformersGenerator:
         """
         torch.manual_seed(seed)
         config = sampling.config(self._model, self._encoder.tokenizer)
-        return self._halving.map(prompts, sampling.prompts_at_once, lambda part: self._batch(part, sampling, config))
+        self._share_done = 0.0
+
+        def work(part: Sequence[Prompt]) -> list[list[Sample]]:
+            self._share_of_batch = len(part) / len(prompts)
+            found = self._batch(part, sampling, config)
+            self._share_done += self._share_of_batch
+            return found
+
+        return self._halving.map(prompts, sampling.prompts_at_once, work)
 
     def first_tokens(self) -> FirstTokens:
         """What its refusals and its answers begin with. Raises ModelError as `first_token.first_tokens` does."""
@@ -102,10 +115,17 @@ class TransformersGenerator:
     def _batch(self, prompts: Sequence[Prompt], sampling: Sampling, config: Any) -> list[list[Sample]]:
         prefixes = [self._encoder.given(prompt.prefix) for prompt in prompts]
         inputs = self._pad([self._encoder.prompt(prompt) for prompt in prompts])
+        asked = inputs["input_ids"].shape[1]
+
+        def each_token(ids: torch.Tensor, _scores: object, **_: object) -> torch.Tensor:
+            written = (ids.shape[1] - asked) / sampling.max_new_tokens
+            self._told(self._share_done + self._share_of_batch * written)
+            return torch.full((ids.shape[0],), self._stop.requested, device=ids.device)
+
         output = self._model.generate(
-            **inputs, generation_config=config, stopping_criteria=StoppingCriteriaList([self._give_up])
+            **inputs, generation_config=config, stopping_criteria=StoppingCriteriaList([each_token])
         )
-        new = output[:, inputs["input_ids"].shape[1] :].tolist()
+        new = output[:, asked:].tolist()
         self._stop.check("generation")
         samples = sampling.samples
         full = [prefixes[index // samples] + ids for index, ids in enumerate(new)]
@@ -119,6 +139,3 @@ class TransformersGenerator:
         """Token ids as one batch, padded on the left."""
         encoded = [{"input_ids": each} for each in ids]
         return self._encoder.tokenizer.pad(encoded, return_tensors="pt").to(self._model.device)
-
-    def _give_up(self, input_ids: torch.Tensor, _scores: object, **_: object) -> torch.Tensor:
-        return torch.full((input_ids.shape[0],), self._stop.requested, device=input_ids.device)

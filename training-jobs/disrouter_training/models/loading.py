@@ -15,7 +15,6 @@ from disrouter_training.errors import ModelError
 from disrouter_training.models.gpu_memory import Shape, is_out_of_memory
 from disrouter_training.models.publishing import verify
 
-
 T = TypeVar("T")
 LARGE_FOR_A_CPU = 50_000_000
 """Parameters from which on a CPU spends its time on matrices; below there is nothing to gain from rounding them."""

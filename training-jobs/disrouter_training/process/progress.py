@@ -14,6 +14,9 @@ PROGRESS_FILE = "progress.json"
 INTERVAL_SECONDS = 1.0
 """Least time between two reports, so that a fast stage does not spend itself on reporting."""
 
+WITHIN_SECONDS = 10.0
+"""Least time between two reports from within a step."""
+
 Say = Callable[[str], None]
 Clock = Callable[[], float]
 
@@ -59,15 +62,33 @@ class Progress:
             self._reported = now
             self._report(now - self._started)
 
-    def _report(self, elapsed: float) -> None:
-        left = elapsed / max(1, self._step - self._resumed) * (self._total - self._step)
-        percent = 100 * self._step // max(1, self._total)
-        rate = compact(self._units / elapsed if elapsed > 0 else 0.0)
+    def within(self, share: float) -> None:
+        """The step under way is done to this share in [0, 1]: said now and then, so that a long step shows life."""
+        now = self._clock()
+        if share > 0 and now - max(self._reported, self._started) >= WITHIN_SECONDS:
+            self._reported = now
+            self._report(now - self._started, share)
+
+    def _report(self, elapsed: float, share: float = 0.0) -> None:
+        """`share` of one more step is done, of which the units are not known yet."""
+        step = self._step + share
+        left = elapsed / max(share or 1.0, step - self._resumed) * (self._total - step)
+        rate = self._units / elapsed if elapsed > 0 else 0.0
+        shown = f" {compact(rate)} {self._unit}/s," if self._units else ""
+        percent = int(100 * step / max(1, self._total))
+        under_way = f", {share:.0%} of the next" if share else ""
         note = f", {self.note}" if self.note else ""
         self._say(
-            f"{self._stage} {self._step}/{self._total} ({percent}%) {rate} {self._unit}/s, {duration(left)} left{note}"
+            f"{self._stage} {self._step}/{self._total}{under_way} ({percent}%){shown} {duration(left)} left{note}"
         )
-        content = {"step": self._step, "of": self._total, "seconds_left": round(left, 1)}
+        content = {
+            "step": self._step,
+            "of": self._total,
+            "done": round(step / max(1, self._total), 4),
+            "unit": self._unit,
+            "per_second": round(rate, 3),
+            "seconds_left": round(left, 1),
+        }
         if self._path is not None:
             write_atomically(self._path, json.dumps(content) + "\n")
 

@@ -84,7 +84,7 @@ def _collected(job: Job, shards: list[list[Question]], sampling: Sampling, engin
         job.say(
             f"{Stage.COLLECT}: loads {name}, then asks it {asked} questions {sampling.samples} times each ({engine})"
         )
-    generator = open_generator(name, engine, prompts, limit, job.stop) if left else None
+    generator = open_generator(name, engine, prompts, limit, job.stop, told=progress.within) if left else None
 
     def work(part: Sequence[Question], number: int) -> list[Row]:
         assert generator is not None

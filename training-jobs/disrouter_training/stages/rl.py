@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 from datasets import Dataset
 from trl import RLOOConfig, RLOOTrainer
 
-from disrouter.artifacts import Engine, PreferenceEncoding, RlConfig, Stage
+from disrouter.artifacts import PreferenceEncoding, RlConfig, Stage
 from disrouter.refusal import is_refusal
 from disrouter.scenario import PREFERENCE_DECIMALS, Scenario, StatedPreference, alpha_of, nearest, reward
 from disrouter_training.data.correctness import is_right
@@ -106,7 +105,7 @@ def _trained(job: Job, questions: Sequence[Question], window: int) -> tuple[int,
     batch = job.ranks.share(config.prompts_per_step * config.generations, "rl.promptsPerStep times rl.generations")
     tokens = job.config.collect.max_new_tokens
     shape = shape_of(weights, config.lora)
-    size = micro_batch(batch, config.micro_batch_size, tokens, shape.vocabulary)
+    size = micro_batch(batch, tokens, shape.vocabulary, config.micro_batch_size)
     encoder = Encoder(weights)
     rows = _rows(job, questions)
     longest = max(len(encoder.prompt(Prompt(row["prompt"]))) for row in rows) + tokens
@@ -153,7 +152,7 @@ def _attempt(
 def _arguments(job: Job, batch: int, size: int, rolled: dict[str, Any]) -> RLOOConfig:
     config = job.config.rl
     return RLOOConfig(
-        **common_arguments(job.folder(Stage.RL), config.steps, job.seed("rl-trainer"), config),
+        **common_arguments(job, Stage.RL, config.steps, config),
         per_device_train_batch_size=size,
         gradient_accumulation_steps=batch // size,
         num_generations=config.generations,

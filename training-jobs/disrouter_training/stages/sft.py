@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import random
-from pathlib import Path
 from typing import Any
 
 from datasets import Dataset
@@ -77,7 +76,7 @@ def _trained(job: Job, examples: list[Example], steps: int, log: StepLog) -> int
     longest = max(len(row["input_ids"]) for row in rows)
     batch = job.ranks.share(config.batch_size, "sft.batchSize")
     shape = shape_of(job.base_model(), config.lora)
-    size = micro_batch(batch, config.micro_batch_size, longest, shape.vocabulary)
+    size = micro_batch(batch, longest, shape.vocabulary, config.micro_batch_size)
     bf16, checkpointing = computes_in_bf16(config.precision), checkpoints_activations(config)
     check_memory(job, Stage.SFT, shape, Work(sequences=size, tokens=longest, bf16=bf16, checkpointing=checkpointing))
     return as_fits(
@@ -98,7 +97,7 @@ def _attempt(
         progress, config.batch_size, job, lambda step, logs: log.append(step, {**kept(logs), "data": digest.take()})
     )
     arguments = SFTConfig(
-        **common_arguments(folder, steps, job.seed("sft-trainer"), config),
+        **common_arguments(job, Stage.SFT, steps, config),
         per_device_train_batch_size=size,
         gradient_accumulation_steps=batch // size,
         learning_rate=config.learning_rate,

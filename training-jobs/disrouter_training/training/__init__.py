@@ -6,5 +6,6 @@
 - `rl_metrics`      what each RL step did, per scenario, and whether the agent has collapsed
 - `collapse_guard`  the last good checkpoint, and the end when the agent has collapsed
 - `step_log`        `metrics.jsonl`
+- `trackers`        tensorboard and others, by TRL's `report_to`
 - `disk_space`      a warning before it is short, an error that names it
 """

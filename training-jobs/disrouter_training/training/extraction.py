@@ -18,7 +18,7 @@ from disrouter_training.data.standard_form import as_template
 from disrouter_training.data.template import Parts
 from disrouter_training.generation.engines import Generator, chosen, open_generator
 from disrouter_training.generation.prompts import Prompt
-from disrouter_training.generation.transformers_generator import greedy
+from disrouter_training.generation.transformers_generator import Told, greedy
 from disrouter_training.job import Job
 from disrouter_training.models.loading import release_memory
 from disrouter_training.process.places import resolve
@@ -116,7 +116,7 @@ def _replies(job: Job, config: Extraction, tasks: Sequence[Question], raw: Mappi
     progress = job.progress(Stage.SFT, "extractions", len(shards))
     progress.resume(len(shards) - len(missing(folder, shards)))
     prompts = {task.id: prompt(task.user, raw[task.id]) for task in tasks}
-    generator = _Lazily(lambda: _open(job, config, list(prompts.values()), tokens))
+    generator = _Lazily(lambda: _open(job, config, list(prompts.values()), tokens, progress.within))
 
     def work(part: Sequence[Question], number: int) -> list[Row]:
         texts_of = generator.get().replies([prompts[task.id] for task in part], sampling, job.seed("extract", number))
@@ -127,9 +127,9 @@ def _replies(job: Job, config: Extraction, tasks: Sequence[Question], raw: Mappi
     return {row["id"]: row["reply"] for row in rows}
 
 
-def _open(job: Job, config: Extraction, prompts: Sequence[Prompt], tokens: int) -> Generator:
+def _open(job: Job, config: Extraction, prompts: Sequence[Prompt], tokens: int, told: Told) -> Generator:
     engine = chosen(job.config.collect.engine, "collect.engine")
-    return open_generator(resolve(config.model, job.pvc_root), engine, prompts, tokens, job.stop)
+    return open_generator(resolve(config.model, job.pvc_root), engine, prompts, tokens, job.stop, told=told)
 
 
 class _Lazily:

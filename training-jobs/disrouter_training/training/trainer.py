@@ -26,6 +26,7 @@ from disrouter_training.models.loading import (
 from disrouter_training.models.publishing import publish
 from disrouter_training.process.progress import Progress, Say
 from disrouter_training.training.disk_space import damage, note_sizes
+from disrouter_training.training.trackers import prepare_trackers
 
 T = TypeVar("T")
 CHECKPOINTS_PER_STAGE = 10
@@ -40,8 +41,8 @@ LOGITS_BUDGET_GPU = 8 << 30
 """Bytes that one micro-batch's logits may take: the term that grows with batch, length and vocabulary."""
 
 
-def micro_batch(total: int, asked: int | None, tokens: int, vocabulary: int) -> int:
-    """The largest divisor of `total` sequences that is not above what is asked for, or else whose logits fit the budget."""
+def micro_batch(total: int, tokens: int, vocabulary: int, asked: int | None = None) -> int:
+    """The largest divisor of `total` sequences not above what is asked for, or else whose logits fit the budget."""
     budget = LOGITS_BUDGET_GPU if torch.cuda.is_available() else LOGITS_BUDGET_CPU
     return _divisor(total, asked or max(1, budget // (tokens * vocabulary * 4 * COPIES_OF_LOGITS)))
 
@@ -57,7 +58,9 @@ def as_fits(job: Job, stage: Stage, batch: int, size: int, attempt: Callable[[in
         if done is not None:
             return done
         smaller = _divisor(batch, size // 2)
-        job.say(f"{stage}: out of memory with {size} sequences at once: goes on with {smaller} from the last checkpoint")
+        job.say(
+            f"{stage}: out of memory with {size} sequences at once: goes on with {smaller} from the last checkpoint"
+        )
         size = smaller
     return attempt(size)
 
@@ -102,11 +105,14 @@ def checkpoints_activations(config: TrainConfig) -> bool:
     return torch.cuda.is_available() if config.gradient_checkpointing is None else config.gradient_checkpointing
 
 
-def common_arguments(folder: Path, steps: int, seed: int, config: TrainConfig) -> dict[str, Any]:
+def common_arguments(job: Job, stage: Stage, steps: int, config: TrainConfig) -> dict[str, Any]:
     """Arguments of transformers' Trainer that both stages use."""
     gpu = torch.cuda.is_available()
+    folder = job.folder(stage)
+    prepare_trackers(folder, job.config.cascade)
     return {
         "output_dir": str(folder / "checkpoints"),
+        "run_name": f"{job.layout.relative}/{stage}",
         "use_cpu": not gpu,
         "bf16": computes_in_bf16(config.precision),
         "gradient_checkpointing": checkpoints_activations(config),
@@ -116,9 +122,9 @@ def common_arguments(folder: Path, steps: int, seed: int, config: TrainConfig) -
         "save_strategy": "steps",
         "save_steps": max(1, steps // CHECKPOINTS_PER_STAGE),
         "save_total_limit": KEPT_CHECKPOINTS,
-        "report_to": [],
+        "report_to": list(job.report_to),
         "disable_tqdm": True,
-        "seed": seed % 2**31,
+        "seed": job.seed(f"{stage}-trainer") % 2**31,
         "weight_decay": 0.0,
         "max_grad_norm": 1.0,
     }

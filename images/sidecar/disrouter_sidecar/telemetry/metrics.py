@@ -58,7 +58,7 @@ class Metrics:
         )
         self.unfamiliar_probes = self._counter(
             "unfamiliar_probability_probes",
-            "Probability probes by which a reply begins neither as refusals do nor as answers: the text decided instead.",
+            "Probability probes of replies that begin neither as refusals nor as answers do: the text decided instead.",
         )
         self.undecidable = self._counter(
             "undecidable_replies",
