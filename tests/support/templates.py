@@ -63,6 +63,6 @@ def _merging(alphabet: list[str], words: list[str], before: Any, after: Any) -> 
             pieces[word[:end]] = None
     vocabulary = {piece: number for number, piece in enumerate(pieces)}
     tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=list(dict.fromkeys(merges))))
-    tokenizer.pre_tokenizer = before  # type: ignore[assignment]
-    tokenizer.decoder = after  # type: ignore[assignment]
+    tokenizer.pre_tokenizer = before
+    tokenizer.decoder = after
     return tokenizer
