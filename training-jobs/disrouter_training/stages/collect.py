@@ -38,10 +38,11 @@ def collect(job: Job) -> None:
     started = job.clock()
     config = job.config.collect
     folder = job.folder(Stage.COLLECT)
+    job.say(f"{Stage.COLLECT}: reads {len(job.config.datasets)} training datasets and those to judge by")
+    splits = split_questions(job.config, job.pvc_root)
     job.say(first_tokens(Encoder(job.base_model())).told(job.config.model))
     rollout_memory(chosen(job.config.rl.rollouts, "rl.rollouts"), job.base_model())
-    job.say(f"{Stage.COLLECT}: reads {len(job.config.datasets)} training datasets and those to judge by")
-    splits = _fitting(job, split_questions(job.config, job.pvc_root))
+    splits = _fitting(job, splits)
     record = write_splits(folder, splits)
     report_invalid_rows(job, splits, folder / "invalid_rows.jsonl")
     sampling = Sampling(
