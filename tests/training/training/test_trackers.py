@@ -1,7 +1,5 @@
 """Experiment trackers beside the stages' own metrics."""
 
-import importlib.util
-
 import pytest
 
 from disrouter.artifacts import Stage
@@ -9,8 +7,6 @@ from disrouter_training.errors import TrackerMissing
 from disrouter_training.training import trackers
 from disrouter_training.training.trackers import check_trackers
 from support.trainer import Trainer
-
-HAS_TENSORBOARD = any(importlib.util.find_spec(name) for name in trackers.TRACKERS["tensorboard"])
 
 
 def test_one_that_nobody_knows_is_named(trained: Trainer, capsys: pytest.CaptureFixture[str]) -> None:
@@ -25,7 +21,6 @@ def test_one_that_is_not_installed_is_said_before_anything_is_done(monkeypatch: 
     check_trackers([])
 
 
-@pytest.mark.skipif(not HAS_TENSORBOARD, reason="tensorboard is not installed here")
 def test_tensorboards_curves_lie_in_the_stages_folder_and_outlive_its_checkpoints(trained: Trainer) -> None:
     trained.forget("sft")
     assert trained("sft", "--report-to", "tensorboard") == 0
