@@ -118,7 +118,8 @@ def _repaired(place: Place, number: int) -> None:
 
 def _repairs(place: Place) -> int:
     found: list[Any] = place.plane.get("events", place.namespace)["items"]
-    return sum(event["count"] for event in found if event["reason"] == "ChildRepaired")
+    ours = (each for each in found if each["reason"] == "ChildRepaired" and each["message"].startswith("Service "))
+    return sum(event["count"] for event in ours)
 
 
 def _until(place: Place, *children: str) -> None:

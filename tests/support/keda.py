@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from disrouter_operator.kube.resources import SCALED_OBJECTS
@@ -66,6 +67,8 @@ def known(plane: ControlPlane) -> Iterator[None]:
     plane.apply(definition())
     try:
         plane.kubectl("wait", name, "--for=condition=Established", "--timeout=30s")
+        lists = partial(plane.kubectl_process, "get", SCALED_OBJECTS.full_name, "--all-namespaces")
+        plane.wait("its storage", lambda: lists().returncode == 0)
         yield
     finally:
         plane.kubectl("delete", name)
