@@ -44,9 +44,16 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: poetry-for-disrouter\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text(ENTRY_POINTS)
     monkeypatch.syspath_prepend(site)
+    _forget()
     yield
     sys.modules.pop("poetry_for_disrouter", None)
+    _forget()
+
+
+def _forget() -> None:
+    """What was looked for among the packages that are installed."""
     graders.grader.cache_clear()
+    graders.known.cache_clear()
 
 
 @pytest.fixture
@@ -59,7 +66,6 @@ def poems(tmp_path: Path) -> str:
 
 @pytest.mark.usefixtures("package")
 def test_a_dataset_and_its_grader_come_from_outside(poems: str, tmp_path: Path) -> None:
-    graders.grader.cache_clear()
     found = read_source(DatasetSource(file=poems, format="verse/poems"), tmp_path)
     assert [question.question for question in found.questions] == ["Who wrote Ozymandias?", "Who wrote If?"]
     ozymandias = found.questions[0]

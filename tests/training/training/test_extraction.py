@@ -82,7 +82,7 @@ def test_the_extraction_model_is_let_go_of_before_training_looks_at_the_memory(
     alive: list[weakref.ref[Extractor]] = []
     released: list[bool] = []
 
-    def open_generator(*_: object) -> Extractor:
+    def open_generator(*_: object, **__: object) -> Extractor:
         extractor = Extractor()
         alive.append(weakref.ref(extractor))
         return extractor
