@@ -23,7 +23,6 @@ from chaos.traffic import Clients
 from chaos.walk import Step, walk
 from disrouter import names
 from support.cluster import Cluster, installed
-from support.pool import cascade
 from support.team import STARTS, Team, team
 
 NAME = "pool"
@@ -72,7 +71,7 @@ class RandomWalk:
 
     def _edit(self, name: str) -> str:
         edits.EDITS[name](self.spec, self.draw)
-        self.ground.team.apply(cascade(NAME, *self.spec["agents"], **_without_agents(self.spec)))
+        self.ground.team.apply(edits.manifest(NAME, self.spec))
         return ", ".join(agent["name"] for agent in self.spec["agents"])
 
     def _break(self, name: str) -> str:
@@ -122,17 +121,13 @@ class RandomWalk:
         )
 
 
-def _without_agents(spec: edits.Spec) -> dict[str, Any]:
-    return {name: value for name, value in spec.items() if name != "agents"}
-
-
 def _at(moment: float) -> str:
     return time.strftime("%H:%M:%S", time.localtime(moment))
 
 
 async def _walk(made: Team, options: argparse.Namespace) -> RandomWalk:
     first = edits.first()
-    made.apply(cascade(NAME, *first["agents"], **_without_agents(first)))
+    made.apply(edits.manifest(NAME, first))
     await asyncio.to_thread(made.until, "Ready", lambda: made.all_ready(NAME), STARTS)
     address = made.get("service", NAME)["spec"]["clusterIP"]
     walked = RandomWalk(Ground(made, NAME, options.tool), options.seed, Clients(f"http://{address}/v1", NAME), first)

@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-from support.pool import scripted
+from support.pool import cascade, scripted
 
 Spec = dict[str, Any]
 
@@ -14,6 +14,11 @@ Spec = dict[str, Any]
 def first(**spec: Any) -> Spec:
     """The cascade as it begins: two agents, of which the first knows what is easy."""
     return {"agents": [scripted("small", 0.1, "easy"), scripted("large", 0.9)], "drainSeconds": 5} | spec
+
+
+def manifest(name: str, spec: Spec) -> dict[str, Any]:
+    """The cascade of that name as it is now."""
+    return cascade(name, *spec["agents"], **{field: value for field, value in spec.items() if field != "agents"})
 
 
 def add(spec: Spec, draw: random.Random) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import json
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import aiohttp
+
+from support.load import said
 
 PAUSE_SECONDS = 0.1
 PATIENCE = 60.0
@@ -65,19 +66,8 @@ class Clients:
                 data = await reply.read()
                 path = reply.headers.get("x-disrouter-path", "")
                 failure = "" if reply.status == 200 else f"status {reply.status}: {data[:300]!r}"
-                text = "" if failure else (_streamed(data) if stream else _whole(data))
+                text = "" if failure else said(data)
+                failure = f"a stream that ends with {data[-200:]!r}" if text is None else failure
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError, LookupError) as error:
             return Asked(began, time.time(), "", "", f"{type(error).__name__}: {error}"[:300])
-        return Asked(began, time.time(), text, path, failure)
-
-
-def _whole(data: bytes) -> str:
-    return str(json.loads(data)["choices"][0]["message"]["content"])
-
-
-def _streamed(data: bytes) -> str:
-    """The text of a stream that came to its end. Raises ValueError where it did not."""
-    if not data.endswith(b"data: [DONE]\n\n"):
-        raise ValueError(f"a stream that ends with {data[-200:]!r}")
-    events: list[dict[str, Any]] = [json.loads(line[6:]) for line in data.split(b"\n") if line.startswith(b"data: {")]
-    return "".join(event["choices"][0]["delta"].get("content") or "" for event in events if event.get("choices"))
+        return Asked(began, time.time(), text or "", path, failure)

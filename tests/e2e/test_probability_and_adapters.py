@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import pytest
 
 from disrouter.calibration import Calibration, CalibrationPoint
 from disrouter.refusal import REFUSAL
-from disrouter.routes import AdapterRoute, AgentRoute, Awareness, ProbabilityRoute, RouteTable
-from disrouter_sidecar.app.service import Service
+from disrouter.routes import AdapterRoute, Awareness, ProbabilityRoute
 from support.local import until
-from support.origin import origin, saying
-from support.sidecars import config_of, sample, sidecar
+from support.sidecars import sample
+from support.small_before_large import Entry, small_before_large
 from support.tiny_cascade import MODEL, Engine
 from support.tiny_model import KNOWN, SURE, UNKNOWN, YES
 
@@ -25,41 +22,23 @@ POINTS = (CalibrationPoint(refusal=0.0, competence=1.0), CalibrationPoint(refusa
 PROBABILITY = ProbabilityRoute(calibration=Calibration(token=REFUSAL[0], points=POINTS))
 
 
-@dataclass
-class Entry:
-    """The sidecar of `small` in front of vLLM, with a next agent that says "large"."""
+def publish(entry: Entry, adapter: AdapterRoute | None = None) -> None:
+    entry.route(awareness=Awareness.TRAINED, probability=PROBABILITY, adapter=adapter)
 
-    service: Service
-    url: str
-    routes: Path
-    large: str
-    http: aiohttp.ClientSession
 
-    def publish(self, adapter: AdapterRoute | None = None) -> None:
-        small = AgentRoute(
-            url=self.url, cost=0.1, awareness=Awareness.TRAINED, next="large", probability=PROBABILITY, adapter=adapter
-        )
-        large = AgentRoute(url=self.large, cost=0.9, awareness=Awareness.NONE)
-        table = RouteTable(generation=1, cascade="qwen", entrypoint="small", agents={"small": small, "large": large})
-        self.routes.write_text(table.to_json())
-        self.service.holder.poll()
-
-    async def ask(self, question: str, preference: float) -> tuple[str, str]:
-        """Who answered with which model, and what."""
-        fields = {"messages": [{"role": "user", "content": question}], "disrouter": {"preference": preference}}
-        async with self.http.post(f"{self.url}/v1/chat/completions", json={"model": "qwen", **fields}) as response:
-            body = await response.json()
-            assert response.status == 200, body
-            return body["model"], body["choices"][0]["message"]["content"]
+async def ask(entry: Entry, question: str, preference: float) -> tuple[str, str]:
+    """Who answered with which model, and what."""
+    fields = {"messages": [{"role": "user", "content": question}], "disrouter": {"preference": preference}}
+    async with entry.http.post(f"{entry.url}/v1/chat/completions", json={"model": "qwen", **fields}) as response:
+        body = await response.json()
+        assert response.status == 200, body
+        return body["model"], body["choices"][0]["message"]["content"]
 
 
 @pytest.fixture
 async def entry(engine: Engine, tmp_path: Path) -> AsyncIterator[Entry]:
-    routes = tmp_path / "routes.json"
-    config = config_of("small", engine.url, routes, engine_model=MODEL)
-    async with origin(saying("large")) as large, sidecar(config) as (service, url), aiohttp.ClientSession() as http:
-        built = Entry(service, url, routes, large.url, http)
-        built.publish()
+    async with small_before_large(engine, tmp_path) as built:
+        publish(built)
         yield built
 
 
@@ -67,9 +46,9 @@ async def test_the_first_tokens_chance_decides_for_every_preference_and_the_answ
     entry: Entry,
 ) -> None:
     for preference in (0.01, 0.3, 0.5, 0.77, 0.99):
-        assert await entry.ask(SURE, preference) == (MODEL, YES)
-        assert await entry.ask(UNKNOWN, preference) == ("m", "large")
-    assert (await entry.ask(UNKNOWN, 1.0))[0] == MODEL, "cost is all that counts: any competence is enough"
+        assert await ask(entry, SURE, preference) == (MODEL, YES)
+        assert await ask(entry, UNKNOWN, preference) == ("m", "large")
+    assert (await ask(entry, UNKNOWN, 1.0))[0] == MODEL, "cost is all that counts: any competence is enough"
     assert sample(entry.service, "disrouter_unreadable_probability_probes_total") == 0
 
 
@@ -78,12 +57,12 @@ async def test_an_adapter_is_loaded_into_the_running_engine_and_another_takes_it
 ) -> None:
     adapters = entry.service.neighbours.adapters
     for name in ("run-1", "run-2", "run-1"):
-        entry.publish(AdapterRoute(name=name, path=str(engine.adapters / name)))
+        publish(entry, AdapterRoute(name=name, path=str(engine.adapters / name)))
         await until(lambda name=name: adapters.loaded is not None and adapters.loaded.name == name, 120)  # type: ignore[misc]
-        assert await entry.ask(SURE, 0.5) == (name, YES)
-    entry.publish(AdapterRoute(name="run-3", path=str(engine.adapters / "nowhere")))
+        assert await ask(entry, SURE, 0.5) == (name, YES)
+    publish(entry, AdapterRoute(name="run-3", path=str(engine.adapters / "nowhere")))
     await until(lambda: adapters.problem, 120)
-    assert await entry.ask(SURE, 0.5) == ("run-1", YES)
+    assert await ask(entry, SURE, 0.5) == ("run-1", YES)
 
 
 async def test_what_is_no_question_is_passed_to_the_engine(entry: Entry) -> None:

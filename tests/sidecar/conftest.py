@@ -20,6 +20,15 @@ def no_heads_of_other_tests(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
+def folders(tmp_path: Path) -> tuple[Path, Path]:
+    """Of two cascades that are compared."""
+    both = tmp_path / "on", tmp_path / "off"
+    for each in both:
+        each.mkdir()
+    return both
+
+
+@pytest.fixture
 async def three(tmp_path: Path) -> AsyncIterator[Cascade]:
     async with cascade(tmp_path) as built:
         yield built

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from disrouter_operator.kube.resources import Object
+from support.vllm import end
 
 _ISOLATE = ("unshare", "--mount", "--propagation=private", "--", "bash", "-euc")
 
@@ -42,12 +43,7 @@ def running(
     try:
         yield process
     finally:
-        process.terminate()
-        try:
-            process.wait(60)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        end(process, 60)
 
 
 def _mounts(pod: Object, container: Object, claims: Mapping[str, Path], python: Path) -> Iterator[str]:

@@ -45,12 +45,17 @@ def vllm(model: Path, name: str, options: Sequence[str] = ()) -> Iterator[str]:
         _wait(process, url, log)
         yield url
     finally:
-        process.terminate()
-        try:
-            process.wait(30)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        end(process, 30)
+
+
+def end(process: subprocess.Popen[bytes], seconds: float) -> None:
+    """Ask it to end, and kill it where it has not within that time."""
+    process.terminate()
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def _wait(process: subprocess.Popen[bytes], url: str, log: Path) -> None:

@@ -73,6 +73,11 @@ class Observed:
         return replace(self, children=children)
 
 
+def condition(status: Object, type_: str) -> Object:
+    """One of a status's conditions; empty where it has none of that type."""
+    return next((each for each in status.get("conditions") or [] if each.get("type") == type_), {})
+
+
 def is_terminating(obj: Object | None) -> bool:
     """Whether an object is there and on its way out."""
     return obj is not None and bool(obj["metadata"].get("deletionTimestamp"))

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from disrouter_operator.kube.observed import Observed, label
+from disrouter_operator.kube.observed import Observed, condition, label
 from disrouter_operator.kube.resources import ENDPOINT_SLICES, PODS, Object
 from disrouter_operator.kube.timestamps import moment
 
@@ -54,7 +54,6 @@ def _ready_since(observed: Observed, endpoint: Object) -> datetime | None:
     pod = observed.find(PODS, str(target.get("name")))
     if pod is None or target.get("uid") not in (None, pod["metadata"].get("uid")):
         return None
-    conditions = (pod.get("status") or {}).get("conditions") or []
-    ready: Object = next((each for each in conditions if each.get("type") == "Ready"), {})
+    ready = condition(pod.get("status") or {}, "Ready")
     since = ready.get("lastTransitionTime")
     return moment(since) if ready.get("status") == "True" and since else None

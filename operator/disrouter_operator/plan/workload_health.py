@@ -13,7 +13,7 @@ from typing import Any
 
 from disrouter import names
 from disrouter.api import Agent, DeploymentMode
-from disrouter_operator.kube.observed import Observed, is_terminating, label
+from disrouter_operator.kube.observed import Observed, condition, is_terminating, label
 from disrouter_operator.kube.resources import DEPLOYMENTS, INFERENCE_SERVICES, PODS, Object
 from disrouter_operator.kube.timestamps import moment, seconds_until
 from disrouter_operator.manifests.cascade import COMPONENT_AGENT, Cascade
@@ -141,7 +141,7 @@ def _lost_of(deployment: Object, observed: Observed, now: datetime) -> LostPods:
         pod for pod in observed.children[PODS].values() if selector <= (pod["metadata"].get("labels") or {}).items()
     )
     pods = [pod for pod in matching if not is_terminating(pod) and not pod_troubles.finished(pod)]
-    unready = [pod for pod in pods if _condition(pod.get("status") or {}, "Ready").get("status") != "True"]
+    unready = [pod for pod in pods if condition(pod.get("status") or {}, "Ready").get("status") != "True"]
     wanted = int(deployment["spec"].get("replicas", 1))
     waits = [*(_wait(pod, now) for pod in unready), *[_refusal_wait(deployment, now)] * max(0, wanted - len(pods))]
     missing = max(0, wanted - (len(pods) - len(unready)))
@@ -151,7 +151,7 @@ def _lost_of(deployment: Object, observed: Observed, now: datetime) -> LostPods:
 
 def _wait(pod: Object, now: datetime) -> float | None:
     """Seconds until a pod that is not ready is given up; None where nobody knows since when it is not."""
-    ready = _condition(pod.get("status") or {}, "Ready")
+    ready = condition(pod.get("status") or {}, "Ready")
     since = ready.get("lastTransitionTime") or pod["metadata"].get("creationTimestamp")
     trouble = pod_troubles.of_pods([pod])
     stuck = trouble is not None and trouble[0] in pod_troubles.REASONS
@@ -160,14 +160,14 @@ def _wait(pod: Object, now: datetime) -> float | None:
 
 def _refusal_wait(deployment: Object, now: datetime) -> float | None:
     """The same of a pod that is not there: None where it is about to be made."""
-    refused = _condition(deployment.get("status") or {}, "ReplicaFailure")
+    refused = condition(deployment.get("status") or {}, "ReplicaFailure")
     since = refused.get("lastTransitionTime")
     return seconds_until(since, now, STUCK_SECONDS) if since and refused.get("status") == "True" else None
 
 
 def _behind_knative(status: Object) -> ReadyEndpoints:
     """Knative's gateway takes requests for any number of pods, none included, and a missing pod does not unready it."""
-    ready = _condition(status, "Ready")
+    ready = condition(status, "Ready")
     if ready.get("status") != "True":
         return ReadyEndpoints()
     since = ready.get("lastTransitionTime")
@@ -235,14 +235,10 @@ def _failure(status: Object) -> tuple[str, str] | None:
         info = model.get("lastFailureInfo") or {}
         message = info.get("message") or "KServe gives no message; see the log of kserve-container"
         return str(info.get("reason") or transition), str(message)
-    predictor = _condition(status, "PredictorReady")
+    predictor = condition(status, "PredictorReady")
     if predictor.get("status") == "False" and predictor.get("reason") == "ReconcileFailed":
         return "ReconcileFailed", str(predictor.get("message") or "KServe could not create the predictor")
     return None
-
-
-def _condition(status: Object, type_: str) -> dict[str, Any]:
-    return next((each for each in status.get("conditions") or [] if each.get("type") == type_), {})
 
 
 def _base(url: Any) -> str | None:

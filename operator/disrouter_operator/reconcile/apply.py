@@ -121,9 +121,7 @@ async def _apply(kube: Kube, obj: Object, observed: Observed, guard: WriteGuard,
     if wait:
         return wait
     if scales:
-        scaled = await kube.scale(obj)
-        # A Scale carries no labels of its own.
-        return guard.note(scaled | {"metadata": obj["metadata"] | scaled["metadata"]}, obj, now)
+        return guard.note(await kube.scale(obj), obj, now)
     await _check_owner(kube, obj, observed)
     if resource_of(obj) in STAGE_KINDS:
         await _create(kube, obj)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from disrouter_operator.kube.observed import is_terminating
+from disrouter_operator.kube.observed import condition, is_terminating
 from disrouter_operator.kube.resources import Object
 
 Trouble = tuple[str, str]
@@ -43,7 +43,7 @@ _STUCK = (
 
 def of_deployment(deployment: Object | None) -> Trouble | None:
     """Why a Deployment has fewer pods than it should: what refused to let them be made."""
-    failure = _condition((deployment or {}).get("status") or {}, "ReplicaFailure")
+    failure = condition((deployment or {}).get("status") or {}, "ReplicaFailure")
     if failure.get("status") != "True":
         return None
     return POD_REFUSED, f"no further pod can be made: {failure.get('message') or failure.get('reason')}"
@@ -67,7 +67,7 @@ def _rank(trouble: Trouble) -> int:
 
 def _of_pod(pod: Object) -> Iterator[Trouble]:
     name, status = f"pod {pod['metadata']['name']}", pod.get("status") or {}
-    target = _condition(status, "DisruptionTarget")
+    target = condition(status, "DisruptionTarget")
     if target.get("status") == "True":
         yield POD_EVICTED, f"{name} has to go: {target.get('reason')}: {target.get('message') or 'see its events'}"
     elif status.get("phase") == "Failed" and status.get("reason"):
@@ -78,7 +78,7 @@ def _of_pod(pod: Object) -> Iterator[Trouble]:
         trouble = _of_container(pod, each)
         if trouble is not None:
             yield trouble[0], f"{name}, container {each.get('name')}: {trouble[1]}"
-    scheduled = _condition(status, "PodScheduled")
+    scheduled = condition(status, "PodScheduled")
     if scheduled.get("status") == "False" and scheduled.get("reason") == UNSCHEDULABLE:
         yield UNSCHEDULABLE, f"{name}, {scheduled.get('message') or 'no node fits'}"
 
@@ -111,7 +111,3 @@ def _memory(pod: Object, name: str) -> str:
         if each.get("name") == name:
             return str(((each.get("resources") or {}).get("limits") or {}).get("memory") or "its node")
     return "its node"
-
-
-def _condition(status: Object, type_: str) -> dict[str, Any]:
-    return next((each for each in status.get("conditions") or [] if each.get("type") == type_), {})

@@ -97,15 +97,6 @@ def turns(draw: st.DrawFn) -> Turn:
     return Turn((asked,), refusals(draw, stream=stream), behind)
 
 
-@pytest.fixture
-def folders(tmp_path: Path) -> tuple[Path, Path]:
-    """Of the two sides."""
-    both = tmp_path / "on", tmp_path / "off"
-    for each in both:
-        each.mkdir()
-    return both
-
-
 PASSED_ON = Turn((request(),), whole(REFUSAL), with_headers(whole("Rome"), ANSWERED))
 STREAMED = Turn((request(stream=True),), streamed_reply(REFUSAL), with_headers(streamed_reply("Rome"), ANSWERED))
 BETWEEN = Turn((request(HOP),), whole(REFUSAL), with_headers(whole("Rome"), ANSWERED))

@@ -53,15 +53,6 @@ ODD_KIND = "application/json; charset=utf-8"
 """A media type that the fast path leaves to the general one."""
 
 
-@pytest.fixture
-def folders(tmp_path: Path) -> tuple[Path, Path]:
-    """Of the two sides."""
-    both = tmp_path / "on", tmp_path / "off"
-    for each in both:
-        each.mkdir()
-    return both
-
-
 async def test_whatever_is_asked_and_replied(folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(entry, "MOST_LUCK", 10**6)
     ends = [count_calls(monkeypatch, name) for name in ("_relay", "_commit", "_hand_over")]

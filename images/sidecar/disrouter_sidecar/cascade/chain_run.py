@@ -275,7 +275,10 @@ class ChainRun:
     def _relay(self, answer: Answered) -> None:
         """An agent has answered."""
         known = self._answered_here() if self._agent == self._dependencies.own else None
-        headers = self._answered_behind(answer) if known is None else known.headers
+        if known is None:
+            headers = self.record.answered_behind(answer.reply, self.context.table.agents)
+        else:
+            headers = known.headers
         if not answer.ended and self._guard is not None:
             self._stream_guard, self._guard = self._guard, None
             self._stream_guard.committed()
@@ -291,13 +294,6 @@ class ChainRun:
         if first:
             return context.guide.own_response_headers(context.scenario)
         return response_headers_of(own, [*path, own], context.scenario)
-
-    def _answered_behind(self, answer: Answered) -> Headers:
-        """The same for an agent behind a hop, whose sidecar has written the headers."""
-        headers = headers_of_hops(answer.reply)
-        told, agents = answer.reply.headers.get(HEADER_DECISIONS), self.context.table.agents
-        self.record.answered_behind(told, headers.get(HEADER_AGENT), agents)
-        return headers
 
     def _deliver(self, answer: Answered, headers: Headers, known: ResponseHeaders | None = None) -> None:
         """`known` has the lines of these headers already."""

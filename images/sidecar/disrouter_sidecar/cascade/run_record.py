@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from disrouter.names import HEADER_DECISIONS, HEADER_REFUSED
+from disrouter.names import HEADER_AGENT, HEADER_DECISIONS, HEADER_REFUSED
 from disrouter.routes import AgentRoute
 from disrouter.scenario import Scenario
+from disrouter_sidecar.agents.next_hop import headers_of_hops
 from disrouter_sidecar.agents.outcomes import Refused
 from disrouter_sidecar.cascade import decision_trail
 from disrouter_sidecar.cascade.decision_trail import Decision, Evidence
 from disrouter_sidecar.errors import UpstreamFailed
 from disrouter_sidecar.headers import Headers
+from disrouter_sidecar.http.ports import Reply
 from disrouter_sidecar.openai.usage import Usage, header_of, records_of
 from disrouter_sidecar.telemetry import metrics as names
 from disrouter_sidecar.telemetry.logs import milliseconds
@@ -82,10 +84,16 @@ class RunRecord:
         self.decisions += behind
         return bool(behind)
 
-    def answered_behind(self, decisions: str | None, answered_by: str | None, agents: Mapping[str, AgentRoute]) -> None:
-        """An agent behind a hop has answered; of a sidecar that does not tell more, only who did is known."""
-        if not self.told(decisions) and answered_by is not None and answered_by in agents:
+    def answered_behind(self, reply: Reply, agents: Mapping[str, AgentRoute]) -> Headers:
+        """An agent behind a hop has answered: the headers that its sidecar has written.
+
+        Of a sidecar that does not tell more, only who did is known.
+        """
+        headers = headers_of_hops(reply)
+        answered_by = headers.get(HEADER_AGENT)
+        if not self.told(reply.headers.get(HEADER_DECISIONS)) and answered_by is not None and answered_by in agents:
             self._decided(answered_by, names.ANSWER, agents[answered_by].cost, self._seconds() or 0.0)
+        return headers
 
     def headers(self, answers: Headers, *, hop: bool) -> Headers:
         """What comes to those of the answer: the tokens of the refusal; for the sidecar of a `hop`, all decisions."""

@@ -78,7 +78,7 @@ def scale(agent: Agent, live: Object, floor: int = 0) -> Object | None:
     wanted = min(max(now, least), most)
     if wanted == now:
         return None
-    metadata = {key: live["metadata"].get(key) for key in ("name", "namespace", "labels")}
+    metadata = {key: live["metadata"].get(key) for key in ("name", "namespace")}
     return {
         "apiVersion": SCALES.api_version,
         "kind": SCALES.kind,

@@ -7,13 +7,11 @@ from time import monotonic
 from disrouter.names import (
     HEADER_AGENT,
     HEADER_DEADLINE,
-    HEADER_DECISIONS,
     HEADER_HOPS,
     HEADER_PATH,
     HEADER_REFUSED,
     HEADER_REQUEST_ID,
 )
-from disrouter_sidecar.agents.next_hop import headers_of_hops
 from disrouter_sidecar.agents.outcomes import Refused
 from disrouter_sidecar.cascade.chain_run import Dependencies
 from disrouter_sidecar.cascade.decision_trail import tokens_at_end
@@ -64,9 +62,7 @@ class Hop:
     def answered(self, reply: Reply) -> Lines:
         """An agent behind the hop has answered: the headers that say so."""
         plan, record = self._plan, self.refusal.record
-        headers = headers_of_hops(reply)
-        told, agents = reply.headers.get(HEADER_DECISIONS), plan.guide.table.agents
-        record.answered_behind(told, headers.get(HEADER_AGENT), agents)
+        headers = record.answered_behind(reply, plan.guide.table.agents)
         self._headers = {**headers, **record.headers(headers, hop=bool(plan.visited))}
         return lines(self._headers)
 

@@ -90,6 +90,7 @@ class FastRun:
 
     def ask(self) -> None:
         """Ask the engine."""
+        self._begin()
         self._sent.ask(self)
 
     # What the agent's connection calls.
@@ -164,11 +165,13 @@ class FastRun:
 
     def _is_plain(self, reply: OutboundReply, body: bytes) -> bool:
         """Whether there is nothing about it but its body to look at."""
+        return not self._is_odd(reply) and len(body) <= MAX_REPLY_BYTES and reply.headers.get("content-type") == JSON
+
+    def _is_odd(self, reply: OutboundReply) -> bool:
+        """Whether its head alone says that the general path has to see it."""
         headers = reply.headers
-        if reply.status != 200 or len(body) > MAX_REPLY_BYTES or "content-encoding" in headers:
-            return False
-        told = self._hop is None or HEADER_AGENT in headers
-        return told and headers.get("content-type") == JSON and "retry-after" not in headers
+        untold = self._hop is not None and HEADER_AGENT not in headers
+        return untold or reply.status != 200 or "content-encoding" in headers or "retry-after" in headers
 
     def _judge(self, body: bytes) -> WholeReply:
         if self._hop is not None or not self._plan.decides or says_something_else(body):
@@ -251,7 +254,7 @@ class FastRun:
         agent = plan.next
         if agent is None or agent.breaker.open_until is not None or self._query(chat.body()) is None:
             return False
-        bearer = path.sidecar.authenticator.hop_headers()
+        bearer = path.sidecar.dependencies.hops.bearer()
         sent = sent_to(agent, path.hops.pool, chat, bearer, self._left())
         if sent is None:
             return False

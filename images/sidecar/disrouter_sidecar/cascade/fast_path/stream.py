@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from time import monotonic
 
-from disrouter.names import HEADER_AGENT, HEADER_REQUEST_ID
+from disrouter.names import HEADER_REQUEST_ID
 from disrouter_sidecar.agents.attempt import EVENT_STREAM
 from disrouter_sidecar.agents.circuit_breaker import AttemptGuard
 from disrouter_sidecar.cascade.fast_path.first_events import FirstEvents
@@ -28,7 +28,6 @@ class FastStream(FastRun):
 
     def ask(self) -> None:
         """Ask the engine."""
-        self._begin()
         if self._plan.keep_alive:
             self._wire.remind(self._plan.keep_alive)
         super().ask()
@@ -43,11 +42,8 @@ class FastStream(FastRun):
     # What the agent's connection calls.
 
     def _take(self, reply: OutboundReply) -> None:
-        headers = reply.headers
-        odd = reply.status != 200 or "content-encoding" in headers or "retry-after" in headers
-        untold = self._hop is not None and HEADER_AGENT not in headers
         self._reply = reply
-        if odd or untold or not headers.get("content-type", "").startswith(EVENT_STREAM):
+        if self._is_odd(reply) or not reply.headers.get("content-type", "").startswith(EVENT_STREAM):
             self._leave(end=False)
         else:
             reply.pipe(self, max(min(self._sent.first, self._left()), 0.0))
