@@ -98,6 +98,7 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     points: Annotated[
         tuple[CalibrationPoint, ...],
         Meta(
+            min_length=1,
             max_length=MAX_POINTS,
             description="Of earlier releases. Ordered by `refusal`, strictly; `competence` never rises along it.",
         ),

@@ -135,7 +135,7 @@ def test_the_path_goes_from_the_entrypoint_to_the_one_that_always_answers() -> N
         ("agents.small.probability.calibration.token", "x" * 65, "agents.small.probability.calibration.token: "),
         ("agents.small.probability.calibration.weight", 1, "agents.small.probability.calibration: .*unknown field"),
         ("agents.small.probability.calibration.points.0.weight", 1, "calibration.points.0.: .*unknown field"),
-        ("agents.small.probability.calibration.points", [], "calibration needs either platt and answer, or points"),
+        ("agents.small.probability.calibration.points", [], "agents.small.probability.calibration.points: "),
         ("agents.small.probability.calibration.points.1.refusal", 0.1, "must rise in refusal"),
         ("agents.small.probability.calibration.points.1.competence", 0.95, "not rise in competence"),
         ("fallback.policy", "never", "fallback.policy: "),

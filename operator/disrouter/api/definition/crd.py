@@ -152,7 +152,7 @@ def _structural(schema: Schema, definitions: dict[str, Schema]) -> Schema:
     for bound in ("Minimum", "Maximum"):
         if f"exclusive{bound}" in schema:
             out |= {bound.lower(): schema[f"exclusive{bound}"], f"exclusive{bound}": True}
-    if schema.get("default") not in (None, [], {}) and not isinstance(schema["default"], dict):
+    if schema.get("default") not in (None, [], (), {}) and not isinstance(schema["default"], dict):
         out["default"] = schema["default"]
     if "items" in schema:
         out["items"] = _structural(schema["items"], definitions)
