@@ -1,6 +1,7 @@
 """CPU of the sidecar itself: all of its own code, the sockets taken away.
 
     python -m bench.policy [--seconds 1] [--rounds 5] [--tracing] [--general-path] [--profile WORKLOAD]
+    valgrind --tool=callgrind --callgrind-out-file=/dev/null python -m bench.policy --requests 1000 WORKLOAD
 
 The client's and the agents' transports are stand-ins that move bytes at once, so what is left is what the sidecar does
 in Python and in its libraries. It says where CPU goes while code is changed; docs/benchmarks.md has the real thing.
@@ -242,8 +243,17 @@ def main() -> int:
     parser.add_argument("--tracing", action="store_true", help="with OpenTelemetry's spans")
     parser.add_argument("--general-path", action="store_true", help="with DISROUTER_FAST_PATH=false")
     parser.add_argument("--profile", choices=workloads(), help="profile this workload alone")
+    parser.add_argument("--requests", type=int, help="no clock: so many of one workload, for who counts instructions")
+    parser.add_argument("workload", nargs="?", choices=workloads(), help="with --requests")
     arguments = parser.parse_args()
     logging.disable(logging.INFO)
+    if arguments.requests is not None:
+
+        async def asked(client: BenchClient, request: bytes) -> None:
+            await client.ask(request, arguments.requests)
+
+        measured(workloads()[arguments.workload or "tiny"], asked, fast_path=not arguments.general_path)
+        return 0
     if arguments.profile:
         profiler = cProfile.Profile()
 

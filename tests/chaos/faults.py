@@ -1,8 +1,12 @@
-"""What breaks, and how it is put right: each fault ends with everything in place that it took away."""
+"""What breaks, and how it is put right: each fault ends with everything in place that it took away.
+
+A slow disk is etcd that stands still. KServe's webhook is away with its manager. Clocks do not jump here.
+"""
 
 from __future__ import annotations
 
 import random
+import signal
 import subprocess
 import time
 from collections.abc import Callable
@@ -10,7 +14,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from chaos import processes
-from chaos.invariants import unsettled
+from chaos.invariants import Span, unsettled
 from disrouter import names
 from support.team import Team
 
@@ -25,7 +29,14 @@ PARTS = (
 )
 """Parts of the cluster that are killed, where a program is given that kills them and starts them again."""
 AWAY_SECONDS = (2.0, 12.0)
+CUT_SECONDS = (10.0, 60.0)
+"""A node is lost to the control plane after forty."""
+FIRST_NODE = "node-1"
+"""The control plane's."""
+DNS = ("--namespace=kube-system", "deployment", "--selector=k8s-app=kube-dns")
 ANSWERS_SECONDS = 60.0
+ENGINE = "scripted.py"
+"""In the command line of the engines' processes."""
 
 
 @dataclass
@@ -36,17 +47,24 @@ class Ground:
     cascade: str
     tool: str | None = None
     """A program that takes `kill PART` and `start PART`."""
-    kills: list[float] = field(default_factory=list)
-    """When, in Unix seconds."""
+    kills: list[Span] = field(default_factory=list)
 
     def run(self, *words: str) -> None:
         """The program that breaks parts of the cluster."""
         assert self.tool is not None
         subprocess.run([self.tool, *words], check=True, capture_output=True, timeout=120)
 
+    def killed(self) -> None:
+        """What serves is killed now."""
+        self.kills.append(Span(time.time(), time.time()))
+
     def answers(self) -> bool:
         """Whether the API server does."""
         return self.team.cluster.kubectl_process("get", "--raw", "/readyz").returncode == 0
+
+    def nodes(self) -> list[str]:
+        """The names of the cluster's nodes."""
+        return self.team.cluster.kubectl("get", "nodes", "--output=jsonpath={.items[*].metadata.name}").split()
 
     def at_rest(self) -> bool:
         """Whether every agent serves, as the status says: who kills one then, kills no last one."""
@@ -80,7 +98,7 @@ def force_delete_pod(ground: Ground, draw: random.Random) -> str:
     pod = _serving(ground, draw)
     if pod is None:
         return "nobody, for not all serve"
-    ground.kills.append(time.time())
+    ground.killed()
     ground.team.kubectl("delete", "pod", pod[0], "--force", "--grace-period=0", "--wait=false")
     return pod[0]
 
@@ -90,7 +108,7 @@ def kill_process(ground: Ground, draw: random.Random, *, words: str) -> str:
     pod = _serving(ground, draw)
     if pod is None:
         return "nobody, for not all serve"
-    ground.kills.append(time.time())
+    ground.killed()
     killed = processes.kill(processes.of_pod(pod[1], words))
     return pod[0] if killed else f"no process of {pod[0]}"
 
@@ -126,13 +144,66 @@ def take_away(ground: Ground, draw: random.Random, *, part: str) -> str:
     return f"{part} for {seconds:.0f} s"
 
 
+def cut_node(ground: Ground, draw: random.Random) -> str:
+    """Nothing reaches a node or leaves it, for some seconds; what its pods had under way is lost."""
+    others = sorted(set(ground.nodes()) - {FIRST_NODE})
+    if not others or not ground.at_rest():
+        return "none, for there is one node alone or not all serve"
+    node, seconds, began = draw.choice(others), draw.uniform(*CUT_SECONDS), time.time()
+    ground.run("cut", node)
+    try:
+        time.sleep(seconds)
+    finally:
+        ground.run("join", node)
+        ground.kills.append(Span(began, time.time()))
+    return f"{node} for {seconds:.0f} s"
+
+
+def dns_away(ground: Ground, draw: random.Random) -> str:
+    """No name server answers for some seconds."""
+    kubectl, seconds = ground.team.cluster.kubectl, draw.uniform(*AWAY_SECONDS)
+    pods = kubectl("get", *DNS, "--output=jsonpath={.items[0].spec.replicas}")
+    kubectl("scale", *DNS, "--replicas=0")
+    try:
+        time.sleep(seconds)
+    finally:
+        kubectl("scale", *DNS, f"--replicas={pods}")
+    return f"for {seconds:.0f} s"
+
+
+def stall_etcd(_: Ground, draw: random.Random) -> str:
+    """etcd stands still for some seconds, as behind a disk that does not write."""
+    seconds = draw.uniform(*AWAY_SECONDS)
+    found = processes.named("etcd")
+    processes.send(found, signal.SIGSTOP)
+    try:
+        time.sleep(seconds)
+    finally:
+        processes.send(found, signal.SIGCONT)
+    return f"for {seconds:.0f} s" if found else "no process"
+
+
+def fill_volume(ground: Ground, draw: random.Random) -> str:
+    """An engine's scratch volume is full for some seconds."""
+    pod = _serving(ground, draw)
+    if pod is None:
+        return "nobody, for not all serve"
+    for process in processes.of_pod(pod[1], ENGINE):
+        with processes.filled(process, "tmp") as size:
+            time.sleep(draw.uniform(*AWAY_SECONDS))
+        return f"{pod[0]} with {size >> 20} MiB"
+    return f"no process of {pod[0]}"
+
+
 def faults(*, parts: bool, local: bool) -> dict[str, Fault]:
     """Those that can be made: `parts` with a program that kills parts, `local` where the nodes are this machine's."""
-    found: dict[str, Fault] = {each.__name__: each for each in (delete_pod, force_delete_pod, garble_routes)}
+    anywhere = delete_pod, force_delete_pod, garble_routes, dns_away
+    found: dict[str, Fault] = {each.__name__: each for each in anywhere}
     if local:
-        found["kill_engine"] = partial(kill_process, words="scripted.py")
+        found["kill_engine"] = partial(kill_process, words=ENGINE)
         found["kill_sidecar"] = partial(kill_process, words="disrouter_sidecar")
-        found["kill_operator"] = kill_operator
+        found |= {each.__name__: each for each in (kill_operator, stall_etcd, fill_volume)}
     if parts:
+        found["cut_node"] = cut_node
         found |= {f"take_away_{part}": partial(take_away, part=part) for part in PARTS}
     return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from chaos.traffic import Asked
 from disrouter import names
@@ -13,13 +13,20 @@ KILLED_SECONDS = 6.0
 """After a serving process was killed, how long its pod's address may still be given to clients."""
 
 
-def unexplained(ledger: Iterable[Asked], kills: Sequence[float]) -> list[Asked]:
+class Span(NamedTuple):
+    """From when to when something that serves was killed, or cut off, in Unix seconds."""
+
+    began: float
+    ended: float
+
+
+def unexplained(ledger: Iterable[Asked], kills: Sequence[Span]) -> list[Asked]:
     """Requests that failed although no serving process was killed while they were under way, or just before."""
     return [each for each in ledger if each.failure and not _explained(each, kills)]
 
 
-def _explained(asked: Asked, kills: Sequence[float]) -> bool:
-    return any(asked.began - KILLED_SECONDS <= moment <= asked.ended for moment in kills)
+def _explained(asked: Asked, kills: Sequence[Span]) -> bool:
+    return any(asked.began - KILLED_SECONDS <= kill.ended and kill.began <= asked.ended for kill in kills)
 
 
 def shown_refusals(ledger: Iterable[Asked]) -> list[Asked]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 PROC = Path("/proc")
@@ -16,22 +16,51 @@ def of_pod(uid: str, words: str, proc: Path = PROC) -> list[int]:
     return [pid for pid, command in _in_group(uid, proc) if words in command]
 
 
+def named(program: str, proc: Path = PROC) -> list[int]:
+    """Those that run this program."""
+    return [pid for pid, command in _all(proc) if Path(command.partition(" ")[0]).name == program]
+
+
 def kill(pids: list[int]) -> bool:
     """As `kill -9`; whether there was any."""
+    send(pids, signal.SIGKILL)
+    return bool(pids)
+
+
+def send(pids: list[int], what: signal.Signals) -> None:
+    """A signal to those that are still there."""
     for pid in pids:
         with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-    return bool(pids)
+            os.kill(pid, what)
+
+
+@contextmanager
+def filled(pid: int, folder: str, proc: Path = PROC) -> Iterator[int]:
+    """A volume as a process sees it, without a free byte while the block runs; how many were taken, none of a root."""
+    place = proc / str(pid) / "root" / folder
+    file = place / "filled"
+    free = os.statvfs(place).f_bavail * os.statvfs(place).f_frsize if place.is_mount() else 0
+    try:
+        if free:
+            with file.open("wb") as written:
+                os.posix_fallocate(written.fileno(), 0, free)
+        yield free
+    finally:
+        file.unlink(missing_ok=True)
 
 
 def _in_group(uid: str, proc: Path) -> Iterator[tuple[int, str]]:
     """Process ids and command lines; systemd's names of groups have underscores in the uid."""
     spellings = uid, uid.replace("-", "_")
-    for each in proc.iterdir():
-        if not each.name.isdigit():
-            continue
+    for pid, command in _all(proc):
         with suppress(OSError):
-            group = (each / "cgroup").read_text()
+            group = (proc / str(pid) / "cgroup").read_text()
             if any(spelling in group for spelling in spellings):
-                command = (each / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-                yield int(each.name), command
+                yield pid, command
+
+
+def _all(proc: Path) -> Iterator[tuple[int, str]]:
+    for each in proc.iterdir():
+        if each.name.isdigit():
+            with suppress(OSError):
+                yield int(each.name), (each / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")

@@ -11,13 +11,18 @@ import pytest
 
 from chaos import edits, processes
 from chaos.faults import faults
-from chaos.invariants import KILLED_SECONDS, orphans, shown_refusals, unexplained, unsettled
+from chaos.invariants import KILLED_SECONDS, Span, orphans, shown_refusals, unexplained, unsettled
 from chaos.traffic import Asked
 from chaos.walk import QUIET, STEPS_UNTIL_QUIET, walk
 from disrouter import names
 from disrouter.api import violations
 from disrouter.refusal import REFUSAL
 from support.pool import cascade
+
+
+def at(moment: float) -> Span:
+    return Span(moment, moment)
+
 
 FAILED = Asked(100.0, 101.0, "", "small", "cut")
 
@@ -41,11 +46,11 @@ def test_every_edit_leaves_a_valid_manifest() -> None:
 
 @pytest.mark.parametrize(
     ("kills", "expected"),
-    [([], [FAILED]), ([100.5], []), ([100 - KILLED_SECONDS + 0.1], []), ([100 - KILLED_SECONDS - 0.1], [FAILED]),
-     ([101.1], [FAILED])],
+    [([], [FAILED]), ([at(100.5)], []), ([at(100 - KILLED_SECONDS + 0.1)], []), ([at(101.1)], [FAILED]),
+     ([at(100 - KILLED_SECONDS - 0.1)], [FAILED]), ([Span(50, 150)], []), ([Span(50, 60), Span(102, 150)], [FAILED])],
 )  # fmt: skip
 def test_a_failure_is_explained_by_a_kill_while_it_was_under_way_or_just_before(
-    kills: list[float], expected: list[Asked]
+    kills: list[Span], expected: list[Asked]
 ) -> None:
     assert unexplained([FAILED, Asked(100.0, 101.0, "Rome", "small")], kills) == expected
 
@@ -83,3 +88,5 @@ def test_processes_are_found_by_their_pod(tmp_path: Path) -> None:
         (folder / "cmdline").write_text(command)
     assert processes.of_pod("1-2", "engine", tmp_path) == [7]
     assert processes.of_pod("1-2", "sidecar", tmp_path) == [8]
+    assert processes.named("engine", tmp_path) == [9]
+    assert processes.named("python", tmp_path) == [7]

@@ -13,6 +13,7 @@ import pytest
 from support.cluster import Cluster
 
 VARIABLE = "DISROUTER_TEST_CLUSTER"
+DISPOSABLE = "DISROUTER_DISPOSABLE_CLUSTER"
 HOW = f"needs a cluster: KUBECONFIG=... CLUSTER_LOAD=... make test-cluster ({VARIABLE} names its kubeconfig)"
 
 
@@ -25,3 +26,12 @@ def cluster() -> Cluster:
             pytest.fail(f"in CI nothing is skipped: {HOW}", pytrace=False)
         pytest.skip(HOW)
     return Cluster.of(given)
+
+
+@pytest.fixture
+def disposable() -> None:
+    """For tests that take away what others on the cluster live on, for a while."""
+    if os.environ.get(DISPOSABLE) != "true":
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"in CI nothing is skipped: {DISPOSABLE} is not true", pytrace=False)
+        pytest.skip(f"takes away a part of the cluster and puts it back: {DISPOSABLE}=true says that this is fine")

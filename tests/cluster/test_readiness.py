@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,7 +20,6 @@ pytestmark = pytest.mark.timeout(600)
 SOON, LATER = "--timeout=30s", "--timeout=120s"
 """For what cannot come about, and for what must."""
 KSERVE = "inferenceservices.serving.kserve.io"
-DISPOSABLE = "DISROUTER_DISPOSABLE_CLUSTER"
 
 
 @pytest.fixture
@@ -94,6 +92,7 @@ def test_without_rights_helm_fails_and_the_log_names_them(cluster: Cluster, rele
     )
 
 
+@pytest.mark.usefixtures("disposable")
 def test_without_kserve_external_agents_are_served_and_the_others_say_what_is_missing(
     cluster: Cluster, releases: helm.Releases
 ) -> None:
@@ -119,9 +118,6 @@ def test_without_kserve_external_agents_are_served_and_the_others_say_what_is_mi
 @contextmanager
 def without_kserve(cluster: Cluster) -> Iterator[Callable[[], None]]:
     """KServe's definition is away until what is yielded is called. Nobody's InferenceServices may go with it."""
-    if os.environ.get(DISPOSABLE) != "true":
-        assert os.environ.get("CI") != "true", f"in CI nothing is skipped: {DISPOSABLE} is not true"
-        pytest.skip(f"removes a definition of KServe and installs it again: {DISPOSABLE}=true says that this is fine")
     assert cluster.kubectl("get", KSERVE, "--all-namespaces", "-o", "name") == "", "InferenceServices would be lost"
     definition = json.loads(cluster.kubectl("get", "crd", KSERVE, "-o", "json"))
     definition.pop("status")

@@ -144,10 +144,10 @@ class Team:
         return found
 
     @contextmanager
-    def traffic(self, cascade: str, *questions: str) -> Iterator[Traffic]:
-        """Four clients ask while the block runs; what became of it is known after it."""
+    def traffic(self, cascade: str, *questions: str, host: str = "") -> Iterator[Traffic]:
+        """Four clients ask, by its name or at `host`, while the block runs; what became of it is known after it."""
         stop = f"/tmp/{uuid.uuid4().hex}"
-        asking = (*_TRAFFIC, self.url(cascade), cascade, stop, *questions)
+        asking = (*_TRAFFIC, f"http://{host or self.host(cascade)}/v1", cascade, stop, *questions)
         command = self.cluster.command("-n", self.namespace, "exec", CLIENT, "--", *asking)
         told = Traffic()
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as clients:

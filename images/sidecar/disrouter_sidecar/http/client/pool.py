@@ -6,6 +6,7 @@ import asyncio
 import ssl
 
 from disrouter_sidecar.errors import Reason, UpstreamFailed
+from disrouter_sidecar.http.client.addresses import Addresses
 from disrouter_sidecar.http.client.connection import OutboundConnection
 from disrouter_sidecar.http.client.origin import Origin
 
@@ -18,6 +19,7 @@ class Pool:
 
     def __init__(self, tls: ssl.SSLContext | None) -> None:
         self._tls = tls
+        self._addresses = Addresses()
         self._idle: dict[Origin, dict[OutboundConnection, None]] = {}
         self._open: dict[OutboundConnection, Origin] = {}
         self._empty = asyncio.Event()
@@ -54,13 +56,9 @@ class Pool:
 
     async def connect(self, origin: Origin, seconds: float) -> OutboundConnection:
         """A new connection. Raises UpstreamFailed."""
-        loop = self.loop()
-        tls = self._context() if origin.tls else None
         try:
             async with asyncio.timeout(seconds):
-                _, connection = await loop.create_connection(
-                    lambda: OutboundConnection(loop, self._keep, self._forget), origin.host, origin.port, ssl=tls
-                )
+                connection = await self._connect_any(origin, await self._addresses.of(origin.host))
         except TimeoutError:
             raise UpstreamFailed(Reason.TIMEOUT, f"no connection within {seconds:.3g} s") from None
         except ConnectionRefusedError as error:
@@ -69,6 +67,22 @@ class Pool:
             raise UpstreamFailed(Reason.CONNECT, type(error).__name__) from error
         self._open[connection] = origin
         return connection
+
+    async def _connect_any(self, origin: Origin, addresses: list[str]) -> OutboundConnection:
+        loop = self.loop()
+        tls, name = (self._context(), origin.host) if origin.tls else (None, None)
+        failed = OSError(f"{origin.host} has no address")
+        for address in addresses:
+            try:
+                _, connection = await loop.create_connection(
+                    lambda: OutboundConnection(loop, self._keep, self._forget),
+                    address, origin.port, ssl=tls, server_hostname=name,
+                )  # fmt: skip
+            except OSError as error:
+                failed = error
+            else:
+                return connection
+        raise failed
 
     async def close(self) -> None:
         """Close every connection, in use or not, and wait until the sockets are closed."""

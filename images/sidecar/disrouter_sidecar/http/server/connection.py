@@ -59,9 +59,9 @@ class ClientConnection(asyncio.Protocol):
         self._reader = RequestReader(site.limits, self)
         self._deadline = Deadline(loop, self._expired)
         self._stall: Deadline | None = None
+        """For a client that does not read, once there is cause for it."""
         self._quiet: Deadline | None = None
         """For comments to a client that waits for a stream."""
-        """For a client that does not read, once there is cause for it."""
         self._waiting = 0
         """Bytes that waited for it when that was looked at last."""
         self._phase = IDLE

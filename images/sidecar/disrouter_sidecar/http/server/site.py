@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from email.utils import formatdate
 from enum import Enum, auto
 from typing import TYPE_CHECKING, NamedTuple
 
 from disrouter_sidecar.errors import Rejected
 from disrouter_sidecar.headers import Headers
+from disrouter_sidecar.http.encode import http_date
 from disrouter_sidecar.http.head import Head
 from disrouter_sidecar.http.limits import Limits
 from disrouter_sidecar.http.memory_limits import MemoryClaim, MemoryLimit
@@ -102,7 +103,7 @@ class Site:
         """The Date header's line, made once a second of the loop's clock."""
         second = int(now)
         if self._date[0] != second:
-            self._date = (second, f"date: {formatdate(usegmt=True)}\r\n")
+            self._date = (second, f"date: {http_date(time.gmtime())}\r\n")
         return self._date[1]
 
     def incoming(self, head: Head, head_bytes: int) -> Incoming:
