@@ -35,7 +35,7 @@ FIRST_NODE = "node-1"
 """The control plane's."""
 DNS = ("--namespace=kube-system", "deployment", "--selector=k8s-app=kube-dns")
 ANSWERS_SECONDS = 60.0
-ENGINE = "scripted.py"
+ENGINE = "-m scripted"
 """In the command line of the engines' processes."""
 
 
@@ -174,7 +174,7 @@ def dns_away(ground: Ground, draw: random.Random) -> str:
 def stall_etcd(_: Ground, draw: random.Random) -> str:
     """etcd stands still for some seconds, as behind a disk that does not write."""
     seconds = draw.uniform(*AWAY_SECONDS)
-    found = processes.named("etcd")
+    found = processes.on_nodes("etcd")
     processes.send(found, signal.SIGSTOP)
     try:
         time.sleep(seconds)
@@ -184,12 +184,12 @@ def stall_etcd(_: Ground, draw: random.Random) -> str:
 
 
 def fill_volume(ground: Ground, draw: random.Random) -> str:
-    """An engine's scratch volume is full for some seconds."""
+    """An engine's shared memory is full for some seconds."""
     pod = _serving(ground, draw)
     if pod is None:
         return "nobody, for not all serve"
     for process in processes.of_pod(pod[1], ENGINE):
-        with processes.filled(process, "tmp") as size:
+        with processes.filled(process, "dev/shm") as size:
             time.sleep(draw.uniform(*AWAY_SECONDS))
         return f"{pod[0]} with {size >> 20} MiB"
     return f"no process of {pod[0]}"

@@ -9,6 +9,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 PROC = Path("/proc")
+LARGEST_VOLUME = 4 * 2**30
+"""Bytes of a pod's volume in memory."""
 
 
 def of_pod(uid: str, words: str, proc: Path = PROC) -> list[int]:
@@ -19,6 +21,18 @@ def of_pod(uid: str, words: str, proc: Path = PROC) -> list[int]:
 def named(program: str, proc: Path = PROC) -> list[int]:
     """Those that run this program."""
     return [pid for pid, command in _all(proc) if Path(command.partition(" ")[0]).name == program]
+
+
+def on_nodes(program: str, proc: Path = PROC) -> list[int]:
+    """Those that run this program in the network of a kubelet: not another cluster's, which has no node here."""
+    networks = {_network(pid, proc) for pid in named("kubelet", proc)}
+    return [pid for pid in named(program, proc) if _network(pid, proc) in networks]
+
+
+def _network(pid: int, proc: Path) -> str:
+    with suppress(OSError):
+        return os.readlink(proc / str(pid) / "ns/net")
+    return f"gone {pid}"
 
 
 def kill(pids: list[int]) -> bool:
@@ -36,10 +50,15 @@ def send(pids: list[int], what: signal.Signals) -> None:
 
 @contextmanager
 def filled(pid: int, folder: str, proc: Path = PROC) -> Iterator[int]:
-    """A volume as a process sees it, without a free byte while the block runs; how many were taken, none of a root."""
+    """A volume in memory as a process sees it, without a free byte while the block runs; how many were taken.
+
+    None are of what is no volume of its own, or larger than a pod's: the machine's disk.
+    """
     place = proc / str(pid) / "root" / folder
     file = place / "filled"
-    free = os.statvfs(place).f_bavail * os.statvfs(place).f_frsize if place.is_mount() else 0
+    volume = os.statvfs(place)
+    small = place.is_mount() and volume.f_blocks * volume.f_frsize <= LARGEST_VOLUME
+    free = volume.f_bavail * volume.f_frsize if small else 0
     try:
         if free:
             with file.open("wb") as written:

@@ -90,3 +90,12 @@ def test_processes_are_found_by_their_pod(tmp_path: Path) -> None:
     assert processes.of_pod("1-2", "sidecar", tmp_path) == [8]
     assert processes.named("engine", tmp_path) == [9]
     assert processes.named("python", tmp_path) == [7]
+
+
+def test_a_program_of_a_node_is_told_from_another_clusters(tmp_path: Path) -> None:
+    for pid, command, network in ((1, "/bin/kubelet", "net:[1]"), (2, "etcd\0-x", "net:[1]"), (3, "etcd", "net:[2]")):
+        folder = tmp_path / str(pid) / "ns"
+        folder.mkdir(parents=True)
+        (folder / "net").symlink_to(network)
+        (tmp_path / str(pid) / "cmdline").write_text(command)
+    assert processes.on_nodes("etcd", tmp_path) == [2]
