@@ -107,6 +107,10 @@ def run_config_map(cascade: str, agent: str, run: str) -> str:
     return child(cascade, agent, "run", run, limit=63)
 
 
-def service_url(service: str, namespace: str, port: int = 80) -> str:
+CLUSTER_DOMAIN = "cluster.local"
+"""What clusters call themselves in DNS, unless their installer chose another name."""
+
+
+def service_url(service: str, namespace: str, port: int = 80, domain: str = CLUSTER_DOMAIN) -> str:
     """In-cluster address of a Service, without a path."""
-    return f"http://{service}.{namespace}.svc.cluster.local" + ("" if port == 80 else f":{port}")
+    return f"http://{service}.{namespace}.svc.{domain}" + ("" if port == 80 else f":{port}")

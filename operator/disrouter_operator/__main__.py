@@ -6,11 +6,13 @@ import asyncio
 import logging
 import signal
 import sys
+from functools import partial
 from pathlib import Path
 
 from kubernetes.aio import config
 from kubernetes.aio.client import ApiClient, Configuration
 
+from disrouter import names
 from disrouter.errors import DisrouterError
 from disrouter_operator.flags import Flags, read
 from disrouter_operator.kube.api_server import ApiServer
@@ -34,6 +36,7 @@ def options(flags: Flags) -> Options:
             sidecar_image=flags.sidecar_image,
             training_image=flags.training_image,
             roll_agents=flags.roll_agents,
+            service_url=partial(names.service_url, domain=flags.cluster_domain),
             smoke=over_http if flags.smoke else None,
             operator_pods=flags.operator_pods,
         ),

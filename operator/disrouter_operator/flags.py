@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from disrouter.listening import ANY_ADDRESS
+from disrouter.names import CLUSTER_DOMAIN, SUBDOMAIN
 from disrouter_operator.errors import InvalidSettings
 from disrouter_operator.kube.leader_election import LEASE_NAME
 from disrouter_operator.settings import SIDECAR_IMAGE, TRAINING_IMAGE, OperatorPods
@@ -49,6 +50,9 @@ class Flags(BaseSettings):
     smoke: bool = Field(
         default=True,
         description="false: a surge's new pods get requests without a question, for an operator that cannot reach them",
+    )
+    cluster_domain: str = Field(
+        default=CLUSTER_DOMAIN, pattern=f"^{SUBDOMAIN}$", description="of Services' names, as the cluster's DNS has it"
     )
     operator_namespace: str = Field(
         default="",

@@ -53,6 +53,14 @@ def test_the_operators_own_pods_are_known_by_namespace_and_labels_or_not_at_all(
     assert options(read(["--operator-namespace=disrouter"])).settings.operator_pods is None
 
 
+def test_addresses_end_as_the_clusters_dns_has_it() -> None:
+    assert options(read([])).settings.service_url("pool", "team") == "http://pool.team.svc.cluster.local"
+    chosen = options(read(["--cluster-domain=k8s.example"])).settings
+    assert chosen.service_url("pool", "team") == "http://pool.team.svc.k8s.example"
+    with pytest.raises(InvalidSettings, match="cluster-domain"):
+        read(["--cluster-domain=.local"])
+
+
 def test_the_smoke_question_is_asked_unless_it_is_switched_off() -> None:
     assert options(read([])).settings.smoke is over_http
     assert options(read(["--smoke=false"])).settings.smoke is None

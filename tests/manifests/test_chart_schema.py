@@ -33,6 +33,7 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({"replicas": "two"}, "/replicas", "got string, want integer"),
     ({"rollAgents": "yes"}, "/rollAgents", "got string, want boolean"),
     ({"smoke": "no"}, "/smoke", "got string, want boolean"),
+    ({"clusterDomain": ".local"}, "/clusterDomain", "does not match pattern"),
     ({"logLevel": "LOUD"}, "/logLevel", "'WARNING'"),
     ({"resyncSeconds": 0}, "/resyncSeconds", "minimum: got 0, want 1"),
     ({"workers": 100}, "/workers", "maximum: got 100, want 64"),

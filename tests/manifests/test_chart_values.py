@@ -116,6 +116,7 @@ CASES = [
     Case("replicas", 3, lambda d: one(d, "Deployment")["spec"]["replicas"], 3),
     Case("rollAgents", True, env("DISROUTER_ROLL_AGENTS"), "true"),
     Case("smoke", False, env("DISROUTER_SMOKE"), "false"),
+    Case("clusterDomain", "pool.example", env("DISROUTER_CLUSTER_DOMAIN"), "pool.example"),
     Case("logLevel", "DEBUG", env("DISROUTER_LOG_LEVEL"), "DEBUG"),
     Case("resyncSeconds", 120, env("DISROUTER_RESYNC_SECONDS"), "120"),
     Case("workers", 8, env("DISROUTER_WORKERS"), "8"),
