@@ -13,7 +13,7 @@ import yaml
 
 from disrouter.api import crd
 from support import thirdparty
-from support.controlplane import ASSETS_VARIABLE, HOW_TO_GET, ControlPlane, assets, control_plane, kserve_crd
+from support.controlplane import ASSETS_VARIABLE, HOW_TO_GET, ControlPlane, assets, control_plane, kserve_crd, llm_crd
 
 _NEEDS = {
     "controlplane": (
@@ -85,9 +85,9 @@ def golden(request: pytest.FixtureRequest) -> Golden:
 
 @pytest.fixture(scope="session")
 def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
-    """A real control plane with KServe's full CRD, the Gateway API's routes and ours; one for the whole session."""
+    """A real control plane with KServe's CRDs, the Gateway API's routes and ours; one for the whole session."""
     binaries = assets()
     assert binaries is not None, "mark the test with pytest.mark.controlplane"
-    definitions = (kserve_crd(), thirdparty.http_routes(), crd())
+    definitions = (kserve_crd(), llm_crd(), thirdparty.http_routes(), crd())
     with control_plane(binaries, tmp_path_factory.mktemp("plane"), definitions) as running:
         yield running

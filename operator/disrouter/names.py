@@ -79,7 +79,7 @@ def child(*parts: str, limit: int = MAX_CHILD) -> str:
 
 
 def agent_object(namespace: str, cascade: str, agent: str, *revision: str) -> str:
-    """Name of an agent's InferenceService, or of its Deployment and Service when it is external.
+    """Name of an agent's InferenceService, or of its Deployment and Service when it is served elsewhere.
 
     KServe joins name and namespace in host names, so a long namespace leaves less room (name + namespace <= 52).
     `revision` is given for an InferenceService that comes up beside the one that serves.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import sys
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -81,6 +81,22 @@ def checked(file: str) -> list[Document]:
     if found:
         raise InvalidCascade(found)
     return documents
+
+
+def check_for_one_machine(documents: Sequence[Document]) -> None:
+    """Raises InvalidCascade for what a cluster alone can give: here nobody else keeps a service."""
+    found = [
+        Violation(
+            f"spec.agents[{index}].serviceRef",
+            "needs a cluster with KServe, for on one machine nobody else keeps a service; give external with its url",
+        )
+        for document in documents
+        if document.kind == names.KIND
+        for index, agent in enumerate(document.content["spec"]["agents"])
+        if agent.get("serviceRef") is not None
+    ]
+    if found:
+        raise InvalidCascade(found)
 
 
 def _text(file: str) -> str:

@@ -23,6 +23,7 @@ from disrouter_operator.readiness.survey import Probe, Survey
 from disrouter_operator.reconcile.listed_kinds import ListedKinds
 from disrouter_operator.reconcile.probe_runner import ProbeRunner
 from disrouter_operator.reconcile.reconciler import Memory, reconcile
+from disrouter_operator.reconcile.referred_services import ReferredServices
 from disrouter_operator.settings import Settings
 from disrouter_operator.telemetry.metrics import Metrics
 from disrouter_operator.telemetry.probes import Pulse, application, serve
@@ -81,7 +82,8 @@ class Operator:
         versions = versions or ResourceVersions(options.namespaces)
         self._survey = Survey(probe, options.namespaces)
         listed = ListedKinds(self._absent)
-        self._memory = Memory(probes=ProbeRunner(self._queue.add), listed=listed)
+        services = ReferredServices(self._queue.add)
+        self._memory = Memory(probes=ProbeRunner(self._queue.add), listed=listed, services=services)
         self._watches = Watches(
             self._queue.add, versions, self._survey, self.metrics, options.namespaces, show=listed.shown
         )
@@ -134,7 +136,8 @@ class Operator:
     async def _lead(self, stop: asyncio.Event, *holding: Coroutine[Any, Any, None]) -> None:
         self._lead_is(True)
         held: list[asyncio.Task[Any]] = [asyncio.create_task(each) for each in holding]
-        works = [self._queue.run(self._options.workers), self._resync(), self._watches.run()]
+        queue, services = self._queue.run(self._options.workers), self._memory.services.run(self._kube)
+        works = [queue, self._resync(), self._watches.run(), services]
         tasks: list[asyncio.Task[Any]] = [
             *held,
             *(asyncio.create_task(work) for work in works),

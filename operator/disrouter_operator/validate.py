@@ -9,7 +9,11 @@ from disrouter.errors import InvalidCascade, Violation
 from disrouter_operator.kube.resources import Object
 from disrouter_operator.manifests.cascade import Cascade
 from disrouter_operator.manifests.serving import inference_service
+from disrouter_operator.manifests.serving.sidecar_container import Provider
 from disrouter_operator.settings import SIDECAR_IMAGE
+
+_SOMEWHERE = Provider("http://provider/v1", "model")
+"""Where an agent is asked makes no difference to what its pod may be."""
 
 
 def violations(manifest: Object) -> list[Violation]:
@@ -27,8 +31,8 @@ def _pods(manifest: Object) -> Iterator[Violation]:
         return
     for _, agent in cascade.indexed():
         try:
-            if agent.external is not None:
-                inference_service.external(cascade, agent, SIDECAR_IMAGE)
+            if agent.served_elsewhere:
+                inference_service.deployment(cascade, agent, _SOMEWHERE, SIDECAR_IMAGE)
             else:
                 inference_service.inference_service(cascade, agent, None, SIDECAR_IMAGE)
         except InvalidCascade as error:

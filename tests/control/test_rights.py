@@ -63,6 +63,8 @@ def _live(place: Place) -> None:
     manifest["spec"]["agents"][0] |= {"replicas": {"min": 2, "max": 3}, "resources": {"limits": {"cpu": "1"}}}
     manifest["spec"] |= {"httpRoute": {"parentRefs": [{"name": "old"}]}, "ingress": {"hosts": ["old.example.com"]}}
     manifest["spec"]["auth"] = {"anonymous": True}
+    theirs = {"name": "theirs", "serviceRef": {"kind": "LLMInferenceService", "name": "phi"}, "cost": 0.5}
+    manifest["spec"]["agents"].insert(2, theirs)
     place.apply(manifest)
     _until(place, "ConfigMap/qwen-routes", "InferenceService/qwen-small", "Service/qwen", "Deployment/qwen-large")
     _until(place, "PodDisruptionBudget/qwen", "HorizontalPodAutoscaler/qwen-small")
@@ -79,7 +81,7 @@ def _live(place: Place) -> None:
     manifest["spec"]["networkPolicy"] = {"enabled": False}
     del manifest["spec"]["agents"][0]["replicas"], manifest["spec"]["agents"][0]["autoscaling"]
     del manifest["spec"]["httpRoute"], manifest["spec"]["ingress"]
-    small, medium, _ = manifest["spec"]["agents"]
+    small, medium, *_ = manifest["spec"]["agents"]
     manifest["spec"]["agents"] = [small, {**medium, "name": "last", "selfAwareness": {"mode": "none"}}]
     place.apply(manifest)
     gone = {"InferenceService/qwen-medium", "Deployment/qwen-large", "Service/qwen-large"}

@@ -117,6 +117,19 @@ def test_apply_refuses_what_validate_refuses(case: str, tmp_path: Path, capsys: 
     assert not state.exists()
 
 
+def test_a_service_that_somebody_else_keeps_needs_a_cluster(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shared = {"name": "shared", "serviceRef": {"kind": "InferenceService", "name": "llama"}, "cost": 0.5}
+    small, large = agents({}, {})
+    file = tmp_path / "cascade.yaml"
+    file.write_text(yaml.safe_dump(manifest(agents=[small, shared, large])))
+    assert main(["validate", str(file)]) == 0
+    capsys.readouterr()
+    assert main(["apply", "-f", str(file), "--state", str(tmp_path / "state")]) != 0
+    said = capsys.readouterr().err
+    assert "spec.agents[1].serviceRef: needs a cluster with KServe" in said
+    assert "give external with its url" in said
+
+
 def test_validate_goes_on_after_a_bad_file_and_shows_every_violation(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

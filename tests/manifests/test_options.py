@@ -18,7 +18,7 @@ from disrouter_operator.manifests.serving import inference_service
 from disrouter_operator.plan.cascade_plan import make_plan
 from disrouter_operator.settings import Settings
 from disrouter_sidecar.config import Config
-from support import keda, kserve_judge, options
+from support import keda, kserve_judge, options, others
 from support.clusters import example
 from support.controlplane import ControlPlane
 
@@ -29,7 +29,7 @@ OVERLAYS = options.overlays()
 def _children(manifest: Object) -> list[Object]:
     """What a first pass applies."""
     parent = manifest | {"metadata": manifest["metadata"] | {"uid": "uid-of-cascade", "generation": 1}}
-    observed = Observed(parent, {kind: {} for kind in CHILDREN})
+    observed = Observed(parent, {kind: {} for kind in CHILDREN}, services=others.documented())
     plan = make_plan(observed, CascadeStatus(), SETTINGS, datetime(2026, 1, 1, tzinfo=UTC))
     return [write.obj for write in plan.applies]
 

@@ -38,6 +38,7 @@ HOW_TO_GET = (
     "(`setup-envtest use -p path` has all but the controller manager and helm) and export KUBEBUILDER_ASSETS=FOLDER"
 )
 KSERVE_CRD = Path(__file__).parent / "kserve" / "inferenceservices_full_v0.20.0.yaml.gz"
+LLM_CRD = Path(__file__).parent / "kserve" / "llminferenceservices_read.yaml"
 START_SECONDS = 180.0
 STOP_SECONDS = 10.0
 _PR_SET_PDEATHSIG = 1
@@ -66,6 +67,13 @@ def assets() -> Path | None:
 def kserve_crd() -> dict[str, Any]:
     """KServe's full InferenceService CRD, which takes two seconds to read; do not change it."""
     loaded: dict[str, Any] = yaml.load(gzip.decompress(KSERVE_CRD.read_bytes()), Loader=yaml.CSafeLoader)
+    return loaded
+
+
+@cache
+def llm_crd() -> dict[str, Any]:
+    """KServe's LLMInferenceService as far as it is read; do not change it."""
+    loaded: dict[str, Any] = yaml.safe_load(LLM_CRD.read_text(encoding="utf-8"))
     return loaded
 
 

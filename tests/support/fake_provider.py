@@ -46,6 +46,11 @@ class Provider:
             return web.Response(status=status, content_type=kind, text=text)
         return self._answer(await request.json())
 
+    async def models(self, request: web.Request) -> web.Response:
+        if request.headers.get("authorization") != f"Bearer {KEY}":
+            return _error(401, "Incorrect API key provided: sk-pro****key.", "invalid_api_key")
+        return web.json_response({"object": "list", "data": [{"id": MODEL, "object": "model"}]})
+
     def _answer(self, body: dict[str, Any]) -> web.Response:
         self.bodies.append(body)
         unknown = sorted(body.keys() - _FIELDS)
@@ -71,6 +76,7 @@ async def fake_provider(base: str = "/v1") -> AsyncIterator[Provider]:
     provider = Provider()
     app = web.Application()
     app.router.add_post(f"{base}/chat/completions", provider.chat)
+    app.router.add_get(f"{base}/models", provider.models)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()

@@ -17,7 +17,7 @@ SERVING = (
         lambda m: change_agent(m, 2, replicas={"min": 1, "max": 4}),
         "spec.agents[2].autoscaling",
         "autoscaler external and an autoscaler of your own",
-        by_cel="an external agent has as many pods",
+        by_cel="an agent that is served elsewhere has as many pods",
     ),
     Invalid(
         "TLS behind Knative's gateway",
@@ -67,15 +67,44 @@ SERVING = (
         "resources of an external agent",
         lambda m: change_agent(m, 2, resources={"limits": {"nvidia.com/gpu": "1"}}),
         "spec.agents[2].resources",
-        "an external agent has no engine here",
-        by_cel="an external agent has no engine here",
+        "an agent that is served elsewhere has no engine here",
+        by_cel="an agent that is served elsewhere has no engine here",
     ),
     Invalid(
         "an argument for the engine of an external agent",
         lambda m: change_agent(m, 2, engine={"args": ["--max-model-len=8192"]}),
         "spec.agents[2].engine.args",
-        "an external agent has no engine here",
-        by_cel="an external agent has no engine here",
+        "an agent that is served elsewhere has no engine here",
+        by_cel="an agent that is served elsewhere has no engine here",
+    ),
+    Invalid(
+        "an argument for the engine of another's service",
+        lambda m: change_agent(
+            m,
+            2,
+            external=None,
+            serviceRef={"kind": "LLMInferenceService", "name": "llama"},
+            engine={"args": ["--max-model-len=8192"]},
+        ),
+        "spec.agents[2].engine.args",
+        "an agent that is served elsewhere has no engine here",
+        by_cel="an agent that is served elsewhere has no engine here",
+    ),
+    Invalid(
+        "a service of a kind that KServe does not have",
+        lambda m: change_agent(m, 2, external=None, serviceRef={"kind": "InferenceGraph", "name": "llama"}),
+        "spec.agents[2].serviceRef.kind",
+        "'InferenceService' or 'LLMInferenceService'",
+        by_schema=True,
+    ),
+    Invalid(
+        "a path that is an address",
+        lambda m: change_agent(
+            m, 2, external=None, serviceRef={"kind": "InferenceService", "name": "llama", "path": "http://llama/v1"}
+        ),
+        "spec.agents[2].serviceRef.path",
+        "write a path such as /v1 or /openai/v1",
+        by_schema=True,
     ),
     Invalid(
         "a header of the connection",

@@ -21,12 +21,18 @@ from support.controlplane import kserve_crd
 
 def faults(manifest: Object) -> list[str]:
     """What KServe would refuse, drop or not know; empty for a good one."""
-    schema = _schema()
-    found = [error.message for error in schema.iter_errors(manifest)]
-    found += admission.refusals(manifest)
-    found += _unknown(manifest["spec"], schema.schema["properties"]["spec"], "spec")
+    found = [*schema_faults(manifest), *admission.refusals(manifest)]
     read = _through_models(manifest)
     return found if read == manifest else [*found, f"KServe's models read {read}"]
+
+
+def schema_faults(manifest: Object) -> list[str]:
+    """What the schema of KServe's definition does not know, or takes otherwise."""
+    schema = _schema()
+    wrong = [error.message for error in schema.iter_errors(manifest)]
+    known = schema.schema["properties"]
+    parts = (part for part in ("spec", "status") if part in manifest)
+    return wrong + [each for part in parts for each in _unknown(manifest[part], known[part], part)]
 
 
 @cache

@@ -26,6 +26,7 @@ RULES: list[dict[str, Any]] = [
     {"apiGroups": ["disrouter.io"], "resources": ["selfroutingcascades"], "verbs": ["get", "list", "watch"]},
     {"apiGroups": ["disrouter.io"], "resources": ["selfroutingcascades/status"], "verbs": ["patch"]},
     {"apiGroups": ["serving.kserve.io"], "resources": ["inferenceservices"], "verbs": OWNED},
+    {"apiGroups": ["serving.kserve.io"], "resources": ["llminferenceservices"], "verbs": ["get"]},
     {"apiGroups": ["apps"], "resources": ["deployments"], "verbs": OWNED},
     {"apiGroups": ["apps"], "resources": ["deployments/scale"], "verbs": ["patch"]},
     {"apiGroups": ["autoscaling"], "resources": ["horizontalpodautoscalers"], "verbs": OWNED},

@@ -8,6 +8,7 @@ from typing import Any
 from disrouter import names
 from disrouter.artifacts import Stage
 from disrouter.routes import RouteTable
+from disrouter_operator.kube.observed import label
 from disrouter_operator.kube.resources import (
     CASCADES,
     CONFIG_MAPS,
@@ -87,7 +88,7 @@ class Scene:
     def inference_services(self, agent: str) -> list[str]:
         """Names of an agent's InferenceServices."""
         found = [self.kube.one(INFERENCE_SERVICES, name) for name in self.kube.names(INFERENCE_SERVICES)]
-        return [each["metadata"]["name"] for each in found if each["metadata"]["labels"][names.LABEL_AGENT] == agent]
+        return [each["metadata"]["name"] for each in found if label(each, names.LABEL_AGENT) == agent]
 
     def jobs(self, agent: str) -> list[Object]:
         """Jobs of an agent."""

@@ -35,7 +35,9 @@ class Config:
     engine_headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Headers of every request to the engine; `authorization` replaces the key."""
     external: bool = False
-    """The engine is an external provider: its health is not probed."""
+    """The engine is a provider elsewhere: its health is not probed, unless `engine_health` says where."""
+    engine_health: str | None = None
+    """Address that says 200 to a GET while the engine serves; None: `/health` of the engine beside this sidecar."""
     api_keys: Path | None = None
     """Folder with a file per API key that clients may present; None: no key is asked for."""
     hop_token: Path | None = None
@@ -68,6 +70,7 @@ class Config:
             engine_key=_key(env, "DISROUTER_ENGINE_KEY"),
             engine_headers=_headers(env),
             external=_flag(env, "DISROUTER_EXTERNAL"),
+            engine_health=_optional_url(env, "DISROUTER_ENGINE_HEALTH"),
             api_keys=_path(env, "DISROUTER_API_KEYS"),
             hop_token=_path(env, "DISROUTER_HOP_TOKEN"),
             tls=_path(env, "DISROUTER_TLS"),
@@ -91,6 +94,13 @@ class Config:
         return self.engine_url.removesuffix("/v1")
 
     @property
+    def health_url(self) -> str | None:
+        """What is asked whether the engine serves; None: nobody is, and it is taken to serve."""
+        if self.engine_health is not None:
+            return self.engine_health
+        return None if self.external else f"{self.engine_url}/health"
+
+    @property
     def engine_bearer(self) -> Mapping[str, str]:
         """Headers that authenticate this sidecar to the engine."""
         key = {} if self.engine_key is None else {"authorization": f"Bearer {self.engine_key}"}
@@ -112,7 +122,16 @@ def _name(env: Mapping[str, str], name: str) -> str:
 
 
 def _url(env: Mapping[str, str], name: str) -> str:
-    value = _required(env, name, "the engine's base address, for example http://127.0.0.1:8081").rstrip("/")
+    return _address(name, _required(env, name, "the engine's base address, for example http://127.0.0.1:8081"))
+
+
+def _optional_url(env: Mapping[str, str], name: str) -> str | None:
+    value = env.get(name, "").strip()
+    return _address(name, value) if value else None
+
+
+def _address(name: str, text: str) -> str:
+    value = text.rstrip("/")
     try:
         parts = urlsplit(value)
         valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0

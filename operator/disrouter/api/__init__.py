@@ -12,7 +12,7 @@
 - `definition`  the CustomResourceDefinition, with the same rules in CEL
 """
 
-from disrouter.api.agent import Agent, Autoscaler, SelfAwareness, Untrained
+from disrouter.api.agent import Agent, Autoscaler, SelfAwareness, ServiceKind, ServiceRef, Untrained
 from disrouter.api.definition.crd import crd
 from disrouter.api.pod import EnvVar, PodOptions
 from disrouter.api.rules.cascade import parse, violations
@@ -46,6 +46,8 @@ __all__ = [
     "Promotion",
     "Rollout",
     "SelfAwareness",
+    "ServiceKind",
+    "ServiceRef",
     "Training",
     "Untrained",
     "crd",

@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import Field, StrictBool, StrictFloat, StrictInt
 
 from disrouter import routes
-from disrouter.api.pod import EnvVar, PodOptions, SecretKey, Sourced
+from disrouter.api.pod import EnvVar, ObjectName, PodOptions, SecretKey, Sourced
 from disrouter.api.quantity import ResourceRequirements
 from disrouter.model import Model, mirrored
 from disrouter.names import DNS_LABEL, MAX_AGENT
@@ -28,6 +28,8 @@ ENGINE_OWNED_ENV = ("ENGINE_PORT", "STORAGE_URI", "PYTHONPATH", "VLLM_ALLOW_RUNT
 """Variables that disrouter sets, that KServe refuses, or that would hide the engine from its sidecar."""
 PROVIDER_URL = r"^https?://[^\s/@?#]+(/[^\s?#]*)?$"
 """Without user, query or fragment: keys belong into a Secret."""
+API_PATH = r"^(/[A-Za-z0-9._~-]+)+$"
+"""Where an API begins on its host."""
 HEADER_NAME = r"^[A-Za-z0-9][-A-Za-z0-9]*$"
 HEADER_VALUE = r"^[ -~]*$"
 RUN = r"^(base|[0-9a-f]{10})$"
@@ -85,6 +87,26 @@ class External(Model):
     """Where its API key lies."""
     headers: tuple[Header, ...] = Field(default=(), max_length=16)
     """Headers of every request to it; `authorization` replaces the bearer of the API key."""
+
+
+class ServiceKind(StrEnum):
+    """What KServe serves a model by."""
+
+    INFERENCE_SERVICE = "InferenceService"
+    LLM_INFERENCE_SERVICE = "LLMInferenceService"
+
+
+class ServiceRef(Model):
+    """A service of KServe in the cascade's namespace that somebody else keeps. It is read and never written."""
+
+    kind: ServiceKind
+    name: ObjectName
+    model: str | None = Field(default=None, min_length=1, max_length=256)
+    """Its name of the model; absent: what its `spec` says, as `model.name` or by `--served-model-name`."""
+    path: str | None = Field(default=None, pattern=API_PATH, max_length=128)
+    """Where its OpenAI API begins; absent: `/v1`, of an InferenceService of format `huggingface` `/openai/v1`."""
+    api_key_secret_ref: SecretKey | None = None
+    """Where its API key lies, if it asks for one."""
 
 
 class SelfAwareness(Model):
@@ -182,18 +204,19 @@ class Engine(Model):
 
 
 class Agent(Model):
-    """One model of the cascade. Exactly one of `model` and `external`."""
+    """One model of the cascade. Exactly one of `model`, `external` and `serviceRef`."""
 
     name: str = Field(pattern=DNS_LABEL, max_length=MAX_AGENT)
     """Unique; part of object names and of the model name `<cascade>/<agent>`."""
     model: ModelSource | None = None
     external: External | None = None
+    service_ref: ServiceRef | None = None
     cost: StrictFloat = Field(ge=0, le=1)
     """Normalised price of one answer (eq. 1); the list is ordered by it."""
     next: str | None = Field(default=None, max_length=MAX_AGENT)
     """Who gets a refused request; default: the next agent of the list."""
     self_awareness: SelfAwareness | None = None
-    """Default: the last agent `none`, an external one `prompted`, else `trained` where `spec.training` is given."""
+    """Default: the last agent `none`, one with a `model` `trained` where `spec.training` is given, else `prompted`."""
     decision: Decision = Decision()
     capabilities: Capabilities = Capabilities()
     max_inflight: StrictInt | None = mirrored(routes.AgentRoute, "max_inflight")
@@ -209,3 +232,8 @@ class Agent(Model):
     engine: Engine = Engine()
     pod: PodOptions | None = None
     """Where and as whom its pods run; each field given replaces the one of `spec.pod`."""
+
+    @property
+    def served_elsewhere(self) -> bool:
+        """Whether its engine is somebody else's (`external`, `serviceRef`): here runs the sidecar alone."""
+        return self.external is not None or self.service_ref is not None

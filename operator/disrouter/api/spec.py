@@ -96,5 +96,5 @@ class CascadeSpec(Model):
             return agent.self_awareness
         if self.successor(index) is None:
             return SelfAwareness(mode=Awareness.NONE)
-        trained = agent.external is None and self.training is not None
+        trained = not agent.served_elsewhere and self.training is not None
         return SelfAwareness(mode=Awareness.TRAINED if trained else Awareness.PROMPTED)

@@ -37,7 +37,10 @@ def run(args: argparse.Namespace) -> int:
 
 
 def apply_documents(store: Store, documents: list[Document]) -> None:
-    """Apply each and print what happened, as kubectl does."""
+    """Apply each and print what happened, as kubectl does. Raises InvalidCascade for what needs a cluster."""
+    from disrouter_cli.manifests import check_for_one_machine
+
+    check_for_one_machine(documents)
     for document in documents:
         print(asyncio.run(_apply(store, document)))
 

@@ -16,12 +16,12 @@ import aiohttp
 from kubernetes.aio.client import ApiClient
 from kubernetes.aio.client.exceptions import ApiException
 
-from disrouter.names import FIELD_MANAGER
+from disrouter.names import FIELD_MANAGER, LABEL_CASCADE
 from disrouter_operator.errors import Conflict, KubeError, Rejected, Unreachable
 from disrouter_operator.kube.client import NO_LABELS
 from disrouter_operator.kube.rate_limit import TokenBucket
 from disrouter_operator.kube.resource_versions import ResourceVersions
-from disrouter_operator.kube.resources import DEPLOYMENTS, Object, Resource, resource_of
+from disrouter_operator.kube.resources import CASCADES, DEPLOYMENTS, Object, Resource, resource_of
 
 APPLY = "application/apply-patch+yaml"
 JSON_PATCH = "application/json-patch+json"
@@ -67,7 +67,8 @@ class ApiServer:
             if error.status == 404:
                 return None
             raise
-        self._freshness.read(resource, found)
+        if resource == CASCADES or LABEL_CASCADE in (found["metadata"].get("labels") or {}):
+            self._freshness.read(resource, found)  # of others' objects no watch of ours tells
         return found
 
     async def list(

@@ -16,6 +16,7 @@ from disrouter_operator.kube.resources import (
     INFERENCE_SERVICES,
     INGRESSES,
     JOBS,
+    LLM_INFERENCE_SERVICES,
     NETWORK_POLICIES,
     POD_DISRUPTION_BUDGETS,
     PODS,
@@ -24,6 +25,7 @@ from disrouter_operator.kube.resources import (
     TRAIN_JOBS,
     Object,
     Resource,
+    ServiceKey,
 )
 from disrouter_operator.smoke_probe import Answers
 
@@ -33,7 +35,10 @@ CHILDREN = (
 )
 """Kinds that carry our labels: our children, and what KServe and the cluster's controllers make of them."""
 
-OPTIONAL = frozenset({INFERENCE_SERVICES, TRAIN_JOBS, SCALED_OBJECTS, POD_DISRUPTION_BUDGETS, INGRESSES, HTTP_ROUTES})
+REFERRED = {each.kind: each for each in (INFERENCE_SERVICES, LLM_INFERENCE_SERVICES)}
+"""Kinds of others' services that an agent may refer to. These carry no label of ours and are read one by one."""
+
+OPTIONAL = frozenset({*REFERRED.values(), TRAIN_JOBS, SCALED_OBJECTS, POD_DISRUPTION_BUDGETS, INGRESSES, HTTP_ROUTES})
 """Kinds that a cluster may lack: KServe, Kubeflow, KEDA and the Gateway API may be installed later; a laptop has no
 budgets and publishes nothing."""
 
@@ -55,6 +60,10 @@ class Observed:
     """What new pods have answered so far to the smoke probes of earlier reconciles."""
     seen_serving: Mapping[str, datetime] = field(default_factory=dict)
     """When earlier reconciles first saw each agent serve that has served in all of them since."""
+    services: Mapping[ServiceKey, Object] = field(default_factory=dict)
+    """Others' services that agents refer to."""
+    refusals: Mapping[ServiceKey, str] = field(default_factory=dict)
+    """Those that could not be read, with the API server's words."""
 
     def find(self, resource: Resource, name: str) -> Object | None:
         """A child by name, None if there is none."""

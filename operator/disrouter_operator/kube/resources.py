@@ -53,8 +53,16 @@ class Resource(NamedTuple):
         return f"{verb} {self.full_name}"
 
 
+class ServiceKey(NamedTuple):
+    """A service of others that agents of a cascade refer to; it lies in the cascade's namespace."""
+
+    resource: Resource
+    name: str
+
+
 CASCADES = Resource(names.GROUP, names.VERSION, names.PLURAL, names.KIND)
 INFERENCE_SERVICES = Resource("serving.kserve.io", "v1beta1", "inferenceservices", "InferenceService")
+LLM_INFERENCE_SERVICES = Resource("serving.kserve.io", "v1alpha2", "llminferenceservices", "LLMInferenceService")
 DEPLOYMENTS = Resource("apps", "v1", "deployments", "Deployment")
 JOBS = Resource("batch", "v1", "jobs", "Job")
 TRAIN_JOBS = Resource("trainer.kubeflow.org", "v1alpha1", "trainjobs", "TrainJob")
@@ -77,6 +85,7 @@ LEASES = Resource("coordination.k8s.io", "v1", "leases", "Lease")
 KNOWN = (
     CASCADES,
     INFERENCE_SERVICES,
+    LLM_INFERENCE_SERVICES,
     DEPLOYMENTS,
     JOBS,
     TRAIN_JOBS,

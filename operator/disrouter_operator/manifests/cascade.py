@@ -56,7 +56,7 @@ class Cascade:
         return self.spec.training
 
     def agent_object(self, agent: str) -> str:
-        """Name of the InferenceService (external: of the Deployment and Service) of an agent."""
+        """Name of the InferenceService (served elsewhere: of the Deployment and Service) of an agent."""
         return names.agent_object(self.namespace, self.name, agent)
 
     def nonce(self, agent: str) -> str | None:

@@ -12,5 +12,6 @@
 - `route_table`      who is routed to, where, and who is next
 - `entrypoint`       where requests enter
 - `pruning`          what goes, and when its drain is over
+- `referred`         services of KServe that others keep
 - `training`         the life of a training run
 """

@@ -12,14 +12,18 @@ from disrouter_operator.kube.observed import label
 from disrouter_operator.kube.resources import DEPLOYMENTS, INFERENCE_SERVICES, Object, reference
 from disrouter_operator.manifests.cascade import COMPONENT_AGENT
 from disrouter_operator.manifests.serving import inference_service, service
+from disrouter_operator.manifests.serving.sidecar_container import Provider
 from disrouter_operator.plan import agent_status, image_pinning, rollout, scaled_pods, workload_health
 from disrouter_operator.plan.agent_status import Served
 from disrouter_operator.plan.context import Context
 from disrouter_operator.plan.image_pinning import Candidates
+from disrouter_operator.plan.referred import referred_service
+from disrouter_operator.plan.referred.referred_service import ReferredService
 from disrouter_operator.plan.rollout import Placement
 from disrouter_operator.plan.route_table import RouteEntry
 from disrouter_operator.plan.training import decision, gate
 from disrouter_operator.plan.training.decision import TrainingDecision
+from disrouter_operator.plan.workload_health import WorkloadHealth
 from disrouter_operator.smoke_probe import SmokeProbe
 
 
@@ -63,29 +67,46 @@ class AgentPlan:
 def plan_agent(context: Context, index: int) -> AgentPlan:
     """Decide on the agent at `index`."""
     agent, awareness = context.cascade.spec.agents[index], context.cascade.spec.awareness(index)
+    if agent.service_ref is not None:
+        referred = referred_service.look(context.observed, agent.service_ref, f"spec.agents[{index}].serviceRef")
+        return _served_elsewhere(context, agent, awareness, referred)
     if agent.external is not None:
-        return _external(context, agent, awareness)
+        return _served_elsewhere(context, agent, awareness, ReferredService(Provider.of(agent.external)))
     if awareness.mode is not Awareness.TRAINED:
         return _untrained(context, agent, awareness)
     return _trained(context, agent)
 
 
-def _external(context: Context, agent: Agent, awareness: SelfAwareness) -> AgentPlan:
+def _served_elsewhere(context: Context, agent: Agent, awareness: SelfAwareness, referred: ReferredService) -> AgentPlan:
+    """A sidecar of ours alone, in front of a provider or of another's service. While its address is not known, what
+    runs is left as it is."""
     cascade, name = context.cascade, context.cascade.agent_object(agent.name)
     live = context.observed.find(DEPLOYMENTS, name)
-    images = image_pinning.images([live] if live is not None else [], context.settings)
-    built = {image: inference_service.external(cascade, agent, image, live) for image in images}
-    deployment = Candidates(built).pinned(live)
-    state = workload_health.of_external(context.observed, deployment, agent)
+    deployment = _sidecar_alone(context, agent, referred.provider, live) if referred.provider is not None else live
     entry = RouteEntry(service.of_agent(cascade, agent, name, None, context.settings), awareness.mode)
+    state = WorkloadHealth()
+    if deployment is not None:
+        state = workload_health.of_deployment(context.observed, deployment, agent)
+    state = replace(state, failure=referred.failure, trouble=referred.trouble or state.trouble)
+    served = Served(state, entry, f"{DEPLOYMENTS.kind}/{name}")
     return AgentPlan(
-        status=agent_status.of_serving(context, agent, Served(state, entry, reference(deployment))),
+        status=agent_status.of_serving(context, agent, served),
         entry=entry,
-        workload=(deployment, inference_service.external_service(cascade, agent)),
+        workload=(
+            *([deployment] if deployment is not None else []),
+            inference_service.deployment_service(cascade, agent),
+        ),
         selector=tuple(cascade.labels(COMPONENT_AGENT, agent.name).items()),
         cold=state.cold,
         since=state.since,
     )
+
+
+def _sidecar_alone(context: Context, agent: Agent, provider: Provider, live: Object | None) -> Object:
+    """With the image of the installation, or with the one that it keeps."""
+    images = image_pinning.images([live] if live is not None else [], context.settings)
+    built = {image: inference_service.deployment(context.cascade, agent, provider, image, live) for image in images}
+    return Candidates(built).pinned(live)
 
 
 def _untrained(context: Context, agent: Agent, awareness: SelfAwareness) -> AgentPlan:

@@ -14,8 +14,7 @@ from disrouter_operator.plan.route_table import RouteEntry
 from disrouter_operator.plan.training import observed_jobs
 from disrouter_operator.plan.training.decision import TrainingDecision
 from disrouter_operator.plan.workload_health import WorkloadHealth
-from disrouter_operator.status import pod_troubles
-from disrouter_operator.status.conditions import Verdict, conditions
+from disrouter_operator.status.conditions import TELLING, Verdict, conditions
 
 Said = tuple[str, str]
 """Reason and message."""
@@ -39,7 +38,7 @@ _SETTLED = (Phase.READY, Phase.PENDING, Phase.SERVING_FAILED)
 
 
 def of_serving(context: Context, agent: Agent, served: Served) -> AgentStatus:
-    """An agent that is not trained: external, prompted, or the last one. What it was promoted to is remembered."""
+    """An agent that is not trained: served elsewhere, prompted, or the last one. Promotions are remembered."""
     before, state, placement = context.before.get(agent.name), served.state, served.placement
     done = state.ready and state.replaced and (placement is None or not placement.moving)
     reason, message = (_COLD if state.cold else (None, None)) if done else _pending(state, placement)
@@ -122,7 +121,7 @@ def _pending(state: WorkloadHealth, placement: Placement | None) -> Said:
     if placement is not None and placement.moving:
         return _coming_up(placement)
     trouble = state.trouble
-    if trouble is not None and trouble[0] in pod_troubles.REASONS:
+    if trouble is not None and trouble[0] in TELLING:
         return trouble
     if state.ready:
         return "RollingOut", "its pods are being replaced"
@@ -134,7 +133,7 @@ def _coming_up(placement: Placement) -> Said:
     name, trouble = placement.desired["metadata"]["name"], placement.target.trouble
     if placement.probe is not None:
         return "Surging", f"{name} serves, and is asked a question before requests go there"
-    if trouble is not None and trouble[0] in pod_troubles.REASONS:
+    if trouble is not None and trouble[0] in TELLING:
         return trouble[0], f"{name} comes up beside the one that serves: {trouble[1]}"
     return "Surging", f"{name} comes up beside the one that serves"
 
@@ -164,7 +163,7 @@ def _serving(state: WorkloadHealth, placement: Placement | None) -> Verdict:
         return type_, "True", *_pending(placement.target, placement)
     if state.cold:
         return type_, "True", *_COLD
-    if state.trouble is not None and state.trouble[0] in pod_troubles.REASONS:
+    if state.trouble is not None and state.trouble[0] in TELLING:
         return type_, "True", state.trouble[0], f"some pods serve; {state.trouble[1]}"
     return (type_, "True", "Serving", "its pods serve") if state.replaced else (type_, "True", *_pending(state, None))
 

@@ -17,6 +17,7 @@ from disrouter_operator.kube.observed import Observed, condition, is_terminating
 from disrouter_operator.kube.resources import DEPLOYMENTS, INFERENCE_SERVICES, PODS, Object
 from disrouter_operator.kube.timestamps import moment, seconds_until
 from disrouter_operator.manifests.cascade import COMPONENT_AGENT, Cascade
+from disrouter_operator.manifests.containers import ENGINE
 from disrouter_operator.manifests.serving import scaling
 from disrouter_operator.manifests.serving.engine_container import START_SECONDS
 from disrouter_operator.manifests.serving.inference_service import REVISION, revision
@@ -36,7 +37,8 @@ _INSTALL_KSERVE = (
 
 
 STUCK_SECONDS = 120.0
-"""How long a pod is waited for that says what keeps it, such as that no node has room: a node may be on its way."""
+"""How long a pod is waited for that says what keeps it, such as that no node has room: a node may be on its way.
+So long also one of a sidecar alone."""
 
 
 @dataclass(frozen=True)
@@ -101,8 +103,8 @@ def of_inference_service(observed: Observed, desired: Object, cascade: Cascade, 
     )
 
 
-def of_external(observed: Observed, deployment: Object, agent: Agent) -> WorkloadHealth:
-    """The state of an external agent's Deployment."""
+def of_deployment(observed: Observed, deployment: Object, agent: Agent) -> WorkloadHealth:
+    """The state of the Deployment of an agent that is served elsewhere."""
     live = observed.find(DEPLOYMENTS, deployment["metadata"]["name"])
     if live is None:
         return WorkloadHealth()
@@ -143,19 +145,28 @@ def _lost_of(deployment: Object, observed: Observed, now: datetime) -> LostPods:
     pods = [pod for pod in matching if not is_terminating(pod) and not pod_troubles.finished(pod)]
     unready = [pod for pod in pods if condition(pod.get("status") or {}, "Ready").get("status") != "True"]
     wanted = int(deployment["spec"].get("replicas", 1))
-    waits = [*(_wait(pod, now) for pod in unready), *[_refusal_wait(deployment, now)] * max(0, wanted - len(pods))]
+    patience = START_SECONDS if _has_engine(deployment) else STUCK_SECONDS
+    waits = [
+        *(_wait(pod, now, patience) for pod in unready),
+        *[_refusal_wait(deployment, now)] * max(0, wanted - len(pods)),
+    ]
     missing = max(0, wanted - (len(pods) - len(unready)))
     lost = sum(wait is not None and wait <= 0 for wait in waits)
     return LostPods(min(missing, lost), min((wait for wait in waits if wait is not None and wait > 0), default=None))
 
 
-def _wait(pod: Object, now: datetime) -> float | None:
+def _has_engine(deployment: Object) -> bool:
+    """A sidecar alone starts at once: while it is not ready, an engine elsewhere does not serve."""
+    return any(each["name"] == ENGINE for each in deployment["spec"]["template"]["spec"]["containers"])
+
+
+def _wait(pod: Object, now: datetime, patience: float) -> float | None:
     """Seconds until a pod that is not ready is given up; None where nobody knows since when it is not."""
     ready = condition(pod.get("status") or {}, "Ready")
     since = ready.get("lastTransitionTime") or pod["metadata"].get("creationTimestamp")
     trouble = pod_troubles.of_pods([pod])
     stuck = trouble is not None and trouble[0] in pod_troubles.REASONS
-    return seconds_until(since, now, STUCK_SECONDS if stuck else START_SECONDS) if since else None
+    return seconds_until(since, now, STUCK_SECONDS if stuck else patience) if since else None
 
 
 def _refusal_wait(deployment: Object, now: datetime) -> float | None:

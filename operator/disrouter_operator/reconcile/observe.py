@@ -12,6 +12,7 @@ from disrouter_operator.errors import KubeError
 from disrouter_operator.kube.client import Kube
 from disrouter_operator.kube.observed import CHILDREN, DISPENSABLE, OPTIONAL, Observed, is_terminating
 from disrouter_operator.kube.resources import CASCADES, Key, Object, Resource
+from disrouter_operator.reconcile import referred_services
 from disrouter_operator.reconcile.listed_kinds import ListedKinds
 from disrouter_operator.smoke_probe import Answers
 
@@ -25,7 +26,7 @@ async def observe(
     listed: ListedKinds,
     seen_serving: Mapping[str, datetime] = MappingProxyType({}),
 ) -> Observed | None:
-    """Read a cascade and its children; None if the cascade is gone or on its way out.
+    """Read a cascade, its children and what it refers to; None if the cascade is gone or on its way out.
 
     `answers`, and since when agents serve, are known from earlier reconciles; `listed` knows which kinds are worth a
     list.
@@ -45,7 +46,9 @@ async def observe(
     listed.read(key, parent, {resource for resource, each in children.items() if each})
     absent = frozenset(resource for resource, each in found.items() if each == NOT_FOUND) | (listed.absent() & OPTIONAL)
     forbidden = frozenset(kind for kind, each in found.items() if each == FORBIDDEN)
-    return Observed(parent, children, absent, forbidden, answers, seen_serving)
+    wanted = referred_services.keys(parent.get("spec"))
+    services, refusals = await referred_services.read(kube, namespace, wanted, absent)
+    return Observed(parent, children, absent, forbidden, answers, seen_serving, services, refusals)
 
 
 async def _list(kube: Kube, resource: Resource, namespace: str, labels: Mapping[str, str]) -> list[Object] | int:

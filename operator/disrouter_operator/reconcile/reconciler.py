@@ -18,6 +18,7 @@ from disrouter_operator.reconcile.first_seen import FirstSeen
 from disrouter_operator.reconcile.listed_kinds import ListedKinds
 from disrouter_operator.reconcile.observe import observe
 from disrouter_operator.reconcile.probe_runner import ProbeRunner
+from disrouter_operator.reconcile.referred_services import ReferredServices
 from disrouter_operator.reconcile.write_guard import WriteGuard
 from disrouter_operator.settings import Settings
 from disrouter_operator.status import cascade_status, events
@@ -49,12 +50,14 @@ class Memory:
     probes: ProbeRunner[Key] = field(default_factory=ProbeRunner)
     serving: FirstSeen = field(default_factory=FirstSeen)
     listed: ListedKinds = field(default_factory=ListedKinds)
+    services: ReferredServices = field(default_factory=ReferredServices)
 
     def forget(self, key: Key) -> None:
         """The cascade is gone."""
         self.probes.forget(key)
         self.serving.forget(key)
         self.listed.forget(key)
+        self.services.forget(key)
 
 
 async def reconcile(
@@ -74,6 +77,7 @@ async def reconcile(
     if observed is None:
         memory.forget(key)
         return None
+    memory.services.note(key, observed)
     now, before = clock(), cascade_status.read(observed.parent)
     plan, failure = _plan(observed, before, settings, now)
     memory.serving.note(key, plan.serving, now)

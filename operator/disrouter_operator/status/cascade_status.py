@@ -10,12 +10,13 @@ from pydantic import ValidationError
 
 from disrouter.api import AgentStatus, CascadeStatus, ConditionType, Phase
 from disrouter_operator.kube.resources import Object
-from disrouter_operator.status import kstatus, pod_troubles
+from disrouter_operator.status import kstatus
 from disrouter_operator.status.conditions import (
     CHILD_DELAYED,
     CHILD_NOT_KEPT,
     CHILD_REFUSED,
     KSERVE_MISSING,
+    TELLING,
     Verdict,
     conditions,
     merged,
@@ -151,7 +152,7 @@ def _agents_ready(facts: Facts, agents: Sequence[AgentStatus]) -> Verdict:
     missing = [agent for agent in agents if not agent.ready and agent.name not in facts.held]
     if missing:
         said = [each.reason for agent in missing if (each := serving(agent)) is not None]
-        cause = next((reason for reason in said if reason in pod_troubles.REASONS), "AgentStarting")
+        cause = next((reason for reason in said if reason in TELLING), "AgentStarting")
         return ConditionType.AGENTS_READY, "False", cause, _say(missing)
     held = f"; waiting for training: {', '.join(sorted(facts.held))}" if facts.held else ""
     return ConditionType.AGENTS_READY, "True", "AllServe", f"every agent in the route serves{held}"

@@ -8,6 +8,7 @@ from typing import Literal
 
 from disrouter.api import AgentConditionType, AgentStatus, CascadeStatus, Condition, ConditionType
 from disrouter_operator.kube.timestamps import timestamp
+from disrouter_operator.status import pod_troubles
 
 Verdict = tuple[ConditionType | AgentConditionType, Literal["True", "False"], str, str]
 """Type, status, reason, message of a condition to be."""
@@ -15,7 +16,17 @@ Verdict = tuple[ConditionType | AgentConditionType, Literal["True", "False"], st
 CHILD_REFUSED, CHILD_DELAYED, CHILD_NOT_KEPT = "ChildRefused", "ChildDelayed", "ChildNotKept"
 """Reasons of Degraded: what became of a child that was written."""
 KSERVE_MISSING = "KServeMissing"
-"""Reason of an agent with a model, and of its cascade, on a cluster that does not know InferenceServices."""
+"""Reason of an agent, and of its cascade, on a cluster that does not know the kind of KServe that serves it."""
+SERVICE_MISSING = "ServiceMissing"
+SERVICE_NOT_READY = "ServiceNotReady"
+SERVICE_WITHOUT_ADDRESS = "ServiceWithoutAddress"
+"""Reasons of an agent that refers to a service of others (`serviceRef`): what its keeper may be about to mend."""
+SERVICE_UNREADABLE = "ServiceUnreadable"
+SERVICE_OF_CASCADE = "ServiceOfCascade"
+MODEL_UNNAMED = "ModelUnnamed"
+"""The same: what waiting does not cure."""
+TELLING = pod_troubles.REASONS | {SERVICE_MISSING, SERVICE_NOT_READY, SERVICE_WITHOUT_ADDRESS}
+"""What keeps an agent from serving and somebody should look at."""
 MAX_MESSAGE = 4096
 """Of a condition's message; enough for every broken rule and bounded for etcd."""
 

@@ -10,12 +10,12 @@ from typing import Literal
 from disrouter.api import AgentStatus, CascadeStatus, ConditionType, Phase
 from disrouter_operator.kube.resources import CASCADES, EVENTS, Object
 from disrouter_operator.kube.timestamps import timestamp
-from disrouter_operator.status import pod_troubles
 from disrouter_operator.status.conditions import (
     CHILD_DELAYED,
     CHILD_NOT_KEPT,
     CHILD_REFUSED,
     KSERVE_MISSING,
+    TELLING,
     condition,
     serving,
 )
@@ -143,7 +143,7 @@ def _agent_notes(old: AgentStatus | None, new: AgentStatus) -> Iterator[Note]:
 def _troubles(old: AgentStatus | None, new: AgentStatus) -> Iterator[Note]:
     """What keeps pods from serving, also while the agent trains or others of its pods serve; the same once."""
     was, now = (serving(agent) if agent is not None else None for agent in (old, new))
-    if now is not None and now.reason in pod_troubles.REASONS and (was is None or was.reason != now.reason):
+    if now is not None and now.reason in TELLING and (was is None or was.reason != now.reason):
         yield Note("Warning", now.reason, f"agent {new.name}: {now.message}")
 
 

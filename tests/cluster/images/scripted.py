@@ -62,6 +62,11 @@ async def health(_: web.Request) -> web.Response:
     return web.Response()
 
 
+async def models(request: web.Request) -> web.Response:
+    """The one that it serves."""
+    return web.json_response({"object": "list", "data": [{"id": request.app[NAME], "object": "model"}]})
+
+
 def main() -> None:
     """Serve until SIGTERM, which process 1 must take itself."""
     parser = argparse.ArgumentParser()
@@ -75,7 +80,7 @@ def main() -> None:
     app = web.Application()
     app[HELD] = held
     app[NAME], app[WEIGHTS] = flags.served_model_name, weights_of(Path(flags.model))
-    app.add_routes([web.post("/v1/chat/completions", chat), web.get("/health", health)])
+    app.add_routes([web.post("/v1/chat/completions", chat), web.get("/health", health), web.get("/v1/models", models)])
     web.run_app(app, sock=listening(flags.host, int(flags.port)), access_log=None, print=lambda *_: None)
 
 

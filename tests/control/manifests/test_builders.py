@@ -6,10 +6,13 @@ from typing import Any
 
 import pytest
 
+from disrouter.api import Agent
 from disrouter.artifacts import Stage
 from disrouter.routes import Awareness
-from disrouter_operator.manifests.cascade import COMPONENT_AGENT
+from disrouter_operator.kube.resources import Object
+from disrouter_operator.manifests.cascade import COMPONENT_AGENT, Cascade
 from disrouter_operator.manifests.serving import inference_service, service
+from disrouter_operator.manifests.serving.sidecar_container import Provider
 from disrouter_operator.manifests.training import runs
 from disrouter_operator.plan import route_table
 from disrouter_operator.plan.route_table import RouteEntry
@@ -18,18 +21,20 @@ from support.clusters import cascade, example
 SIDECAR = "sidecar:test"
 
 
+def _deployment(owner: Cascade, agent: Agent) -> Object:
+    assert agent.external is not None
+    return inference_service.deployment(owner, agent, Provider.of(agent.external), SIDECAR)
+
+
 def test_an_external_agent_is_a_sidecar_with_its_key_from_a_secret(golden: Any) -> None:
     owner = cascade(example())
     agent = owner.spec.agents[2]
-    golden(
-        "external",
-        [inference_service.external(owner, agent, SIDECAR), inference_service.external_service(owner, agent)],
-    )
+    golden("external", [_deployment(owner, agent), inference_service.deployment_service(owner, agent)])
 
 
 def test_an_external_agents_pod_outlives_its_drain() -> None:
     owner = cascade(example())
-    pod = inference_service.external(owner, owner.spec.agents[2], SIDECAR)["spec"]["template"]["spec"]
+    pod = _deployment(owner, owner.spec.agents[2])["spec"]["template"]["spec"]
     env = {item["name"]: item.get("value") for item in pod["containers"][0]["env"]}
     drained = float(env["DISROUTER_LINGER_SECONDS"]) + float(env["DISROUTER_DRAIN_SECONDS"])
     assert drained < pod["terminationGracePeriodSeconds"]

@@ -19,6 +19,7 @@ from disrouter_operator.kube.resources import (
     Resource,
 )
 from disrouter_operator.manifests.serving import inference_service
+from disrouter_operator.manifests.serving.sidecar_container import Provider
 from disrouter_operator.plan.cascade_plan import make_plan
 from disrouter_operator.reconcile.listed_kinds import ListedKinds
 from disrouter_operator.reconcile.observe import observe
@@ -103,12 +104,13 @@ def test_replicas_that_somebody_else_sets_are_not_ours() -> None:
     agent = owner.spec.agents[2]
     ours = {"manager": "disrouter", "operation": "Apply", "fieldsV1": {"f:spec": {"f:replicas": {}}}}
     theirs = {"manager": "hpa", "operation": "Update", "fieldsV1": {"f:spec": {"f:replicas": {}}}}
+    provider = Provider("http://provider/v1", "big")
 
     def replicas(*managers: Object) -> Any:
         live = {"metadata": {"managedFields": list(managers)}, "spec": {"replicas": 5}}
-        return inference_service.external(owner, agent, "sidecar:test", live)["spec"].get("replicas")
+        return inference_service.deployment(owner, agent, provider, "sidecar:test", live)["spec"].get("replicas")
 
-    assert "replicas" not in inference_service.external(owner, agent, "sidecar:test")["spec"]
+    assert "replicas" not in inference_service.deployment(owner, agent, provider, "sidecar:test")["spec"]
     assert replicas(ours) == 5, "leaving out what is ours would reset it to 1"
     assert replicas(theirs) is None
 

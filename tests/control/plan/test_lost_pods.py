@@ -69,6 +69,16 @@ async def test_an_agent_that_crashes_for_long_holds_up_nobody_s_drain() -> None:
     assert budgeted(scene) == 1
 
 
+async def test_another_teams_outage_holds_up_nobody_s_drain() -> None:
+    """The sidecar before it is not ready for as long as it lasts."""
+    scene = await serving(clusters.example(), *AGENTS)
+    evict(scene, "qwen-large-x1", {"containerStatuses": [{"name": "transformer-container", "state": {"running": {}}}]})
+    await scene.run()
+    assert allowed(scene) == 0
+    await wait(scene, STUCK_SECONDS)
+    assert allowed(scene) == 1
+
+
 async def test_a_drain_of_the_only_node_goes_on_agent_by_agent_to_its_end() -> None:
     scene = await serving(clusters.example(), *AGENTS)
     for left in (2, 1, 0):

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from disrouter_sidecar.app.health import Readiness
 from disrouter_sidecar.routes.reload import MAX_TABLE_BYTES, RouteHolder
+from support.fake_provider import KEY, fake_provider
 from support.local import until
 from support.sidecars import REFUSAL, URL_OF_NOBODY, Cascade, cascade, config_of, sidecar
 
@@ -103,7 +104,7 @@ class SlowHealth:
     asked: int = 0
     go: asyncio.Event = dataclasses.field(default_factory=asyncio.Event)
 
-    async def healthy(self, _url: str, _seconds: float) -> bool:
+    async def healthy(self, _url: str, _seconds: float, _head: str = "") -> bool:
         self.asked += 1
         await self.go.wait()
         return True
@@ -133,6 +134,16 @@ async def test_an_external_engine_is_not_probed_and_gets_its_own_key_only(tmp_pa
         assert (await get(three, "/readyz"))[0] == 200
         await three.ask(headers={"authorization": "Bearer client-key"})
         assert three.entry.engine.headers[0]["authorization"] == "Bearer provider-key"
+
+
+@pytest.mark.parametrize("given", [KEY, "sk-old"])
+async def test_a_provider_whose_health_has_an_address_is_asked_there_with_its_key(tmp_path: Path, given: str) -> None:
+    async with fake_provider("/openai/v1") as provider:
+        elsewhere = {"engine_url": provider.url, "engine_health": f"{provider.url}/models", "external": True}
+        async with cascade(tmp_path, only={"small": {**elsewhere, "engine_key": given}}) as three:
+            status, text = await get(three, "/readyz")
+            assert status == (200 if given == KEY else 503)
+            assert (f"{provider.url}/models does not say 200" in text) == (given != KEY)
 
 
 async def test_a_draining_sidecar_is_not_ready_but_still_answers(three: Cascade) -> None:

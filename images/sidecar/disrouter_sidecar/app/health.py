@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from disrouter_sidecar.app.service import Service
+from disrouter_sidecar.headers import lines
 from disrouter_sidecar.http.ports import Upstream
 
 CACHE_SECONDS = 1.0
@@ -14,12 +15,13 @@ PROBE_SECONDS = 2.0
 
 
 class Readiness:
-    """Reports what is missing. The engine's `/health` is cached; an external provider is not probed."""
+    """Reports what is missing. The engine's health is cached; a provider of which no address tells it is not probed."""
 
     def __init__(self, service: Service, upstream: Upstream, clock: Callable[[], float]) -> None:
         self._service = service
         self._upstream = upstream
         self._clock = clock
+        self._head = lines(service.config.engine_bearer)
         self._healthy = False
         self._until = -1.0
         self._asking: asyncio.Task[None] | None = None
@@ -30,8 +32,9 @@ class Readiness:
             return "shutting down"
         if self._service.holder.current is None:
             return self._service.holder.problem
-        if not self._service.config.external and not await self._engine():
-            return f"the engine at {self._service.config.engine_url} is not healthy"
+        url = self._service.config.health_url
+        if url is not None and not await self._engine(url):
+            return f"the engine at {self._service.config.engine_url} is not healthy: {url} does not say 200"
         return None
 
     def remarks(self) -> list[str]:
@@ -40,17 +43,17 @@ class Readiness:
         kept = [] if table is None else [f"{table}; the table before it is kept"]
         return kept if adapter is None else [*kept, f"{adapter}; what was served before it is kept"]
 
-    async def _engine(self) -> bool:
+    async def _engine(self, url: str) -> bool:
         """Whether it is healthy. Concurrent callers share one probe; a caller that is cancelled does not cancel it."""
         if self._asking is None and self._clock() >= self._until:
-            self._asking = asyncio.create_task(self._ask())
+            self._asking = asyncio.create_task(self._ask(url))
         if self._asking is not None:
             await asyncio.shield(self._asking)
         return self._healthy
 
-    async def _ask(self) -> None:
+    async def _ask(self, url: str) -> None:
         try:
-            self._healthy = await self._upstream.healthy(f"{self._service.config.engine_url}/health", PROBE_SECONDS)
+            self._healthy = await self._upstream.healthy(url, PROBE_SECONDS, self._head)
             self._until = self._clock() + CACHE_SECONDS
         finally:
             self._asking = None

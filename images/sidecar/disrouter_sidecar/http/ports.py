@@ -113,7 +113,7 @@ class Upstream(Protocol):
         """The same for coroutines: POST and wait for the reply's head. Raises UpstreamFailed."""
         ...
 
-    async def healthy(self, url: str, seconds: float) -> bool:
+    async def healthy(self, url: str, seconds: float, head: Lines = "") -> bool:
         """Whether GET says 200 within `seconds`."""
         ...
 

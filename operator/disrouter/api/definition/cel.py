@@ -22,7 +22,10 @@ _PLACES = str(list(range(MAX_AGENTS)))
 """Every place that an agent may have."""
 _LAST = "self.agents[size(self.agents) - 1]"
 _TRAINED = f"(has(a.selfAwareness) ? a.selfAwareness.mode == 'trained' : has(self.training) && a.name != {_LAST}.name)"
-"""Whether agent `a` is to be trained; an external one never is."""
+"""Whether agent `a` is to be trained; one that is served elsewhere never is."""
+_ELSEWHERE = "has(a.external) || has(a.serviceRef)"
+"""Whether the engine of agent `a` is somebody else's."""
+_OWN_ELSEWHERE = _ELSEWHERE.replace("a.", "self.")
 _PROCESSES = "(has(self.jobs) ? self.jobs.nodes * self.jobs.processesPerNode : 1)"
 """That train one model together; absent objects get no defaults from the schema."""
 _REPLIES = RlConfig().prompts_per_step * RlConfig().generations
@@ -128,28 +131,28 @@ SPEC_RULES: tuple[Rule, ...] = (
         "message": "spec.agents[].replicas.min: the agent that requests enter at must stay up; use 1 or more",
     },
     {
-        "rule": "self.deploymentMode == 'Knative' || self.agents.all(a, has(a.external) || !has(a.replicas)"
+        "rule": f"self.deploymentMode == 'Knative' || self.agents.all(a, {_ELSEWHERE} || !has(a.replicas)"
         " || a.replicas.min > 0 || (has(a.autoscaling) && a.autoscaling.autoscaler in ['keda', 'external']))",
         "message": "spec.agents[].replicas.min: only Knative, keda or an external autoscaler goes to 0; use 1 or more",
     },
     {
-        "rule": "self.deploymentMode == 'Knative' || self.agents.all(a, has(a.external) || !has(a.autoscaling)"
+        "rule": f"self.deploymentMode == 'Knative' || self.agents.all(a, {_ELSEWHERE} || !has(a.autoscaling)"
         " || !has(a.autoscaling.metric) || a.autoscaling.metric in ['cpu', 'memory'])",
         "message": "spec.agents[].autoscaling.metric: in Standard mode use cpu or memory, or a query of keda",
     },
     {
-        "rule": "self.deploymentMode == 'Knative' || self.agents.all(a, has(a.external) || !has(a.replicas)"
+        "rule": f"self.deploymentMode == 'Knative' || self.agents.all(a, {_ELSEWHERE} || !has(a.replicas)"
         " || a.replicas.min > 0 || !has(a.autoscaling) || a.autoscaling.autoscaler != 'keda'"
         " || has(a.autoscaling.query))",
         "message": "spec.agents[].autoscaling.query: keda wakes an agent from 0 by a query only; give one",
     },
     {
-        "rule": "self.deploymentMode != 'Knative' || self.agents.all(a, has(a.external) || !has(a.autoscaling)"
+        "rule": f"self.deploymentMode != 'Knative' || self.agents.all(a, {_ELSEWHERE} || !has(a.autoscaling)"
         " || !(a.autoscaling.autoscaler in ['keda', 'external']))",
         "message": "spec.agents[].autoscaling.autoscaler: keda and external need deploymentMode Standard; leave it out",
     },
     {
-        "rule": "self.deploymentMode != 'Knative' || self.agents.all(a, has(a.external) || !has(a.autoscaling)"
+        "rule": f"self.deploymentMode != 'Knative' || self.agents.all(a, {_ELSEWHERE} || !has(a.autoscaling)"
         " || !has(a.autoscaling.metric) || !(a.autoscaling.metric in ['cpu', 'memory'])"
         " || (a.autoscaling.target <= 100 && (!has(a.replicas) || a.replicas.min > 0)))",
         "message": "spec.agents[].autoscaling: Knative never goes to 0 by cpu or memory, their target is a percentage; "
@@ -188,23 +191,27 @@ SPEC_RULES: tuple[Rule, ...] = (
     },
 )
 AGENT_RULES: tuple[Rule, ...] = (
-    {"rule": "has(self.model) != has(self.external)", "message": "give exactly one of model and external"},
     {
-        "rule": "!has(self.external) || !has(self.selfAwareness) || self.selfAwareness.mode != 'trained'",
-        "message": "an external model cannot be trained here; use prompted, or none if last",
+        "rule": f"has(self.model) ? !({_OWN_ELSEWHERE}) : has(self.external) != has(self.serviceRef)",
+        "message": "give exactly one of model, external and serviceRef",
     },
     {
-        "rule": "!has(self.external) || (!has(self.resources) && (!has(self.engine) ||"
+        "rule": f"!({_OWN_ELSEWHERE}) || !has(self.selfAwareness) || self.selfAwareness.mode != 'trained'",
+        "message": "weights that are served elsewhere (external, serviceRef) cannot be trained here; use prompted, or "
+        "none if last",
+    },
+    {
+        "rule": f"!({_OWN_ELSEWHERE}) || (!has(self.resources) && (!has(self.engine) ||"
         " (!has(self.engine.args) || size(self.engine.args) == 0)"
         " && (!has(self.engine.env) || size(self.engine.env) == 0)))",
-        "message": "an external agent has no engine here; remove resources, engine.args and engine.env",
+        "message": "an agent that is served elsewhere has no engine here; remove resources, engine.args and engine.env",
     },
     {
-        "rule": "!has(self.external) || (has(self.autoscaling) && self.autoscaling.autoscaler == 'external')"
+        "rule": f"!({_OWN_ELSEWHERE}) || (has(self.autoscaling) && self.autoscaling.autoscaler == 'external')"
         " || ((!has(self.autoscaling) || self.autoscaling.autoscaler == 'none')"
         " && (!has(self.replicas) || (self.replicas.min >= self.replicas.max && self.replicas.min > 0)))",
-        "message": "autoscaling: an external agent has as many pods as replicas.min and max agree on, or autoscaler "
-        "external",
+        "message": "autoscaling: an agent that is served elsewhere has as many pods as replicas.min and max agree on, "
+        "or autoscaler external",
     },
 )
 ENGINE_RULES: tuple[Rule, ...] = (

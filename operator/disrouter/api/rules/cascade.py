@@ -132,8 +132,8 @@ def _cost_order(spec: CascadeSpec) -> Iterator[Violation]:
 
 
 def _agent(field: str, agent: Agent) -> Iterator[Violation]:
-    if (agent.model is None) == (agent.external is None):
-        yield Violation(field, f"agent {agent.name!r} needs exactly one of model and external")
+    if sum(given is not None for given in (agent.model, agent.external, agent.service_ref)) != 1:
+        yield Violation(field, f"agent {agent.name!r} needs exactly one of model, external and serviceRef")
     if agent.replicas.min > agent.replicas.max:
         yield Violation(
             f"{field}.replicas",
@@ -144,10 +144,11 @@ def _agent(field: str, agent: Agent) -> Iterator[Violation]:
         if owned is not None:
             yield Violation(f"{field}.engine.args[{place}]", f"{owned} is disrouter's to set; remove it")
     awareness = agent.self_awareness
-    if agent.external is not None and awareness is not None and awareness.mode is Awareness.TRAINED:
+    if agent.served_elsewhere and awareness is not None and awareness.mode is Awareness.TRAINED:
         yield Violation(
             f"{field}.selfAwareness.mode",
-            "an external model cannot be trained here; use prompted, or none if last",
+            "weights that are served elsewhere (external, serviceRef) cannot be trained here; use prompted, or none if "
+            "last",
         )
     scaling = agent.autoscaling
     if scaling is not None:

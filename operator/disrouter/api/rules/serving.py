@@ -21,9 +21,9 @@ def violations(spec: CascadeSpec) -> Iterator[Violation]:
         yield from _behind_a_gateway(spec)
     for index, agent in enumerate(spec.agents):
         field = f"spec.agents[{index}]"
-        if agent.external is not None:
-            yield from _external(field, agent)
-            yield from _external_scale(field, agent)
+        if agent.served_elsewhere:
+            yield from _served_elsewhere(field, agent)
+            yield from _sidecar_scale(field, agent)
         elif knative:
             yield from _knative_scale(field, agent)
         else:
@@ -78,20 +78,22 @@ def _knative_scale(field: str, agent: Agent) -> Iterator[Violation]:
         yield Violation(f"{field}.autoscaling.target", "is a percentage for cpu and memory; use 1 to 100")
 
 
-def _external(field: str, agent: Agent) -> Iterator[Violation]:
-    """A provider's engine is not ours to set, and a connection's headers are nobody's."""
+def _served_elsewhere(field: str, agent: Agent) -> Iterator[Violation]:
+    """Another's engine is not ours to set, and a connection's headers are nobody's."""
     if agent.resources is not None:
-        yield Violation(f"{field}.resources", "an external agent has no engine here that could use them; remove it")
+        yield Violation(
+            f"{field}.resources", "an agent that is served elsewhere has no engine here that could use them; remove it"
+        )
     for name, given in (("args", agent.engine.args), ("env", agent.engine.env)):
         if given:
-            yield Violation(f"{field}.engine.{name}", "an external agent has no engine here; remove it")
+            yield Violation(f"{field}.engine.{name}", "an agent that is served elsewhere has no engine here; remove it")
     for place, header in enumerate(agent.external.headers if agent.external is not None else ()):
         if header.name.lower() in FRAMING_HEADERS:
             yield Violation(f"{field}.external.headers[{place}].name", f"{header.name} cannot be set; remove it")
 
 
-def _external_scale(field: str, agent: Agent) -> Iterator[Violation]:
-    """An external agent's Deployment is disrouter's own: KServe makes no autoscaler for it."""
+def _sidecar_scale(field: str, agent: Agent) -> Iterator[Violation]:
+    """A Deployment of the sidecar alone is disrouter's own: KServe makes no autoscaler for it."""
     scaling, replicas = agent.autoscaling, agent.replicas
     if scaling is not None and scaling.autoscaler is Autoscaler.EXTERNAL:
         return
@@ -99,6 +101,6 @@ def _external_scale(field: str, agent: Agent) -> Iterator[Violation]:
     if not fixed or replicas.min < replicas.max or replicas.min == 0:
         yield Violation(
             f"{field}.autoscaling",
-            "an external agent has as many pods as replicas.min and max agree on (1 or more), or autoscaler external "
-            "and an autoscaler of your own on its Deployment",
+            "an agent that is served elsewhere has as many pods as replicas.min and max agree on (1 or more), or "
+            "autoscaler external and an autoscaler of your own on its Deployment",
         )

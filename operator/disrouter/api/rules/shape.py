@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
-from disrouter.api.agent import HEADER_NAME, HEADER_VALUE, PROVIDER_URL, RUN
+from disrouter.api.agent import API_PATH, HEADER_NAME, HEADER_VALUE, PROVIDER_URL, RUN
 from disrouter.api.exposure import HOSTNAME, NAMESPACE
 from disrouter.api.pod import DATA_KEY, ENV_NAME, QUALIFIED_NAME
 from disrouter.api.quantity import QUANTITY, RESOURCE_NAME
@@ -32,6 +32,7 @@ _WORDS = {
     ADAPTER_URI: "write pvc://claim/path, without '..'",
     FILE_URI: "write pvc://claim/path.jsonl, s3://bucket/path.jsonl or hf://datasets/org/name/path.jsonl, without '..'",
     HUB_DATASET: "write a dataset of the Hub as org/name",
+    API_PATH: "write a path such as /v1 or /openai/v1",
     PROVIDER_URL: "write https://host/v1; a key belongs into apiKeySecretRef",
     QUANTITY: "write a quantity such as 2, 500m or 8Gi",
     HOSTNAME: "write a host name such as llm.example.com, in lower case; `*.` may stand before it",

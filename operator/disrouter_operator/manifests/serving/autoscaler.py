@@ -20,7 +20,7 @@ def of_workload(cascade: Cascade, agent: Agent, inference_service: Object, floor
 
     `floor` is how many pods it must at least have although the manifest asks for fewer.
     """
-    if cascade.spec.deployment_mode is not DeploymentMode.STANDARD or agent.external is not None:
+    if cascade.spec.deployment_mode is not DeploymentMode.STANDARD or agent.served_elsewhere:
         return None
     workload, kind = inference_service["metadata"]["name"], scaling.autoscaler(agent) or _default(inference_service)
     least, most = scaling.bounds(agent, floor)

@@ -37,7 +37,7 @@ _HUNG_GRACE_SECONDS = 10
 
 def container(cascade: Cascade, agent: Agent, run: str | None, *, knative: bool) -> Object:
     """vLLM serving the base model, or the weights of `run`."""
-    assert agent.model is not None, "an external agent has no engine"
+    assert agent.model is not None, "an agent that is served elsewhere has no engine"
     engine: Object = {
         "name": containers.ENGINE,
         "image": agent.engine.image,

@@ -1,4 +1,4 @@
-"""The workload of an agent: an InferenceService, or for an external agent a Deployment and a Service.
+"""The workload of an agent: an InferenceService, or a Deployment and a Service where it is served elsewhere.
 
 Shapes follow KServe v0.20: "collocation" of predictor and transformer in one pod, Standard mode first. Labels and
 annotations of an InferenceService reach its pod template, so each is a function of the pod itself: one that moved for
@@ -18,6 +18,7 @@ from disrouter_operator.manifests import containers, pod_options
 from disrouter_operator.manifests.cascade import COMPONENT_AGENT, Cascade
 from disrouter_operator.manifests.pod_options import Options, Pod
 from disrouter_operator.manifests.serving import engine_container, knative, scaling, sidecar_container
+from disrouter_operator.manifests.serving.sidecar_container import Provider
 
 REVISION = f"{names.GROUP}/revision"
 """Pod annotation: hash of the pod's content; tells a finished rollout from old pods that are still ready."""
@@ -69,30 +70,32 @@ def inference_service(cascade: Cascade, agent: Agent, run: str | None, sidecar_i
     return manifest
 
 
-def external(cascade: Cascade, agent: Agent, sidecar_image: str, live: Object | None = None) -> Object:
+def deployment(
+    cascade: Cascade, agent: Agent, provider: Provider, sidecar_image: str, live: Object | None = None
+) -> Object:
     """The Deployment of the sidecar alone, in front of a provider; `live` is what there is of it."""
     labels = cascade.labels(COMPONENT_AGENT, agent.name)
     pod: Object = {
-        "containers": [sidecar_container.container(cascade, agent, sidecar_image) | LAST_WORDS],
+        "containers": [sidecar_container.container(cascade, agent, sidecar_image, provider) | LAST_WORDS],
         "volumes": sidecar_container.volumes(cascade),
         "terminationGracePeriodSeconds": containers.GRACE_SECONDS,
         "securityContext": dict(containers.POD_SECURITY),
         **_ISOLATED,
     }
-    deployment = cascade.child(DEPLOYMENTS, cascade.agent_object(agent.name), labels)
+    manifest = cascade.child(DEPLOYMENTS, cascade.agent_object(agent.name), labels)
     placed = _placed(cascade, agent, pod)
-    deployment["metadata"]["annotations"] = {REVISION: _digest(placed)}
+    manifest["metadata"]["annotations"] = {REVISION: _digest(placed)}
     metadata = {**placed.metadata, "labels": {**placed.labels, **labels}}
-    deployment["spec"] = {
+    manifest["spec"] = {
         **scaling.replicas(agent, live),
         "selector": {"matchLabels": labels},
         "template": {"metadata": metadata, "spec": placed.spec},
     }
-    return deployment
+    return manifest
 
 
-def external_service(cascade: Cascade, agent: Agent) -> Object:
-    """The address of an external agent's sidecar; KServe makes the others'."""
+def deployment_service(cascade: Cascade, agent: Agent) -> Object:
+    """The address of such a sidecar; KServe makes that of an InferenceService."""
     labels = cascade.labels(COMPONENT_AGENT, agent.name)
     service = cascade.child(SERVICES, cascade.agent_object(agent.name), labels)
     service["spec"] = service_spec(cascade, labels)
@@ -122,7 +125,7 @@ def _placed(cascade: Cascade, agent: Agent, pod: Object) -> Pod:
     """The pod as the manifest's options want it. Raises InvalidCascade."""
     options = pod_options.of_agent(cascade.spec, agent)
     placed = options.place(pod)
-    if cascade.spec.deployment_mode is DeploymentMode.KNATIVE and agent.external is None:
+    if cascade.spec.deployment_mode is DeploymentMode.KNATIVE and not agent.served_elsewhere:
         _one_port(placed, options)
     return placed
 

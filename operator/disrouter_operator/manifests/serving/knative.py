@@ -39,5 +39,5 @@ def fields(spec: CascadeSpec) -> Object:
 
 def entry_port(spec: CascadeSpec, agent: Agent) -> int:
     """The port of an agent's pods that the cascade's Service leads to; in Standard mode the sidecar's."""
-    behind_queue = spec.deployment_mode is DeploymentMode.KNATIVE and agent.external is None
+    behind_queue = spec.deployment_mode is DeploymentMode.KNATIVE and not agent.served_elsewhere
     return QUEUE_PORT if behind_queue else names.SIDECAR_PORT

@@ -88,7 +88,7 @@ def scale(agent: Agent, live: Object, floor: int = 0) -> Object | None:
 
 
 def replicas(agent: Agent, live: Object | None) -> Object:
-    """`replicas` of an external agent's Deployment, or nothing where somebody else sets them.
+    """`replicas` of a Deployment of the sidecar alone, or nothing where somebody else sets them.
 
     Leaving out a field that server-side apply made ours would reset it to 1, so it stays as it is until somebody else
     sets it and thereby owns it.

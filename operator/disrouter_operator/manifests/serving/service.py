@@ -25,7 +25,7 @@ def url(cascade: Cascade, settings: Settings) -> str:
 
 def of_agent(cascade: Cascade, agent: Agent, name: str, reported: str | None, settings: Settings) -> str:
     """Where the sidecar of an agent's workload `name` is found: KServe's own word (`reported`), or the name to come."""
-    if agent.external is not None:
+    if agent.served_elsewhere:
         return _scheme(cascade, settings.service_url(name, cascade.namespace))
     standard = cascade.spec.deployment_mode is DeploymentMode.STANDARD
     found = reported or settings.service_url(names.predictor(name) if standard else name, cascade.namespace)

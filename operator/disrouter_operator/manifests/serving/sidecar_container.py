@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Self
+
 from disrouter import names
 from disrouter.api import Agent, CascadeSpec
-from disrouter.api.agent import Header
+from disrouter.api.agent import External, Header
+from disrouter.api.pod import SecretKey
 from disrouter.routes import ROUTES_FILE
 from disrouter_operator.kube.resources import Object
 from disrouter_operator.manifests import containers
@@ -18,8 +22,27 @@ _TLS_FILES = ("tls.crt", "tls.key", "ca.crt")
 _RESOURCES = {"requests": {"cpu": "100m", "memory": "128Mi"}, "limits": {"cpu": "1", "memory": "512Mi"}}
 
 
-def container(cascade: Cascade, agent: Agent, image: str) -> Object:
-    """The forwarding sidecar of an agent, in front of its engine or of its provider."""
+@dataclass(frozen=True)
+class Provider:
+    """An OpenAI API that somebody else serves, as a sidecar asks it."""
+
+    url: str
+    """All that stands before `/chat/completions`."""
+    model: str
+    """Its name of the model."""
+    api_key: SecretKey | None = None
+    headers: tuple[Header, ...] = ()
+    health: str | None = None
+    """What says 200 while it serves; None: it is not asked, and taken to serve."""
+
+    @classmethod
+    def of(cls, given: External) -> Self:
+        """What an agent names as `external`. Nobody knows a path of every provider that tells its health."""
+        return cls(given.url.rstrip("/"), given.model, given.api_key_secret_ref, given.headers)
+
+
+def container(cascade: Cascade, agent: Agent, image: str, provider: Provider | None = None) -> Object:
+    """The forwarding sidecar of an agent, in front of a provider or of the engine beside it."""
     tls = cascade.spec.tls is not None
     port = names.SIDECAR_PORT
     return {
@@ -33,7 +56,7 @@ def container(cascade: Cascade, agent: Agent, image: str) -> Object:
             {"name": "DISROUTER_LINGER_SECONDS", "value": str(LINGER_SECONDS)},
             {"name": "DISROUTER_DRAIN_SECONDS", "value": str(DRAIN_SECONDS)},
             *_secret_env(cascade.spec),
-            *(_provider_env(agent) if agent.external is not None else _engine_env(agent)),
+            *(_engine_env(agent) if provider is None else _provider_env(provider)),
         ],
         "ports": [{"name": "http1", "containerPort": port, "protocol": "TCP"}],
         "readinessProbe": {**containers.probe("/readyz", port, tls=tls), "periodSeconds": 5, "failureThreshold": 2},
@@ -91,17 +114,16 @@ def _engine_env(agent: Agent) -> list[Object]:
     ]
 
 
-def _provider_env(agent: Agent) -> list[Object]:
-    provider = agent.external
-    assert provider is not None, "only an external agent has a provider"
+def _provider_env(provider: Provider) -> list[Object]:
     env: list[Object] = [
-        {"name": "DISROUTER_ENGINE_URL", "value": provider.url.rstrip("/")},
+        {"name": "DISROUTER_ENGINE_URL", "value": provider.url},
         {"name": "DISROUTER_ENGINE_MODEL", "value": provider.model},
         {"name": "DISROUTER_EXTERNAL", "value": "true"},
     ]
-    if provider.api_key_secret_ref is not None:
-        reference = provider.api_key_secret_ref.dump()
-        env.append({"name": "DISROUTER_ENGINE_KEY", "valueFrom": {"secretKeyRef": reference}})
+    if provider.health is not None:
+        env.append({"name": "DISROUTER_ENGINE_HEALTH", "value": provider.health})
+    if provider.api_key is not None:
+        env.append({"name": "DISROUTER_ENGINE_KEY", "valueFrom": {"secretKeyRef": provider.api_key.dump()}})
     return [*env, *(item for place, header in enumerate(provider.headers) for item in _header_env(place, header))]
 
 

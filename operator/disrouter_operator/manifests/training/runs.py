@@ -16,7 +16,7 @@ from disrouter_operator.manifests.training.trainer_pod import Step
 def run_config(cascade: Cascade, agent: Agent) -> RunConfig:
     """Everything that determines the agent's training; its hash is the run. Other agents are no part of it."""
     training = cascade.training
-    assert agent.model is not None, "an external model is not trained"
+    assert agent.model is not None, "what is served elsewhere is not trained"
     return RunConfig(
         cascade=cascade.name,
         agent=agent.name,

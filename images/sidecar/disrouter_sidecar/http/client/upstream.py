@@ -40,12 +40,12 @@ class HttpUpstream:
         future = ReplyFuture()
         return await _head_of(future, self.send(url, lines(headers), body, future, connect=connect, first=head))
 
-    async def healthy(self, url: str, seconds: float) -> bool:
+    async def healthy(self, url: str, seconds: float, head: Lines = "") -> bool:
         """Whether GET says 200 within `seconds`."""
         future = ReplyFuture()
         try:
             target = _target(url)
-            start = f"{target.get}\r\n".encode()
+            start = f"{target.get}{head}\r\n".encode("latin-1")
             request = OutboundRequest(self.pool, target.origin, start, b"", future, seconds, seconds)
             reply = await _head_of(future, request)
         except UpstreamFailed:
