@@ -3,7 +3,14 @@
 import pytest
 
 from disrouter_operator.errors import KubeError
-from disrouter_operator.kube.resources import JOBS, SERVICES, TRAIN_JOBS
+from disrouter_operator.kube.resources import (
+    HTTP_ROUTES,
+    INGRESSES,
+    JOBS,
+    SCALED_OBJECTS,
+    SERVICES,
+    TRAIN_JOBS,
+)
 from support import clusters
 from support.scenes import Scene
 
@@ -35,6 +42,40 @@ async def test_an_agent_that_trains_by_a_kind_that_may_not_be_read_fails_with_th
     scene.kube.forbidden.clear()
     await scene.run()
     assert scene.agent("small")["phase"] == "Collecting"
+
+
+PUBLISHED = {
+    "httpRoute": {"parentRefs": [{"name": "public"}]},
+    "ingress": {"hosts": ["llm.example.com"]},
+    "auth": {"anonymous": True},
+}
+
+
+async def test_rights_to_publish_that_are_kept_back_are_no_news_to_a_cascade_that_asks_for_none() -> None:
+    scene = Scene(clusters.trained())
+    scene.kube.forbidden |= {INGRESSES, HTTP_ROUTES, SCALED_OBJECTS}
+    await scene.run()
+    assert scene.condition("Degraded")["reason"] == "AsExpected"
+    await scene.run()
+    assert scene.condition("Degraded")["reason"] == "AsExpected"
+
+
+async def test_a_cascade_that_asks_to_be_published_says_which_right_it_lacks_and_serves_inside() -> None:
+    scene = Scene(clusters.example(**PUBLISHED))
+    scene.kube.forbidden |= {INGRESSES, HTTP_ROUTES}
+    await scene.run()
+    scene.serve("small", "medium", "large")
+    await scene.settle()
+    assert scene.condition("Ready")["status"] == "True"
+    assert not {kind for _, kind, _ in scene.kube.writes} & {"Ingress", "HTTPRoute"}, "nothing is tried in vain"
+    degraded = scene.condition("Degraded")
+    assert (degraded["status"], degraded["reason"]) == ("False", "KindForbidden")
+    assert "HTTPRoute (list httproutes.gateway.networking.k8s.io)" in degraded["message"]
+    assert "Ingress (list ingresses.networking.k8s.io)" in degraded["message"]
+    assert "rbac.publish" in degraded["message"]
+    scene.kube.forbidden.clear()
+    await scene.run()
+    assert scene.kube.names(INGRESSES) == scene.kube.names(HTTP_ROUTES) == ["qwen"]
 
 
 async def test_a_kind_that_every_cascade_needs_must_be_readable() -> None:

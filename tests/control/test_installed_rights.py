@@ -54,13 +54,20 @@ def _train(place: Place) -> None:
     place.until(lambda: place.cascade()["status"]["agents"][0].get("servedRun") == run, "the promotion")
 
 
-@pytest.mark.parametrize(("release", "scoped"), [("wide", False), ("narrow", True)])
+@pytest.mark.parametrize(
+    ("release", "values"),
+    [
+        ("wide", {}),
+        ("narrow", {"watchNamespaces": ["team-narrow"]}),
+        ("private", {"rbac": {"publish": False}}),
+    ],
+    ids=["wide", "narrow", "private"],
+)
 def test_the_operator_does_its_whole_job_with_the_installed_rights(
-    plane: ControlPlane, tmp_path: Path, release: str, scoped: bool
+    plane: ControlPlane, tmp_path: Path, release: str, values: dict[str, Any]
 ) -> None:
     releases = helm.Releases(plane, f"operator-{release}")
     place = Place(plane, f"team-{release}")
-    values = {"watchNamespaces": [place.namespace]} if scoped else {}
     releases("install", release, str(helm.OPERATOR), "--create-namespace", values=values)
     try:
         with installed.running(plane, release, releases.namespace, release, tmp_path) as log:

@@ -79,6 +79,13 @@ def test_the_role_is_exactly_what_the_operator_is_tested_with() -> None:
     assert not [item for item in allowed(role["rules"]) if "*" in item or item[1] == "secrets"]
 
 
+def test_a_role_that_publishes_nothing_lacks_these_rights_alone() -> None:
+    (role,) = of_kind(render({"rbac": {"publish": False}}), "ClusterRole")
+    lacking = allowed(RULES) - allowed(role["rules"])
+    assert {item[1] for item in lacking} == {"ingresses", "httproutes"}
+    assert allowed(role["rules"]) <= allowed(RULES)
+
+
 def test_only_the_operators_own_lease_can_be_changed() -> None:
     (role,) = of_kind(render(), "Role")
     named = [rule for rule in role["rules"] if rule["verbs"] != ["create"]]

@@ -70,6 +70,11 @@ def kinds(*wanted: str) -> Callable[[Documents], Any]:
     return lambda documents: sorted({d["kind"] for d in documents} & set(wanted))
 
 
+def _publishes(documents: Documents) -> bool:
+    (role,) = of_kind(documents, "ClusterRole")
+    return any({"ingresses", "httproutes"} & set(rule["resources"]) for rule in role["rules"])
+
+
 def names_of(kind: str) -> Callable[[Documents], Any]:
     return lambda documents: [each["metadata"]["name"] for each in of_kind(documents, kind)]
 
@@ -138,6 +143,7 @@ CASES = [
         "x",
     ),
     Case("rbac.create", False, kinds("Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding"), []),
+    Case("rbac.publish", False, _publishes, False),
     Case("resources", {"limits": {"memory": "1Gi"}}, lambda d: container("resources")(d)["limits"]["memory"], "1Gi"),
     Case("podAnnotations", {"a": "b"}, lambda d: pod_metadata(d).get("annotations"), {"a": "b"}),
     Case("podLabels", {"a": "b"}, lambda d: pod_metadata(d)["labels"].get("a"), "b"),

@@ -42,7 +42,10 @@ OPTIONAL = frozenset({*REFERRED.values(), TRAIN_JOBS, SCALED_OBJECTS, POD_DISRUP
 """Kinds that a cluster may lack: KServe, Kubeflow, KEDA and the Gateway API may be installed later; a laptop has no
 budgets and publishes nothing."""
 
-DISPENSABLE = frozenset({TRAIN_JOBS, SCALED_OBJECTS, INGRESSES, HTTP_ROUTES})
+PUBLISHING = frozenset({INGRESSES, HTTP_ROUTES})
+"""Kinds that an installation may keep from the operator on purpose: ways in from outside the cluster."""
+
+DISPENSABLE = frozenset({TRAIN_JOBS, SCALED_OBJECTS, *PUBLISHING})
 """Kinds that a role may lack: only those are concerned who ask for them."""
 
 

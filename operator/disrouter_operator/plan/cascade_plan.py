@@ -15,14 +15,13 @@ from disrouter.api import CascadeStatus
 from disrouter.errors import InvalidCascade
 from disrouter.routes import RouteTable
 from disrouter_operator.kube import diff
-from disrouter_operator.kube.observed import Observed, is_terminating, label, owner_uid
+from disrouter_operator.kube.observed import PUBLISHING, Observed, is_terminating, label, owner_uid
 from disrouter_operator.kube.resources import (
     DEPLOYMENTS,
-    HTTP_ROUTES,
     INFERENCE_SERVICES,
-    INGRESSES,
     POD_DISRUPTION_BUDGETS,
     SERVICES,
+    TRAIN_JOBS,
     Object,
     Resource,
     resource_of,
@@ -70,6 +69,16 @@ class Plan:
     """Agents that answer now."""
 
 
+@dataclass(frozen=True)
+class _Lacking:
+    """Kinds that a cascade is concerned with and that are done without."""
+
+    unknown: frozenset[Resource]
+    """To the API server."""
+    unreadable: frozenset[Resource]
+    """By the operator's role."""
+
+
 def make_plan(observed: Observed, before: CascadeStatus, settings: Settings, now: datetime) -> Plan:
     """Decide. An invalid cascade changes nothing but its own status."""
     orphans = tuple(pruning.orphans(observed))
@@ -91,7 +100,7 @@ def _plan(context: Context, orphans: tuple[Deletion, ...]) -> Plan:
     entry = _entrypoint(context, serving, route_table.route(context.cascade, entries))
     table = route_table.table(context.cascade, entries, entry.agent)
     lost = workload_health.lost_pods(context.observed, context.now)
-    desired, unknown = _known(_desired(context, plans, table, lost.count), context.observed)
+    desired, lacking = _known(_desired(context, plans, table, lost.count), context.observed)
     drain, cleaning = pruning.drain(context, plans), pruning.clean(context, plans)
     rivals = tuple(pruning.rivals(context, plans))
     taken = {(each.resource, each.name) for each in orphans}
@@ -99,7 +108,7 @@ def _plan(context: Context, orphans: tuple[Deletion, ...]) -> Plan:
     waits = [drain.next_due, cleaning.again, OCCUPIED_RETRY_SECONDS if len(free) < len(desired) else None]
     waits += [entry.again, lost.again, *(plan.again for plan in plans)]
     return Plan(
-        findings=_facts(context, plans, entry, drain, unknown),
+        findings=_facts(context, plans, entry, drain, lacking),
         orphans=orphans,
         rivals=rivals,
         scales=tuple(Write(obj, _undone_scale(context, obj)) for plan in plans for obj in plan.scales),
@@ -136,14 +145,19 @@ def _desired(context: Context, plans: Sequence[AgentPlan], table: RouteTable, lo
     ]
 
 
-def _known(desired: list[Object], observed: Observed) -> tuple[list[Object], frozenset[Resource]]:
-    """What the API server knows the kind of, and the kinds that it does not know and that can be done without.
+def _known(desired: list[Object], observed: Observed) -> tuple[list[Object], _Lacking]:
+    """What can be written, and the kinds that are done without.
 
-    Agents that need InferenceServices say themselves that there are none (`workload_health.py`).
+    Agents that need InferenceServices say themselves that there are none (`workload_health.py`). TrainJobs may be left
+    of another backend, also where nobody asks for one.
     """
-    unwritten = {POD_DISRUPTION_BUDGETS, INFERENCE_SERVICES, INGRESSES, HTTP_ROUTES} & observed.absent
-    unknown = frozenset(unwritten & {resource_of(obj) for obj in desired}) - {INFERENCE_SERVICES}
-    return [obj for obj in desired if resource_of(obj) not in unwritten], unknown
+    asked = frozenset(resource_of(obj) for obj in desired)
+    absent = {POD_DISRUPTION_BUDGETS, INFERENCE_SERVICES, *PUBLISHING} & observed.absent
+    unwritten = absent | (PUBLISHING & observed.unreadable)
+    lacking = _Lacking(
+        unknown=asked & (absent - {INFERENCE_SERVICES}), unreadable=observed.unreadable & (asked | {TRAIN_JOBS})
+    )
+    return [obj for obj in desired if resource_of(obj) not in unwritten], lacking
 
 
 def _jobs(plan: AgentPlan) -> tuple[Object, ...]:
@@ -185,7 +199,7 @@ def _undone_scale(context: Context, obj: Object) -> events.Note | None:
 
 
 def _facts(
-    context: Context, plans: Sequence[AgentPlan], entry: Entrypoint, drain: Drain, unknown: frozenset[Resource]
+    context: Context, plans: Sequence[AgentPlan], entry: Entrypoint, drain: Drain, lacking: _Lacking
 ) -> cascade_status.Facts:
     staying = {plan.status.name for plan in plans}
     gone = [
@@ -202,6 +216,6 @@ def _facts(
         held=frozenset(plan.status.name for plan in plans if plan.entry is None),
         to_train=sum(plan.to_train for plan in plans),
         trained=sum(plan.trained for plan in plans),
-        unknown=tuple(f"{each.kind} of {each.api_version}" for each in sorted(unknown)),
-        unreadable=tuple(f"{each.kind} ({each.right('list')})" for each in sorted(context.observed.unreadable)),
+        unknown=tuple(f"{each.kind} of {each.api_version}" for each in sorted(lacking.unknown)),
+        unreadable=tuple(f"{each.kind} ({each.right('list')})" for each in sorted(lacking.unreadable)),
     )

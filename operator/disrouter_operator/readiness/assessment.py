@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
 
-from disrouter_operator.kube.observed import DISPENSABLE
+from disrouter_operator.kube.observed import DISPENSABLE, PUBLISHING
 from disrouter_operator.kube.resources import CASCADES, INFERENCE_SERVICES, LEASES, Resource
 from disrouter_operator.readiness.open_watches import Closed
 from disrouter_operator.status import conditions
@@ -153,7 +153,8 @@ def _of_cluster(findings: SurveyResult) -> list[Problem]:
             f"cascades of external agents work; {INSTALL_KSERVE}"
         )
         found.append(Problem(Reason.KSERVE_MISSING, text, (name,)))
-    spared = [] if needed else sorted(findings.forbidden.keys() & DISPENSABLE)  # one remedy, which is told above
+    # One remedy, which is told above. What is kept back on purpose a cascade says that asks for it.
+    spared = [] if needed else sorted((findings.forbidden.keys() & DISPENSABLE) - PUBLISHING)
     if spared:
         words, names = findings.forbidden[spared[0]], ", ".join(_names(spared))
         text = f"cannot list {names}, which is taken for absent: {words}; {BIND_ROLE}"

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from disrouter_operator.errors import REFUSED, KubeError
-from disrouter_operator.kube.observed import CHILDREN, OPTIONAL
+from disrouter_operator.kube.observed import CHILDREN, OPTIONAL, PUBLISHING
 from disrouter_operator.kube.resources import CASCADES, Resource
 from disrouter_operator.readiness.assessment import SurveyResult
 
@@ -21,7 +21,8 @@ LOOK_SECONDS = 10.0
 HURRY_SECONDS = 3.0
 """The same while something is missing that no cascade can do without."""
 RIGHTS_SECONDS = 60.0
-"""How soon a right is missed that was there before; what is missing is asked for with every look."""
+"""How soon a right is missed that was there before, or found that may be kept back on purpose; what else is missing is
+asked for with every look."""
 
 
 class Probe(Protocol):
@@ -63,7 +64,7 @@ class Survey:
             found = await self._ask(known)
         except KubeError as error:
             found = replace(known, away=error.answer)
-        if not found.usable or found.forbidden:
+        if not found.usable or found.forbidden.keys() - PUBLISHING:
             self._good_for = 0.0
         self.findings = found
         looked, self._looked = self._looked, asyncio.Event()
@@ -79,7 +80,7 @@ class Survey:
     async def _ask(self, known: SurveyResult) -> SurveyResult:
         absent = frozenset([kind for kind in (CASCADES, *sorted(OPTIONAL)) if not await self.probe.serves(kind)])
         if self._good_for > 0 and absent == known.absent:
-            return SurveyResult(absent)
+            return SurveyResult(absent, known.forbidden)
         forbidden = {}
         for kind in (CASCADES, *CHILDREN):
             words = await self._refusal(kind) if kind not in absent else None

@@ -203,7 +203,10 @@ def _degraded(facts: Facts, agents: Sequence[AgentStatus], problems: ChildProble
         text = f"nothing failed; left out, as this API server does not know it: {', '.join(facts.unknown)}"
         return ConditionType.DEGRADED, "False", "KindUnknown", text
     if facts.unreadable:
-        text = f"nothing failed; the operator takes for absent what its role lacks: {', '.join(facts.unreadable)}"
+        text = f"nothing failed; the operator does without what its role lacks: {', '.join(facts.unreadable)}"
+        text = (
+            f"{text}; let the chart grant it (rbac.create, for Ingress and HTTPRoute rbac.publish), or bind it by hand"
+        )
         return ConditionType.DEGRADED, "False", "KindForbidden", text
     return ConditionType.DEGRADED, "False", "AsExpected", "nothing failed"
 

@@ -14,7 +14,9 @@ from disrouter_operator.kube.resources import (
     CASCADES,
     CONFIG_MAPS,
     EVENTS,
+    HTTP_ROUTES,
     INFERENCE_SERVICES,
+    INGRESSES,
     JOBS,
     LLM_INFERENCE_SERVICES,
     PODS,
@@ -137,6 +139,13 @@ def test_a_kind_that_may_not_be_listed_and_can_be_done_without_is_told_and_keeps
     assert replica.state.trouble is None
 
 
+def test_rights_that_are_kept_back_on_purpose_are_no_news() -> None:
+    replica = _Replica()
+    facts = replace(LEADS, findings=SurveyResult(forbidden={INGRESSES: "403: no", HTTP_ROUTES: "403: no"}))
+    assert replica.at(0, facts) == ["ready: this replica leads and its watches are open"]
+    assert replica.at(1000, facts) == []
+
+
 def test_a_blip_moves_nothing_and_what_lasts_does() -> None:
     replica, away = _Replica(), replace(LEADS, findings=replace(FINE, away="connection refused"))
     replica.at(0, LEADS)
@@ -253,6 +262,23 @@ async def test_rights_that_are_there_are_asked_for_once_a_minute_and_missing_one
     assert survey.findings is not None
     assert survey.findings.unwatched == frozenset()
     assert set(OPTIONAL) - {LLM_INFERENCE_SERVICES} <= set(server.asked), "the last is read one by one, never listed"
+
+
+async def test_rights_that_are_kept_back_on_purpose_are_asked_for_once_a_minute_and_stay_known() -> None:
+    server, pauses = _Server(), []
+    server.errors = {INGRESSES: KubeError("GET /ingresses: 403: no", 403)}
+
+    async def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        assert survey.findings is not None
+        assert survey.findings.unwatched == {INGRESSES}, "or the watches would be started again"
+        if len(pauses) == 12:
+            raise asyncio.CancelledError
+
+    survey = Survey(server, sleep=sleep)
+    with pytest.raises(asyncio.CancelledError):
+        await survey.run()
+    assert server.asked.count(INGRESSES) == 12 * LOOK_SECONDS / RIGHTS_SECONDS
 
 
 class _Life:
