@@ -15,6 +15,8 @@ from support.team import STARTS, Team, team
 
 pytestmark = pytest.mark.timeout(900)
 NAME = "pool"
+VISIBILITY = "networking.kserve.io/visibility"
+"""Without an Ingress, which no controller of the cluster would take."""
 
 
 def service(replicas: int = 1) -> dict[str, Any]:
@@ -33,7 +35,7 @@ def service(replicas: int = 1) -> dict[str, Any]:
     return {
         "apiVersion": "serving.kserve.io/v1beta1",
         "kind": "InferenceService",
-        "metadata": {"name": "shared", "annotations": annotations},
+        "metadata": {"name": "shared", "annotations": annotations, "labels": {VISIBILITY: "cluster-local"}},
         "spec": {"predictor": {"minReplicas": replicas, "containers": [engine]}},
     }
 
