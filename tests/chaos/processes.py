@@ -31,7 +31,7 @@ def on_nodes(program: str, proc: Path = PROC) -> list[int]:
 
 def _network(pid: int, proc: Path) -> str:
     with suppress(OSError):
-        return os.readlink(proc / str(pid) / "ns/net")
+        return str((proc / str(pid) / "ns/net").readlink())
     return f"gone {pid}"
 
 
