@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import sys
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import yaml
 from disrouter import names
 from disrouter.errors import InvalidCascade, Violation
 from disrouter_cli.errors import BadManifest
+from disrouter_cli.kubectl_yaml import Loader
 from disrouter_operator.kube.resources import SECRETS
 from disrouter_operator.validate import violations
 
@@ -43,25 +44,11 @@ class Document:
         return list(_secret_violations(self.content)) if self.kind == SECRETS.kind else violations(self.content)
 
 
-class _Loader(yaml.SafeLoader):
-    """Refuses a key that is given twice: YAML would silently keep the last one."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if not isinstance(key, yaml.ScalarNode):
-                raise yaml.constructor.ConstructorError(None, None, "a key must be a plain word", key.start_mark)
-            if key.value in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"key {key.value!r} is given twice", key.start_mark)
-            seen.add(key.value)
-        return super().construct_mapping(node, deep)
-
-
 def read(file: str) -> list[Document]:
     """Documents of a file, `-` for standard input. Raises BadManifest that names file, document and remedy."""
     text = _text(file)
     try:
-        contents = [item for item in yaml.load_all(text, _Loader) if item is not None]
+        contents = [item for item in yaml.load_all(text, Loader) if item is not None]
     except yaml.YAMLError as error:
         raise BadManifest(f"{file} is not YAML: {_where(error)}; correct it there") from None
     if not contents:

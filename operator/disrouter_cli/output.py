@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 GAP = "   "
-_NUMBER = re.compile(r"0o[0-7]+|[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
-"""As YAML 1.2 has them (chapter 10.3.2); PyYAML knows those of 1.1."""
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -25,14 +22,10 @@ def as_json(value: Any) -> str:
 
 
 def as_yaml(value: Any) -> str:
-    """YAML that kubectl reads back: text that is a number by YAML 1.2 alone (`745972e653`, `0o17`) is in quotes."""
-    import yaml
+    """YAML that kubectl and PyYAML read back alike."""
+    from disrouter_cli import kubectl_yaml
 
-    class Dumper(yaml.SafeDumper):
-        pass
-
-    Dumper.add_implicit_resolver("tag:yaml.org,2002:float", _NUMBER, list("-+.0123456789"))
-    return str(yaml.dump(value, Dumper=Dumper, sort_keys=False, width=120)).rstrip("\n")
+    return kubectl_yaml.dump(value).rstrip("\n")
 
 
 def age(stamp: str, now: datetime | None = None) -> str:

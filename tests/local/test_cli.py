@@ -202,8 +202,8 @@ def test_get_shows_what_was_applied_in_every_format(tmp_path: Path, capsys: pyte
     assert yaml.safe_load(capsys.readouterr().out)["items"][0]["metadata"]["name"] == "qwen"
 
 
-@pytest.mark.parametrize("run", ["745972e653", "0o17", "1.5e3"])
-def test_yaml_quotes_what_is_a_number_to_other_readers(run: str) -> None:
+@pytest.mark.parametrize("run", ["745972e653", "0o17", "1.5e3", "y", "off", "1:30", "2026-01-01"])
+def test_yaml_quotes_what_is_no_text_to_other_readers(run: str) -> None:
     assert as_yaml({"servedRun": run, "cost": 0.1}) == f"servedRun: '{run}'\ncost: 0.1"
 
 

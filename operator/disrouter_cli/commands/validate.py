@@ -4,6 +4,9 @@ examples:
   disrouter validate cascade.yaml
   helm template ... | disrouter validate -
 
+Words are read as kubectl reads them (`y` is true, 1e-1 a number), and what the API server would refuse is refused
+here. More than that: a key that is given twice, a tag such as !!set, and what only the operator would say.
+
 Exit code 0 if every document is valid, else 1.
 """
 
