@@ -106,6 +106,8 @@ class RunConfig(Model):
     agent: str
     model: str
     """URI of the base model: `hf://`, `pvc://` or `file://`."""
+    revision: str | None = None
+    """Commit, tag or branch of a base model on `hf://`; None: its main branch, as it is when a stage begins."""
     image: str | None = None
     """Trainer image, where the cascade names one: an operator that brings a newer default trains nobody again."""
     seed: int = 0

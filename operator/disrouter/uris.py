@@ -24,6 +24,8 @@ FILE_URI = (
     f"^(pvc://{SUBDOMAIN}{_PATH}|s3://[^\\x00-\\x20\\x7f/]+{_PATH}|hf://datasets/{_HUB_NAME}/{_HUB_NAME}{_PATH})$"
 )
 """What a manifest may name as a file of questions; `file://` is for runs without a cluster."""
+HUB_REVISION = r"^[A-Za-z0-9][-A-Za-z0-9._]*(/[A-Za-z0-9][-A-Za-z0-9._]*)*$"
+"""A commit, tag or branch of a repository on the Hub."""
 HUB_DATASET = f"^{_HUB_NAME}(/{_HUB_NAME})?$"
 _SCHEME = re.compile(r"^(?P<scheme>hf|pvc|s3|oci|file)://(?P<rest>.+)$")
 

@@ -7,9 +7,10 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 
 from support.sidecars import free_port
 
@@ -23,21 +24,29 @@ SMALL_ENVIRONMENT = {
     "VLLM_LOGGING_LEVEL": "WARNING",
     "VLLM_NO_USAGE_STATS": "1",
 }
+NO_VARIABLES: Mapping[str, str] = MappingProxyType({})
 _SMALL = ("--dtype", "float32", "--max-model-len", "256", "--max-num-seqs", "8", "--enforce-eager")
 
 
 @contextmanager
-def vllm(model: Path, name: str, options: Sequence[str] = ()) -> Iterator[str]:
-    """Its base address, once it is healthy."""
+def vllm(
+    model: Path,
+    name: str,
+    options: Sequence[str] = (),
+    *,
+    served: str = "",
+    variables: Mapping[str, str] = NO_VARIABLES,
+) -> Iterator[str]:
+    """Its base address, once it is healthy. `served` is what it is told to serve if that is not the folder `model`."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     words = (os.environ["DISROUTER_VLLM_PYTHON"], "-m", "vllm.entrypoints.openai.api_server")
-    serve = ("--model", str(model), "--served-model-name", name, "--host", "127.0.0.1", "--port", str(port))
+    serve = ("--model", served or str(model), "--served-model-name", name, "--host", "127.0.0.1", "--port", str(port))
     log = model.with_suffix(".log")
     with log.open("wb") as out:
         process = subprocess.Popen(
             [*words, *serve, *_SMALL, *options],
-            env={**os.environ, **SMALL_ENVIRONMENT},
+            env={**os.environ, **SMALL_ENVIRONMENT, **variables},
             stdout=out,
             stderr=subprocess.STDOUT,
         )

@@ -66,8 +66,8 @@ class Job:
         self.say(f"{stage} is complete after {seconds:.0f} s")
 
     def base_model(self) -> str:
-        """What transformers loads as the agent's base model."""
-        return resolve(self.config.model, self.pvc_root)
+        """What transformers and vLLM load as the agent's base model, its tokenizer included."""
+        return resolve(self.config.model, self.pvc_root, self.config.revision)
 
     def seed(self, *parts: object) -> int:
         """A seed of its own for each part of the work, so that resuming in the middle changes nothing."""

@@ -13,7 +13,7 @@ from disrouter.api.quantity import ResourceRequirements
 from disrouter.model import Model, mirrored
 from disrouter.names import DNS_LABEL, MAX_AGENT
 from disrouter.routes import Awareness, DecisionMode
-from disrouter.uris import ADAPTER_URI, MODEL_URI
+from disrouter.uris import ADAPTER_URI, HUB_REVISION, MODEL_URI
 
 ENGINE_IMAGE = "vllm/vllm-openai:v0.32.0"
 VLLM_USER = 2000
@@ -60,11 +60,26 @@ class ScaleMetric(StrEnum):
     RPS = "rps"
 
 
+class HubCache(Model):
+    """Where files of the Hub are kept."""
+
+    persistent_volume_claim: ObjectName
+    """A claim that pods of several nodes share if they are there (ReadWriteMany)."""
+
+
 class ModelSource(Model):
     """Weights that vLLM serves."""
 
     uri: str = Field(pattern=MODEL_URI, max_length=512)
     """`hf://org/name`, `pvc://claim/path`, `s3://bucket/path` or `oci://registry/image:tag`."""
+    revision: str | None = Field(default=None, pattern=HUB_REVISION, max_length=128)
+    """Of `hf://`: the commit, tag or branch of weights and tokenizer alike, for what is served untrained, trained from
+    and compared with. A commit pins them; a branch may move."""
+    token_secret_ref: SecretKey | None = None
+    """Of `hf://`: where the token for the Hub lies (`HF_TOKEN`), for the engine and the training Jobs."""
+    cache: HubCache | None = None
+    """Of `hf://`: what is fetched is kept here (`HF_HOME`) for all pods and training Jobs of the agent, and of others
+    that name the same claim. Absent: each pod fetches for itself."""
     adapter: str | None = Field(default=None, pattern=ADAPTER_URI, max_length=512)
     """`pvc://claim/path` of a LoRA adapter on top; another path of the same claim is loaded without a restart."""
 

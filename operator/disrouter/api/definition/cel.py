@@ -214,6 +214,12 @@ AGENT_RULES: tuple[Rule, ...] = (
         "or autoscaler external",
     },
 )
+MODEL_RULES: tuple[Rule, ...] = (
+    {
+        "rule": "self.uri.startsWith('hf://') || !(has(self.revision) || has(self.tokenSecretRef) || has(self.cache))",
+        "message": "model: revision, tokenSecretRef and cache are for a model of the Hub (hf://); remove them",
+    },
+)
 ENGINE_RULES: tuple[Rule, ...] = (
     {
         "rule": f"!has(self.env) || self.env.all(e, !(e.name in {list(ENGINE_OWNED_ENV)!r}))",

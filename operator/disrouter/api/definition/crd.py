@@ -16,6 +16,7 @@ from disrouter.api.definition.cel import (
     DATASET_RULES,
     ENGINE_RULES,
     HEADER_RULES,
+    MODEL_RULES,
     POD_RULES,
     REPLICAS_RULES,
     SPEC_RULES,
@@ -125,6 +126,7 @@ def _annotate(spec: Schema) -> None:
     for schema, rules in (
         (spec, SPEC_RULES),
         (agent, AGENT_RULES),
+        (agent["properties"]["model"], MODEL_RULES),
         (engine, ENGINE_RULES),
         (engine["properties"]["env"]["items"], VALUE_RULES),
         (agent["properties"]["external"]["properties"]["headers"]["items"], (*VALUE_RULES, *HEADER_RULES)),

@@ -3,5 +3,6 @@
 - `cascade`  the rules of a whole cascade
 - `serving`  what each way to run an agent can do
 - `aliases`  the names by which clients may ask
+- `hub`      models of the Hub
 - `shape`    what pydantic finds, in the words of the manifest
 """

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from disrouter.api.agent import ENGINE_OWNED, Agent, Autoscaler
 from disrouter.api.pod import PodOptions
-from disrouter.api.rules import aliases, serving
+from disrouter.api.rules import aliases, hub, serving
 from disrouter.api.rules.shape import shape_violations
 from disrouter.api.spec import CascadeSpec
 from disrouter.api.training import Training
@@ -94,6 +94,7 @@ def _meaning(spec: CascadeSpec) -> Iterator[Violation]:
     yield from _routes(spec)
     yield from _entry(spec)
     yield from serving.violations(spec)
+    yield from hub.violations(spec)
     yield from _decisions(spec)
     yield from _training(spec)
     yield from _pod("spec.pod", spec.pod)

@@ -17,7 +17,7 @@ from disrouter.api.spec import CascadeSpec
 from disrouter.api.traffic import ALIAS, ORIGIN
 from disrouter.errors import Violation
 from disrouter.names import DNS_LABEL, OBJECT_NAME
-from disrouter.uris import ADAPTER_URI, FILE_URI, HUB_DATASET, MODEL_URI
+from disrouter.uris import ADAPTER_URI, FILE_URI, HUB_DATASET, HUB_REVISION, MODEL_URI
 
 _WORDS = {
     DNS_LABEL: "use lower case letters, digits and '-', a letter first",
@@ -33,6 +33,7 @@ _WORDS = {
     FILE_URI: "write pvc://claim/path.jsonl, s3://bucket/path.jsonl or hf://datasets/org/name/path.jsonl, without '..'",
     HUB_DATASET: "write a dataset of the Hub as org/name",
     API_PATH: "write a path such as /v1 or /openai/v1",
+    HUB_REVISION: "write a commit, tag or branch of the Hub",
     PROVIDER_URL: "write https://host/v1; a key belongs into apiKeySecretRef",
     QUANTITY: "write a quantity such as 2, 500m or 8Gi",
     HOSTNAME: "write a host name such as llm.example.com, in lower case; `*.` may stand before it",

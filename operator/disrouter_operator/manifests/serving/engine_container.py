@@ -12,7 +12,7 @@ from disrouter.artifacts import served_subpath
 from disrouter.listening import ANY_ADDRESS
 from disrouter.routes import AdapterRoute
 from disrouter_operator.kube.resources import Object
-from disrouter_operator.manifests import containers, scratch
+from disrouter_operator.manifests import containers, hub, scratch
 from disrouter_operator.manifests.cascade import Cascade
 from disrouter_operator.manifests.containers import ADAPTERS_MOUNT, ADAPTERS_VOLUME, MODEL_VOLUME, MODELS_MOUNT
 
@@ -44,6 +44,7 @@ def container(cascade: Cascade, agent: Agent, run: str | None, *, knative: bool)
         "command": list(SERVER),
         "args": [
             MODELS_MOUNT if run is not None else _model_argument(agent.model.uri),
+            *_revision(agent, run),
             f"--served-model-name={agent.name}",
             f"--host=$({HOST})",
             "--port=$(ENGINE_PORT)",
@@ -53,7 +54,11 @@ def container(cascade: Cascade, agent: Agent, run: str | None, *, knative: bool)
         "env": _environment(agent, run),
         "resources": _resources(agent),
         "securityContext": _security(agent),
-        "volumeMounts": [*_mounts(cascade, agent, run), *scratch.mounts(knative=knative)],
+        "volumeMounts": [
+            *_mounts(cascade, agent, run),
+            *(hub.mounts(agent) if run is None else []),
+            *scratch.mounts(knative=knative),
+        ],
     }
     # Knative allows one port in a pod, no probe on a container without one (there the sidecar vouches for vLLM), and no
     # hook: its queue-proxy gives every container one of its own that waits until the requests in flight are done.
@@ -68,7 +73,7 @@ def volumes(cascade: Cascade, agent: Agent, run: str | None, *, knative: bool) -
         found.append(containers.claim_volume(MODEL_VOLUME, claim))
     if agent.model is not None and agent.model.adapter is not None:
         found.append(containers.claim_volume(ADAPTERS_VOLUME, uris.parse(agent.model.adapter).host))
-    return found
+    return [*found, *(hub.volumes(agent) if run is None else [])]
 
 
 def adapter_route(agent: Agent) -> AdapterRoute | None:
@@ -98,7 +103,8 @@ def parses_reasoning(agent: Agent) -> bool:
 
 def _environment(agent: Agent, run: str | None) -> list[Object]:
     assert agent.model is not None
-    given = {each.name for each in agent.engine.env}
+    fetched = hub.variables(agent) if run is None else []
+    given = {each["name"] for each in fetched} | {each.name for each in agent.engine.env}
     env = [{"name": "ENGINE_PORT", "value": str(names.ENGINE_PORT)}]
     if HOST not in given:
         env.append({"name": HOST, "value": ANY_ADDRESS})
@@ -106,7 +112,7 @@ def _environment(agent: Agent, run: str | None) -> list[Object]:
         env.append({"name": STORAGE_URI, "value": agent.model.uri})
     if agent.model.adapter is not None:
         env.append({"name": "VLLM_ALLOW_RUNTIME_LORA_UPDATING", "value": "True"})
-    return [*env, *scratch.variables(given), *containers.environment(agent.engine.env)]
+    return [*env, *fetched, *scratch.variables(given), *containers.environment(agent.engine.env)]
 
 
 def _resources(agent: Agent) -> dict[str, dict[str, str]]:
@@ -156,6 +162,12 @@ def hold(port: int, seconds: int) -> list[str]:
 def _model_argument(uri: str) -> str:
     parsed = uris.parse(uri)
     return parsed.path if parsed.scheme == "hf" else MODELS_MOUNT
+
+
+def _revision(agent: Agent, run: str | None) -> list[str]:
+    """One revision of weights and tokenizer; a trained run has its own of both."""
+    revision = agent.model.revision if agent.model is not None and run is None else None
+    return [f"--revision={revision}", f"--tokenizer-revision={revision}"] if revision is not None else []
 
 
 def _claim(cascade: Cascade, agent: Agent, run: str | None) -> str | None:

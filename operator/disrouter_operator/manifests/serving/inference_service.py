@@ -14,7 +14,7 @@ from disrouter import names
 from disrouter.api import Agent, DeploymentMode, Rollout
 from disrouter.errors import InvalidCascade, Violation
 from disrouter_operator.kube.resources import DEPLOYMENTS, INFERENCE_SERVICES, SERVICES, Object
-from disrouter_operator.manifests import containers, pod_options
+from disrouter_operator.manifests import containers, hub, pod_options
 from disrouter_operator.manifests.cascade import COMPONENT_AGENT, Cascade
 from disrouter_operator.manifests.pod_options import Options, Pod
 from disrouter_operator.manifests.serving import engine_container, knative, scaling, sidecar_container
@@ -54,7 +54,7 @@ def inference_service(cascade: Cascade, agent: Agent, run: str | None, sidecar_i
     scale = scaling.fields(agent, mode)
     if standard:  # KServe's webhook refuses deploymentStrategy elsewhere, Knative's a grace period (fieldmask.go)
         pod["terminationGracePeriodSeconds"] = containers.GRACE_SECONDS
-        pod["securityContext"] = _pod_security(agent)  # Knative's webhook wants a feature flag for it
+        pod["securityContext"] = _pod_security(agent, run)  # Knative's webhook wants a feature flag for it
         scale["deploymentStrategy"] = _strategy(cascade, agent)
     else:
         scale |= knative.fields(cascade.spec)
@@ -138,10 +138,12 @@ def _one_port(pod: Pod, options: Options) -> None:
         raise InvalidCascade([Violation(place, "Knative allows one port in a pod, the sidecar's; remove it")])
 
 
-def _pod_security(agent: Agent) -> Object:
-    """What containers inherit that others put into the pod, such as KServe's initializer."""
+def _pod_security(agent: Agent, run: str | None) -> Object:
+    """What containers inherit that others put into the pod, such as KServe's initializer; and the group by which an
+    engine writes to a cache that the trainer writes to too."""
     non_root = {"runAsNonRoot": True} if agent.engine.security_context.run_as_non_root else {}
-    return {**containers.POD_SECURITY, **non_root}
+    cached = run is None and hub.claim(agent) is not None
+    return {**containers.POD_SECURITY, **non_root, **({"fsGroup": containers.FILE_GROUP} if cached else {})}
 
 
 def _strategy(cascade: Cascade, agent: Agent) -> Object:

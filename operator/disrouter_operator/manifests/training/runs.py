@@ -21,6 +21,7 @@ def run_config(cascade: Cascade, agent: Agent) -> RunConfig:
         cascade=cascade.name,
         agent=agent.name,
         model=agent.model.uri,
+        revision=agent.model.revision,
         image=training.image,
         seed=training.seed,
         datasets=training.datasets,

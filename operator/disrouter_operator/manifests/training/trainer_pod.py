@@ -6,12 +6,13 @@ import json
 from dataclasses import dataclass
 
 from disrouter import names, uris
-from disrouter.api import Training
+from disrouter.api import Agent, Training
 from disrouter.api.quantity import ResourceRequirements
 from disrouter.artifacts import RUN_FILE, RunConfig, Stage, served_subpath
 from disrouter_operator.kube.resources import Object
+from disrouter_operator.manifests import hub
 from disrouter_operator.manifests.cascade import COMPONENT_TRAINING, Cascade
-from disrouter_operator.manifests.containers import GPU, NON_ROOT, complete_resources, environment
+from disrouter_operator.manifests.containers import FILE_GROUP, GPU, NON_ROOT, complete_resources, environment
 
 CONTAINER = "trainer"
 ARTIFACTS_MOUNT = "/mnt/artifacts"
@@ -19,8 +20,6 @@ RUN_MOUNT = "/etc/disrouter"
 TERMINATION_LOG = "/dev/termination-log"
 SCRATCH_VOLUME, SCRATCH_MOUNT = "tmp", "/tmp"  # noqa: S108  a folder of the pod
 """The one place besides its claims that the trainer may write to: caches of the Hub and of compilers."""
-FILE_GROUP = 65532
-"""Group of mounted volumes, so that the trainer writes to a fresh claim without being root."""
 GRACE_SECONDS = 120
 """Time to write a checkpoint when a pod has to go: a preemption, a drained node, `spec.training.suspend`."""
 MODULE = "disrouter_training"
@@ -56,6 +55,10 @@ class Step:
         return self.cascade.training
 
     @property
+    def agent(self) -> Agent:
+        return next(each for each in self.cascade.spec.agents if each.name == self.config.agent)
+
+    @property
     def nodes(self) -> int:
         return self.training.jobs.nodes if self.stage in _PARALLEL else 1
 
@@ -88,7 +91,7 @@ def container(step: Step, command: list[str]) -> Object:
     """The trainer; `command` is followed by the stage and its places."""
     inputs = [
         {"name": _volume_name(claim), "mountPath": f"{uris.PVC_ROOT}/{claim}", "readOnly": True}
-        for claim in _claims(step.config)
+        for claim in input_claims(step.config)
     ]
     return {
         "name": CONTAINER,
@@ -99,6 +102,7 @@ def container(step: Step, command: list[str]) -> Object:
             {"name": "DISROUTER_PVC_ROOT", "value": uris.PVC_ROOT},
             {"name": "DISROUTER_TERMINATION_LOG", "value": TERMINATION_LOG},
             *([_TORCHRUN_WAITS] if step.distributed else []),
+            *hub.variables(step.agent),
             *environment(step.training.jobs.env),
         ],
         "terminationMessagePath": TERMINATION_LOG,
@@ -108,6 +112,7 @@ def container(step: Step, command: list[str]) -> Object:
             {"name": "run", "mountPath": RUN_MOUNT, "readOnly": True},
             {"name": SCRATCH_VOLUME, "mountPath": SCRATCH_MOUNT},
             {"name": "artifacts", "mountPath": ARTIFACTS_MOUNT},
+            *hub.mounts(step.agent),
             *inputs,
         ],
     }
@@ -144,13 +149,13 @@ def _resources(step: Step) -> ResourceRequirements:
 def _volumes(step: Step) -> list[Object]:
     run_file = names.run_config_map(step.cascade.name, step.config.agent, step.config.run)
     claims = {"artifacts": step.training.artifacts.persistent_volume_claim}
-    claims |= {_volume_name(claim): claim for claim in _claims(step.config)}
+    claims |= {_volume_name(claim): claim for claim in input_claims(step.config)}
     volumes = [{"name": name, "persistentVolumeClaim": {"claimName": claim}} for name, claim in claims.items()]
     run = {"name": "run", "configMap": {"name": run_file}}
-    return [run, {"name": SCRATCH_VOLUME, "emptyDir": {}}, *volumes]
+    return [run, {"name": SCRATCH_VOLUME, "emptyDir": {}}, *volumes, *hub.volumes(step.agent)]
 
 
-def _claims(config: RunConfig) -> list[str]:
+def input_claims(config: RunConfig) -> list[str]:
     """Claims that hold the base model or datasets, in a stable order."""
     judged = config.evaluate
     sources = (*config.datasets, *judged.datasets, *judged.dev, *judged.heldout)
