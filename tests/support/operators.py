@@ -13,6 +13,7 @@ from typing import Any
 from kubernetes.aio import config
 from kubernetes.aio.client import ApiClient, Configuration
 
+from disrouter_operator import __main__ as process
 from disrouter_operator.kube.api_server import ApiServer
 from disrouter_operator.kube.resource_versions import ResourceVersions
 from disrouter_operator.operator import Operator, Options
@@ -40,6 +41,7 @@ RULES: list[dict[str, Any]] = [
     {"apiGroups": ["trainer.kubeflow.org"], "resources": ["trainjobs"], "verbs": CREATED},
     {"apiGroups": [""], "resources": ["services", "configmaps"], "verbs": OWNED},
     {"apiGroups": [""], "resources": ["pods"], "verbs": ["list", "watch"]},
+    {"apiGroups": [""], "resources": ["persistentvolumeclaims"], "verbs": ["get"]},
     {"apiGroups": [""], "resources": ["events"], "verbs": ["create", "patch"]},
 ]
 """All that the operator needs besides its Lease; the chart's role says the same."""
@@ -107,14 +109,17 @@ def may_lead(plane: ControlPlane, namespace: str) -> None:
 
 
 @contextmanager
-def running(kubeconfig: Path, options: Options) -> Iterator[Operator]:
-    """An operator in a thread of its own; Kopf reads KUBECONFIG, which the caller sets."""
+def running(kubeconfig: Path | None, options: Options) -> Iterator[Operator]:
+    """An operator in a thread of its own; Kopf reads KUBECONFIG, which the caller sets.
+
+    Without a kubeconfig it logs in as its process does: in a pod, or where the caller makes it look like one.
+    """
     started = threading.Event()
     box: list[Any] = []
 
     async def main() -> None:
         stop = asyncio.Event()
-        async with await api_client(kubeconfig) as client:
+        async with await (api_client(kubeconfig) if kubeconfig is not None else _own_client()) as client:
             versions = ResourceVersions(options.namespaces)
             server = ApiServer(client, versions=versions)
             operator = Operator(server, options, versions=versions, probe=server)
@@ -132,6 +137,10 @@ def running(kubeconfig: Path, options: Options) -> Iterator[Operator]:
         loop.call_soon_threadsafe(stop.set)
         thread.join(30)
         assert not thread.is_alive(), "the operator did not stop"
+
+
+async def _own_client() -> ApiClient:
+    return ApiClient(await process._configuration())
 
 
 async def api_client(kubeconfig: Path) -> ApiClient:

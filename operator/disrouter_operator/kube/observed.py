@@ -67,6 +67,8 @@ class Observed:
     """Others' services that agents refer to."""
     refusals: Mapping[ServiceKey, str] = field(default_factory=dict)
     """Those that could not be read, with the API server's words."""
+    claim_modes: Mapping[str, Collection[str]] = field(default_factory=dict)
+    """Access modes of the claims that the manifest names, as far as they are known."""
 
     def find(self, resource: Resource, name: str) -> Object | None:
         """A child by name, None if there is none."""

@@ -70,6 +70,7 @@ PODS = Resource("", "v1", "pods", "Pod")
 SERVICES = Resource("", "v1", "services", "Service")
 CONFIG_MAPS = Resource("", "v1", "configmaps", "ConfigMap")
 SECRETS = Resource("", "v1", "secrets", "Secret")
+PERSISTENT_VOLUME_CLAIMS = Resource("", "v1", "persistentvolumeclaims", "PersistentVolumeClaim")
 EVENTS = Resource("", "v1", "events", "Event")
 ENDPOINT_SLICES = Resource("discovery.k8s.io", "v1", "endpointslices", "EndpointSlice")
 HORIZONTAL_POD_AUTOSCALERS = Resource("autoscaling", "v2", "horizontalpodautoscalers", "HorizontalPodAutoscaler")
@@ -94,6 +95,7 @@ KNOWN = (
     ENDPOINT_SLICES,
     CONFIG_MAPS,
     SECRETS,
+    PERSISTENT_VOLUME_CLAIMS,
     EVENTS,
     HORIZONTAL_POD_AUTOSCALERS,
     SCALED_OBJECTS,

@@ -26,6 +26,7 @@ from disrouter_operator.kube.resources import (
     Resource,
     resource_of,
 )
+from disrouter_operator.manifests import claims
 from disrouter_operator.manifests.cascade import COMPONENT_TRAINING, Cascade
 from disrouter_operator.manifests.serving import disruption_budget, exposure, network_policy, service
 from disrouter_operator.plan import agent_status, entrypoint, pruning, route_table, workload_health
@@ -218,4 +219,5 @@ def _facts(
         trained=sum(plan.trained for plan in plans),
         unknown=tuple(f"{each.kind} of {each.api_version}" for each in sorted(lacking.unknown)),
         unreadable=tuple(f"{each.kind} ({each.right('list')})" for each in sorted(lacking.unreadable)),
+        confined=tuple(claims.confined(context.cascade, context.observed.claim_modes)),
     )

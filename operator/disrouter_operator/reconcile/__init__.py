@@ -7,6 +7,7 @@
 - `apply`              applies and deletes, and collects what the API server answered
 - `write_guard`        holds back writes that somebody else undoes each time
 - `probe_runner`       asks smoke questions beside the reconciles
+- `claim_modes`        how many nodes mount a claim at once
 - `first_seen`         since when agents serve, where their pods cannot say it
 - `smoke_http`         one smoke question over HTTP
 """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from disrouter.api import CascadeStatus
@@ -12,8 +12,10 @@ from disrouter_operator.errors import InternalError, KubeError, NamespaceTermina
 from disrouter_operator.kube.client import Kube
 from disrouter_operator.kube.observed import Observed
 from disrouter_operator.kube.resources import Key, Object
+from disrouter_operator.manifests import claims
 from disrouter_operator.plan.cascade_plan import Plan, make_plan
 from disrouter_operator.reconcile.apply import carry_out
+from disrouter_operator.reconcile.claim_modes import ClaimModes
 from disrouter_operator.reconcile.first_seen import FirstSeen
 from disrouter_operator.reconcile.listed_kinds import ListedKinds
 from disrouter_operator.reconcile.observe import observe
@@ -51,6 +53,7 @@ class Memory:
     serving: FirstSeen = field(default_factory=FirstSeen)
     listed: ListedKinds = field(default_factory=ListedKinds)
     services: ReferredServices = field(default_factory=ReferredServices)
+    claim_modes: ClaimModes = field(default_factory=ClaimModes)
 
     def forget(self, key: Key) -> None:
         """The cascade is gone."""
@@ -79,6 +82,8 @@ async def reconcile(
         return None
     memory.services.note(key, observed)
     now, before = clock(), cascade_status.read(observed.parent)
+    named = claims.named(observed.parent.get("spec"))
+    observed = replace(observed, claim_modes=await memory.claim_modes.of(kube, key.namespace, named, now))
     plan, failure = _plan(observed, before, settings, now)
     memory.serving.note(key, plan.serving, now)
     if settings.smoke is not None:

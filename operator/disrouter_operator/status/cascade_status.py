@@ -15,6 +15,7 @@ from disrouter_operator.status.conditions import (
     CHILD_DELAYED,
     CHILD_NOT_KEPT,
     CHILD_REFUSED,
+    CLAIM_CONFINED,
     KSERVE_MISSING,
     TELLING,
     Verdict,
@@ -42,6 +43,8 @@ class Facts:
     """Kinds that the manifest asks for and the API server does not have; it is done without them."""
     unreadable: tuple[str, ...] = ()
     """Kinds that the operator's role does not let it list, and the right that is missing."""
+    confined: tuple[str, ...] = ()
+    """Claims that cannot be mounted by all pods that want them, unless these are on one node."""
 
 
 @dataclass(frozen=True)
@@ -202,6 +205,8 @@ def _degraded(facts: Facts, agents: Sequence[AgentStatus], problems: ChildProble
     if facts.unknown:
         text = f"nothing failed; left out, as this API server does not know it: {', '.join(facts.unknown)}"
         return ConditionType.DEGRADED, "False", "KindUnknown", text
+    if facts.confined:
+        return ConditionType.DEGRADED, "False", CLAIM_CONFINED, f"nothing failed; {'; '.join(facts.confined)}"
     if facts.unreadable:
         text = f"nothing failed; the operator does without what its role lacks: {', '.join(facts.unreadable)}"
         text = (

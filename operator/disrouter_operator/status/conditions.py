@@ -15,6 +15,8 @@ Verdict = tuple[ConditionType | AgentConditionType, Literal["True", "False"], st
 
 CHILD_REFUSED, CHILD_DELAYED, CHILD_NOT_KEPT = "ChildRefused", "ChildDelayed", "ChildNotKept"
 """Reasons of Degraded: what became of a child that was written."""
+CLAIM_CONFINED = "ClaimConfined"
+"""Reason of Degraded, while nothing failed: a claim cannot be mounted by all pods that want it."""
 KSERVE_MISSING = "KServeMissing"
 """Reason of an agent, and of its cascade, on a cluster that does not know the kind of KServe that serves it."""
 SERVICE_MISSING = "ServiceMissing"

@@ -14,6 +14,7 @@ from disrouter_operator.status.conditions import (
     CHILD_DELAYED,
     CHILD_NOT_KEPT,
     CHILD_REFUSED,
+    CLAIM_CONFINED,
     KSERVE_MISSING,
     TELLING,
     condition,
@@ -123,6 +124,8 @@ def _write_notes(before: CascadeStatus, after: CascadeStatus) -> Iterator[Note]:
         yield Note("Warning", new.reason, said)
     elif was is not None and said is None:
         yield Note("Normal", "ChildrenWritten", "every child is written as it should be again")
+    if new is not None and new.reason == CLAIM_CONFINED and (old is None or old.reason != CLAIM_CONFINED):
+        yield Note("Warning", CLAIM_CONFINED, new.message)
 
 
 def _agent_notes(old: AgentStatus | None, new: AgentStatus) -> Iterator[Note]:

@@ -8,7 +8,7 @@ import pytest
 
 from disrouter.artifacts import Stage
 from disrouter_operator.kube.resources import Object
-from disrouter_operator.manifests import hub
+from disrouter_operator.manifests import claims, hub
 from disrouter_operator.manifests.cascade import Cascade
 from disrouter_operator.manifests.serving.inference_service import inference_service
 from disrouter_operator.manifests.training import runs
@@ -111,3 +111,9 @@ def test_the_trainers_own_variable_comes_last_and_so_wins() -> None:
     manifest["spec"]["agents"][0]["model"]["tokenSecretRef"] = {"name": "hub", "key": "token"}
     said = [each for each in trainer(clusters.cascade(manifest))[1]["env"] if each["name"] == "HF_TOKEN"]
     assert said == [TOKEN, {"name": "HF_TOKEN", "value": "of the datasets"}]
+
+
+def test_a_cache_that_one_node_alone_mounts_is_told_of() -> None:
+    (said,) = claims.confined(pinned(), {"hub-cache": {"ReadWriteOnce"}})
+    assert "claim hub-cache is ReadWriteOnce" in said
+    assert "agent small: 1, training of small: 1" in said

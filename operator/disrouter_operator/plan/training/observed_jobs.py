@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from disrouter import names
 from disrouter.artifacts import RunConfig, Stage
 from disrouter_operator.kube.observed import Observed, label
-from disrouter_operator.kube.resources import PODS, Object
+from disrouter_operator.kube.resources import DEPLOYMENTS, PODS, Object, reference
+from disrouter_operator.kube.timestamps import seconds_until
 from disrouter_operator.manifests.training.runs import STAGE_KINDS
 from disrouter_operator.manifests.training.trainer_pod import job_name
+from disrouter_operator.status import pod_troubles
+
+POD_SECONDS = 30.0
+"""Until a Job without a pod is said to have none; its controller makes one within a second or two."""
 
 
 def find(config: RunConfig, stage: Stage, observed: Observed) -> Object | None:
@@ -50,6 +57,34 @@ def pods(job: Object, observed: Observed) -> list[Object]:
     wanted = {name: label(job, name) for name in (names.LABEL_RUN, names.LABEL_STAGE, names.LABEL_AGENT)}
     found = [pod for pod in observed.children[PODS].values() if all(label(pod, k) == v for k, v in wanted.items())]
     return sorted(found, key=lambda pod: str(pod["metadata"].get("creationTimestamp", "")))
+
+
+def trouble(job: Object, observed: Observed, now: datetime) -> str | None:
+    """What a pod of it waits for, or why it has none; one that failed is the Job's to count."""
+    left = podless(job, observed, now)
+    if left is not None and left <= 0:
+        return _no_pod(job, observed)
+    found = pod_troubles.of_pods(pod for pod in pods(job, observed) if not pod_troubles.finished(pod))
+    waits = found is not None and found[0] in (pod_troubles.POD_WAITS, pod_troubles.UNSCHEDULABLE)
+    return found[1] if found is not None and waits else None
+
+
+def podless(job: Object, observed: Observed, now: datetime) -> float | None:
+    """Seconds until it is said that it has no pod; None where it has one, had one, or is to have none."""
+    status, created = job.get("status") or {}, job["metadata"].get("creationTimestamp")
+    had = status.get("active") or status.get("failed") or pods(job, observed)
+    if not created or had or finished(job) or queued(job):
+        return None
+    return seconds_until(created, now, POD_SECONDS)
+
+
+def _no_pod(job: Object, observed: Observed) -> str:
+    """A Job tells of refusals in Events alone; but what refuses its pods mostly refuses those of agents too."""
+    deployments = observed.children[DEPLOYMENTS].values()
+    refused = next((found[1] for each in deployments if (found := pod_troubles.of_deployment(each))), None)
+    cause = f"so it is with agents: {refused}" if refused else "a quota, Pod Security or a webhook may refuse it"
+    look = f"`kubectl describe {reference(job).lower()}` shows why among its Events"
+    return f"{reference(job)} has no pod: {cause}; {look}"
 
 
 def last_words(job: Object, observed: Observed, *, succeeded: bool) -> str | None:

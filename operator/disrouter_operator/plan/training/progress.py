@@ -22,7 +22,6 @@ from disrouter_operator.kube.observed import Observed, label
 from disrouter_operator.kube.resources import Object, reference
 from disrouter_operator.kube.timestamps import seconds_until, timestamp
 from disrouter_operator.plan.training import gate, observed_jobs
-from disrouter_operator.status import pod_troubles
 
 RETRIES = Backoff(first=60.0, longest=3600.0)
 """Seconds between attempts of a stage."""
@@ -112,7 +111,7 @@ class Seen(StrEnum):
     QUEUED = "queued"
     """Its queue (Kueue) does not admit the stage's Job yet."""
     WAITING = "waiting"
-    """A pod of the stage's Job cannot start."""
+    """A pod of the stage's Job cannot start, or none can be made."""
     WORKING = "working"
     """The stage's Job runs, or is to be made."""
 
@@ -163,11 +162,7 @@ def _is_outdated(inputs: RunInputs, stage: Stage, job: Object) -> bool:
 
 
 def _trouble(inputs: RunInputs, job: Object) -> str | None:
-    """What a pod of it waits for; one that failed is the Job's to count."""
-    pods = (pod for pod in observed_jobs.pods(job, inputs.observed) if not pod_troubles.finished(pod))
-    trouble = pod_troubles.of_pods(pods)
-    waits = trouble is not None and trouble[0] in (pod_troubles.POD_WAITS, pod_troubles.UNSCHEDULABLE)
-    return trouble[1] if trouble is not None and waits else None
+    return observed_jobs.trouble(job, inputs.observed, inputs.now)
 
 
 def _served(inputs: RunInputs, _: Position) -> Progress:
@@ -237,7 +232,9 @@ def _waiting(inputs: RunInputs, at: Position) -> Progress:
 
 
 def _working(inputs: RunInputs, at: Position) -> Progress:
-    return replace(_at(inputs, at), start=True, retry_at=None)
+    left = observed_jobs.podless(at.job, inputs.observed, inputs.now) if at.job is not None else None
+    again = left if left is not None and left > 0 else None  # nothing wakes a cascade for what does not come
+    return replace(_at(inputs, at), start=True, retry_at=None, again=again)
 
 
 Transition = Callable[[RunInputs, Position], Progress]

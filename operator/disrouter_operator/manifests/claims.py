@@ -1,0 +1,93 @@
+"""Which pods mount which claim. A claim that one node alone mounts keeps pods on other nodes waiting for ever, and the
+kubelet says so in the pod's Events alone.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any
+
+from disrouter import uris
+from disrouter.api import Agent, Rollout
+from disrouter.names import OBJECT_NAME
+from disrouter.routes import Awareness
+from disrouter_operator.manifests import hub
+from disrouter_operator.manifests.cascade import Cascade
+from disrouter_operator.manifests.training import runs, trainer_pod
+
+_KEY = "persistentVolumeClaim"
+_SHARED = frozenset({"ReadWriteMany", "ReadOnlyMany"})
+"""Access modes with which pods of several nodes mount a claim."""
+_ONE_POD = "ReadWriteOncePod"
+
+
+def named(spec: Any) -> Iterator[str]:
+    """Every claim that a spec names; it need not be valid."""
+    return (name for name in _texts(spec) if re.fullmatch(OBJECT_NAME, name))
+
+
+def confined(cascade: Cascade, modes: Mapping[str, Collection[str]]) -> Iterator[str]:
+    """Of each claim that more pods mount than can at once, if they are on several nodes: which and what to do.
+
+    `modes` are the access modes of claims, as far as they are known.
+    """
+    for claim, users in sorted(_users(cascade).items()):
+        known = modes.get(claim) or _SHARED
+        if users.total() < 2 or not _SHARED.isdisjoint(known):
+            continue
+        who = ", ".join(f"{name}: {count}" for name, count in users.items())
+        mounts = "one pod" if _ONE_POD in known else "one node"
+        cure = "" if _ONE_POD in known else ", or keep these pods on one node (pod.nodeSelector)"
+        yield (
+            f"claim {claim} is {', '.join(sorted(known))}: {mounts} alone mounts it at a time, and {users.total()} "
+            f"pods want it ({who}); use a claim with access mode ReadWriteMany{cure}"
+        )
+
+
+def _texts(spec: Any) -> Iterator[str]:
+    if isinstance(spec, str) and spec.startswith("pvc://"):
+        yield spec.removeprefix("pvc://").partition("/")[0]
+    elif isinstance(spec, list):
+        for item in spec:
+            yield from _texts(item)
+    elif isinstance(spec, dict):
+        for key, value in spec.items():
+            yield from [value] if key == _KEY and isinstance(value, str) else _texts(value)
+
+
+def _users(cascade: Cascade) -> dict[str, Counter[str]]:
+    """Claim -> who mounts it -> with how many pods at most."""
+    found: dict[str, Counter[str]] = {}
+    for index, agent in cascade.indexed():
+        trained = cascade.spec.awareness(index).mode is Awareness.TRAINED
+        for claim in _of_engine(cascade, agent, trained=trained):
+            found.setdefault(claim, Counter())[f"agent {agent.name}"] += _pods(cascade, agent)
+        for claim in _of_trainer(cascade, agent) if trained else ():
+            found.setdefault(claim, Counter())[f"training of {agent.name}"] += cascade.training.jobs.nodes
+    return found
+
+
+def _of_engine(cascade: Cascade, agent: Agent, *, trained: bool) -> set[str]:
+    if agent.model is None:
+        return set()
+    addresses = [agent.model.uri, *([agent.model.adapter] if agent.model.adapter else [])]
+    claims = {uri.host for uri in map(uris.parse, addresses) if uri.scheme == "pvc"} | _cache(agent)
+    return claims | ({cascade.training.artifacts.persistent_volume_claim} if trained else set())
+
+
+def _of_trainer(cascade: Cascade, agent: Agent) -> set[str]:
+    config = runs.run_config(cascade, agent)
+    artifacts = cascade.training.artifacts.persistent_volume_claim
+    return {artifacts, *trainer_pod.input_claims(config), *_cache(agent)}
+
+
+def _cache(agent: Agent) -> set[str]:
+    name = hub.claim(agent)
+    return {name} if name is not None else set()
+
+
+def _pods(cascade: Cascade, agent: Agent) -> int:
+    """At most: a surge brings one more."""
+    return agent.replicas.max + (cascade.spec.rollout is Rollout.SURGE)
