@@ -7,7 +7,6 @@ import logging
 import signal
 import sys
 from functools import partial
-from pathlib import Path
 
 from kubernetes.aio import config
 from kubernetes.aio.client import ApiClient, Configuration
@@ -15,6 +14,7 @@ from kubernetes.aio.client import ApiClient, Configuration
 from disrouter import names
 from disrouter.errors import DisrouterError
 from disrouter_operator.flags import Flags, read
+from disrouter_operator.kube import service_account
 from disrouter_operator.kube.api_server import ApiServer
 from disrouter_operator.kube.fence import Fenced
 from disrouter_operator.kube.leader_election import Election
@@ -25,8 +25,6 @@ from disrouter_operator.readiness.monitor import Pod
 from disrouter_operator.reconcile.smoke_http import over_http
 from disrouter_operator.settings import Settings
 from disrouter_operator.telemetry.metrics import Metrics
-
-SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 
 def options(flags: Flags) -> Options:
@@ -77,16 +75,19 @@ def operator(client: ApiClient, chosen: Options, flags: Flags) -> Operator:
 
 async def _configuration() -> Configuration:
     """The pod's service account in a cluster, else the kubeconfig."""
-    chosen = Configuration()
-    if _in_cluster():
-        config.load_incluster_config(client_configuration=chosen)
-    else:
+    chosen, account = Configuration(), service_account.mounted()
+    if account is None:
         await config.load_kube_config(client_configuration=chosen)
+        return chosen
+
+    def read_token(configuration: Configuration) -> None:
+        """The library's own reader keeps a token for a minute, also one that is refused by now."""
+        configuration.api_key["BearerToken"] = f"Bearer {account.token()}"
+
+    chosen.host, chosen.ssl_ca_cert = account.server, str(account.ca_file)
+    chosen.refresh_api_key_hook = read_token
+    read_token(chosen)  # without a token at the start the library sends none later
     return chosen
-
-
-def _in_cluster() -> bool:
-    return SERVICE_ACCOUNT.exists()
 
 
 def main() -> int:

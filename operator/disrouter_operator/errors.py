@@ -10,6 +10,7 @@ DisrouterError
         ├── Conflict      the object changed since it was read: read again
         ├── Rejected      the API server or a webhook refuses the object as it is
         ├── NamespaceTerminating  nothing is made any more in a namespace that goes
+        ├── Throttled     too many requests (429): the API server says when to come again
         ├── NotLeading    nothing was sent: another replica may lead by now
         └── Unreachable   no answer; the reconcile is repeated later
 """
@@ -69,6 +70,14 @@ class Rejected(KubeError):
 
 class NamespaceTerminating(KubeError):
     """The namespace is being deleted, and with it whatever a reconcile would care for."""
+
+
+class Throttled(KubeError):
+    """429: too many requests; `retry_after` is how many seconds to wait."""
+
+    def __init__(self, message: str, retry_after: float) -> None:
+        self.retry_after = retry_after
+        super().__init__(message, 429)
 
 
 class NotLeading(KubeError):

@@ -17,12 +17,12 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 from kubernetes.aio.client import ApiClient
-from kubernetes.aio.config import incluster_config
 
 from disrouter_operator import __main__ as process
 from disrouter_operator.__main__ import options
 from disrouter_operator.errors import InvalidSettings, KubeError, LeadershipLost, Unreachable
 from disrouter_operator.flags import read
+from disrouter_operator.kube import service_account
 from disrouter_operator.kube.api_server import ApiServer
 from disrouter_operator.kube.leader_election import Election
 from disrouter_operator.kube.resources import CASCADES, LEASES, SECRETS, Object, Resource
@@ -213,9 +213,8 @@ async def test_in_a_pod_it_logs_in_with_what_the_kubelet_mounts(
 ) -> None:
     kubeconfig = yaml.safe_load(operators.service_account(plane, tmp_path).read_text())
     (tmp_path / "token").write_text(kubeconfig["users"][0]["user"]["token"])
-    monkeypatch.setattr(incluster_config, "SERVICE_TOKEN_FILENAME", str(tmp_path / "token"))
-    monkeypatch.setattr(incluster_config, "SERVICE_CERT_FILENAME", str(plane.ca_file))
-    monkeypatch.setattr(process, "SERVICE_ACCOUNT", tmp_path)
+    (tmp_path / "ca.crt").write_bytes(plane.ca_file.read_bytes())
+    monkeypatch.setattr(service_account, "FOLDER", tmp_path)
     address = urlsplit(plane.url)
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", str(address.hostname))
     monkeypatch.setenv("KUBERNETES_SERVICE_PORT", str(address.port))

@@ -12,6 +12,7 @@ import json
 import random
 import ssl
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -47,13 +48,21 @@ class Request:
 
 @dataclass
 class Proxy:
-    """`chance` of a fault for each request, and whether watches get no answer at all; may be changed while it runs."""
+    """`chance` of a fault for each request; whether watches get no answer at all (`mute`), or begin at a version that
+    the API server has long forgotten (`stale`); for how many seconds each request is put off (`pause`). All may be
+    changed while it runs."""
 
     seed: int
     chance: float = 0.0
     mute: bool = False
+    stale: bool = False
+    pause: int = 0
     url: str = ""
     requests: list[Request] = field(default_factory=list)
+    expired: int = 0
+    """How often the API server itself has said that a watch's version is gone."""
+    put_off: list[float] = field(default_factory=list)
+    """When a request was put off, by `time.monotonic`."""
 
     def __post_init__(self) -> None:
         self._random = random.Random(self.seed)
@@ -135,14 +144,18 @@ async def _serve(plane: ControlPlane, proxy: Proxy, started: threading.Event, st
 
 async def _handle(request: web.Request, http: aiohttp.ClientSession, proxy: Proxy) -> web.StreamResponse:
     fault, watch = proxy.draw(), request.query.get("watch") == "true"
+    if proxy.pause:
+        proxy.put_off.append(time.monotonic())
+        return _refusal(429, proxy.pause)
     if isinstance(fault, int):
         return _refusal(fault)
     while watch and proxy.mute:  # noqa: ASYNC110  another thread sets it
         await asyncio.sleep(0.05)
+    url = request.rel_url.update_query(resourceVersion="1") if watch and proxy.stale else request.rel_url
     body = await request.read()
     headers = {key: value for key, value in request.headers.items() if key.lower() not in _HOP}
     try:
-        async with http.request(request.method, request.rel_url, data=body or None, headers=headers) as answer:
+        async with http.request(request.method, url, data=body or None, headers=headers) as answer:
             proxy.requests.append(_request(request, watch, body, answer.status))
             if fault == "lost" and not watch:
                 return _refusal(500)
@@ -159,6 +172,8 @@ async def _relay(
     await response.prepare(request)
     lines = 0
     async for line in answer.content if fault else answer.content.iter_any():
+        proxy.expired += proxy.stale and b'"reason":"Expired"' in line
+        proxy.expired += proxy.stale and b'"reason":"Expired"' in line
         await response.write(line)
         lines += 1
         if fault and lines >= 3 and proxy.chance:
@@ -170,8 +185,8 @@ async def _relay(
     return response
 
 
-def _refusal(status: int) -> web.Response:
-    headers = {"Retry-After": "1"} if status == 429 else {}
+def _refusal(status: int, pause: int = 1) -> web.Response:
+    headers = {"Retry-After": str(pause)} if status == 429 else {}
     return web.json_response(_status(status), status=status, headers=headers)
 
 

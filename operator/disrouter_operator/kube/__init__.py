@@ -3,6 +3,7 @@
 - `resources`          kinds, and where they live in the API
 - `client`             the few verbs that are needed, as a protocol
 - `api_server`         that protocol over the Kubernetes client
+- `service_account`    the account that the kubelet mounts into a pod
 - `rate_limit`         a token bucket for requests
 - `fence`              a client that writes only while this replica leads
 - `leader_election`    a Lease, as client-go uses it

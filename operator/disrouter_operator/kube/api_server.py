@@ -17,7 +17,7 @@ from kubernetes.aio.client import ApiClient
 from kubernetes.aio.client.exceptions import ApiException
 
 from disrouter.names import FIELD_MANAGER, LABEL_CASCADE
-from disrouter_operator.errors import Conflict, KubeError, Rejected, Unreachable
+from disrouter_operator.errors import Conflict, KubeError, Rejected, Throttled, Unreachable
 from disrouter_operator.kube.client import NO_LABELS
 from disrouter_operator.kube.rate_limit import TokenBucket
 from disrouter_operator.kube.resource_versions import ResourceVersions
@@ -29,8 +29,13 @@ MERGE_PATCH = "application/merge-patch+json"
 JSON = "application/json"
 TIMEOUT_SECONDS = 30.0
 PAGE = 500
+PATIENCE_SECONDS = 20.0
+"""How long a request that the API server puts off is held and sent again; then whoever asked begins anew, later."""
+MOST_SECONDS = 60.0
+"""Longest wait that an answer may ask for; API servers ask for a second, or for some more when they are full."""
 _METHODS = {"get": "GET", "list": "GET", "discover": "GET", "patch": "PATCH", "delete": "DELETE", "create": "POST"}
 _SUBRESOURCES = ("status", "scale")
+TOO_MANY = 429
 _UNKNOWN_VERSION = frozenset({400, 410, 504})
 """Answers to a list at a version that the API server does not know (any more, or yet)."""
 _KINDS: Mapping[int, type[KubeError]] = {400: Rejected, 403: Rejected, 409: Conflict, 422: Rejected}
@@ -43,8 +48,10 @@ Record = Callable[[str, str, int, float, float], None]
 class ApiServer:
     """A cluster's API server, spoken to through a configured `ApiClient` that the caller closes.
 
-    `limit` holds requests back; without one they go out at once. `versions` is told of every version that is read or
-    written, and lets lists by label come from the API server's cache, which costs it no read of every object in etcd.
+    `limit` holds requests back, and all of them when the API server puts one off (429), which is then sent again.
+    Without one they go out at once, and a 429 is an answer as any other. `versions` is told of every version that is
+    read or written, and lets lists by label come from the API server's cache, which costs it no read of every object
+    in etcd.
     """
 
     def __init__(
@@ -179,10 +186,35 @@ class ApiServer:
         body: Any = None,
         content_type: str = JSON,
     ) -> Object:
-        held = await self._limit.take() if self._limit is not None else 0.0
+        left = PATIENCE_SECONDS
+        while True:
+            try:
+                return await self._once(
+                    verb, resource, path, left, query=query or [], body=body, content_type=content_type
+                )
+            except Throttled as error:
+                if self._limit is None:
+                    raise
+                self._limit.hold(error.retry_after)
+                left -= error.retry_after
+                if left < 0:
+                    raise
+
+    async def _once(
+        self,
+        verb: str,
+        resource: Resource,
+        path: str,
+        patience: float,
+        *,
+        query: builtins.list[tuple[str, str]],
+        body: Any,
+        content_type: str,
+    ) -> Object:
+        held = await self._token(f"{_METHODS[verb]} {path}", patience)
         started, status = time.monotonic(), 0
         try:
-            answer, status = await self._send(_METHODS[verb], path, query or [], body, content_type)
+            answer, status = await self._send(_METHODS[verb], path, query, body, content_type)
             return answer
         except KubeError as error:
             status = error.status
@@ -191,6 +223,15 @@ class ApiServer:
             below = next((name for name in _SUBRESOURCES if path.endswith(f"/{name}")), None)
             what = resource.plural if below is None else f"{resource.plural}/{below}"
             self._record(verb, what, status, time.monotonic() - started, held)
+
+    async def _token(self, what: str, patience: float) -> float:
+        if self._limit is None:
+            return 0.0
+        try:
+            return await self._limit.take(patience)
+        except TimeoutError:
+            text = f"{what}: 429: not sent, because the API server puts requests off for longer than {patience:.0f} s"
+            raise KubeError(text, TOO_MANY) from None
 
     async def _send(
         self, method: str, path: str, query: builtins.list[tuple[str, str]], body: Any, content_type: str
@@ -220,8 +261,17 @@ def _path_of(obj: Object) -> str:
 
 
 def _translate(method: str, path: str, error: ApiException) -> KubeError:
-    kind = _KINDS.get(error.status, KubeError)
-    return kind(f"{method} {path}: {error.status}: {_reason(error)}", error.status)
+    text = f"{method} {path}: {error.status}: {_reason(error)}"
+    if error.status == TOO_MANY:
+        return Throttled(text, _retry_after(error))
+    return _KINDS.get(error.status, KubeError)(text, error.status)
+
+
+def _retry_after(error: ApiException) -> float:
+    """Seconds that the header asks for, at least one: priority and fairness says so in whole seconds (apiserver's
+    filters/priority-and-fairness.go)."""
+    said = str((error.headers or {}).get("Retry-After", ""))
+    return min(MOST_SECONDS, max(1.0, float(said))) if said.isdigit() else 1.0
 
 
 def _reason(error: ApiException) -> str:

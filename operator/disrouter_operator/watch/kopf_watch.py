@@ -16,6 +16,7 @@ import aiohttp
 import kopf
 
 from disrouter import names
+from disrouter_operator.kube import service_account
 from disrouter_operator.kube.resources import CASCADES, Object, Resource
 from disrouter_operator.watch.sessions import Observe, Sessions
 
@@ -32,6 +33,10 @@ IDENTITY = "disrouter"
 
 BACKOFFS = (1.0, 2.0, 4.0, 8.0)
 """Seconds between tries of a request. Kopf's own take a minute, and 20 s of it after the API server is back."""
+
+RECONNECT_SECONDS = 1.0
+"""Before a watch begins anew that was told that its version is gone, or to come later. Kopf's own tenth of a second is
+no pause for a server that asks for one."""
 
 IDLE_SECONDS = 0.5
 """Kopf keeps a task, and in it an object's whole body, for so long after each event."""
@@ -54,6 +59,7 @@ def settings(kinds: Collection[Resource]) -> kopf.OperatorSettings:
     # Saves the right to watch every CRD and namespace; `supervisor.py` asks for kinds that are installed later.
     chosen.scanning.disabled = True
     chosen.watching.inactivity_timeout = INACTIVITY_SECONDS
+    chosen.watching.reconnect_backoff = RECONNECT_SECONDS
     chosen.networking.error_backoffs = BACKOFFS
     chosen.queueing.idle_timeout = IDLE_SECONDS
     # Else a watch that ended by itself, and was started again, would kill this process ten minutes later.
@@ -102,7 +108,8 @@ def _handler(deliver: Deliver, kind: Resource) -> Callable[..., Any]:
 def _login(sessions: Sessions) -> Callable[..., Any]:
     async def login(**kwargs: Any) -> kopf.AiohttpSession | None:
         """The pod's service account in a cluster, else the kubeconfig (a token or a certificate, no plugin)."""
-        info = kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
+        account = service_account.mounted()
+        info = _info(account) if account is not None else kopf.login_with_kubeconfig(**kwargs)
         if info is None:
             return None
         session = sessions.of(info, lambda: _session(info, sessions.trace(info.server)))
@@ -111,6 +118,11 @@ def _login(sessions: Sessions) -> Callable[..., Any]:
         )
 
     return login
+
+
+def _info(account: service_account.ServiceAccount) -> kopf.ConnectionInfo:
+    """The token of now. Kopf asks again when it is refused, and would itself ask DNS for the API server."""
+    return kopf.ConnectionInfo(server=account.server, ca_path=str(account.ca_file), token=account.token())
 
 
 def _session(info: kopf.ConnectionInfo, trace: aiohttp.TraceConfig) -> aiohttp.ClientSession:
