@@ -95,6 +95,11 @@ def endpoint(kind: str, field: str) -> Callable[[Documents], Any]:
     return lambda documents: one(documents, kind)["spec"][field][0]["interval"]
 
 
+def bound_actions(documents: Documents) -> Any:
+    bindings = of_kind(documents, "ValidatingAdmissionPolicyBinding")
+    return {tuple(each["spec"]["validationActions"]) for each in bindings}
+
+
 def on(name: str) -> tuple[tuple[str, Any], ...]:
     return ((f"{name}.enabled", True),)
 
@@ -144,6 +149,8 @@ CASES = [
     ),
     Case("rbac.create", False, kinds("Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding"), []),
     Case("rbac.publish", False, _publishes, False),
+    Case("admissionPolicy.enabled", True, lambda d: len(of_kind(d, "ValidatingAdmissionPolicy")), 2),
+    Case("admissionPolicy.actions", ["Audit"], bound_actions, {("Audit",)}, on("admissionPolicy")),
     Case("resources", {"limits": {"memory": "1Gi"}}, lambda d: container("resources")(d)["limits"]["memory"], "1Gi"),
     Case("podAnnotations", {"a": "b"}, lambda d: pod_metadata(d).get("annotations"), {"a": "b"}),
     Case("podLabels", {"a": "b"}, lambda d: pod_metadata(d)["labels"].get("a"), "b"),
@@ -202,6 +209,13 @@ def test_a_value_shows_in_the_manifests(case: Case) -> None:
 def test_every_manifest_carries_the_charts_labels() -> None:
     for document in render(EVERYTHING_ON):
         assert document["metadata"]["labels"]["app.kubernetes.io/instance"] == "pool", document["metadata"]["name"]
+
+
+def test_the_policies_bind_where_the_operator_watches() -> None:
+    bindings = of_kind(render({**EVERYTHING_ON, "watchNamespaces": ["a", "b"]}), "ValidatingAdmissionPolicyBinding")
+    place = {"key": "kubernetes.io/metadata.name", "operator": "In", "values": ["a", "b"]}
+    selector = {"namespaceSelector": {"matchExpressions": [place]}}
+    assert [each["spec"]["matchResources"] for each in bindings] == [selector, selector]
 
 
 def test_the_pod_monitor_looks_where_the_operator_watches() -> None:

@@ -53,6 +53,7 @@ _CONTROLLERS = ",".join(
         "namespace",
         "serviceaccount",
         "serviceaccount-token",
+        "validatingadmissionpolicy-status",
     )
 )
 

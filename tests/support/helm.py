@@ -20,6 +20,7 @@ PREVIOUS = {chart: Path(__file__).parent / f"charts/{chart.name}-0.1.0.tgz" for 
 """The charts as they were packaged for the last version. In its definition `replicas` has a default in full and two
 rules are left out, because no current API server took the one and the others."""
 EVERYTHING_ON = {
+    "admissionPolicy": {"enabled": True},
     "serviceMonitor": {"enabled": True},
     "podMonitor": {"enabled": True},
     "prometheusRule": {"enabled": True},
