@@ -40,11 +40,15 @@ def free_port() -> int:
 
 
 def sample(service: Service, name: str, **labels: str) -> float:
-    """One of a sidecar's numbers as Prometheus reads it, 0 where a known metric has no such labels yet."""
+    """One of a sidecar's numbers as Prometheus reads it, 0 where a known metric has no such labels yet.
+
+    Which cascade and agent it is need not be said: a sidecar has one of each.
+    """
     families = list(text_string_to_metric_families(service.metrics.render().decode()))
     assert any(name.startswith(family.name) for family in families), f"no metric is named {name}"
-    samples = (sample for family in families for sample in family.samples)
-    return next((sample.value for sample in samples if (sample.name, sample.labels) == (name, labels)), 0.0)
+    own = {"cascade": service.config.cascade, "agent": service.config.agent}
+    found = (each for family in families for each in family.samples if each.name == name)
+    return next((each.value for each in found if own | each.labels == own | labels), 0.0)
 
 
 @dataclass

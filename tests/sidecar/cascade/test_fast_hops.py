@@ -161,7 +161,7 @@ async def test_a_client_that_leaves_while_the_next_agent_is_asked_is_counted_onc
         await until(on.settled)
         on.behind.replying.set()
         counted = on.counted_since()
-        gone = {name: value for name, value in counted.items() if "requests_total" in name}
+        gone = {name: value for name, value in counted.items() if name.startswith("disrouter_requests_total")}
         assert [*gone.values()] == [1], gone
         assert "client_gone" in next(iter(gone))
         refused = [value for name, value in counted.items() if 'decision="refuse"' in name and "seconds" not in name]

@@ -254,8 +254,8 @@ async def test_metrics_tell_what_was_decided(three: Cascade) -> None:
         'disrouter_decision_seconds_count{agent="small",cascade="qwen"} 2.0',
         'disrouter_overhead_seconds_count{agent="small",cascade="qwen"} 3.0',
         'disrouter_cost_total{agent="small",cascade="qwen"} 0.1',
-        "disrouter_inflight_requests 0.0",
-        "disrouter_route_table_generation 1.0",
+        'disrouter_inflight_requests{agent="small",cascade="qwen"} 0.0',
+        'disrouter_route_table_generation{agent="small",cascade="qwen"} 1.0',
     ):
         assert line in text
     medium = three.agents["medium"]

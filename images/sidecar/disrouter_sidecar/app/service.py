@@ -68,7 +68,6 @@ class Service:
         self.metrics.follow(
             lambda: float(neighbours.breakers.open()),
             lambda: neighbours.adapters.problem is not None,
-            lambda: neighbours.inflight.count,
         )
         engine = Engine(self.config, self.upstream, neighbours.adapters, neighbours.abilities, self.metrics)
         self._engines = engine, CappedEngine(engine, self.config.agent, neighbours.inflight)
@@ -131,7 +130,7 @@ class Service:
 
     def rejected(self, api: str, request_id: str, error: Rejected) -> None:
         """Count and log a request that was rejected unread: without a key, or for lack of memory."""
-        self.metrics.ended(error.code)
+        self.metrics.rejected(error.code)
         self.request_log.log(api, {"request_id": request_id, "agent": self.config.agent, "outcome": error.code})
 
     def context_of(self, call: Call) -> RequestContext:

@@ -62,7 +62,7 @@ class ChainRun:
     """
 
     __slots__ = (
-        "_agent", "_attempt", "_attempt_span", "_chain", "_dependencies", "_guard", "_listener", "_span",
+        "_agent", "_attempt", "_attempt_span", "_chain", "_dependencies", "_elsewhere", "_guard", "_listener", "_span",
         "_stream_guard", "budget", "context", "record",
     )  # fmt: skip
 
@@ -83,6 +83,8 @@ class ChainRun:
         self._stream_guard: AttemptGuard | None = None
         """Of the attempt whose stream is being relayed."""
         self._attempt_span = span
+        self._elsewhere = False
+        """Another agent has been asked."""
 
     @property
     def path(self) -> tuple[str, ...]:
@@ -105,6 +107,7 @@ class ChainRun:
         else:
             refused, self.record = begun.refusal
             self._chain = self._chain.after(own, refused)
+            self._goes(elsewhere=True)
         self._agent = self._chain.itinerary.agents[0]
         self._guard = breakers.admitted(begun.breaker, self.context.table.breaker, self._cut_short)
         self._attempt = begun.go_on(self)
@@ -125,6 +128,16 @@ class ChainRun:
         guard, self._stream_guard = self._stream_guard, None
         if guard is not None:
             guard.end(failure)
+
+    def over(self) -> None:
+        """The request has ended, however it did."""
+        self._goes(elsewhere=False)
+
+    def _goes(self, *, elsewhere: bool) -> None:
+        """Count whether the request is at another agent, and not at the local engine."""
+        if elsewhere is not self._elsewhere:
+            self._elsewhere = elsewhere
+            self._dependencies.metrics.elsewhere += 1 if elsewhere else -1
 
     def forget(self) -> None:
         """An answer is being relayed: keep only what the log needs of the run."""
@@ -196,6 +209,10 @@ class ChainRun:
         else:
             self._agent = self._dependencies.own
             self._chain = self._chain._replace(falls_back=True)
+        elsewhere = self._agent != self._dependencies.own
+        self._goes(elsewhere=elsewhere)
+        if elsewhere:
+            self._dependencies.metrics.wanted(self._agent)
         try:
             self._begin_attempt()
             self._attempt = self._asked(self._agent)

@@ -221,6 +221,8 @@ class InboundRequest:
         if answer is not None:
             answer.reply.close()
         self._client.hold(self._claim)
+        if self._run is not None:
+            self._run.over()
         service.metrics.inflight -= 1
         service.metrics.ended(outcome)
         facts = self._facts(outcome)

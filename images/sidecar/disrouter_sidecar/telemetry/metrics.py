@@ -9,7 +9,15 @@ from disrouter.scenario import Scenario
 from disrouter_sidecar.errors import Reason
 from disrouter_sidecar.mounted_files import Mounted
 from disrouter_sidecar.openai.usage import Usage
-from disrouter_sidecar.telemetry.prometheus_text import Buckets, Count, Counter, Gauge, Histogram, Registry
+from disrouter_sidecar.telemetry.prometheus_text import (
+    Buckets,
+    Count,
+    Counter,
+    Gauge,
+    Histogram,
+    ReadCounter,
+    Registry,
+)
 
 PINNED = "pinned"
 """Value of the label `scenario` for a request that named its agent."""
@@ -26,6 +34,7 @@ class Metrics:
     def __init__(self, cascade: str, agent: str, routes: Mounted[RouteTable]) -> None:
         self.registry = Registry()
         self._own = (cascade, agent)
+        self._labels = {"cascade": cascade, "agent": agent}
         self._decisions = Counter(
             "disrouter_agent_decisions",
             "What this agent did: answer, refuse, failover (its engine failed), fallback (all agents after it failed).",
@@ -76,10 +85,40 @@ class Metrics:
             registry=self.registry,
         )
         self._ended: dict[str, Count] = {}
+        self._routes = routes
+        self._show_load()
+        self._show_routes(routes)
+
+    def _show_load(self) -> None:
+        """What an autoscaler reads: how much has come, how much of it is at the engine, and who else was wanted."""
         self.inflight = 0
         """Requests being served now."""
+        self.elsewhere = 0
+        """Those of them that another agent has been asked for."""
+        self._unread = 0
+        """Requests that ended before they were read."""
         self._gauge("inflight_requests", "Requests being served now.", lambda: self.inflight)
-        self._show_routes(routes)
+        self._gauge(
+            "engine_inflight_requests",
+            "Requests at the local engine now, those that wait there included.",
+            lambda: self.inflight - self.elsewhere,
+        )
+        ReadCounter(
+            "disrouter_received_requests",
+            "Requests that came and were read; counted at once, not when they end.",
+            self._received,
+            self._labels,
+            registry=self.registry,
+        )
+        self._wanted = Counter(
+            "disrouter_wanted_hops",
+            "Times that a request was to go on to an agent, whether that could be reached or not.",
+            (*_OWN, "to"),
+            registry=self.registry,
+        )
+
+    def _received(self) -> float:
+        return sum(count.value for count in self._ended.values()) - self._unread + self.inflight
 
     def _show_routes(self, routes: Mounted[RouteTable]) -> None:
         self._gauge(
@@ -99,14 +138,9 @@ class Metrics:
         return Counter(f"disrouter_{name}", text, registry=self.registry)
 
     def _gauge(self, name: str, text: str, read: Callable[[], float]) -> None:
-        Gauge(f"disrouter_{name}", text, read, registry=self.registry)
+        Gauge(f"disrouter_{name}", text, read, self._labels, registry=self.registry)
 
-    def follow(
-        self,
-        breakers_open: Callable[[], float],
-        adapter_pending: Callable[[], bool],
-        engine_inflight: Callable[[], float],
-    ) -> None:
+    def follow(self, breakers_open: Callable[[], float], adapter_pending: Callable[[], bool]) -> None:
         """Add gauges of what the sidecar remembers of agents between requests."""
         self._gauge(
             "breakers_open",
@@ -117,11 +151,6 @@ class Metrics:
             "adapter_pending",
             "1 while the route table's adapter is not loaded.",
             adapter_pending,
-        )
-        self._gauge(
-            "engine_inflight_requests",
-            "Requests at the local engine now, where maxInflight caps them; 0 where nothing does.",
-            engine_inflight,
         )
 
     def decided(self, decision: str, scenario: Scenario | None, seconds: float) -> None:
@@ -140,6 +169,15 @@ class Metrics:
         if count is None:
             count = self._ended[outcome] = self._outcomes.labels(*self._own, outcome)
         count.value += 1
+
+    def rejected(self, code: str) -> None:
+        """A request ended unread, by the code of its error."""
+        self.ended(code)
+        self._unread += 1
+
+    def wanted(self, agent: str) -> None:
+        """A request is to go on to this agent."""
+        self._wanted.labels(*self._own, agent).inc()
 
     def answered(self, hops: int, cost: float) -> None:
         """This agent's answer is being sent."""
@@ -160,5 +198,12 @@ class Metrics:
         self._overhead.observe(seconds)
 
     def render(self) -> bytes:
-        """The exposition text."""
+        """The exposition text.
+
+        Every agent that may be wanted is shown before it is: Prometheus does not see a counter rise that begins at one.
+        """
+        table = self._routes.current
+        for agent in table.agents if table is not None else ():
+            if agent != self._own[1]:
+                self._wanted.labels(*self._own, agent)
         return self.registry.render()

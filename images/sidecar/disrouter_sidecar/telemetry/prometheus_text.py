@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Generic, TypeVar
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -152,13 +153,34 @@ class Histogram(_Labelled[Buckets]):
 class Gauge(Family):
     """A number that is asked for when it is read."""
 
-    def __init__(self, name: str, text: str, read: Callable[[], float], *, registry: Registry) -> None:
-        super().__init__(name, text, "gauge", registry)
+    KIND = "gauge"
+
+    def __init__(
+        self,
+        name: str,
+        text: str,
+        read: Callable[[], float],
+        labels: Mapping[str, str] = MappingProxyType({}),
+        *,
+        registry: Registry,
+    ) -> None:
+        super().__init__(name, text, self.KIND, registry)
         self._read = read
+        self._labels = labels
 
     def samples(self) -> Iterator[_Sample]:
         """For the registry."""
-        yield self._name, {}, float(self._read())
+        yield self._name, self._labels, float(self._read())
+
+
+class ReadCounter(Gauge):
+    """One that only grows."""
+
+    KIND = "counter"
+
+    def samples(self) -> Iterator[_Sample]:
+        """For the registry."""
+        yield f"{self._name}_total", self._labels, float(self._read())
 
 
 def _escaped(text: str, *, quote: bool = False) -> str:

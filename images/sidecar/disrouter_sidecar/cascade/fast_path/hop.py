@@ -53,6 +53,8 @@ class Hop:
         record.began(asked)
         record.refused(own, refused, plan.cost)
         record.began(None)
+        dependencies.metrics.wanted(agent.agent)
+        dependencies.metrics.elsewhere += 1
         self.next = agent
         self.refusal = Refusal(refused, record)
         self._own = own

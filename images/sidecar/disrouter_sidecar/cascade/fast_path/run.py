@@ -226,6 +226,7 @@ class FastRun:
         sidecar.metrics.inflight -= 1
         sidecar.metrics.ended(outcome)
         if self._hop is not None:
+            sidecar.metrics.elsewhere -= 1
             facts = self._hop.facts(number, outcome, monotonic() - self._began, end, stream=self.streams)
             line = sidecar.request_log.log(CHAT.name, facts)
         else:
@@ -300,6 +301,8 @@ class FastRun:
         path.ended(answered=False)
         self.release()
         path.sidecar.metrics.inflight -= 1
+        if self._hop is not None:
+            path.sidecar.metrics.elsewhere -= 1
         claim = path.sidecar.request_memory.claim()
         claim(chat.held)  # has just been given back
         exchange = Exchange(self._wire, chat.head, claim)
