@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from disrouter.api import crd
-from support import thirdparty
+from support import prometheus, thirdparty
 from support.controlplane import ASSETS_VARIABLE, HOW_TO_GET, ControlPlane, assets, control_plane, kserve_crd, llm_crd
 
 _NEEDS = {
@@ -36,6 +36,9 @@ _NEEDS = {
 hypothesis.settings.register_profile("person", deadline=None)
 hypothesis.settings.register_profile("ci", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "person")
+
+_PROGRAMS = {"prometheus": (prometheus.installed, prometheus.HOW_TO_GET)}
+"""Markers of tests that run a program of PATH: whether it is there, and how to get it."""
 
 Golden = Callable[[str, Any], None]
 
@@ -64,6 +67,12 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             continue
         if os.environ.get("CI") == "true":
             pytest.fail(f"{variable} is not set in CI, where nothing is skipped: {how}", pytrace=False)
+        pytest.skip(how)
+    for marker, (installed, how) in _PROGRAMS.items():
+        if item.get_closest_marker(marker) is None or installed():
+            continue
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"nothing is skipped in CI: {how}", pytrace=False)
         pytest.skip(how)
 
 

@@ -1,6 +1,7 @@
 """Write what the charts repeat of other files, or check that it is current (`make charts`).
 
-The version comes from the package; the table of values in a chart's README comes from the comments in its values.yaml.
+The version comes from the package; the table of values in a chart's README comes from the comments in its values.yaml;
+the rules by which Prometheus records the load of agents are the operator's queries.
 """
 
 from __future__ import annotations
@@ -16,9 +17,14 @@ from pathlib import Path
 import yaml
 
 from disrouter import __version__
+from disrouter_operator.manifests.serving import load_queries
 
 CHARTS = tuple(Path("charts") / name for name in ("disrouter", "disrouter-crds"))
 BEGIN, END = "<!-- values: written by `make charts` -->", "<!-- end of values -->"
+RULES = CHARTS[0] / "rules/load.yaml"
+RULES_HEAD = """\
+# `spec` of a PrometheusRule, written by `make charts`: what agents have to do, for HPAs that read what is recorded.
+"""
 
 
 class UndocumentedValue(Exception):
@@ -69,6 +75,14 @@ def _comment(lines: list[str], line: int) -> str:
     return " ".join(found)
 
 
+def rules() -> str:
+    """The load of every agent, as the operator's own queries ask for it, under names that its HPAs use."""
+    recorded = (item for metric in load_queries.METRICS for item in load_queries.rules(metric).items())
+    expressions = [{"record": name, "expr": query} for name, query in recorded]
+    groups = {"groups": [{"name": "disrouter-load", "interval": "15s", "rules": expressions}]}
+    return RULES_HEAD + yaml.safe_dump(groups, sort_keys=False, width=1000)
+
+
 def rendered(root: Path) -> dict[Path, str]:
     """The files below `root` that this module keeps, as they should be."""
     out: dict[Path, str] = {}
@@ -79,6 +93,7 @@ def rendered(root: Path) -> dict[Path, str]:
         table = "\n".join([BEGIN, "| value | default | meaning |", "|---|---|---|", *rows, END])
         before, _, rest = (root / chart / "README.md").read_text().partition(BEGIN)
         out[chart / "README.md"] = before + table + rest.partition(END)[2]
+    out[RULES] = rules()
     return out
 
 

@@ -217,18 +217,34 @@ RULES = (
         by_cel="only Knative, keda or an external autoscaler goes to 0",
     ),
     Invalid(
-        "a metric of Knative",
-        lambda m: change_agent(m, 1, autoscaling={"metric": "concurrency"}),
+        "a count of requests that nobody is asked for",
+        lambda m: change_agent(m, 1, autoscaling={"autoscaler": "keda", "metric": "concurrency"}),
         "spec.agents[1].autoscaling.metric",
-        "concurrency needs Knative",
-        by_cel="in Standard mode use cpu or memory",
+        "concurrency needs the autoscaler keda and prometheus",
+        by_cel="concurrency and rps need the autoscaler keda and prometheus",
     ),
     Invalid(
         "a query without Prometheus",
         lambda m: change_agent(m, 1, autoscaling={"autoscaler": "keda", "query": "sum(x)"}),
         "spec.agents[1].autoscaling",
-        "query and prometheus go together",
-        by_cel="query and prometheus go together",
+        "query needs prometheus",
+        by_cel="query needs prometheus",
+    ),
+    Invalid(
+        "a Prometheus that nobody asks",
+        lambda m: change_agent(m, 1, autoscaling={"prometheus": "http://prometheus:9090"}),
+        "spec.agents[1].autoscaling",
+        "prometheus needs autoscaler keda",
+        by_cel="prometheus needs autoscaler keda",
+    ),
+    Invalid(
+        "a Prometheus that is to know the CPU",
+        lambda m: change_agent(
+            m, 1, autoscaling={"autoscaler": "keda", "metric": "cpu", "prometheus": "http://prometheus:9090"}
+        ),
+        "spec.agents[1].autoscaling.prometheus",
+        "cpu is not asked of it",
+        by_cel="cpu and memory are not asked of it",
     ),
     Invalid(
         "the probability of an external agent",

@@ -8,9 +8,9 @@ SERVING = (
     Invalid(
         "zero replicas that keda could not wake",
         lambda m: change_agent(m, 1, replicas={"min": 0}, autoscaling={"autoscaler": "keda"}),
-        "spec.agents[1].autoscaling.query",
-        "keda wakes an agent from 0 by a query only",
-        by_cel="keda wakes an agent from 0 by a query only",
+        "spec.agents[1].autoscaling.prometheus",
+        "keda wakes an agent from 0 by what Prometheus says only",
+        by_cel="keda wakes an agent from 0 by what Prometheus says only",
     ),
     Invalid(
         "an external agent that KServe should scale",

@@ -186,13 +186,14 @@ class Autoscaling(Model):
     autoscaler: Autoscaler = Autoscaler.HPA
     """`keda` needs KEDA in the cluster, `external` leaves replicas to somebody else, `none` keeps `replicas.min`."""
     metric: ScaleMetric | None = None
-    """Default: `cpu`, in Knative mode `concurrency`."""
+    """Default: `cpu`; in Knative mode, and where `prometheus` is given, `concurrency`: requests at the engine at once.
+    In Standard mode `concurrency` and `rps` are what an agent has and what the agents before it are about to refuse."""
     target: StrictInt = Field(default=80, ge=1, le=1_000_000)
     """Percent of the engine's request for `cpu` and `memory`, else a count a pod."""
     query: Annotated[str, Field(max_length=1024)] | None = None
     """PromQL whose value KEDA compares with `target`, instead of `metric`."""
     prometheus: Annotated[str, Field(pattern=PROVIDER_URL, max_length=512)] | None = None
-    """Address of the Prometheus that answers `query`."""
+    """Address of the Prometheus that KEDA asks, for `query` or for what the sidecars count (`concurrency`, `rps`)."""
 
 
 class EngineSecurity(Model):

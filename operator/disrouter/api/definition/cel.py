@@ -137,14 +137,17 @@ SPEC_RULES: tuple[Rule, ...] = (
     },
     {
         "rule": f"self.deploymentMode == 'Knative' || self.agents.all(a, {_ELSEWHERE} || !has(a.autoscaling)"
-        " || !has(a.autoscaling.metric) || a.autoscaling.metric in ['cpu', 'memory'])",
-        "message": "spec.agents[].autoscaling.metric: in Standard mode use cpu or memory, or a query of keda",
+        " || !has(a.autoscaling.metric) || a.autoscaling.metric in ['cpu', 'memory']"
+        " || a.autoscaling.autoscaler == 'hpa' || has(a.autoscaling.prometheus))",
+        "message": "spec.agents[].autoscaling.metric: concurrency and rps need the autoscaler keda and prometheus, "
+        "hpa, or Knative",
     },
     {
         "rule": f"self.deploymentMode == 'Knative' || self.agents.all(a, {_ELSEWHERE} || !has(a.replicas)"
         " || a.replicas.min > 0 || !has(a.autoscaling) || a.autoscaling.autoscaler != 'keda'"
-        " || has(a.autoscaling.query))",
-        "message": "spec.agents[].autoscaling.query: keda wakes an agent from 0 by a query only; give one",
+        " || has(a.autoscaling.prometheus))",
+        "message": "spec.agents[].autoscaling.prometheus: keda wakes an agent from 0 by what Prometheus says only; "
+        "give its address",
     },
     {
         "rule": f"self.deploymentMode != 'Knative' || self.agents.all(a, {_ELSEWHERE} || !has(a.autoscaling)"
@@ -235,8 +238,14 @@ REPLICAS_RULES: tuple[Rule, ...] = (
 )
 AUTOSCALING_RULES: tuple[Rule, ...] = (
     {
-        "rule": "has(self.query) == has(self.prometheus) && (!has(self.query) || self.autoscaler == 'keda')",
-        "message": "autoscaling: query and prometheus go together and need autoscaler keda",
+        "rule": "(!has(self.query) || has(self.prometheus)) && (!has(self.prometheus) || self.autoscaler == 'keda')",
+        "message": "autoscaling: query needs prometheus, and prometheus needs autoscaler keda",
+    },
+    {
+        "rule": "!has(self.prometheus) || has(self.query) || !has(self.metric)"
+        " || self.metric in ['concurrency', 'rps']",
+        "message": "autoscaling.prometheus: cpu and memory are not asked of it; remove it, or use concurrency, rps or "
+        "a query",
     },
 )
 VALUE_RULES: tuple[Rule, ...] = (

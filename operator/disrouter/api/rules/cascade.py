@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from disrouter.api.agent import ENGINE_OWNED, Agent, Autoscaler
+from disrouter.api.agent import ENGINE_OWNED, Agent
 from disrouter.api.pod import PodOptions
 from disrouter.api.rules import aliases, hub, serving
 from disrouter.api.rules.shape import shape_violations
@@ -151,11 +151,6 @@ def _agent(field: str, agent: Agent) -> Iterator[Violation]:
             "weights that are served elsewhere (external, serviceRef) cannot be trained here; use prompted, or none if "
             "last",
         )
-    scaling = agent.autoscaling
-    if scaling is not None:
-        keda = scaling.autoscaler is Autoscaler.KEDA
-        if (scaling.query is None) != (scaling.prometheus is None) or (scaling.query is not None and not keda):
-            yield Violation(f"{field}.autoscaling", "query and prometheus go together and need autoscaler keda")
     yield from _pod(f"{field}.pod", agent.pod)
 
 

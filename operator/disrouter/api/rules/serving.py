@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from disrouter.api.agent import ENGINE_OWNED_ENV, Agent, Autoscaler, ScaleMetric
+from disrouter.api.agent import ENGINE_OWNED_ENV, Agent, Autoscaler, Autoscaling, ScaleMetric
 from disrouter.api.spec import CascadeSpec, DeploymentMode
 from disrouter.errors import Violation
 from disrouter.names import FRAMING_HEADERS
@@ -21,6 +21,7 @@ def violations(spec: CascadeSpec) -> Iterator[Violation]:
         yield from _behind_a_gateway(spec)
     for index, agent in enumerate(spec.agents):
         field = f"spec.agents[{index}]"
+        yield from _asked(field, agent.autoscaling)
         if agent.served_elsewhere:
             yield from _served_elsewhere(field, agent)
             yield from _sidecar_scale(field, agent)
@@ -44,6 +45,20 @@ def _behind_a_gateway(spec: CascadeSpec) -> Iterator[Violation]:
         )
 
 
+def _asked(field: str, scaling: Autoscaling | None) -> Iterator[Violation]:
+    """Who asks Prometheus, and for what."""
+    if scaling is None:
+        return
+    keda, prometheus = scaling.autoscaler is Autoscaler.KEDA, scaling.prometheus is not None
+    if (scaling.query is not None and not prometheus) or (prometheus and not keda):
+        yield Violation(f"{field}.autoscaling", "query needs prometheus, and prometheus needs autoscaler keda")
+    if prometheus and scaling.query is None and scaling.metric in _UTILISATION:
+        yield Violation(
+            f"{field}.autoscaling.prometheus",
+            f"{scaling.metric} is not asked of it; remove it, or use concurrency, rps or a query",
+        )
+
+
 def _standard_scale(field: str, agent: Agent) -> Iterator[Violation]:
     scaling = agent.autoscaling
     kind = scaling.autoscaler if scaling is not None else None
@@ -53,11 +68,15 @@ def _standard_scale(field: str, agent: Agent) -> Iterator[Violation]:
         )
     if scaling is None:
         return
-    if agent.replicas.min == 0 and kind is Autoscaler.KEDA and scaling.query is None:
-        yield Violation(f"{field}.autoscaling.query", "keda wakes an agent from 0 by a query only; give one")
-    if scaling.metric not in (None, *_UTILISATION):
+    if agent.replicas.min == 0 and kind is Autoscaler.KEDA and scaling.prometheus is None:
         yield Violation(
-            f"{field}.autoscaling.metric", f"{scaling.metric} needs Knative; use cpu or memory, or a query of keda"
+            f"{field}.autoscaling.prometheus",
+            "keda wakes an agent from 0 by what Prometheus says only; give its address",
+        )
+    if scaling.metric not in (None, *_UTILISATION) and kind is not Autoscaler.HPA and scaling.prometheus is None:
+        yield Violation(
+            f"{field}.autoscaling.metric",
+            f"{scaling.metric} needs the autoscaler keda and prometheus, hpa, or Knative; use cpu or memory otherwise",
         )
 
 

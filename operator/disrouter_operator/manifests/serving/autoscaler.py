@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from disrouter import names
 from disrouter.api import Agent, Autoscaler, DeploymentMode
-from disrouter.api.agent import Autoscaling
+from disrouter.api.agent import Autoscaling, ScaleMetric
 from disrouter_operator.kube.resources import DEPLOYMENTS, HORIZONTAL_POD_AUTOSCALERS, SCALED_OBJECTS, Object
 from disrouter_operator.manifests.cascade import COMPONENT_AGENT, Cascade
 from disrouter_operator.manifests.containers import ENGINE
-from disrouter_operator.manifests.serving import scaling
+from disrouter_operator.manifests.serving import load_queries, scaling
 from disrouter_operator.manifests.serving.inference_service import pod_spec
 
 
@@ -29,13 +29,13 @@ def of_workload(cascade: Cascade, agent: Agent, inference_service: Object, floor
         manifest = cascade.child(HORIZONTAL_POD_AUTOSCALERS, workload, _labels(cascade, agent, workload))
         target = {"apiVersion": DEPLOYMENTS.api_version, "kind": DEPLOYMENTS.kind, "name": names.predictor(workload)}
         bounds = {"minReplicas": least, "maxReplicas": most}
-        manifest["spec"] = {"scaleTargetRef": target, **bounds, "metrics": [_metric(wanted)]}
+        manifest["spec"] = {"scaleTargetRef": target, **bounds, "metrics": _metrics(cascade, agent, wanted)}
         return manifest
     if kind is Autoscaler.KEDA:
         manifest = cascade.child(SCALED_OBJECTS, workload, _labels(cascade, agent, workload))
         bounds = {"minReplicaCount": least, "maxReplicaCount": most}
         target = {"name": names.predictor(workload)}
-        manifest["spec"] = {"scaleTargetRef": target, **bounds, "triggers": [_trigger(wanted)]}
+        manifest["spec"] = {"scaleTargetRef": target, **bounds, "triggers": _triggers(cascade, agent, wanted)}
         return manifest
     return None
 
@@ -57,23 +57,70 @@ def _labels(cascade: Cascade, agent: Agent, workload: str) -> dict[str, str]:
     return cascade.labels(COMPONENT_AGENT, agent.name) | {names.LABEL_WORKLOAD: workload}
 
 
-def _watched(wanted: Autoscaling) -> str:
-    return str(scaling.watched(wanted, DeploymentMode.STANDARD))
-
-
-def _metric(wanted: Autoscaling) -> Object:
-    """Of the engine alone: the sidecar beside it is nearly idle, and would halve what is measured."""
+def _metrics(cascade: Cascade, agent: Agent, wanted: Autoscaling) -> list[Object]:
+    """Of requests, as Prometheus has recorded them (charts/disrouter/rules/load.yaml) and an adapter tells them; or of
+    the engine alone: the sidecar beside it is nearly idle, and would halve what is measured."""
+    watched = scaling.watched(wanted, DeploymentMode.STANDARD)
+    if watched in load_queries.METRICS:
+        labels = {"cascade": cascade.name, "agent": agent.name}
+        target: Object = {"type": "AverageValue", "averageValue": str(wanted.target)}
+        return [
+            {
+                "type": "External",
+                "external": {"metric": {"name": name, "selector": {"matchLabels": labels}}, "target": target},
+            }
+            for name in load_queries.recorded(watched, behind=_is_behind(cascade, agent))
+        ]
     target = {"type": "Utilization", "averageUtilization": wanted.target}
-    return {
-        "type": "ContainerResource",
-        "containerResource": {"name": _watched(wanted), "container": ENGINE, "target": target},
-    }
+    resource = {"name": str(watched), "container": ENGINE, "target": target}
+    return [{"type": "ContainerResource", "containerResource": resource}]
 
 
-def _trigger(wanted: Autoscaling) -> Object:
-    """KEDA takes numbers as text (keda.sh/v1alpha1, scalers `prometheus`, `cpu` and `memory`)."""
-    if wanted.query is None:
+def _triggers(cascade: Cascade, agent: Agent, wanted: Autoscaling) -> list[Object]:
+    """Of several the one counts that asks for the most pods, and any wakes an agent from zero.
+
+    KEDA takes numbers as text (keda.sh/v1alpha1, scalers `prometheus`, `cpu` and `memory`).
+    """
+    if wanted.query is not None:
+        return [_asked(wanted, wanted.query)]
+    watched = scaling.watched(wanted, DeploymentMode.STANDARD)
+    if watched not in load_queries.METRICS:
         where = {"value": str(wanted.target), "containerName": ENGINE}
-        return {"type": _watched(wanted), "metricType": "Utilization", "metadata": where}
-    where = {"serverAddress": str(wanted.prometheus), "query": wanted.query, "threshold": str(wanted.target)}
+        return [{"type": str(watched), "metricType": "Utilization", "metadata": where}]
+    queries = _queries(cascade, agent, watched, wanted.target)
+    return [{"name": name, **_asked(wanted, query)} for name, query in queries.items()]
+
+
+def _queries(cascade: Cascade, agent: Agent, watched: ScaleMetric, target: int) -> dict[str, str]:
+    """What the agent has, and what is on its way to it."""
+    load = load_queries.Load(watched, cascade.namespace, cascade.name, target)
+    queries = {"present": load.present(agent.name)}
+    if _is_behind(cascade, agent):
+        queries["ahead"] = load.ahead(agent.name)
+    path = _path(cascade, agent)
+    if len(path) > 2:
+        queries["from-entry"] = load.from_entry(path)
+    return queries
+
+
+def _path(cascade: Cascade, agent: Agent) -> list[str]:
+    """From the agent that requests enter at to this one, by what each hands on to; empty where none leads there."""
+    spec = cascade.spec
+    places = {each.name: index for index, each in cascade.indexed()}
+    path = [spec.agents[spec.first].name]
+    while path[-1] != agent.name:
+        following = spec.successor(places[path[-1]])
+        if following is None:
+            return []
+        path.append(following)
+    return path
+
+
+def _asked(wanted: Autoscaling, query: str) -> Object:
+    where = {"serverAddress": str(wanted.prometheus), "query": query, "threshold": str(wanted.target)}
     return {"type": "prometheus", "metadata": where}
+
+
+def _is_behind(cascade: Cascade, agent: Agent) -> bool:
+    """Whether another agent hands requests to this one; a jump only leads where a refusal may lead as well."""
+    return agent.name in {cascade.spec.successor(index) for index, _ in cascade.indexed()}

@@ -42,10 +42,11 @@ def may_be_several(agent: Agent) -> bool:
 
 
 def watched(scaling: Autoscaling, mode: DeploymentMode) -> ScaleMetric:
-    """What is watched where the manifest does not say: what the mode's own autoscaler knows."""
+    """What is watched where the manifest does not say: what whoever scales knows of requests, else the CPU."""
     if scaling.metric is not None:
         return scaling.metric
-    return ScaleMetric.CPU if mode is DeploymentMode.STANDARD else ScaleMetric.CONCURRENCY
+    counts = mode is DeploymentMode.KNATIVE or scaling.prometheus is not None
+    return ScaleMetric.CONCURRENCY if counts else ScaleMetric.CPU
 
 
 def fields(agent: Agent, mode: DeploymentMode) -> Object:
