@@ -86,7 +86,7 @@ def _served_elsewhere(context: Context, agent: Agent, awareness: SelfAwareness, 
     entry = RouteEntry(service.of_agent(cascade, agent, name, None, context.settings), awareness.mode)
     state = WorkloadHealth()
     if deployment is not None:
-        state = workload_health.of_deployment(context.observed, deployment, agent)
+        state = workload_health.of_deployment(context, deployment, agent)
     state = replace(state, failure=referred.failure, trouble=referred.trouble or state.trouble)
     served = Served(state, entry, f"{DEPLOYMENTS.kind}/{name}")
     return AgentPlan(

@@ -14,7 +14,7 @@ from disrouter_operator.plan.route_table import RouteEntry
 from disrouter_operator.plan.training import observed_jobs
 from disrouter_operator.plan.training.decision import TrainingDecision
 from disrouter_operator.plan.workload_health import WorkloadHealth
-from disrouter_operator.status.conditions import TELLING, Verdict, conditions
+from disrouter_operator.status.conditions import SCALED_TO_ZERO, TELLING, WAKING, Verdict, conditions
 
 Said = tuple[str, str]
 """Reason and message."""
@@ -32,7 +32,8 @@ class Served:
     """Of an InferenceService."""
 
 
-_COLD = ("ScaledToZero", "it has no pods; agents before it pass over it until it is up")
+_COLD = (SCALED_TO_ZERO, "it has no pods; agents before it pass over it until it is up")
+_WAKING = (WAKING, "its first pod starts; agents before it pass over it until that serves")
 _SETTLED = (Phase.READY, Phase.PENDING, Phase.SERVING_FAILED)
 """Phases of an agent whose weights were rolled out before."""
 
@@ -41,7 +42,7 @@ def of_serving(context: Context, agent: Agent, served: Served) -> AgentStatus:
     """An agent that is not trained: served elsewhere, prompted, or the last one. Promotions are remembered."""
     before, state, placement = context.before.get(agent.name), served.state, served.placement
     done = state.ready and state.replaced and (placement is None or not placement.moving)
-    reason, message = (_COLD if state.cold else (None, None)) if done else _pending(state, placement)
+    reason, message = (_cold(state) or (None, None)) if done else _pending(state, placement)
     status = AgentStatus(
         name=agent.name,
         phase=Phase.READY if done else Phase.PENDING,
@@ -114,6 +115,13 @@ def _rollout(training: TrainingDecision, placement: Placement, before: AgentStat
     return {"phase": Phase.PENDING if settled else Phase.PROMOTING, "reason": reason, "message": message}
 
 
+def _cold(state: WorkloadHealth) -> Said | None:
+    """Of an agent without pods, where that is as it should be."""
+    if not state.cold:
+        return None
+    return _WAKING if state.waking else _COLD
+
+
 def _pending(state: WorkloadHealth, placement: Placement | None) -> Said:
     if placement is not None and placement.complaint is not None:
         name = placement.desired["metadata"]["name"]
@@ -161,8 +169,8 @@ def _serving(state: WorkloadHealth, placement: Placement | None) -> Verdict:
         return type_, "False", *(state.failure or _pending(state, None))
     if placement is not None and placement.moving:
         return type_, "True", *_pending(placement.target, placement)
-    if state.cold:
-        return type_, "True", *_COLD
+    if (cold := _cold(state)) is not None:
+        return type_, "True", *cold
     if state.trouble is not None and state.trouble[0] in TELLING:
         return type_, "True", state.trouble[0], f"some pods serve; {state.trouble[1]}"
     return (type_, "True", "Serving", "its pods serve") if state.replaced else (type_, "True", *_pending(state, None))

@@ -51,14 +51,13 @@ class Placement:
 
 def place(context: Context, agent: Agent, candidates: Candidates) -> Placement:
     """Decide under which name the wanted InferenceService stands, and who is routed to."""
-    cascade, observed = context.cascade, context.observed
-    lives = living(observed, agent.name)
+    lives = living(context.observed, agent.name)
     routed = _routed(lives, context.before.get(agent.name))
     desired = _desired(context, agent, candidates, lives, routed)
-    target = workload_health.of_inference_service(observed, desired, cascade, agent)
+    target = workload_health.of_inference_service(context, desired, agent)
     if routed is None or routed["metadata"]["name"] == desired["metadata"]["name"]:
         return Placement(desired, desired, target, target)
-    state = workload_health.of_inference_service(observed, routed, cascade, agent)
+    state = workload_health.of_inference_service(context, routed, agent)
     return _beside_routed(context, agent, Placement(desired, routed, target, state, (routed["metadata"]["name"],)))
 
 

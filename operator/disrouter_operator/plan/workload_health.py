@@ -16,15 +16,17 @@ from disrouter.api import Agent, DeploymentMode
 from disrouter_operator.kube.observed import Observed, condition, is_terminating, label
 from disrouter_operator.kube.resources import DEPLOYMENTS, INFERENCE_SERVICES, PODS, Object
 from disrouter_operator.kube.timestamps import moment, seconds_until
-from disrouter_operator.manifests.cascade import COMPONENT_AGENT, Cascade
+from disrouter_operator.manifests.cascade import COMPONENT_AGENT
 from disrouter_operator.manifests.containers import ENGINE
 from disrouter_operator.manifests.serving import scaling
 from disrouter_operator.manifests.serving.engine_container import START_SECONDS
 from disrouter_operator.manifests.serving.inference_service import REVISION, revision
 from disrouter_operator.plan import ready_endpoints
+from disrouter_operator.plan.context import Context
 from disrouter_operator.plan.ready_endpoints import ReadyEndpoints
 from disrouter_operator.status import pod_troubles
 from disrouter_operator.status.conditions import KSERVE_MISSING
+from disrouter_operator.status.conditions import cold as was_cold
 from disrouter_operator.status.pod_troubles import Trouble
 
 KNATIVE_REVISION = "serving.knative.dev/revision"
@@ -68,6 +70,8 @@ class WorkloadHealth:
     """What keeps a pod from serving."""
     cold: bool = False
     """Scaled to zero, as it may be: nothing answers, and nothing is wrong."""
+    waking: bool = False
+    """The same, and its first pod is on its way."""
 
     @property
     def rolled_out(self) -> bool:
@@ -75,8 +79,9 @@ class WorkloadHealth:
         return self.ready and self.replaced and self.available
 
 
-def of_inference_service(observed: Observed, desired: Object, cascade: Cascade, agent: Agent) -> WorkloadHealth:
+def of_inference_service(context: Context, desired: Object, agent: Agent) -> WorkloadHealth:
     """The state of the InferenceService `desired` of an agent."""
+    observed = context.observed
     if INFERENCE_SERVICES in observed.absent:
         return WorkloadHealth(failure=(KSERVE_MISSING, _INSTALL_KSERVE))
     name = desired["metadata"]["name"]
@@ -84,12 +89,13 @@ def of_inference_service(observed: Observed, desired: Object, cascade: Cascade, 
     if live is None:
         return WorkloadHealth()
     status = live.get("status") or {}
-    knative = cascade.spec.deployment_mode is DeploymentMode.KNATIVE
+    knative = context.cascade.spec.deployment_mode is DeploymentMode.KNATIVE
     deployment = observed.find(DEPLOYMENTS, names.predictor(name))
-    cold = scaling.may_be_zero(agent) and _at_zero(deployment)
+    endpoints = _behind_knative(status) if knative else ready_endpoints.of_service(observed, names.predictor(name))
+    waking = endpoints.count == 0 and _wakes(context, agent, deployment)
+    cold = waking or (scaling.may_be_zero(agent) and _at_zero(deployment))
     wanted = revision(desired)
     replaced = _revision_serves(observed, status, wanted) if knative else _replaced(deployment, wanted, cold=cold)
-    endpoints = _behind_knative(status) if knative else ready_endpoints.of_service(observed, names.predictor(name))
     return WorkloadHealth(
         exists=True,
         ready=cold or endpoints.count > 0,
@@ -97,21 +103,24 @@ def of_inference_service(observed: Observed, desired: Object, cascade: Cascade, 
         replaced=replaced,
         available=knative or cold or _available(deployment),
         cold=cold,
+        waking=waking,
         url=_base((status.get("address") or {}).get("url")),
         failure=_failure(status),
         trouble=_trouble(observed, desired, deployment),
     )
 
 
-def of_deployment(observed: Observed, deployment: Object, agent: Agent) -> WorkloadHealth:
+def of_deployment(context: Context, deployment: Object, agent: Agent) -> WorkloadHealth:
     """The state of the Deployment of an agent that is served elsewhere."""
+    observed = context.observed
     live = observed.find(DEPLOYMENTS, deployment["metadata"]["name"])
     if live is None:
         return WorkloadHealth()
     status = live.get("status") or {}
     current = status.get("observedGeneration", 0) >= live["metadata"].get("generation", 0)
-    cold = scaling.may_be_zero(agent) and _at_zero(live)
     endpoints = ready_endpoints.of_service(observed, deployment["metadata"]["name"])
+    waking = endpoints.count == 0 and _wakes(context, agent, live)
+    cold = waking or (scaling.may_be_zero(agent) and _at_zero(live))
     return WorkloadHealth(
         exists=True,
         ready=cold or endpoints.count > 0,
@@ -119,6 +128,7 @@ def of_deployment(observed: Observed, deployment: Object, agent: Agent) -> Workl
         replaced=current and (cold or _all_updated(status)),
         available=cold or _available(live),
         cold=cold,
+        waking=waking,
         trouble=_trouble(observed, deployment, live),
     )
 
@@ -203,6 +213,15 @@ def _at_zero(deployment: Object | None) -> bool:
     if deployment is None or deployment["spec"].get("replicas") != 0:
         return False
     return not ((deployment.get("status") or {}).get("replicas") or 0)
+
+
+def _wakes(context: Context, agent: Agent, deployment: Object | None) -> bool:
+    """Whether an agent that had no pods gets its first: until that serves or fails to come, nothing has changed."""
+    before = context.before.get(agent.name)
+    if deployment is None or before is None or not was_cold(before) or not scaling.may_be_zero(agent):
+        return False
+    wanted = int(deployment["spec"].get("replicas", 1))
+    return wanted > 0 and _lost_of(deployment, context.observed, context.now).count == 0
 
 
 def _replaced(deployment: Object | None, wanted: str, *, cold: bool) -> bool:

@@ -19,6 +19,7 @@ from disrouter_operator.status.conditions import (
     KSERVE_MISSING,
     TELLING,
     Verdict,
+    cold,
     conditions,
     merged,
     serving,
@@ -158,7 +159,9 @@ def _agents_ready(facts: Facts, agents: Sequence[AgentStatus]) -> Verdict:
         cause = next((reason for reason in said if reason in TELLING), "AgentStarting")
         return ConditionType.AGENTS_READY, "False", cause, _say(missing)
     held = f"; waiting for training: {', '.join(sorted(facts.held))}" if facts.held else ""
-    return ConditionType.AGENTS_READY, "True", "AllServe", f"every agent in the route serves{held}"
+    idle = [agent.name for agent in agents if cold(agent)]
+    without = f" but for those without pods: {', '.join(idle)}" if idle else ""
+    return ConditionType.AGENTS_READY, "True", "AllServe", f"every agent in the route serves{without}{held}"
 
 
 def _endpoint_ready(facts: Facts, agents: Sequence[AgentStatus]) -> Verdict:

@@ -29,6 +29,9 @@ MODEL_UNNAMED = "ModelUnnamed"
 """The same: what waiting does not cure."""
 TELLING = pod_troubles.REASONS | {SERVICE_MISSING, SERVICE_NOT_READY, SERVICE_WITHOUT_ADDRESS}
 """What keeps an agent from serving and somebody should look at."""
+SCALED_TO_ZERO, WAKING = "ScaledToZero", "Waking"
+"""Reasons of an agent that serves nobody and is as it should be: without pods, and with its first one on its way."""
+COLD = frozenset({SCALED_TO_ZERO, WAKING})
 MAX_MESSAGE = 4096
 """Of a condition's message; enough for every broken rule and bounded for etcd."""
 
@@ -63,6 +66,12 @@ def merged(old: Sequence[Condition], new: Sequence[Condition]) -> tuple[Conditio
 def serving(agent: AgentStatus) -> Condition | None:
     """An agent's condition on its pods."""
     return next((each for each in agent.conditions if each.type == AgentConditionType.SERVING), None)
+
+
+def cold(agent: AgentStatus) -> bool:
+    """Whether it has no pods, as it may, or had none and its first one is on its way."""
+    said = serving(agent)
+    return said is not None and said.reason in COLD
 
 
 def condition(status: CascadeStatus, type_: ConditionType) -> Condition | None:
