@@ -119,7 +119,7 @@ async def test_every_agent_that_may_be_wanted_is_shown_before_it_is(three: Casca
     assert 'disrouter_received_requests_total{agent="small",cascade="qwen"} 0.0' in text
 
 
-async def test_a_request_that_is_turned_away_unread_asks_for_no_pods(three: Cascade) -> None:
+async def test_a_request_that_is_rejected_unread_asks_for_no_pods(three: Cascade) -> None:
     async with three.http.get(f"{three.entry.url}/v1/nothing") as response:
         assert response.status == 404
     three.scripts("four", "unused", "unused")
