@@ -10,7 +10,7 @@ from bench.autoscaling.workload import FIRST_TOKENS, REFUSAL_TOKENS, AgentModel,
 
 
 @dataclass
-class Visit:
+class Stay:
     """One query at one agent."""
 
     query: Query
@@ -31,7 +31,7 @@ class Pod:
     serves_from: float
     created: float
     running: int = 0
-    waiting: deque[Visit] = field(default_factory=deque)
+    waiting: deque[Stay] = field(default_factory=deque)
     leaving: bool = False
     """It gets no further requests."""
     busy_since: float | None = None
@@ -102,12 +102,12 @@ class Fleet:
         """The end: what still runs has cost until now."""
         self.gpu_seconds += sum((now - pod.created) * self.model.gpus for pod in self.pods)
 
-    def admitted(self, now: float, pod: Pod) -> Iterator[tuple[Visit, float, float]]:
-        """Visits that begin now, each with the seconds until its first tokens are out and until it ends."""
+    def admitted(self, now: float, pod: Pod) -> Iterator[tuple[Stay, float, float]]:
+        """Stays that begin now, each with the seconds until its first tokens are out and until it ends."""
         model = self.model
         while pod.waiting and pod.running < model.slots:
-            visit = pod.waiting.popleft()
+            stay = pod.waiting.popleft()
             pod.begin(now)
             token = model.token_seconds(pod.running)
-            tokens = REFUSAL_TOKENS if visit.refuses else max(FIRST_TOKENS, visit.query.tokens[visit.agent])
-            yield visit, model.prefill + FIRST_TOKENS * token, model.prefill + tokens * token
+            tokens = REFUSAL_TOKENS if stay.refuses else max(FIRST_TOKENS, stay.query.tokens[stay.agent])
+            yield stay, model.prefill + FIRST_TOKENS * token, model.prefill + tokens * token

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from itertools import count
 
 from bench.autoscaling import hpa
-from bench.autoscaling.pods import Fleet, Pod, Visit
+from bench.autoscaling.pods import Fleet, Pod, Stay
 from bench.autoscaling.policies import Policy, Seen
 from bench.autoscaling.telemetry import SCRAPED, Counters, Prometheus
 from bench.autoscaling.workload import AgentModel, Query
@@ -52,7 +52,7 @@ class Simulation:
         for fleet in self._fleets:
             fleet.resize(-fleet.model.start_seconds, fleet.model.least)
         for query in self._queries:
-            self._at(query.moment, lambda query=query: self._arrive(Visit(query, 0)))  # type: ignore[misc]
+            self._at(query.moment, lambda query=query: self._arrive(Stay(query, 0)))  # type: ignore[misc]
         for phase, period, look in (
             (0.0, SCRAPED, self._scrape),
             (HPA_PHASE, hpa.PERIOD, self._scale),
@@ -76,42 +76,42 @@ class Simulation:
 
     # Queries.
 
-    def _arrive(self, visit: Visit) -> None:
+    def _arrive(self, stay: Stay) -> None:
         """At an agent that has pods."""
-        self._counters.received[visit.agent] += 1
-        self._join(visit)
+        self._counters.received[stay.agent] += 1
+        self._join(stay)
 
-    def _join(self, visit: Visit) -> None:
+    def _join(self, stay: Stay) -> None:
         """One of its pods, chosen as a Service does."""
-        fleet = self._fleets[visit.agent]
+        fleet = self._fleets[stay.agent]
         pod = self._dice.choice(fleet.ready(self._now))
-        pod.waiting.append(visit)
+        pod.waiting.append(stay)
         self._admit(fleet, pod)
 
     def _admit(self, fleet: Fleet, pod: Pod) -> None:
-        for visit, first, whole in fleet.admitted(self._now, pod):
-            if not visit.refuses:
-                self._counters.decided[visit.agent] += not visit.must_answer
-                self.outcome.waits.append(self._now + first - visit.query.moment)
-            self._at(self._now + whole, lambda visit=visit: self._end(visit, fleet, pod))  # type: ignore[misc]
+        for stay, first, whole in fleet.admitted(self._now, pod):
+            if not stay.refuses:
+                self._counters.decided[stay.agent] += not stay.must_answer
+                self.outcome.waits.append(self._now + first - stay.query.moment)
+            self._at(self._now + whole, lambda stay=stay: self._end(stay, fleet, pod))  # type: ignore[misc]
 
-    def _end(self, visit: Visit, fleet: Fleet, pod: Pod) -> None:
+    def _end(self, stay: Stay, fleet: Fleet, pod: Pod) -> None:
         pod.end(self._now)
-        if visit.refuses:
-            self._counters.decided[visit.agent] += 1
-            self._pass_on(visit)
+        if stay.refuses:
+            self._counters.decided[stay.agent] += 1
+            self._pass_on(stay)
         self._admit(fleet, pod)
         fleet.retire(self._now, pod)
 
-    def _pass_on(self, visit: Visit) -> None:
+    def _pass_on(self, stay: Stay) -> None:
         """To the next agent that has pods; where none has, this one answers after all."""
-        for agent in range(visit.agent + 1, len(self._fleets)):
-            self._counters.wanted[visit.agent, agent] += 1
+        for agent in range(stay.agent + 1, len(self._fleets)):
+            self._counters.wanted[stay.agent, agent] += 1
             if self._fleets[agent].ready(self._now):
-                self._arrive(Visit(visit.query, agent))
+                self._arrive(Stay(stay.query, agent))
                 return
         self.outcome.instead += 1
-        self._join(Visit(visit.query, visit.agent, must_answer=True))
+        self._join(Stay(stay.query, stay.agent, must_answer=True))
 
     # Looks.
 
