@@ -6,6 +6,7 @@
 - `knative`            what Knative is told besides
 - `scaling`            how many pods, and who says so
 - `autoscaler`         HPA and ScaledObject
+- `load_queries`       how much an agent has to do, as PromQL
 - `service`            Services and their addresses
 - `exposure`           ways in from outside the cluster
 - `network_policy`     who may call whom
