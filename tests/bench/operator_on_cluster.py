@@ -39,6 +39,7 @@ PATIENCE = 1800.0
 class Spent:
     """By the operator's leader since it began."""
 
+    pod: str
     at: float
     cpu: float
     memory: float
@@ -46,11 +47,16 @@ class Spent:
     reconciles: float
 
     def since(self, before: Spent, cascades: int) -> Spent:
-        """Seconds in all, the highest memory in MiB; the others for each cascade, CPU in milliseconds."""
+        """Seconds in all, memory in MiB as it is now; the others for each cascade, CPU in milliseconds."""
+        if self.pod != before.pod:
+            raise SystemExit(
+                f"{self.pod} leads in the place of {before.pod}: what that had spent is not known; try again"
+            )
         return Spent(
+            self.pod,
             self.at - before.at,
             1000 * (self.cpu - before.cpu) / cascades,
-            max(self.memory, before.memory) / 2**20,
+            self.memory / 2**20,
             (self.requests - before.requests) / cascades,
             (self.reconciles - before.reconciles) / cascades,
         )
@@ -73,6 +79,7 @@ def spent(cluster: Cluster) -> Spent:
         found = _samples(cluster.kubectl("get", "--raw", page))
         if found.get("disrouter_operator_leading"):
             return Spent(
+                pod["metadata"]["name"],
                 time.monotonic(),
                 found["process_cpu_seconds_total"],
                 found["process_resident_memory_bytes"],

@@ -64,8 +64,11 @@ def test_without_a_name_server_new_connections_find_their_agent(place: Team) -> 
 
 def replaced(place: Team, pod: str) -> bool:
     """Whether two others serve."""
-    ready = place.get("deployment", f"{NAME}-large-predictor")["status"].get("readyReplicas")
-    return ready == 2 and pod not in place.agents(NAME, "large")
+    others = set(place.agents(NAME, "large")) - {pod}
+    found = place.get("pods", f"--selector={selector()}")["items"]
+    conditions = {each["metadata"]["name"]: each["status"].get("conditions") or [] for each in found}
+    ready = [name for name in others if {"Ready": "True"} in [{c["type"]: c["status"]} for c in conditions[name]]]
+    return len(ready) == 2
 
 
 @contextmanager

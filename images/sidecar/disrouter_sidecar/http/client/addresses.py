@@ -25,13 +25,16 @@ class Addresses:
         self._known: dict[str, list[str]] = {}
         self._under_way: dict[str, asyncio.Task[list[str]]] = {}
 
-    async def of(self, host: str) -> list[str]:
-        """In the order in which they are to be tried. Raises OSError where there are none."""
+    async def of(self, host: str, seconds: float) -> list[str]:
+        """In the order in which they are to be tried, within `seconds` that also a connection shall come about in.
+
+        Raises OSError where there are none; a host that is not known yet is waited for longer.
+        """
         if _is_address(host):
             return [host]
         lookup = self._under_way.get(host) or self._begin(host)
         if host in self._known:
-            await asyncio.wait((lookup,), timeout=PATIENCE_SECONDS)
+            await asyncio.wait((lookup,), timeout=min(PATIENCE_SECONDS, seconds / 2))
         known = self._known.get(host)
         return await asyncio.shield(lookup) if known is None else known
 

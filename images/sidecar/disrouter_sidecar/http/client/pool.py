@@ -58,7 +58,7 @@ class Pool:
         """A new connection. Raises UpstreamFailed."""
         try:
             async with asyncio.timeout(seconds):
-                connection = await self._connect_any(origin, await self._addresses.of(origin.host))
+                connection = await self._connect_any(origin, await self._addresses.of(origin.host, seconds))
         except TimeoutError:
             raise UpstreamFailed(Reason.TIMEOUT, f"no connection within {seconds:.3g} s") from None
         except ConnectionRefusedError as error:
