@@ -145,7 +145,7 @@ def take_away(ground: Ground, draw: random.Random, *, part: str) -> str:
 
 
 def cut_node(ground: Ground, draw: random.Random) -> str:
-    """Nothing reaches a node or leaves it. That explains all that fails meanwhile: an agent may have its only pod there."""
+    """A node is off the network. That explains all that fails meanwhile: an agent may have its only pod there."""
     others = sorted(set(ground.nodes()) - {FIRST_NODE})
     if not others or not ground.at_rest():
         return "none, for there is one node alone or not all serve"
