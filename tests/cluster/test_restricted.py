@@ -12,7 +12,7 @@ from support.cluster import Cluster, image, installed
 from support.pool import cascade, scripted
 from support.team import STARTS, Team, team
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(900)
 NAME = "strict"
 ENFORCE = "pod-security.kubernetes.io/enforce=restricted"
 STRICT = {"runAsNonRoot": True, "readOnlyRootFilesystem": True}
@@ -44,7 +44,7 @@ def test_a_restricted_namespace_is_served_by_engines_that_are_not_root(place: Te
 def test_the_whole_cascade_is_served_there_by_vllm(place: Team) -> None:
     """Untrained, the small one answers or refuses as it happens; its weights are those of examples/offline."""
     place.apply(cascade("real", real("small", 0.2), real("large", 0.9), drainSeconds=5))
-    place.until("Ready", lambda: place.all_ready("real"), STARTS)
+    place.until("Ready", lambda: place.all_ready("real"), 2 * STARTS)
     for text, path in place.ask("real", "Which colour has the sky?"):
         assert text.strip()
         assert path in ("small", "small,large")
