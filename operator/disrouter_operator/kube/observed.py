@@ -63,6 +63,8 @@ class Observed:
     """What new pods have answered so far to the smoke probes of earlier reconciles."""
     seen_serving: Mapping[str, datetime] = field(default_factory=dict)
     """When earlier reconciles first saw each agent serve that has served in all of them since."""
+    seen_waking: Mapping[str, datetime] = field(default_factory=dict)
+    """The same of agents that wake."""
     services: Mapping[ServiceKey, Object] = field(default_factory=dict)
     """Others' services that agents refer to."""
     refusals: Mapping[ServiceKey, str] = field(default_factory=dict)

@@ -47,6 +47,8 @@ class AgentPlan:
     """Of an agent in mode trained."""
     cold: bool = False
     """Scaled to zero: in the route table, and passed over until it is up."""
+    waking: float | None = None
+    """The same, and its first pod is on its way: seconds that are left for that."""
     since: datetime | None = None
     """Since when it serves without a break; None where nobody knows."""
     again: float | None = None
@@ -98,6 +100,7 @@ def _served_elsewhere(context: Context, agent: Agent, awareness: SelfAwareness, 
         ),
         selector=tuple(cascade.labels(COMPONENT_AGENT, agent.name).items()),
         cold=state.cold,
+        waking=state.waking,
         since=state.since,
     )
 
@@ -157,6 +160,7 @@ def _with_workload(context: Context, agent: Agent, plan: AgentPlan, placement: P
         kept=placement.kept,
         probe=placement.probe,
         cold=placement.state.cold,
+        waking=placement.state.waking,
         since=placement.state.since,
     )
 

@@ -119,7 +119,7 @@ def _cold(state: WorkloadHealth) -> Said | None:
     """Of an agent without pods, where that is as it should be."""
     if not state.cold:
         return None
-    return _WAKING if state.waking else _COLD
+    return _COLD if state.waking is None else _WAKING
 
 
 def _pending(state: WorkloadHealth, placement: Placement | None) -> Said:

@@ -68,6 +68,8 @@ class Plan:
     """What new pods are asked; without an answer requests stay where they are."""
     serving: frozenset[str] = frozenset()
     """Agents that answer now."""
+    waking: frozenset[str] = frozenset()
+    """Agents that had no pods and get their first."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,7 @@ def _plan(context: Context, orphans: tuple[Deletion, ...]) -> Plan:
     taken = {(each.resource, each.name) for each in orphans}
     free = [obj for obj in desired if not _occupied(obj, context.observed, taken)]
     waits = [drain.next_due, cleaning.again, OCCUPIED_RETRY_SECONDS if len(free) < len(desired) else None]
-    waits += [entry.again, lost.again, *(plan.again for plan in plans)]
+    waits += [entry.again, lost.again, *(wait for plan in plans for wait in (plan.again, plan.waking))]
     return Plan(
         findings=_facts(context, plans, entry, drain, lacking),
         orphans=orphans,
@@ -120,6 +122,7 @@ def _plan(context: Context, orphans: tuple[Deletion, ...]) -> Plan:
         requeue_after=min((wait for wait in waits if wait is not None), default=None),
         probes=tuple(plan.probe for plan in plans if plan.probe is not None),
         serving=frozenset(serving),
+        waking=frozenset(plan.status.name for plan in plans if plan.waking is not None),
     )
 
 

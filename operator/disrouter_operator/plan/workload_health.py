@@ -41,6 +41,9 @@ _INSTALL_KSERVE = (
 STUCK_SECONDS = 120.0
 """How long a pod is waited for that says what keeps it, such as that no node has room: a node may be on its way.
 So long also one of a sidecar alone."""
+WAKING_SECONDS = 900.0
+"""How long an agent that had no pods may take for its first one: weights are read from a registry, or a node is made.
+Longer it is as any agent that does not serve."""
 
 
 @dataclass(frozen=True)
@@ -70,8 +73,8 @@ class WorkloadHealth:
     """What keeps a pod from serving."""
     cold: bool = False
     """Scaled to zero, as it may be: nothing answers, and nothing is wrong."""
-    waking: bool = False
-    """The same, and its first pod is on its way."""
+    waking: float | None = None
+    """The same, and its first pod is on its way: seconds that are left for that."""
 
     @property
     def rolled_out(self) -> bool:
@@ -92,8 +95,8 @@ def of_inference_service(context: Context, desired: Object, agent: Agent) -> Wor
     knative = context.cascade.spec.deployment_mode is DeploymentMode.KNATIVE
     deployment = observed.find(DEPLOYMENTS, names.predictor(name))
     endpoints = _behind_knative(status) if knative else ready_endpoints.of_service(observed, names.predictor(name))
-    waking = endpoints.count == 0 and _wakes(context, agent, deployment)
-    cold = waking or (scaling.may_be_zero(agent) and _at_zero(deployment))
+    waking = _waking(context, agent, deployment) if endpoints.count == 0 else None
+    cold = waking is not None or (scaling.may_be_zero(agent) and _at_zero(deployment))
     wanted = revision(desired)
     replaced = _revision_serves(observed, status, wanted) if knative else _replaced(deployment, wanted, cold=cold)
     return WorkloadHealth(
@@ -119,8 +122,8 @@ def of_deployment(context: Context, deployment: Object, agent: Agent) -> Workloa
     status = live.get("status") or {}
     current = status.get("observedGeneration", 0) >= live["metadata"].get("generation", 0)
     endpoints = ready_endpoints.of_service(observed, deployment["metadata"]["name"])
-    waking = endpoints.count == 0 and _wakes(context, agent, live)
-    cold = waking or (scaling.may_be_zero(agent) and _at_zero(live))
+    waking = _waking(context, agent, live) if endpoints.count == 0 else None
+    cold = waking is not None or (scaling.may_be_zero(agent) and _at_zero(live))
     return WorkloadHealth(
         exists=True,
         ready=cold or endpoints.count > 0,
@@ -215,13 +218,18 @@ def _at_zero(deployment: Object | None) -> bool:
     return not ((deployment.get("status") or {}).get("replicas") or 0)
 
 
-def _wakes(context: Context, agent: Agent, deployment: Object | None) -> bool:
-    """Whether an agent that had no pods gets its first: until that serves or fails to come, nothing has changed."""
+def _waking(context: Context, agent: Agent, deployment: Object | None) -> float | None:
+    """Seconds that an agent without pods has left to get its first: until that serves or fails to come, nothing has
+    changed. None where it gets none, or not in time."""
     before = context.before.get(agent.name)
     if deployment is None or before is None or not was_cold(before) or not scaling.may_be_zero(agent):
-        return False
+        return None
     wanted = int(deployment["spec"].get("replicas", 1))
-    return wanted > 0 and _lost_of(deployment, context.observed, context.now).count == 0
+    if wanted == 0 or _lost_of(deployment, context.observed, context.now).count > 0:
+        return None
+    since = context.observed.seen_waking.get(agent.name, context.now)
+    left = WAKING_SECONDS - (context.now - since).total_seconds()
+    return left if left > 0 else None
 
 
 def _replaced(deployment: Object | None, wanted: str, *, cold: bool) -> bool:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from datetime import datetime
-from types import MappingProxyType
 
 from disrouter import names
 from disrouter_operator.errors import KubeError
@@ -14,22 +12,14 @@ from disrouter_operator.kube.observed import CHILDREN, DISPENSABLE, OPTIONAL, Ob
 from disrouter_operator.kube.resources import CASCADES, Key, Object, Resource
 from disrouter_operator.reconcile import referred_services
 from disrouter_operator.reconcile.listed_kinds import ListedKinds
-from disrouter_operator.smoke_probe import Answers
 
 NOT_FOUND, FORBIDDEN = 404, 403
 
 
-async def observe(
-    kube: Kube,
-    key: Key,
-    answers: Answers,
-    listed: ListedKinds,
-    seen_serving: Mapping[str, datetime] = MappingProxyType({}),
-) -> Observed | None:
+async def observe(kube: Kube, key: Key, listed: ListedKinds) -> Observed | None:
     """Read a cascade, its children and what it refers to; None if the cascade is gone or on its way out.
 
-    `answers`, and since when agents serve, are known from earlier reconciles; `listed` knows which kinds are worth a
-    list.
+    `listed` knows which kinds are worth a list.
     """
     namespace, name = key
     parent = await kube.get(CASCADES, namespace, name)
@@ -48,7 +38,7 @@ async def observe(
     forbidden = frozenset(kind for kind, each in found.items() if each == FORBIDDEN)
     wanted = referred_services.keys(parent.get("spec"))
     services, refusals = await referred_services.read(kube, namespace, wanted, absent)
-    return Observed(parent, children, absent, forbidden, answers, seen_serving, services, refusals)
+    return Observed(parent, children, absent, forbidden, services=services, refusals=refusals)
 
 
 async def _list(kube: Kube, resource: Resource, namespace: str, labels: Mapping[str, str]) -> list[Object] | int:

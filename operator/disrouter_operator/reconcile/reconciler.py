@@ -51,14 +51,21 @@ class Memory:
     recorder: Recorder = field(default_factory=Recorder)
     probes: ProbeRunner[Key] = field(default_factory=ProbeRunner)
     serving: FirstSeen = field(default_factory=FirstSeen)
+    waking: FirstSeen = field(default_factory=FirstSeen)
     listed: ListedKinds = field(default_factory=ListedKinds)
     services: ReferredServices = field(default_factory=ReferredServices)
     claim_modes: ClaimModes = field(default_factory=ClaimModes)
+
+    def recall(self, key: Key, observed: Observed) -> Observed:
+        """The same with what earlier reconciles have seen of its agents."""
+        seen_serving, seen_waking = self.serving.of(key), self.waking.of(key)
+        return replace(observed, answers=self.probes.answers(key), seen_serving=seen_serving, seen_waking=seen_waking)
 
     def forget(self, key: Key) -> None:
         """The cascade is gone."""
         self.probes.forget(key)
         self.serving.forget(key)
+        self.waking.forget(key)
         self.listed.forget(key)
         self.services.forget(key)
 
@@ -76,16 +83,18 @@ async def reconcile(
     call again later.
     """
     memory = memory or Memory()
-    observed = await observe(kube, key, memory.probes.answers(key), memory.listed, memory.serving.of(key))
+    observed = await observe(kube, key, memory.listed)
     if observed is None:
         memory.forget(key)
         return None
     memory.services.note(key, observed)
     now, before = clock(), cascade_status.read(observed.parent)
     named = claims.named(observed.parent.get("spec"))
-    observed = replace(observed, claim_modes=await memory.claim_modes.of(kube, key.namespace, named, now))
+    claim_modes = await memory.claim_modes.of(kube, key.namespace, named, now)
+    observed = replace(memory.recall(key, observed), claim_modes=claim_modes)
     plan, failure = _plan(observed, before, settings, now)
     memory.serving.note(key, plan.serving, now)
+    memory.waking.note(key, plan.waking, now)
     if settings.smoke is not None:
         memory.probes.ask(key, plan.probes, settings.smoke)
     try:

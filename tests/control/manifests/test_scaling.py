@@ -265,7 +265,7 @@ async def test_one_autoscaler_goes_before_another_comes() -> None:
 
 async def test_an_autoscaler_that_goes_is_deleted_once() -> None:
     scene = await _scaled(**ON_CPU, replicas={"min": 1, "max": 3})
-    observed = await observe(scene.kube, KEY, {}, ListedKinds())
+    observed = await observe(scene.kube, KEY, ListedKinds())
     assert observed is not None
     observed.parent["spec"]["agents"][1]["replicas"] = {"min": 1, "max": 1}
     plan = make_plan(observed, CascadeStatus(), SETTINGS, scene.now)

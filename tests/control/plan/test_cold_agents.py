@@ -9,7 +9,7 @@ import pytest
 from disrouter import names
 from disrouter_operator.kube.resources import DEPLOYMENTS, PODS, Object
 from disrouter_operator.kube.timestamps import timestamp
-from disrouter_operator.plan.workload_health import STUCK_SECONDS
+from disrouter_operator.plan.workload_health import STUCK_SECONDS, WAKING_SECONDS
 from support import clusters
 from support.scenes import Scene
 
@@ -104,6 +104,35 @@ async def test_a_pod_that_does_not_come_up_is_told_once_nobody_waits_for_it() ->
     assert said(scene, "medium")[0] == "Pending"
     assert scene.condition("Ready")["status"] == "False"
     assert scene.kube.names(PODS)
+
+
+@pytest.mark.parametrize("agent", SCALED)
+@pytest.mark.parametrize("pod", ["none", "ready without an endpoint"])
+async def test_who_wakes_for_too_long_is_told_as_any_agent_that_does_not_serve(agent: str, pod: str) -> None:
+    scene = await asleep(agent)
+    scaled(scene, agent, 1)
+    if pod != "none":
+        scene.kube.put(clusters.predictor_pod(deployment(scene, agent), timestamp(scene.now)))
+    requeue = await scene.run()
+    assert said(scene, agent) == ("Ready", "Waking")
+    assert requeue is not None
+    assert requeue.after <= WAKING_SECONDS, "nothing else wakes the operator then"
+    scene.now += timedelta(seconds=WAKING_SECONDS - 1)
+    requeue = await scene.run()
+    assert said(scene, agent) == ("Ready", "Waking")
+    assert requeue is not None
+    assert requeue.after <= 1
+    scene.now += timedelta(seconds=1)
+    for _ in range(2):
+        await scene.run()
+        assert said(scene, agent) == ("Pending", "Starting")
+        assert scene.condition("Ready")["status"] == "False"
+    scaled(scene, agent, 0)
+    await scene.run()
+    assert said(scene, agent) == ("Ready", "ScaledToZero")
+    scaled(scene, agent, 1)
+    await scene.run()
+    assert said(scene, agent) == ("Ready", "Waking"), "it may try again"
 
 
 async def test_a_pod_that_is_lost_after_it_woke_is_missed() -> None:
