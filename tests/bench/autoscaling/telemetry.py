@@ -21,7 +21,7 @@ class Counters:
     received: dict[int, float] = field(default_factory=lambda: defaultdict(float))
     """disrouter_received_requests_total, by agent."""
     decided: dict[int, float] = field(default_factory=lambda: defaultdict(float))
-    """disrouter_agent_decisions_total, by agent."""
+    """disrouter_agent_decisions_total, by agent, and disrouter_settled_requests_total: nobody names an agent here."""
     wanted: dict[tuple[int, int], float] = field(default_factory=lambda: defaultdict(float))
     """disrouter_wanted_hops_total, by agent and by whom it wanted."""
     inflight: dict[int, list[int]] = field(default_factory=dict)

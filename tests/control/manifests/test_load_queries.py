@@ -9,7 +9,7 @@ import pytest
 from disrouter.api.agent import ScaleMetric
 from disrouter_operator.manifests.serving import load_queries
 from disrouter_operator.manifests.serving.load_queries import Load
-from support.prometheus import INTERVAL, Labels, Prometheus, Scrapes, serving
+from support.prometheus import INTERVAL, Prometheus, Scrapes, serving
 
 pytestmark = pytest.mark.prometheus
 CONCURRENCY, RPS = ScaleMetric.CONCURRENCY, ScaleMetric.RPS
@@ -30,15 +30,19 @@ class Sidecars:
         received: Sequence[float],
         inflight: float = 0,
         pod: str = "a",
+        *,
+        settled: Sequence[float] | None = None,
         decided: Sequence[float] | None = None,
         **wanted: Sequence[float],
     ) -> None:
-        """One pod of an agent: what it had received and decided at each scrape, and whom it had wanted by then."""
+        """One pod of an agent: what it had received, settled and decided at each scrape, and whom it had wanted."""
         own = self._labels | {"agent": name, "pod": f"{name}-{pod}"}
         self._scrapes.series("disrouter_received_requests_total", own, received)
         self._scrapes.series("disrouter_engine_inflight_requests", own, [inflight] * len(received))
+        settled = settled or received
+        self._scrapes.series("disrouter_settled_requests_total", own, settled)
         decisions = {"scenario": "balance", "decision": "answer"}
-        self._scrapes.series("disrouter_agent_decisions_total", own | decisions, decided or received)
+        self._scrapes.series("disrouter_agent_decisions_total", own | decisions, decided or settled)
         self._scrapes.series("disrouter_agent_decisions_total", own | decisions | {"decision": "fallback"}, received)
         for to, values in wanted.items():
             self._scrapes.series("disrouter_wanted_hops_total", own | {"to": to}, values)
@@ -69,7 +73,7 @@ def steady(scrapes: Scrapes) -> None:
 def burst(scrapes: Scrapes) -> None:
     """Five times as many come in the last minute, and the first agent's engines get through no more than before."""
     chain = Sidecars(scrapes, "burst")
-    chain.agent("small", growing((6, COUNT - 5), (30, 4)), 100, decided=rate(6), medium=rate(3))
+    chain.agent("small", growing((6, COUNT - 5), (30, 4)), 100, settled=rate(6), medium=rate(3))
     chain.agent("medium", rate(3), 9, large=rate(0.6))
     chain.agent("large", rate(0.6), 12)
 
@@ -90,10 +94,11 @@ def sleeping(scrapes: Scrapes) -> None:
     agents.agent("large", rate(0.5), 5)
 
 
-def first(scrapes: Scrapes) -> None:
-    """The very first request wants the second agent, which sleeps."""
-    one = [*rate(0, COUNT - 1), 1.0]
-    Sidecars(scrapes, "first").agent("small", one, 0, medium=one, large=rate(0))
+def named(scrapes: Scrapes) -> None:
+    """Nine of ten requests name the last agent, which serves for two seconds each and decides none of the others."""
+    agents = Sidecars(scrapes, "named")
+    agents.agent("small", rate(10), 3, decided=rate(1), medium=rate(0), large=rate(9))
+    agents.agent("large", rate(9), 18)
 
 
 def silent(scrapes: Scrapes) -> None:
@@ -118,13 +123,13 @@ def queueing(scrapes: Scrapes) -> None:
     agents = Sidecars(scrapes, "queueing")
     agents.agent("small", rate(6), 6, medium=rate(6))
     for pod in ("a", "b"):
-        agents.agent("medium", rate(3), 60, pod, decided=rate(1.5))
+        agents.agent("medium", rate(3), 60, pod, settled=rate(1.5))
 
 
 @pytest.fixture(scope="module")
 def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
     scrapes = Scrapes(COUNT)
-    for made in (steady, burst, tree, sleeping, first, silent, several, queueing):
+    for made in (steady, burst, tree, sleeping, named, silent, several, queueing):
         made(scrapes)
     with serving(scrapes, tmp_path_factory.mktemp("prometheus")) as server:
         yield server
@@ -184,10 +189,10 @@ def test_an_agent_without_pods_is_wanted_and_so_is_who_answers_in_its_place(told
     assert told.value(load(CONCURRENCY, *place).from_entry(path)) == 0, "nothing comes by there"
 
 
-def test_the_first_request_that_wants_an_agent_is_seen(told: Prometheus) -> None:
-    for metric in load_queries.METRICS:
-        assert told.value(load(metric, "first", "qwen").ahead("medium")) > 0
-        assert told.value(load(metric, "first", "qwen").ahead("large")) == 0
+def test_a_share_is_one_of_all_requests_those_included_that_name_another_agent(told: Prometheus) -> None:
+    assert told.value(load(RPS, "named", "qwen").ahead("large")) == near(9)
+    assert told.value(load(CONCURRENCY, "named", "qwen").ahead("large")) == near(18)
+    assert told.value(load(RPS, "named", "qwen").from_entry(["small", "large"])) == near(9)
 
 
 @pytest.mark.parametrize("namespace", ["silent", "nowhere"])
@@ -215,15 +220,26 @@ def test_what_waits_makes_nobody_look_slower(told: Prometheus) -> None:
 
 
 @pytest.mark.parametrize("metric", load_queries.METRICS)
-def test_what_the_chart_records_is_the_same_of_every_agent(told: Prometheus, metric: ScaleMetric) -> None:
-    present, ahead = load_queries.rules(metric).values()
-    place = {"namespace": "steady", "cascade": "qwen"}
-    large = labelled(place | {"agent": "large"})
-    assert told.vector(present)[large] == near(told.value(load(metric, "steady", "qwen").present("large")))
-    assert told.vector(ahead)[large] == near(told.value(load(metric, "steady", "qwen").ahead("large")))
-    assert told.vector(ahead)[labelled({"namespace": "silent", "cascade": "qwen", "agent": "large"})] == 0
-    assert told.vector(ahead)[labelled(place | {"agent": "small"})] == 0, "an HPA that gets no number takes no pod away"
+def test_what_the_chart_records_an_agent_has_is_the_same_of_every_agent(told: Prometheus, metric: ScaleMetric) -> None:
+    recorded = told.vector(next(iter(load_queries.rules(metric).values())))
+    for place in (("steady", "qwen", "large"), ("silent", "qwen", "small"), ("queueing", "qwen", "medium")):
+        said = told.value(load(metric, *place[:2]).present(place[2]))
+        assert recorded[labelled(*place)] == (near(said) if said else 0)
 
 
-def labelled(labels: Labels) -> tuple[tuple[str, str], ...]:
-    return tuple(sorted(labels.items()))
+def test_what_the_chart_records_is_ahead_is_the_same_of_every_agent(told: Prometheus) -> None:
+    recorded = told.vector(load_queries.rules(RPS)["disrouter_agent_rps_ahead"])
+    for place in (("steady", "qwen", "large"), ("named", "qwen", "large"), ("queueing", "qwen", "medium")):
+        assert recorded[labelled(*place)] == near(told.value(load(RPS, *place[:2]).ahead(place[2])))
+    assert recorded[labelled("silent", "qwen", "large")] == 0
+    assert recorded[labelled("steady", "qwen", "small")] == 0, "an HPA that gets no number takes no pod away"
+
+
+def test_the_chart_records_nothing_in_which_a_queue_counts_as_time(told: Prometheus) -> None:
+    """How much of it waits, only a query that knows the agent's target can tell."""
+    for query in load_queries.rules(CONCURRENCY).values():
+        assert told.vector(query)[labelled("queueing", "qwen", "medium")] == 120, "what is there, and no more"
+
+
+def labelled(namespace: str, cascade: str, agent: str) -> tuple[tuple[str, str], ...]:
+    return tuple(sorted({"namespace": namespace, "cascade": cascade, "agent": agent}.items()))

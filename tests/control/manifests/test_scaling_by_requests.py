@@ -85,6 +85,14 @@ def test_the_way_from_the_entry_follows_the_tree() -> None:
     assert [*queries(owner, "medium")] == ["present", "ahead"], "no way leads there from the entry"
 
 
+def test_an_agent_that_only_its_name_leads_to_is_woken_by_whoever_names_it() -> None:
+    agents = ({"name": "tiny", "replicas": {"min": 0, "max": 1}}, {"name": "small"})
+    assert queries(cascade(*agents, entrypoint="small"), "tiny") == {
+        "present": LOAD.present("tiny"),
+        "ahead": LOAD.ahead("tiny"),
+    }
+
+
 @pytest.mark.parametrize(("metric", "word"), [("concurrency", "inflight"), ("rps", "rate")])
 def test_a_target_is_what_one_pod_is_to_have(metric: str, word: str) -> None:
     agents = ({"name": "small"}, {"name": "medium", "autoscaling": KEDA | {"metric": metric}})
@@ -95,8 +103,8 @@ def test_a_target_is_what_one_pod_is_to_have(metric: str, word: str) -> None:
     assert word in queries(cascade(*agents), "medium")["present"]
 
 
-@pytest.mark.parametrize("metric", ["concurrency", "rps"])
-def test_an_hpa_reads_what_the_chart_records(metric: str) -> None:
+@pytest.mark.parametrize(("metric", "looks"), [("concurrency", [1, 1]), ("rps", [1, 2])])
+def test_an_hpa_reads_what_the_chart_records(metric: str, looks: list[int]) -> None:
     agents = [{"name": name, "autoscaling": {"metric": metric, "target": 8}} for name in ("small", "medium")]
     owner = cascade(*agents)
     found = {name: [each["external"] for each in spec_of(owner, name)["metrics"]] for name in ("small", "medium")}
@@ -108,4 +116,4 @@ def test_an_hpa_reads_what_the_chart_records(metric: str) -> None:
         for each in metrics:
             assert each["metric"]["selector"] == {"matchLabels": {"cascade": "qwen", "agent": name}}
             assert each["target"] == {"type": "AverageValue", "averageValue": "8"}
-    assert [len(metrics) for metrics in found.values()] == [1, 2]
+    assert [len(metrics) for metrics in found.values()] == looks

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 from pathlib import Path
 
 import aiohttp
@@ -19,6 +21,11 @@ PATHS = pytest.mark.parametrize("fast_path", [True, False], ids=["fast path", "g
 
 def wanted(agent: Agent, to: str) -> float:
     return agent.metric("disrouter_wanted_hops_total", to=to)
+
+
+def counted(agent: Agent) -> tuple[float, float]:
+    """Received and settled."""
+    return agent.metric("disrouter_received_requests_total"), agent.metric("disrouter_settled_requests_total")
 
 
 def load(agent: Agent) -> tuple[float, float, float]:
@@ -116,7 +123,94 @@ async def test_every_agent_that_may_be_wanted_is_shown_before_it_is(three: Casca
     for to in ("medium", "large"):
         assert f'disrouter_wanted_hops_total{{agent="small",cascade="qwen",to="{to}"}} 0.0' in text
     assert 'to="small"' not in text
-    assert 'disrouter_received_requests_total{agent="small",cascade="qwen"} 0.0' in text
+    for each in ("received", "settled"):
+        assert f'disrouter_{each}_requests_total{{agent="small",cascade="qwen"}} 0.0' in text
+
+
+@PATHS
+async def test_every_request_is_settled_once_whoever_decides_on_it(tmp_path: Path, fast_path: bool) -> None:
+    async with cascade(tmp_path, fast_path=fast_path) as built:
+        small, medium, large = built.agents.values()
+        for turn in (1, 2, 3):
+            built.scripts("four", "unused", "unused")
+            assert (await built.ask()).status == 200
+            built.scripts(REFUSAL, REFUSAL, "four")
+            assert (await built.ask()).status == 200
+            assert (await built.ask(stream=True)).status == 200
+            assert [counted(each) for each in (small, medium, large)] == [
+                (3 * turn,) * 2,
+                (2 * turn,) * 2,
+                (2 * turn,) * 2,
+            ]
+        built.publish(asleep(built, "medium", "large"))
+        built.scripts(Script(text=REFUSAL, uninstructed="four"), "unused", "unused")
+        assert await built.said(await built.ask()) == ("small,medium,large,small", "four")
+        assert counted(small) == (10, 10)
+
+
+async def test_a_request_that_is_passed_on_undecided_is_settled_too(three: Cascade) -> None:
+    """Else the few that are decided would be taken for all of whom it is known who they want."""
+    three.scripts("unused", "unused", ENDLESS)
+    held = await three.ask("qwen/large", stream=True)
+    assert held.status == 200
+    assert counted(three.entry) == (1, 1), "at once, and not when it ends"
+    held.close()
+    three.scripts("unused", "unused", "four")
+    tokens = await three.send("/completions", {"model": "qwen", "prompt": [1, 2, 3]})
+    assert tokens.status < 500, "no instruction can be put into it, so the last agent answers"
+    assert counted(three.entry) == (2, 2)
+    assert (wanted(three.entry, "medium"), wanted(three.entry, "large")) == (0, 2)
+    assert three.entry.metric("disrouter_agent_decisions_total", scenario="balance", decision="answer") == 0
+
+
+@PATHS
+async def test_a_request_is_settled_when_it_ends_undecided_and_not_while_it_waits(
+    tmp_path: Path, fast_path: bool
+) -> None:
+    async with cascade(tmp_path, fast_path=fast_path) as built:
+        built.scripts("four", "unused", "unused")
+        for _ in range(2):  # a fast path needs a connection that waits
+            assert (await built.ask()).status == 200
+        built.scripts(Script(hang=True), "unused", "unused")
+        asked = asyncio.create_task(built.ask())
+        await until(lambda: counted(built.entry) == (3, 2), 30)
+        asked.cancel()
+        await until(lambda: counted(built.entry) == (3, 3), 30)
+        built.scripts(Script(status=422, body=b"{}"), "unused", "unused")
+        assert (await built.ask()).status == 422
+        assert counted(built.entry) == (4, 4)
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "status"),
+    [
+        (b"{", {}, 400),
+        (b'{"model": "qwen", "messages": 7}', {}, 400),
+        (b'{"model": "nobody", "messages": [{"role": "user", "content": "2+2?"}]}', {}, 404),
+        (b'{"model": "qwen", "messages": [{"role": "user", "content": "2+2?"}]}', {"x-disrouter-path": "small"}, 508),
+    ],
+)
+async def test_a_request_that_is_not_valid_asks_for_no_pods(
+    three: Cascade, body: bytes, headers: dict[str, str], status: int
+) -> None:
+    three.scripts("four", "unused", "unused")
+    assert (await three.post(body, headers=headers)).status == status
+    assert counted(three.entry) == (0, 0)
+    assert (await three.ask()).status == 200
+    assert (await three.post(body, headers=headers)).status == status
+    assert counted(three.entry) == (1, 1)
+
+
+async def test_a_text_that_is_found_not_to_be_valid_only_later_is_settled(three: Cascade) -> None:
+    """The engine of a plain chat reads it first."""
+    three.scripts("four", "unused", "unused")
+    for _ in range(2):
+        assert (await three.ask()).status == 200
+    three.scripts(Script(status=400, body=b"{}"), "unused", "unused")
+    broken = json.dumps({"model": "qwen", "messages": [{"role": "user", "content": "2+2?"}]}).replace("2+2?", r"\x")
+    assert (await three.post(broken.encode())).status == 400
+    received, settled = counted(three.entry)
+    assert received == settled
 
 
 async def test_a_request_that_is_rejected_unread_asks_for_no_pods(three: Cascade) -> None:
@@ -124,4 +218,4 @@ async def test_a_request_that_is_rejected_unread_asks_for_no_pods(three: Cascade
         assert response.status == 404
     three.scripts("four", "unused", "unused")
     assert (await three.ask()).status == 200
-    assert load(three.entry)[0] == 1
+    assert counted(three.entry) == (1, 1)

@@ -130,7 +130,7 @@ class Service:
 
     def rejected(self, api: str, request_id: str, error: Rejected) -> None:
         """Count and log a request that was rejected unread: without a key, or for lack of memory."""
-        self.metrics.rejected(error.code)
+        self.metrics.ended(error.code)
         self.request_log.log(api, {"request_id": request_id, "agent": self.config.agent, "outcome": error.code})
 
     def context_of(self, call: Call) -> RequestContext:

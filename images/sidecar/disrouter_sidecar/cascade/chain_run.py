@@ -131,6 +131,7 @@ class ChainRun:
 
     def over(self) -> None:
         """The request has ended, however it did."""
+        self.record.settled()
         self._goes(elsewhere=False)
 
     def _goes(self, *, elsewhere: bool) -> None:
@@ -212,6 +213,7 @@ class ChainRun:
         elsewhere = self._agent != self._dependencies.own
         self._goes(elsewhere=elsewhere)
         if elsewhere:
+            self.record.settled()
             self._dependencies.metrics.wanted(self._agent)
         try:
             self._begin_attempt()

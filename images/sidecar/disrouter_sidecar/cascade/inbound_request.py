@@ -120,6 +120,8 @@ class InboundRequest:
                 table.timeouts, service.clock, self._claim, stream=query.stream, limit=context.deadline, since=began
             )
             self._run = run = ChainRun(context, service.dependencies, budget, self._span, self)
+            if head_start is None:
+                service.metrics.received.value += 1
             now = service.clock()
             service.metrics.overhead((now if head_start is None else head_start.asked) - began)
             if query.stream and table.timeouts.keep_alive and query.dialect.comments and not context.visited:

@@ -24,8 +24,8 @@ class RunRecord:
     """One request's."""
 
     __slots__ = (
-        "_clock", "_evidence", "_metrics", "_own", "_refusal_usage", "_scenario", "_started", "decisions",
-        "failed_agents",
+        "_clock", "_evidence", "_metrics", "_own", "_refusal_usage", "_scenario", "_settled", "_started",
+        "decisions", "failed_agents",
     )  # fmt: skip
 
     def __init__(self, own: str, scenario: Scenario | None, metrics: Metrics, clock: Callable[[], float]) -> None:
@@ -36,6 +36,7 @@ class RunRecord:
         self._scenario = scenario
         self._metrics = metrics
         self._clock = clock
+        self._settled = False
         self._started: float | None = None
         """When the current attempt began; None where its agent was passed over unasked."""
         self._refusal_usage: Usage | None = None
@@ -47,6 +48,12 @@ class RunRecord:
         """An attempt begins, now or at that moment."""
         self._started = self._clock() if moment is None else moment
 
+    def settled(self) -> None:
+        """It is settled whether the request goes on to another agent; counted once, and at its end at the latest."""
+        if not self._settled:
+            self._settled = True
+            self._metrics.settled.value += 1
+
     def weighed(self, refusal_probability: float, competence: float, threshold: float) -> None:
         """The decision of the current attempt is made from these."""
         evidence = {"refusal_probability": refusal_probability, "competence": competence, "threshold": threshold}
@@ -56,6 +63,7 @@ class RunRecord:
         """The local engine has refused."""
         usage = self._refusal_usage = refusal.usage or Usage()
         seconds, self._started = self._seconds() or 0.0, None
+        self.settled()
         self._metrics.refused(usage)
         self._metrics.decided(names.REFUSE, self._scenario, seconds)
         self._decided(agent, names.REFUSE, cost, seconds).update(usage.known())
@@ -69,11 +77,13 @@ class RunRecord:
         self._decided(agent, names.FAILOVER, cost, seconds)["reason"] = failure.reason.value
         self._metrics.failed_over(failure.reason)
         if agent == self._own:
+            self.settled()
             self._metrics.decided(names.FAILOVER, self._scenario, 0)
 
     def answered(self, hops: int, cost: float, *, fallback: bool) -> None:
         """The local engine has answered."""
         decision, seconds = names.FALLBACK if fallback else names.ANSWER, self._seconds() or 0.0
+        self.settled()
         self._decided(self._own, decision, cost, seconds)
         self._metrics.decided(decision, self._scenario, seconds)
         self._metrics.answered(hops, cost)

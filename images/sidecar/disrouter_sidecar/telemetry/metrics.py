@@ -15,7 +15,6 @@ from disrouter_sidecar.telemetry.prometheus_text import (
     Counter,
     Gauge,
     Histogram,
-    ReadCounter,
     Registry,
 )
 
@@ -73,8 +72,7 @@ class Metrics:
             "undecidable_replies",
             "Replies of the engine that cannot be judged; spec.undecidable says what becomes of them.",
         )
-        cost = Counter("disrouter_cost", "Cost of the answers, in the cascade's unit.", _OWN, registry=self.registry)
-        self._cost = cost.labels(*self._own)
+        self._cost = self._own_count("cost", "Cost of the answers, in the cascade's unit.")
         self._refused_tokens = Counter(
             "disrouter_refused_tokens", "Tokens of this agent's refusals.", (*_OWN, "kind"), registry=self.registry
         )
@@ -95,20 +93,18 @@ class Metrics:
         """Requests being served now."""
         self.elsewhere = 0
         """Those of them that another agent has been asked for."""
-        self._unread = 0
-        """Requests that ended before they were read."""
         self._gauge("inflight_requests", "Requests being served now.", lambda: self.inflight)
         self._gauge(
             "engine_inflight_requests",
             "Requests at the local engine now, those that wait there included.",
             lambda: self.inflight - self.elsewhere,
         )
-        ReadCounter(
-            "disrouter_received_requests",
-            "Requests that came and were read; counted at once, not when they end.",
-            self._received,
-            self._labels,
-            registry=self.registry,
+        self.received = self._own_count(
+            "received_requests", "Valid requests that came; counted at once, not when they end."
+        )
+        self.settled = self._own_count(
+            "settled_requests",
+            "Those of them of which it is settled whether they go on to another agent: decided here or not.",
         )
         self._wanted = Counter(
             "disrouter_wanted_hops",
@@ -116,9 +112,6 @@ class Metrics:
             (*_OWN, "to"),
             registry=self.registry,
         )
-
-    def _received(self) -> float:
-        return sum(count.value for count in self._ended.values()) - self._unread + self.inflight
 
     def _show_routes(self, routes: Mounted[RouteTable]) -> None:
         self._gauge(
@@ -136,6 +129,10 @@ class Metrics:
 
     def _counter(self, name: str, text: str) -> Counter:
         return Counter(f"disrouter_{name}", text, registry=self.registry)
+
+    def _own_count(self, name: str, text: str) -> Count:
+        """One that is shown from the start: of one that begins at one, Prometheus does not see that it has risen."""
+        return Counter(f"disrouter_{name}", text, _OWN, registry=self.registry).labels(*self._own)
 
     def _gauge(self, name: str, text: str, read: Callable[[], float]) -> None:
         Gauge(f"disrouter_{name}", text, read, self._labels, registry=self.registry)
@@ -169,11 +166,6 @@ class Metrics:
         if count is None:
             count = self._ended[outcome] = self._outcomes.labels(*self._own, outcome)
         count.value += 1
-
-    def rejected(self, code: str) -> None:
-        """A request ended unread, by the code of its error."""
-        self.ended(code)
-        self._unread += 1
 
     def wanted(self, agent: str) -> None:
         """A request is to go on to this agent."""

@@ -153,8 +153,6 @@ class Histogram(_Labelled[Buckets]):
 class Gauge(Family):
     """A number that is asked for when it is read."""
 
-    KIND = "gauge"
-
     def __init__(
         self,
         name: str,
@@ -164,23 +162,13 @@ class Gauge(Family):
         *,
         registry: Registry,
     ) -> None:
-        super().__init__(name, text, self.KIND, registry)
+        super().__init__(name, text, "gauge", registry)
         self._read = read
         self._labels = labels
 
     def samples(self) -> Iterator[_Sample]:
         """For the registry."""
         yield self._name, self._labels, float(self._read())
-
-
-class ReadCounter(Gauge):
-    """One that only grows."""
-
-    KIND = "counter"
-
-    def samples(self) -> Iterator[_Sample]:
-        """For the registry."""
-        yield f"{self._name}_total", self._labels, float(self._read())
 
 
 def _escaped(text: str, *, quote: bool = False) -> str:

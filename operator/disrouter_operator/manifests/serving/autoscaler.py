@@ -122,5 +122,5 @@ def _asked(wanted: Autoscaling, query: str) -> Object:
 
 
 def _is_behind(cascade: Cascade, agent: Agent) -> bool:
-    """Whether another agent hands requests to this one; a jump only leads where a refusal may lead as well."""
-    return agent.name in {cascade.spec.successor(index) for index, _ in cascade.indexed()}
+    """Whether requests come to it by other agents: all but those that enter there. A client may name any agent."""
+    return agent.name != cascade.spec.agents[cascade.spec.first].name

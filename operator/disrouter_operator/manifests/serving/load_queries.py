@@ -28,6 +28,8 @@ STEP = 15
 """Seconds between two looks at a gauge, over which its area is added up."""
 _RECEIVED, _WANTED = "disrouter_received_requests_total", "disrouter_wanted_hops_total"
 _INFLIGHT, _DECIDED = "disrouter_engine_inflight_requests", "disrouter_agent_decisions_total"
+_SETTLED = "disrouter_settled_requests_total"
+"""Of requests that wait, nobody knows yet whom they want. Those that are passed on undecided are settled as well."""
 _ONCE = 'decision!="fallback"'
 """Of each request, the one decision after which it goes on or is answered: who answers after all had refused before."""
 
@@ -50,15 +52,16 @@ class Load:
     def ahead(self, agent: str) -> str:
         """What it should have now, by what comes to the agents before it."""
         before = self._of()
-        wanted, decided = _rate(_WANTED, self._of(to=agent), USUAL, "agent"), _decided(before, "agent")
-        return self._for(agent, f"sum({_rate(_RECEIVED, before, RECENT, 'agent')} * {wanted} / ({decided} > 0))")
+        comes = _rate(_RECEIVED, before, RECENT, "agent")
+        wanted, settled = _rate(_WANTED, self._of(to=agent), USUAL, "agent"), _rate(_SETTLED, before, USUAL, "agent")
+        return self._for(agent, f"sum({comes} * {wanted} / ({settled} > 0))")
 
     def from_entry(self, path: Sequence[str]) -> str:
         """What the last agent of a `path` should have, by what comes to the first; 0 if one between gets nothing."""
         arrivals = _rate(_RECEIVED, self._of(agent=path[0]), RECENT)
         for one, other in pairwise(path):
             wanted = _rate(_WANTED, self._of(agent=one, to=other), USUAL)
-            arrivals += f" * ({wanted} / ({_decided(self._of(agent=one))} > 0))"
+            arrivals += f" * ({wanted} / ({_rate(_SETTLED, self._of(agent=one), USUAL)} > 0))"
         return self._for(path[-1], arrivals)
 
     def _for(self, agent: str, arrivals: str) -> str:
@@ -67,10 +70,15 @@ class Load:
         What waits in a queue will take no longer than others once there are pods for it, so it is not counted. How long
         an agent takes is not known before it has served; a second is assumed.
         """
-        own = self._of(agent=agent)
-        served = f"clamp_max({_INFLIGHT}{{{own}}}, {self.target})"
-        times = "" if self.metric is ScaleMetric.RPS else f" * ({_seconds(served, own)} or vector(1))"
+        times = "" if self.metric is ScaleMetric.RPS else f" * ({self._seconds(agent)} or vector(1))"
         return f"{arrivals}{times} or vector(0)"
+
+    def _seconds(self, agent: str) -> str:
+        """Seconds that a request is at its engine: the area under those that are there, for each that it decides."""
+        own = self._of(agent=agent)
+        served = f"sum(clamp_max({_INFLIGHT}{{{own}}}, {self.target}))"
+        decided = _rate(_DECIDED, f"{own},{_ONCE}", USUAL)
+        return f"(sum_over_time({served}[{USUAL}:{STEP}s]) * {STEP} / ({decided} * {_USUAL_SECONDS} > 0))"
 
     def _of(self, **labels: str) -> str:
         """Names of Kubernetes need no escapes."""
@@ -79,9 +87,13 @@ class Load:
 
 
 def recorded(metric: ScaleMetric, *, behind: bool) -> tuple[str, ...]:
-    """Names under which the chart records `present` and, of agents `behind` others, `ahead` (rules/load.yaml)."""
+    """Names under which the chart records what an HPA reads: `present` and, of agents `behind` others, `ahead`.
+
+    Of `concurrency` it records no `ahead` (rules/load.yaml): that wants the target of each agent, without which all
+    that wait would count as the time that a request takes, and a queue would ask for pods many times over.
+    """
     name = f"disrouter_agent_{metric}"
-    return (name, f"{name}_ahead") if behind else (name,)
+    return (name, f"{name}_ahead") if behind and metric is ScaleMetric.RPS else (name,)
 
 
 def rules(metric: ScaleMetric) -> dict[str, str]:
@@ -90,30 +102,17 @@ def rules(metric: ScaleMetric) -> dict[str, str]:
     An HPA that gets no number takes no pod away, so an agent to which nothing is on its way gets 0.
     """
     place = "namespace, cascade, agent"
-    comes, decided = _rate(_RECEIVED, "", RECENT, place), _decided("", place)
-    wanted = _rate(_WANTED, "", USUAL, f"{place}, to")
-    arrivals = f"sum by (namespace, cascade, to) ({wanted} * on ({place}) group_left () ({comes} / ({decided} > 0)))"
-    ahead_of_each = f'sum by ({place}) (label_replace({arrivals}, "agent", "$1", "to", "(.+)"))'
-    if metric is ScaleMetric.CONCURRENCY:
-        ahead_of_each = f"{ahead_of_each} * {_seconds(f'{_INFLIGHT}{{}}', '', place)} or {ahead_of_each}"
     now = _present(metric, "", place)
-    present_of, ahead_of = recorded(metric, behind=True)
-    return {present_of: now, ahead_of: f"{ahead_of_each} or {now} * 0"}
+    comes, settled = _rate(_RECEIVED, "", RECENT, place), _rate(_SETTLED, "", USUAL, place)
+    wanted = _rate(_WANTED, "", USUAL, f"{place}, to")
+    arrivals = f"sum by (namespace, cascade, to) ({wanted} * on ({place}) group_left () ({comes} / ({settled} > 0)))"
+    ahead_of_each = f'sum by ({place}) (label_replace({arrivals}, "agent", "$1", "to", "(.+)"))'
+    present_of, *ahead_of = recorded(metric, behind=True)
+    return {present_of: now} | dict.fromkeys(ahead_of, f"{ahead_of_each} or {now} * 0")
 
 
 def _present(metric: ScaleMetric, labels: str, by: str = "") -> str:
     return _rate(_RECEIVED, labels, RECENT, by) if metric is ScaleMetric.RPS else _sum(f"{_INFLIGHT}{{{labels}}}", by)
-
-
-def _seconds(gauge: str, labels: str, by: str = "") -> str:
-    """Seconds that a request is at an agent's engine: the area under those that are there, for each that it decides."""
-    area = f"sum_over_time({_sum(gauge, by)}[{USUAL}:{STEP}s]) * {STEP}"
-    return f"({area} / ({_decided(labels, by)} * {_USUAL_SECONDS} > 0))"
-
-
-def _decided(labels: str, by: str = "") -> str:
-    """Requests in a second that an agent decides: of those that wait, nobody knows yet who they want."""
-    return _rate(_DECIDED, f"{labels},{_ONCE}" if labels else _ONCE, USUAL, by)
 
 
 def _rate(counter: str, labels: str, window: str, by: str = "") -> str:

@@ -86,7 +86,9 @@ class FastRun:
         self._request: OutboundRequest | None = None
         """Waits for the reply in this one's place."""
         path.sidecar.request_memory.used += chat.held
-        path.sidecar.metrics.inflight += 1
+        metrics = path.sidecar.metrics
+        metrics.inflight += 1
+        metrics.received.value += 1
 
     def ask(self) -> None:
         """Ask the engine."""
@@ -217,6 +219,7 @@ class FastRun:
         plan.neighbours.retries.request(plan.guide.table.retries)
         metrics.overhead(asked - self._began)
         if self._hop is None:
+            metrics.settled.value += 1
             metrics.decided(ANSWER, plan.scenario, now - asked)
             metrics.answered(len(plan.visited), plan.cost)
 
@@ -292,6 +295,8 @@ class FastRun:
         if self._answered is not None or self.complete or self._request is not None:
             raise error
         call, exchange = self._give_up()
+        if self._hop is None:
+            self._path.sidecar.metrics.settled.value += 1
         self._sent.connection.abort()
         self._path.sidecar.failed(call, exchange, error)
 
@@ -313,6 +318,7 @@ class FastRun:
         """None where the text, which nobody has looked at yet, is not valid: the general path says so."""
         plan, hop, query = self._plan, self._hop, self._query(call.raw)
         if query is None:
+            self._path.sidecar.metrics.settled.value += 1  # the general path counts nothing that is not valid
             return None
         context = plan.context(query, call.headers, call.request_id, self._chat.deadline)
         if hop is None:
