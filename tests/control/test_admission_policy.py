@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -26,17 +27,44 @@ EDITOR = f"system:serviceaccount:{PLACE}:editor"
 @pytest.fixture(scope="module")
 def policed(plane: ControlPlane) -> Iterator[ControlPlane]:
     """The control plane with the rendered policies, which are gone again afterwards."""
-    documents = [each for each in helm.render({"admissionPolicy": {"enabled": True}}) if each["kind"] in KINDS]
+    documents = _documents()
     assert len(documents) == 4
     for namespace in (PLACE, LONG):
         plane.kubectl("create", "namespace", namespace)
     plane.apply(*documents)
     try:
-        plane.wait("the policies", lambda: "at most 36" in said(plane, named("late", namespace=LONG)))
+        _await_force(plane)
         yield plane
     finally:
         for each in documents:
             plane.kubectl("delete", each["kind"], each["metadata"]["name"])
+
+
+def _documents() -> list[Manifest]:
+    return [each for each in helm.render({"admissionPolicy": {"enabled": True}}) if each["kind"] in KINDS]
+
+
+def _await_force(plane: ControlPlane) -> None:
+    """Until both are heeded, each known by a cascade that it alone refuses."""
+    plane.wait("the policies", lambda: "at most 36" in said(plane, named("late", namespace=LONG)))
+    plane.apply(named("in-force"))
+    plane.wait("the names", lambda: "would both have objects" in said(plane, named("in-force-small")))
+    plane.kubectl("delete", "src", "in-force", "-n", PLACE)
+
+
+@contextmanager
+def _not_yet_in_force(plane: ControlPlane) -> Iterator[None]:
+    """As before somebody enabled the policies; after it they are in force again."""
+    bindings = [each for each in _documents() if each["kind"] == KINDS[1]]
+    for each in bindings:
+        plane.kubectl("delete", each["kind"], each["metadata"]["name"])
+    late = named("late", namespace=LONG)
+    plane.wait("no policy", lambda: said(plane, late) == "")
+    try:
+        yield
+    finally:
+        plane.apply(*bindings)
+        _await_force(plane)
 
 
 def named(name: str, *agents: str, namespace: str = PLACE) -> Manifest:
@@ -78,6 +106,50 @@ def test_a_namespace_that_leaves_no_room_for_host_names_is_refused(policed: Cont
     long = named("qwen", namespace=LONG)
     assert f"metadata.namespace: {LONG} has 37 characters" in said(policed, long)
     assert any(each.field == "metadata.namespace" for each in violations(long))
+
+
+OLD = (("a", PLACE), ("a-small", PLACE), ("far", LONG))
+"""Cascades that no policy would let in: two share a name, and one namespace is too long."""
+
+
+@pytest.mark.parametrize("how", ["foreground", "orphan", "background"])
+def test_what_was_there_before_is_labelled_and_goes(policed: ControlPlane, how: str) -> None:
+    with _not_yet_in_force(policed):
+        policed.apply(*(named(name, namespace=namespace) for name, namespace in OLD))
+    for name, namespace in OLD:
+        there = ("src", name, "-n", namespace)
+        policed.kubectl("annotate", *there, "disrouter.io/retrain=1")
+        policed.kubectl("label", *there, "team=b")
+        edited = named(name, namespace=namespace)
+        edited["spec"]["scenario"] = "cost-first"
+        assert said(policed, edited) != "", "a new spec is judged"
+    for name, namespace in OLD:
+        policed.kubectl("delete", "src", name, "-n", namespace, f"--cascade={how}", "--timeout=20s")
+
+
+def test_a_cascade_on_its_way_out_keeps_no_name(policed: ControlPlane) -> None:
+    kept = named("a")
+    kept["metadata"]["finalizers"] = ["test.disrouter.io/kept"]
+    policed.apply(kept)
+    there = ("src", "a", "-n", PLACE)
+    policed.wait("the first as a parameter", lambda: said(policed, named("a-small")) != "")
+    policed.kubectl("delete", *there, "--wait=false")
+    policed.wait("a free name", lambda: said(policed, named("a-small")) == "")
+    assert policed.kubectl_process("get", *there).returncode == 0, "it is not gone yet"
+    policed.kubectl("patch", *there, "--type=merge", "-p", '{"metadata": {"finalizers": null}}')
+
+
+def test_many_long_arguments_are_judged(policed: ControlPlane) -> None:
+    manifest = named("qwen")
+    first = manifest["spec"]["agents"][0]
+    arguments = [f"--override-{place}={'x' * 400}" for place in range(60)]
+    manifest["spec"]["agents"] = [
+        {**first, "name": f"agent-{place}", "cost": 0.1 + place / 100, "engine": {"args": arguments}}
+        for place in range(15)
+    ]
+    assert said(policed, manifest) == ""
+    manifest["spec"]["agents"][14]["engine"] = {"args": [*arguments[:-1], "--hos"]}
+    assert "a flag that is disrouter's to set" in said(policed, manifest)
 
 
 @pytest.mark.parametrize("flag", ENGINE_OWNED)
@@ -149,6 +221,21 @@ def test_two_cascades_that_would_share_a_name_are_refused(policed: ControlPlane,
         assert f"this cascade and cascade {name} would both have objects called" in said(policed, other)
         policed.kubectl("delete", "src", name, "-n", PLACE)
         policed.wait("its end", lambda other=other: said(policed, other) == "")  # type: ignore[misc]
+
+
+def test_an_agent_that_is_served_elsewhere_has_no_predictor(policed: ControlPlane) -> None:
+    elsewhere = named("a")
+    elsewhere["spec"]["agents"][1] = {
+        "name": "shared",
+        "serviceRef": {"kind": "InferenceService", "name": "x"},
+        "cost": 0.5,
+    }
+    for one, other in ((elsewhere, named("a-shared-predictor")), (named("a-shared-predictor"), elsewhere)):
+        policed.apply(one)
+        clash = named(f"{one['metadata']['name']}-{one['spec']['agents'][0]['name']}")
+        policed.wait("the first as a parameter", lambda clash=clash: said(policed, clash) != "")  # type: ignore[misc]
+        assert said(policed, other) == ""
+        policed.kubectl("delete", "src", one["metadata"]["name"], "-n", PLACE)
 
 
 def test_a_cascade_of_another_namespace_shares_nothing(policed: ControlPlane) -> None:
