@@ -16,7 +16,6 @@ from disrouter.errors import DisrouterError
 from disrouter_operator.flags import Flags, read
 from disrouter_operator.kube import service_account
 from disrouter_operator.kube.api_server import ApiServer
-from disrouter_operator.kube.fence import Fenced
 from disrouter_operator.kube.leader_election import Election
 from disrouter_operator.kube.rate_limit import TokenBucket
 from disrouter_operator.kube.resource_versions import ResourceVersions
@@ -66,11 +65,11 @@ def operator(client: ApiClient, chosen: Options, flags: Flags) -> Operator:
         election = Election(
             lease, flags.lease_namespace, flags.identity, flags.lease_name, duration=seconds, renew=seconds / 4
         )
-    server = ApiServer(client, TokenBucket(flags.qps, flags.burst), versions, metrics.call)
-    kube = Fenced(server, election.leads) if election is not None else server
+    leads = election.leads if election is not None else lambda: True
+    kube = ApiServer(client, TokenBucket(flags.qps, flags.burst), versions, metrics.call, leads)
     pod = Pod(flags.operator_namespace, flags.identity, flags.pod_uid) if flags.operator_namespace else None
     events = ApiServer(client, record=metrics.call)
-    return Operator(kube, chosen, election, versions=versions, metrics=metrics, probe=server, events=events, pod=pod)
+    return Operator(kube, chosen, election, versions=versions, metrics=metrics, probe=kube, events=events, pod=pod)
 
 
 async def _configuration() -> Configuration:

@@ -59,6 +59,12 @@ class KubeError(OperatorError):
         """What the API server said, without what it was asked."""
         return str(self).partition(": ")[2] or str(self)
 
+    @property
+    def of_webhook(self) -> bool:
+        """A webhook is away, or has no time: it fails its own kinds alone, and waiting cures it. One that says no is a
+        400 or 403."""
+        return self.status in (429, 500) and "webhook" in str(self)
+
 
 class Conflict(KubeError):
     """409: the object changed since it was read, or exists already."""

@@ -58,7 +58,7 @@ class Options:
 class Operator:
     """Reconciles the cascades of a cluster.
 
-    `kube` writes only while this replica leads (`fence.py`); `versions` is told by `kube` of every version.
+    `kube` writes only while this replica leads (`api_server.py`); `versions` is told by `kube` of every version.
     `probe` asks what there is; `events` writes Events of the operator's own `pod`, who leads or not.
     """
 

@@ -1,4 +1,4 @@
-"""What keeps the operator polite and honest: limit, fence, probe."""
+"""What keeps the operator polite and honest: limit, lease, probe."""
 
 from __future__ import annotations
 
@@ -6,11 +6,9 @@ import asyncio
 
 import pytest
 
-from disrouter_operator.errors import NotLeading
-from disrouter_operator.kube.fence import Fenced
 from disrouter_operator.kube.leader_election import Election
 from disrouter_operator.kube.rate_limit import TokenBucket
-from disrouter_operator.kube.resources import CONFIG_MAPS, LEASES, Object
+from disrouter_operator.kube.resources import LEASES
 from disrouter_operator.telemetry.probes import Pulse
 from support.kube_fake import KubeFake
 
@@ -27,10 +25,6 @@ class _Time:
     async def sleep(self, seconds: float) -> None:
         self.now += seconds
         await asyncio.sleep(0)
-
-
-def _config_map() -> Object:
-    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "x", "namespace": "default"}}
 
 
 async def test_a_burst_goes_out_at_once_and_then_so_many_a_second() -> None:
@@ -54,29 +48,6 @@ async def test_requests_that_wait_at_the_same_time_each_get_a_place_of_their_own
     bucket = TokenBucket(rate=10, burst=1, monotonic=lambda: 0.0, sleep=sleep)
     await asyncio.gather(*(bucket.take() for _ in range(5)))
     assert slept == [0.1, 0.2, 0.3, 0.4]
-
-
-async def test_a_leader_that_was_held_up_past_its_lease_reads_but_writes_nothing() -> None:
-    kube, time = KubeFake(), _Time()
-    election = Election(kube, "default", "first", monotonic=time, sleep=time.sleep)
-    fenced = Fenced(kube, election.leads)
-    with pytest.raises(NotLeading):
-        await fenced.apply(_config_map())
-    await election.acquire()
-    await fenced.apply(_config_map())
-    kube.writes.clear()
-    time.now += election.duration
-    with pytest.raises(NotLeading):
-        await fenced.apply(_config_map())
-    with pytest.raises(NotLeading):
-        await fenced.create(_config_map())
-    with pytest.raises(NotLeading):
-        await fenced.patch_status(_config_map())
-    with pytest.raises(NotLeading):
-        await fenced.delete(CONFIG_MAPS, "default", "x")
-    assert kube.writes == []
-    assert await fenced.get(CONFIG_MAPS, "default", "x") is not None
-    assert len(await fenced.list(CONFIG_MAPS, "default")) == 1
 
 
 async def test_a_lease_says_since_when_and_how_often_it_changed_hands() -> None:

@@ -7,17 +7,29 @@ import json
 import ssl
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from support.controlplane import ControlPlane
 
 
-@contextmanager
-def patching_config_maps(plane: ControlPlane, namespace: str, patch: list[dict[str, Any]]) -> Iterator[None]:
+def patching_config_maps(
+    plane: ControlPlane, namespace: str, patch: list[dict[str, Any]]
+) -> AbstractContextManager[None]:
     """Every ConfigMap that is written in `namespace` (labelled `webhook: <namespace>`) gets the JSON patch."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(patch))
+    encoded = base64.b64encode(json.dumps(patch).encode()).decode()
+    return _judging_config_maps(plane, namespace, {"allowed": True, "patchType": "JSONPatch", "patch": encoded})
+
+
+def denying_config_maps(plane: ControlPlane, namespace: str, code: int) -> AbstractContextManager[None]:
+    """Every ConfigMap that is written in `namespace`, labelled so, is denied with an HTTP status."""
+    return _judging_config_maps(plane, namespace, {"allowed": False, "status": {"code": code, "message": "not now"}})
+
+
+@contextmanager
+def _judging_config_maps(plane: ControlPlane, namespace: str, verdict: dict[str, Any]) -> Iterator[None]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(verdict))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(plane.ca_file, plane.ca_file.with_suffix(".key"))  # the API server signed itself
     server.socket = context.wrap_socket(server.socket, server_side=True)
@@ -52,13 +64,11 @@ def _configuration(plane: ControlPlane, namespace: str, url: str) -> dict[str, A
     }
 
 
-def _handler(patch: list[dict[str, Any]]) -> type[BaseHTTPRequestHandler]:
-    encoded = base64.b64encode(json.dumps(patch).encode()).decode()
-
+def _handler(verdict: dict[str, Any]) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             review = json.loads(self.rfile.read(int(self.headers["content-length"])))
-            answer = {"uid": review["request"]["uid"], "allowed": True, "patchType": "JSONPatch", "patch": encoded}
+            answer = {"uid": review["request"]["uid"], **verdict}
             body = json.dumps({"apiVersion": review["apiVersion"], "kind": review["kind"], "response": answer}).encode()
             self.send_response(200)
             self.send_header("content-type", "application/json")

@@ -2,10 +2,9 @@
 
 - `resources`          kinds, and where they live in the API
 - `client`             the few verbs that are needed, as a protocol
-- `api_server`         that protocol over the Kubernetes client
+- `api_server`         that protocol over the Kubernetes client; it writes only while this replica leads
 - `service_account`    the account that the kubelet mounts into a pod
 - `rate_limit`         a token bucket for requests
-- `fence`              a client that writes only while this replica leads
 - `leader_election`    a Lease, as client-go uses it
 - `resource_versions`  how far the watches are behind the writes
 - `observed`           a cascade and its children, as they were read

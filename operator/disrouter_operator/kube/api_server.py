@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import builtins
 import json
+import math
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -17,7 +18,7 @@ from kubernetes.aio.client import ApiClient
 from kubernetes.aio.client.exceptions import ApiException
 
 from disrouter.names import FIELD_MANAGER, LABEL_CASCADE
-from disrouter_operator.errors import Conflict, KubeError, Rejected, Throttled, Unreachable
+from disrouter_operator.errors import Conflict, KubeError, NotLeading, Rejected, Throttled, Unreachable
 from disrouter_operator.kube.client import NO_LABELS
 from disrouter_operator.kube.rate_limit import TokenBucket
 from disrouter_operator.kube.resource_versions import ResourceVersions
@@ -30,10 +31,11 @@ JSON = "application/json"
 TIMEOUT_SECONDS = 30.0
 PAGE = 500
 PATIENCE_SECONDS = 20.0
-"""How long a request that the API server puts off is held and sent again; then whoever asked begins anew, later."""
+"""How long a request that is put off waits for the ends of pauses; then whoever asked begins anew, later."""
 MOST_SECONDS = 60.0
 """Longest wait that an answer may ask for; API servers ask for a second, or for some more when they are full."""
 _METHODS = {"get": "GET", "list": "GET", "discover": "GET", "patch": "PATCH", "delete": "DELETE", "create": "POST"}
+_WRITES = frozenset({"patch", "delete", "create"})
 _SUBRESOURCES = ("status", "scale")
 TOO_MANY = 429
 _UNKNOWN_VERSION = frozenset({400, 410, 504})
@@ -48,10 +50,13 @@ Record = Callable[[str, str, int, float, float], None]
 class ApiServer:
     """A cluster's API server, spoken to through a configured `ApiClient` that the caller closes.
 
-    `limit` holds requests back, and all of them when the API server puts one off (429), which is then sent again.
-    Without one they go out at once, and a 429 is an answer as any other. `versions` is told of every version that is
-    read or written, and lets lists by label come from the API server's cache, which costs it no read of every object
-    in etcd.
+    `limit` holds requests back, and all of them when the API server puts one off (429 and when to come again), which
+    is then sent again. Without one they go out at once, and a 429 is an answer as any other. `versions` is told of
+    every version that is read or written, and lets lists by label come from the API server's cache, which costs it no
+    read of every object in etcd.
+
+    Nothing is written unless `leads`; writes raise NotLeading otherwise. Losing the lease ends the process, but one
+    that was held up (stopped, starved, told to wait) may wake in the middle of a reconcile, so it is asked last.
     """
 
     def __init__(
@@ -60,11 +65,13 @@ class ApiServer:
         limit: TokenBucket | None = None,
         versions: ResourceVersions | None = None,
         record: Record = lambda *_: None,
+        leads: Callable[[], bool] = lambda: True,
     ) -> None:
         self._client = client
         self._limit = limit
         self._freshness = versions or ResourceVersions()
         self._record = record
+        self._leads = leads
 
     async def get(self, resource: Resource, namespace: str, name: str) -> Object | None:
         """See `Kube.get`."""
@@ -186,7 +193,7 @@ class ApiServer:
         body: Any = None,
         content_type: str = JSON,
     ) -> Object:
-        left = PATIENCE_SECONDS
+        left, end = PATIENCE_SECONDS, math.inf
         while True:
             try:
                 return await self._once(
@@ -196,9 +203,8 @@ class ApiServer:
                 if self._limit is None:
                     raise
                 self._limit.hold(error.retry_after)
-                left -= error.retry_after
-                if left < 0:
-                    raise
+                end = min(end, time.monotonic() + PATIENCE_SECONDS)
+                left = end - time.monotonic()
 
     async def _once(
         self,
@@ -212,6 +218,8 @@ class ApiServer:
         content_type: str,
     ) -> Object:
         held = await self._token(f"{_METHODS[verb]} {path}", patience)
+        if verb in _WRITES and not self._leads():
+            raise NotLeading("this replica may not lead any more, so it writes nothing")
         started, status = time.monotonic(), 0
         try:
             answer, status = await self._send(_METHODS[verb], path, query, body, content_type)
@@ -230,8 +238,8 @@ class ApiServer:
         try:
             return await self._limit.take(patience)
         except TimeoutError:
-            text = f"{what}: 429: not sent, because the API server puts requests off for longer than {patience:.0f} s"
-            raise KubeError(text, TOO_MANY) from None
+            text = f"not sent, because the API server puts requests off for longer than {PATIENCE_SECONDS:.0f} s"
+            raise KubeError(f"{what}: 429: {text}", TOO_MANY) from None
 
     async def _send(
         self, method: str, path: str, query: builtins.list[tuple[str, str]], body: Any, content_type: str
@@ -262,16 +270,17 @@ def _path_of(obj: Object) -> str:
 
 def _translate(method: str, path: str, error: ApiException) -> KubeError:
     text = f"{method} {path}: {error.status}: {_reason(error)}"
-    if error.status == TOO_MANY:
-        return Throttled(text, _retry_after(error))
+    pause = _retry_after(error)
+    if error.status == TOO_MANY and pause is not None:
+        return Throttled(text, pause)
     return _KINDS.get(error.status, KubeError)(text, error.status)
 
 
-def _retry_after(error: ApiException) -> float:
+def _retry_after(error: ApiException) -> float | None:
     """Seconds that the header asks for, at least one: priority and fairness says so in whole seconds (apiserver's
-    filters/priority-and-fairness.go)."""
+    filters/priority-and-fairness.go). None without it: a webhook has denied one object with that status."""
     said = str((error.headers or {}).get("Retry-After", ""))
-    return min(MOST_SECONDS, max(1.0, float(said))) if said.isdigit() else 1.0
+    return min(MOST_SECONDS, max(1.0, float(said))) if said.isdecimal() else None
 
 
 def _reason(error: ApiException) -> str:

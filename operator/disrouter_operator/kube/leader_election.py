@@ -80,7 +80,7 @@ class Election:
             await self.kube.delete(LEASES, self.namespace, self.name, uid=lease["metadata"]["uid"])
 
     def leads(self) -> bool:
-        """Whether this candidate may write now, by its own clock; asked before every write (`fence.py`)."""
+        """Whether this candidate may write now, by its own clock; asked before every write (`api_server.py`)."""
         return self._time_left() > 0
 
     def _time_left(self) -> float:

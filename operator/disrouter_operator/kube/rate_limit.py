@@ -1,7 +1,7 @@
 """A token bucket in front of the API server: a burst at once, then a steady rate, first come first served.
 
-When the API server asks for a pause (429), nobody sends anything for so long, and then one request goes first: those
-behind it are held again if that one is put off too.
+When the API server asks for a pause (429), everybody who waits waits so much longer: nobody sends anything until it is
+over, and then one request goes first. Those behind it are held again if that one is put off too.
 """
 
 from __future__ import annotations
@@ -23,7 +23,10 @@ class TokenBucket:
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     _tokens: float = field(init=False)
     _at: float = field(init=False)
-    _holds: int = field(default=0, init=False)
+    _until: float = field(default=-math.inf, init=False)
+    """When the last pause ends."""
+    _held: float = field(default=0.0, init=False)
+    """Seconds of all pauses so far; where two overlap, once."""
 
     def __post_init__(self) -> None:
         self._tokens, self._at = self.burst, self.monotonic()
@@ -31,27 +34,30 @@ class TokenBucket:
     async def take(self, patience: float = math.inf) -> float:
         """Wait for a token; returns the seconds waited. A token is reserved at once, so nobody is overtaken.
 
-        Raises TimeoutError where `hold` has made that longer than `patience` seconds.
+        Raises TimeoutError as soon as pauses make that longer by more than `patience` seconds.
         """
-        waited = 0.0
-        while True:
-            holds = self._holds
-            self._refill()
-            self._tokens -= 1
-            wait = max(0.0, -self._tokens / self.rate)
-            if wait > 0:
-                await self.sleep(wait)
-                waited += wait
-            if holds == self._holds:
-                return waited
-            if waited > patience:
+        self._refill()
+        self._tokens -= 1
+        paused, held = max(0.0, self._until - self._at), self._held
+        wait, waited = max(0.0, -self._tokens / self.rate), 0.0
+        while wait > 0:
+            if paused > patience:
+                self._tokens += 1
                 raise TimeoutError
+            await self.sleep(wait)
+            waited += wait
+            wait, held = self._held - held, self._held
+            paused += wait
+        return waited
 
     def hold(self, seconds: float) -> None:
         """Nothing goes out for so long, also not for tokens that somebody waits for; then by the rate alone."""
         self._refill()
-        self._tokens = min(self._tokens, -seconds * self.rate)
-        self._holds += 1
+        until = max(self._until, self._at + seconds)
+        longer = until - max(self._until, self._at)
+        self._tokens = min(self._tokens, 0.0) - longer * self.rate
+        self._held += longer
+        self._until = until
 
     def _refill(self) -> None:
         now = self.monotonic()

@@ -92,7 +92,7 @@ async def _apply_all(kube: Kube, plan: Plan, observed: Observed, guard: WriteGua
             if not _about_the_object(error):
                 raise
             problems = outcome.problems
-            (problems.delayed if _passes(error) else problems.refused).append(_refusal(obj, error))
+            (problems.delayed if error.of_webhook else problems.refused).append(_refusal(obj, error))
             wait = guard.refused(obj)
         else:
             guard.accepted(obj)
@@ -106,12 +106,7 @@ async def _apply_all(kube: Kube, plan: Plan, observed: Observed, guard: WriteGua
 
 def _about_the_object(error: KubeError) -> bool:
     """Whether other objects may fare better: a webhook that is down, and a field that a schema lacks, are a 500."""
-    return error.status in _FINAL or _passes(error) or (error.status == 500 and _UNTYPED in str(error))
-
-
-def _passes(error: KubeError) -> bool:
-    """Whether waiting cures it. A webhook that is away fails its own kinds alone; one that says no is a 400 or 403."""
-    return error.status == 500 and "webhook" in str(error)
+    return error.status in _FINAL or error.of_webhook or (error.status == 500 and _UNTYPED in str(error))
 
 
 async def _apply(kube: Kube, obj: Object, observed: Observed, guard: WriteGuard, now: datetime) -> float:

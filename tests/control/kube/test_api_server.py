@@ -8,16 +8,19 @@ from typing import Any
 
 import pytest
 
-from disrouter_operator.errors import Conflict, Rejected, Unreachable
+from disrouter_operator.errors import Conflict, KubeError, NotLeading, Rejected, Unreachable
 from disrouter_operator.kube.api_server import ApiServer
 from disrouter_operator.kube.diff import foreign_managers, satisfies
+from disrouter_operator.kube.leader_election import Election
+from disrouter_operator.kube.rate_limit import TokenBucket
 from disrouter_operator.kube.resource_versions import ResourceVersions
 from disrouter_operator.kube.resources import CASCADES, CONFIG_MAPS, INFERENCE_SERVICES, PODS, Object
 from disrouter_operator.manifests.serving.inference_service import inference_service
 from disrouter_operator.reconcile.write_guard import WriteGuard
 from support import clusters, operators
 from support.controlplane import ControlPlane
-from support.webhooks import patching_config_maps
+from support.kube_fake import KubeFake
+from support.webhooks import denying_config_maps, patching_config_maps
 
 pytestmark = pytest.mark.controlplane
 
@@ -68,6 +71,11 @@ def _stamped(plane: ControlPlane, namespace: str) -> bool:
     plane.kubectl("delete", "configmap", "probe", "-n", namespace, "--ignore-not-found")
     plane.apply(probe)
     return "a" in plane.get("configmap", namespace, "probe")["data"]
+
+
+def _denied(plane: ControlPlane, namespace: str) -> bool:
+    probe = ("create", "configmap", "probe", "-n", namespace, "--dry-run=server")
+    return plane.kubectl_process(*probe).returncode != 0
 
 
 async def test_an_inference_service_that_was_just_applied_is_not_drift(kube: ApiServer) -> None:
@@ -155,3 +163,58 @@ async def test_kinds_that_are_not_installed_are_known(kube: ApiServer) -> None:
     assert await kube.serves(INFERENCE_SERVICES)
     assert not await kube.serves(INFERENCE_SERVICES._replace(version="v9"))
     assert not await kube.serves(INFERENCE_SERVICES._replace(plural="others"))
+
+
+async def test_a_leader_that_was_held_up_past_its_lease_reads_but_writes_nothing(kube: ApiServer) -> None:
+    now = 0.0
+    election = Election(KubeFake(), "default", "first", monotonic=lambda: now)
+    fenced = ApiServer(kube._client, leads=election.leads)
+    with pytest.raises(NotLeading):
+        await fenced.apply(_config_map("fenced", a="0"))
+    await election.acquire()
+    live = await fenced.apply(_config_map("fenced", a="1"))
+    now += election.duration
+    writes = (
+        fenced.apply(_config_map("fenced", a="2")),
+        fenced.create(_config_map("another")),
+        fenced.patch_status({**live, "status": {}}),
+        fenced.delete(CONFIG_MAPS, "default", "fenced"),
+        fenced.scale({"metadata": live["metadata"], "spec": {"replicas": 0}}),
+    )
+    for write in writes:
+        with pytest.raises(NotLeading):
+            await write
+    found = {each["metadata"]["name"]: each.get("data") for each in await fenced.list(CONFIG_MAPS, "default")}
+    assert (found["fenced"], "another" in found) == ({"a": "1"}, False)
+
+
+async def test_a_lease_that_ends_while_a_write_waits_for_the_end_of_a_pause_keeps_it_back(kube: ApiServer) -> None:
+    leads, limit = True, TokenBucket(100, 100)
+
+    async def sleep(_: float) -> None:
+        nonlocal leads
+        leads = False
+
+    limit.sleep = sleep
+    await kube.apply(_config_map("kept", a="1"))
+    limit.hold(2.0)
+    with pytest.raises(NotLeading):
+        await ApiServer(kube._client, limit, leads=lambda: leads).delete(CONFIG_MAPS, "default", "kept")
+    assert await kube.get(CONFIG_MAPS, "default", "kept") is not None
+
+
+async def test_a_webhook_that_denies_one_object_with_429_holds_up_no_other(
+    kube: ApiServer, plane: ControlPlane
+) -> None:
+    namespace = "denied"
+    labels = {"webhook": namespace}
+    plane.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace, "labels": labels}})
+    limited = ApiServer(kube._client, TokenBucket(100, 100))
+    desired = _config_map("five")
+    desired["metadata"]["namespace"] = namespace
+    with denying_config_maps(plane, namespace, 429):
+        plane.wait("the webhook", lambda: _denied(plane, namespace))
+        with pytest.raises(KubeError, match="not now") as raised:
+            await limited.apply(desired)
+    assert (raised.value.status, raised.value.of_webhook) == (429, True)
+    assert await limited._token("GET /", 0.0) == 0.0, "no pause"
