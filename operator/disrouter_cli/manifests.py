@@ -13,8 +13,8 @@ import yaml
 
 from disrouter import names
 from disrouter.errors import InvalidCascade, Violation
+from disrouter_cli import kubectl_yaml
 from disrouter_cli.errors import BadManifest
-from disrouter_cli.kubectl_yaml import Loader
 from disrouter_operator.kube.resources import SECRETS
 from disrouter_operator.validate import violations
 
@@ -48,7 +48,7 @@ def read(file: str) -> list[Document]:
     """Documents of a file, `-` for standard input. Raises BadManifest that names file, document and remedy."""
     text = _text(file)
     try:
-        contents = [item for item in yaml.load_all(text, Loader) if item is not None]
+        contents = [item for item in kubectl_yaml.load_all(text) if item is not None]
     except yaml.YAMLError as error:
         raise BadManifest(f"{file} is not YAML: {_where(error)}; correct it there") from None
     if not contents:
