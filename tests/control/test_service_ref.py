@@ -194,20 +194,12 @@ def _refused(error: KubeError) -> tuple[Scene, _Refusing]:
     return scene, kube
 
 
-@pytest.mark.parametrize(
-    "error",
-    [
-        Rejected("GET /phi: 403: llminferenceservices is forbidden", 403),
-        KubeError("GET /phi: 500: conversion webhook for LLMInferenceService failed", 500),
-    ],
-    ids=["no right", "no webhook"],
-)
-async def test_one_that_cannot_be_read_holds_up_its_agent_alone(error: KubeError) -> None:
-    scene, kube = _refused(error)
+async def test_one_that_may_not_be_read_holds_up_its_agent_alone() -> None:
+    scene, kube = _refused(Rejected("GET /phi: 403: llminferenceservices is forbidden", 403))
     await scene.run(2)
     agent = scene.agent("shared")
     assert (agent["phase"], agent["reason"]) == ("ServingFailed", "ServiceUnreadable")
-    assert error.answer in agent["message"]
+    assert "403: llminferenceservices is forbidden" in agent["message"]
     assert "get llminferenceservices.serving.kserve.io (docs/security.md)" in agent["message"]
     assert scene.kube.names(INFERENCE_SERVICES) == ["qwen-small"]
     kube.error = None
@@ -216,10 +208,74 @@ async def test_one_that_cannot_be_read_holds_up_its_agent_alone(error: KubeError
     assert scene.kube.names(DEPLOYMENTS) == ["qwen-large", "qwen-shared"]
 
 
-async def test_an_api_server_that_is_away_is_no_news_of_a_service() -> None:
-    scene, _ = _refused(Unreachable("GET /phi: the API server did not answer"))
-    with pytest.raises(Unreachable):
+async def test_one_whose_webhook_is_away_is_waited_for() -> None:
+    scene, kube = _refused(KubeError("GET /phi: 500: conversion webhook for LLMInferenceService failed", 500))
+    await scene.run(2)
+    agent = scene.agent("shared")
+    assert (agent["phase"], agent["reason"]) == ("Pending", "ServiceUnreadable")
+    assert "500: conversion webhook" in agent["message"]
+    assert "get llminferenceservices" not in agent["message"], "no right cures it"
+    assert kstatus(scene.kube.one(CASCADES, "qwen")) == "InProgress"
+    kube.error = None
+    kube.put(others.llm_inference_service("phi", GATEWAY))
+    await scene.run()
+    assert scene.kube.names(DEPLOYMENTS) == ["qwen-large", "qwen-shared"]
+
+
+TROUBLES = {
+    "away": Unreachable("GET /phi: the API server did not answer"),
+    "full": KubeError("GET /phi: 429: not sent, because the API server puts requests off", 429),
+    "without a leader": KubeError("GET /phi: 500: etcdserver: leader changed", 500),
+    "not ready": KubeError("GET /phi: 503: apiserver not ready", 503),
+    "slow": KubeError("GET /phi: 504: request did not complete within requested timeout", 504),
+}
+
+
+@pytest.mark.parametrize(
+    ("mode", "least", "asked"),
+    [
+        ("Knative", 0, False),
+        ("Serverless", 0, False),
+        ("Knative", 1, True),
+        ("Knative", None, True),
+        ("Standard", 0, True),
+        ("RawDeployment", 0, True),
+    ],
+)
+async def test_one_that_knative_lets_sleep_is_not_kept_awake(mode: str, least: int | None, asked: bool) -> None:
+    sleeper = others.inference_service(deploymentMode=mode)
+    if least is not None:
+        sleeper["spec"]["predictor"]["minReplicas"] = least
+    scene = await _scene(sleeper)
+    assert ("DISROUTER_ENGINE_HEALTH" in _environment(scene)) == asked
+
+
+async def test_one_that_is_not_asked_serves_by_its_own_word() -> None:
+    sleeper = others.inference_service(deploymentMode="Knative")
+    sleeper["spec"]["predictor"]["minReplicas"] = 0
+    scene = await _scene(sleeper)
+    scene.serve("small", "shared", "large")
+    await scene.settle()
+    assert scene.agent("shared")["ready"]
+    failing = {"type": "Ready", "status": "False", "reason": "RevisionFailed", "message": "image is missing"}
+    scene.kube.set_status(INFERENCE_SERVICES, "llama", {**sleeper["status"], "conditions": [failing]})
+    await scene.run(2)
+    agent = scene.agent("shared")
+    assert (agent["ready"], agent["reason"]) == (False, "ServiceNotReady")
+
+
+@pytest.mark.parametrize("case", TROUBLES)
+async def test_an_api_server_in_trouble_is_no_news_of_a_service(case: str) -> None:
+    scene, kube = _refused(TROUBLES[case])
+    woken: list[Any] = []
+    scene.memory = Memory(services=ReferredServices(woken.append))
+    with pytest.raises(KubeError, match=str(TROUBLES[case])):
         await scene.run()
+    kube.error = None
+    await scene.run()
+    kube.error = TROUBLES[case]
+    await scene.memory.services.look(kube)
+    assert woken == []
 
 
 class _Looking:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from disrouter import names
+from disrouter_operator.errors import KubeError
 from disrouter_operator.kube.resources import (
     CONFIG_MAPS,
     DEPLOYMENTS,
@@ -67,8 +68,8 @@ class Observed:
     """The same of agents that wake."""
     services: Mapping[ServiceKey, Object] = field(default_factory=dict)
     """Others' services that agents refer to."""
-    refusals: Mapping[ServiceKey, str] = field(default_factory=dict)
-    """Those that could not be read, with the API server's words."""
+    refusals: Mapping[ServiceKey, KubeError] = field(default_factory=dict)
+    """Those that could not be read: without the right to it, or while a webhook of their kind is away."""
     claim_modes: Mapping[str, Collection[str]] = field(default_factory=dict)
     """Access modes of the claims that the manifest names, as far as they are known."""
 
@@ -97,6 +98,12 @@ def condition(status: Object, type_: str) -> Object:
 def is_terminating(obj: Object | None) -> bool:
     """Whether an object is there and on its way out."""
     return obj is not None and bool(obj["metadata"].get("deletionTimestamp"))
+
+
+def told_unreadable(parent: Object) -> frozenset[Resource]:
+    """Ways in of which the last status says that they may not be read: one that was made before may be left."""
+    said = str(condition(parent.get("status") or {}, "Degraded").get("message"))
+    return frozenset(kind for kind in PUBLISHING if kind.right("list") in said)
 
 
 def label(obj: Object, name: str) -> str | None:

@@ -89,7 +89,8 @@ def _served_elsewhere(context: Context, agent: Agent, awareness: SelfAwareness, 
     state = WorkloadHealth()
     if deployment is not None:
         state = workload_health.of_deployment(context, deployment, agent)
-    state = replace(state, failure=referred.failure, trouble=referred.trouble or state.trouble)
+    ready = state.ready and not referred.judged_away
+    state = replace(state, ready=ready, failure=referred.failure, trouble=referred.trouble or state.trouble)
     served = Served(state, entry, f"{DEPLOYMENTS.kind}/{name}")
     return AgentPlan(
         status=agent_status.of_serving(context, agent, served),

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from disrouter.names import OBJECT_NAME
-from disrouter_operator.errors import KubeError, Unreachable
+from disrouter_operator.errors import KubeError
 from disrouter_operator.kube.client import Kube
 from disrouter_operator.kube.observed import REFERRED, Observed
 from disrouter_operator.kube.resources import Key, Object, Resource, ServiceKey
@@ -23,8 +23,9 @@ LOOK_SECONDS = 5.0
 """How soon a change of such a service is noticed. That its engine is away, the sidecar before it notices by itself."""
 MISSING = ""
 """Instead of a version."""
+_FORBIDDEN = 403
 
-Answer = Object | str | None
+Answer = Object | KubeError | None
 """A service; why it cannot be read; None: there is none."""
 
 
@@ -46,25 +47,25 @@ def _keys(spec: Any) -> Iterator[ServiceKey]:
 
 async def read(
     kube: Kube, namespace: str, wanted: Collection[ServiceKey], absent: Collection[Resource]
-) -> tuple[dict[ServiceKey, Object], dict[ServiceKey, str]]:
-    """What there is of them, and why some cannot be read. Raises Unreachable.
+) -> tuple[dict[ServiceKey, Object], dict[ServiceKey, KubeError]]:
+    """What there is of them, and why some cannot be read. Raises KubeError for what is not about them.
 
     KServe converts between its versions by a webhook of its own: where that is away, one agent waits, not the cascade.
     """
     asked = [each for each in wanted if each.resource not in absent]
     answers = await asyncio.gather(*(_ask(kube, namespace, each) for each in asked))
     found = {each: answer for each, answer in zip(asked, answers, strict=True) if isinstance(answer, dict)}
-    refused = {each: answer for each, answer in zip(asked, answers, strict=True) if isinstance(answer, str)}
+    refused = {each: answer for each, answer in zip(asked, answers, strict=True) if isinstance(answer, KubeError)}
     return found, refused
 
 
 async def _ask(kube: Kube, namespace: str, service: ServiceKey) -> Answer:
     try:
         return await kube.get(service.resource, namespace, service.name)
-    except Unreachable:
-        raise
     except KubeError as error:
-        return error.answer
+        if error.status == _FORBIDDEN or error.of_webhook:
+            return error
+        raise
 
 
 @dataclass
@@ -99,12 +100,14 @@ class ReferredServices:
         for namespace, service in {(key.namespace, each) for key, seen in self._seen.items() for each in seen}:
             try:
                 version = _version(await _ask(kube, namespace, service))
-            except Unreachable:
-                return  # said elsewhere; everything is looked at anew then
+            except KubeError:
+                return  # the API server's own trouble, said elsewhere; everything is looked at anew then
             for key, seen in list(self._seen.items()):
                 if key.namespace == namespace and seen.get(service, version) != version:
                     self.wake(key)
 
 
 def _version(answer: Answer) -> str:
-    return str(answer["metadata"]["resourceVersion"]) if isinstance(answer, dict) else answer or MISSING
+    if isinstance(answer, KubeError):
+        return answer.answer
+    return str(answer["metadata"]["resourceVersion"]) if answer is not None else MISSING

@@ -27,7 +27,7 @@ SERVICE_UNREADABLE = "ServiceUnreadable"
 SERVICE_OF_CASCADE = "ServiceOfCascade"
 MODEL_UNNAMED = "ModelUnnamed"
 """The same: what waiting does not cure."""
-TELLING = pod_troubles.REASONS | {SERVICE_MISSING, SERVICE_NOT_READY, SERVICE_WITHOUT_ADDRESS}
+TELLING = pod_troubles.REASONS | {SERVICE_MISSING, SERVICE_NOT_READY, SERVICE_UNREADABLE, SERVICE_WITHOUT_ADDRESS}
 """What keeps an agent from serving and somebody should look at."""
 SCALED_TO_ZERO, WAKING = "ScaledToZero", "Waking"
 """Reasons of an agent that serves nobody and is as it should be: without pods, and with its first one on its way."""

@@ -1,7 +1,8 @@
 """A service of KServe that others keep: where its API is, under which name its model, and what it lacks.
 
 Whether it serves is not judged by its `Ready`, which KServe takes from a Deployment that one missing pod of many turns
-off: the sidecar before it asks it, and is ready while it answers. What its object says is why it may not.
+off: the sidecar before it asks it, and is ready while it answers. What its object says is why it may not. Only one that
+Knative lets sleep is not asked, and its `Ready` counts, which stays while it sleeps.
 """
 
 from __future__ import annotations
@@ -14,8 +15,10 @@ from urllib.parse import urlsplit
 from disrouter import names
 from disrouter.api import ServiceRef
 from disrouter.api.agent import PROVIDER_URL
+from disrouter_operator.errors import KubeError
 from disrouter_operator.kube.observed import REFERRED, Observed, condition, is_terminating, label
-from disrouter_operator.kube.resources import INFERENCE_SERVICES, Object, ServiceKey, resource_of
+from disrouter_operator.kube.resources import INFERENCE_SERVICES, Object, Resource, ServiceKey, resource_of
+from disrouter_operator.manifests.serving.inference_service import DEPLOYMENT_MODE
 from disrouter_operator.manifests.serving.sidecar_container import Provider
 from disrouter_operator.plan.referred import served_model
 from disrouter_operator.status.conditions import (
@@ -35,6 +38,8 @@ WORKLOAD_PORT = 8000
 API = "/v1"
 HUGGING_FACE_API = "/openai/v1"
 """Where KServe's server for the models of Hugging Face has the API."""
+_STANDARD = ("Standard", "RawDeployment")
+"""Names, new and old, of the mode without Knative."""
 HEALTH = "/models"
 """Below it: every engine with that API lists its models, and behind a gateway nothing but the API may be reached."""
 
@@ -52,6 +57,13 @@ class ReferredService:
     """What waiting does not cure."""
     trouble: Said | None = None
     """Why it may not serve now."""
+    asked: bool = True
+    """By the sidecar before it, whether it serves. One that may sleep is not, or it never would."""
+
+    @property
+    def judged_away(self) -> bool:
+        """Whether it does not serve, by its own object alone."""
+        return self.trouble is not None and not self.asked
 
 
 def look(observed: Observed, wanted: ServiceRef, field: str) -> ReferredService:
@@ -62,9 +74,7 @@ def look(observed: Observed, wanted: ServiceRef, field: str) -> ReferredService:
         return ReferredService(failure=(KSERVE_MISSING, f"{text} (docs/install.md)"))
     key = ServiceKey(resource, wanted.name)
     if key in observed.refusals:
-        text = f"{title} cannot be read: {observed.refusals[key]}; if it is for a right, grant the operator "
-        remedy = f"{resource.right('get')} (docs/security.md), else mend KServe's webhooks"
-        return ReferredService(failure=(SERVICE_UNREADABLE, f"{text}{remedy}"))
+        return _unread(observed.refusals[key], resource, title)
     service = observed.services.get(key)
     if service is None:
         text = f"there is no {title} in this namespace; make it, or correct {field}"
@@ -74,6 +84,14 @@ def look(observed: Observed, wanted: ServiceRef, field: str) -> ReferredService:
         text = f"{title} is an agent of cascade {owner}, not somebody else's; correct {field}, or ask that cascade"
         return ReferredService(failure=(SERVICE_OF_CASCADE, f"{text} as external"))
     return _read(service, wanted, field, title)
+
+
+def _unread(refusal: KubeError, resource: Resource, title: str) -> ReferredService:
+    text = f"{title} cannot be read: {refusal.answer}"
+    if refusal.of_webhook:
+        return ReferredService(trouble=(SERVICE_UNREADABLE, f"{text}; it is asked again until that webhook answers"))
+    remedy = f"grant the operator {resource.right('get')} (docs/security.md)"
+    return ReferredService(failure=(SERVICE_UNREADABLE, f"{text}; {remedy}"))
 
 
 def _read(service: Object, wanted: ServiceRef, field: str, title: str) -> ReferredService:
@@ -87,7 +105,21 @@ def _read(service: Object, wanted: ServiceRef, field: str, title: str) -> Referr
         text = f"{title} has no address for model {model} in its status; its keeper finds out why (kubectl describe)"
         return ReferredService(trouble=trouble or (SERVICE_WITHOUT_ADDRESS, text))
     base = f"{address}{wanted.path or (HUGGING_FACE_API if served_model.hugging_face(service) else API)}"
-    return ReferredService(Provider(base, model, wanted.api_key_secret_ref, health=f"{base}{HEALTH}"), trouble=trouble)
+    asked = not _may_sleep(service)
+    health = f"{base}{HEALTH}" if asked else None
+    return ReferredService(
+        Provider(base, model, wanted.api_key_secret_ref, health=health), trouble=trouble, asked=asked
+    )
+
+
+def _may_sleep(service: Object) -> bool:
+    """Whether Knative may leave it without pods: a question through its address wakes it, and keeps it awake.
+
+    KServe makes `minReplicas` Knative's min-scale, 1 where it is left out (ksvc_reconciler.go).
+    """
+    annotations, status = service["metadata"].get("annotations") or {}, service.get("status") or {}
+    mode = status.get("deploymentMode") or annotations.get(DEPLOYMENT_MODE)
+    return (service["spec"].get("predictor") or {}).get("minReplicas") == 0 and mode not in _STANDARD
 
 
 def _trouble(service: Object, title: str) -> Said | None:
