@@ -4,6 +4,7 @@ import pytest
 
 from disrouter_operator.errors import KubeError
 from disrouter_operator.kube.resources import (
+    CASCADES,
     HTTP_ROUTES,
     INGRESSES,
     JOBS,
@@ -11,6 +12,7 @@ from disrouter_operator.kube.resources import (
     SERVICES,
     TRAIN_JOBS,
 )
+from disrouter_operator.reconcile.reconciler import Memory
 from support import clusters
 from support.scenes import Scene
 
@@ -76,6 +78,24 @@ async def test_a_cascade_that_asks_to_be_published_says_which_right_it_lacks_and
     scene.kube.forbidden.clear()
     await scene.run()
     assert scene.kube.names(INGRESSES) == scene.kube.names(HTTP_ROUTES) == ["qwen"]
+
+
+async def test_what_was_published_before_the_right_to_it_was_taken_is_told_of_until_somebody_can_look() -> None:
+    scene = Scene(clusters.example(**PUBLISHED))
+    await scene.run()
+    assert scene.kube.names(INGRESSES) == ["qwen"]
+    scene.kube.forbidden |= {INGRESSES, HTTP_ROUTES}
+    scene.memory = Memory()  # another role is another process
+    for manifest in (clusters.example(**PUBLISHED), clusters.example()):
+        scene.kube.put({**scene.kube.one(CASCADES, "qwen"), "spec": manifest["spec"]})
+        await scene.run(3)
+        degraded = scene.condition("Degraded")
+        assert (degraded["status"], degraded["reason"]) == ("False", "KindForbidden")
+        assert "kubectl delete httproutes,ingresses -n default -l disrouter.io/cascade=qwen" in degraded["message"]
+    scene.kube.forbidden.clear()
+    await scene.run(2)
+    assert scene.kube.names(INGRESSES) == scene.kube.names(HTTP_ROUTES) == []
+    assert scene.condition("Degraded")["reason"] == "AsExpected"
 
 
 async def test_a_kind_that_every_cascade_needs_must_be_readable() -> None:

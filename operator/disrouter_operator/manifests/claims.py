@@ -5,22 +5,25 @@ kubelet says so in the pod's Events alone.
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from disrouter import uris
 from disrouter.api import Agent, Rollout
 from disrouter.names import OBJECT_NAME
 from disrouter.routes import Awareness
-from disrouter_operator.manifests import hub
+from disrouter_operator.manifests import hub, pod_options
 from disrouter_operator.manifests.cascade import Cascade
+from disrouter_operator.manifests.pod_options import Options
 from disrouter_operator.manifests.training import runs, trainer_pod
 
 _KEY = "persistentVolumeClaim"
 _SHARED = frozenset({"ReadWriteMany", "ReadOnlyMany"})
 """Access modes with which pods of several nodes mount a claim."""
 _ONE_POD = "ReadWriteOncePod"
+_HOSTNAME = "kubernetes.io/hostname"
+"""Label by which a node selector names one node."""
 
 
 def named(spec: Any) -> Iterator[str]:
@@ -35,13 +38,14 @@ def confined(cascade: Cascade, modes: Mapping[str, Collection[str]]) -> Iterator
     """
     for claim, users in sorted(_users(cascade).items()):
         known = modes.get(claim) or _SHARED
-        if users.total() < 2 or not _SHARED.isdisjoint(known):
+        pods, one_pod = sum(user.pods for user in users), _ONE_POD in known
+        if pods < 2 or not _SHARED.isdisjoint(known) or (_on_one_node(users) and not one_pod):
             continue
-        who = ", ".join(f"{name}: {count}" for name, count in users.items())
-        mounts = "one pod" if _ONE_POD in known else "one node"
-        cure = "" if _ONE_POD in known else ", or keep these pods on one node (pod.nodeSelector)"
+        who = ", ".join(f"{user.who}: {user.pods}" for user in users)
+        mounts = "one pod" if one_pod else "one node"
+        cure = "" if one_pod else f", or keep these pods on one node (nodeSelector {_HOSTNAME} in pod and jobs.pod)"
         yield (
-            f"claim {claim} is {', '.join(sorted(known))}: {mounts} alone mounts it at a time, and {users.total()} "
+            f"claim {claim} is {', '.join(sorted(known))}: {mounts} alone mounts it at a time, and {pods} "
             f"pods want it ({who}); use a claim with access mode ReadWriteMany{cure}"
         )
 
@@ -57,16 +61,35 @@ def _texts(spec: Any) -> Iterator[str]:
             yield from [value] if key == _KEY and isinstance(value, str) else _texts(value)
 
 
-def _users(cascade: Cascade) -> dict[str, Counter[str]]:
-    """Claim -> who mounts it -> with how many pods at most."""
-    found: dict[str, Counter[str]] = {}
+@dataclass(frozen=True)
+class _User:
+    """Pods that mount a claim: whose, how many at most, and the node that they are kept on."""
+
+    who: str
+    pods: int
+    node: str | None
+
+
+def _users(cascade: Cascade) -> dict[str, list[_User]]:
+    """Claim -> who mounts it."""
+    found: dict[str, list[_User]] = {}
     for index, agent in cascade.indexed():
         trained = cascade.spec.awareness(index).mode is Awareness.TRAINED
+        engine = _User(f"agent {agent.name}", _pods(cascade, agent), _node(pod_options.of_agent(cascade.spec, agent)))
         for claim in _of_engine(cascade, agent, trained=trained):
-            found.setdefault(claim, Counter())[f"agent {agent.name}"] += _pods(cascade, agent)
+            found.setdefault(claim, []).append(engine)
         for claim in _of_trainer(cascade, agent) if trained else ():
-            found.setdefault(claim, Counter())[f"training of {agent.name}"] += cascade.training.jobs.nodes
+            node = _node(pod_options.of_jobs(cascade.training))
+            found.setdefault(claim, []).append(_User(f"training of {agent.name}", cascade.training.jobs.nodes, node))
     return found
+
+
+def _on_one_node(users: Sequence[_User]) -> bool:
+    return len({user.node for user in users}) == 1 and users[0].node is not None
+
+
+def _node(options: Options) -> str | None:
+    return (options.options.node_selector or {}).get(_HOSTNAME)
 
 
 def _of_engine(cascade: Cascade, agent: Agent, *, trained: bool) -> set[str]:

@@ -15,7 +15,14 @@ from disrouter.api import CascadeStatus
 from disrouter.errors import InvalidCascade
 from disrouter.routes import RouteTable
 from disrouter_operator.kube import diff
-from disrouter_operator.kube.observed import PUBLISHING, Observed, is_terminating, label, owner_uid
+from disrouter_operator.kube.observed import (
+    PUBLISHING,
+    Observed,
+    is_terminating,
+    label,
+    owner_uid,
+    told_unreadable,
+)
 from disrouter_operator.kube.resources import (
     DEPLOYMENTS,
     INFERENCE_SERVICES,
@@ -159,7 +166,8 @@ def _known(desired: list[Object], observed: Observed) -> tuple[list[Object], _La
     absent = {POD_DISRUPTION_BUDGETS, INFERENCE_SERVICES, *PUBLISHING} & observed.absent
     unwritten = absent | (PUBLISHING & observed.unreadable)
     lacking = _Lacking(
-        unknown=asked & (absent - {INFERENCE_SERVICES}), unreadable=observed.unreadable & (asked | {TRAIN_JOBS})
+        unknown=asked & (absent - {INFERENCE_SERVICES}),
+        unreadable=observed.unreadable & (asked | {TRAIN_JOBS} | told_unreadable(observed.parent)),
     )
     return [obj for obj in desired if resource_of(obj) not in unwritten], lacking
 
@@ -222,5 +230,14 @@ def _facts(
         trained=sum(plan.trained for plan in plans),
         unknown=tuple(f"{each.kind} of {each.api_version}" for each in sorted(lacking.unknown)),
         unreadable=tuple(f"{each.kind} ({each.right('list')})" for each in sorted(lacking.unreadable)),
+        unpruned=_unpruned(context, lacking),
         confined=tuple(claims.confined(context.cascade, context.observed.claim_modes)),
     )
+
+
+def _unpruned(context: Context, lacking: _Lacking) -> str | None:
+    """How somebody looks for the ways in that the operator can neither see nor delete."""
+    plurals = ",".join(each.plural for each in sorted(lacking.unreadable & PUBLISHING))
+    cascade = context.cascade
+    selector = f"{names.LABEL_CASCADE}={cascade.name}"
+    return f"kubectl delete {plurals} -n {cascade.namespace} -l {selector}" if plurals else None

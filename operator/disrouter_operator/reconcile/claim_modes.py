@@ -1,4 +1,4 @@
-"""How many nodes mount a claim at once, remembered: access modes do not change while a claim lives."""
+"""How many nodes mount a claim at once, remembered for a while: access modes do not change while a claim lives."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from disrouter_operator.kube.resources import PERSISTENT_VOLUME_CLAIMS
 FRESH = timedelta(minutes=15)
 """Until a claim is read again, that somebody may have replaced."""
 MISSING = timedelta(minutes=1)
-"""Until one is asked for again that was not there."""
+"""Until one is asked for again that was not there, or might not be read."""
 _FORBIDDEN = 403
 
 
@@ -27,19 +27,19 @@ class ClaimModes:
         self, kube: Kube, namespace: str, claims: Iterable[str], now: datetime
     ) -> Mapping[str, frozenset[str]]:
         """Access modes by claim."""
+        self._known = {key: known for key, known in self._known.items() if now < known[0]}
         return {claim: await self._of_one(kube, (namespace, claim), now) for claim in sorted(set(claims))}
 
     async def _of_one(self, kube: Kube, key: tuple[str, str], now: datetime) -> frozenset[str]:
-        until, modes = self._known.get(key, (now, frozenset[str]()))
-        if now < until:
-            return modes
+        if key in self._known:
+            return self._known[key][1]
         found = await _read(kube, *key)
-        self._known[key] = (now + MISSING, frozenset()) if found is None else (now + FRESH, found)
+        self._known[key] = (now + (FRESH if found else MISSING), found)
         return self._known[key][1]
 
 
-async def _read(kube: Kube, namespace: str, claim: str) -> frozenset[str] | None:
-    """What a claim has got, or asks for; None where there is none."""
+async def _read(kube: Kube, namespace: str, claim: str) -> frozenset[str]:
+    """What a claim has got, or asks for."""
     try:
         found = await kube.get(PERSISTENT_VOLUME_CLAIMS, namespace, claim)
     except KubeError as error:
@@ -47,6 +47,6 @@ async def _read(kube: Kube, namespace: str, claim: str) -> frozenset[str] | None
             return frozenset()
         raise
     if found is None:
-        return None
+        return frozenset()
     got, asked = ((found.get(part) or {}).get("accessModes") for part in ("status", "spec"))
     return frozenset(got or asked or ())

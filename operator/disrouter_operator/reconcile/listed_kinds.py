@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from disrouter_operator.kube.observed import CHILDREN
+from disrouter_operator.kube.observed import CHILDREN, told_unreadable
 from disrouter_operator.kube.resources import (
     HORIZONTAL_POD_AUTOSCALERS,
     HTTP_ROUTES,
@@ -37,7 +37,7 @@ class ListedKinds:
     def of(self, key: Key, parent: Object) -> tuple[Resource, ...]:
         """The kinds to list for a cascade."""
         uid, rare = self._known.get(key, ("", set()))
-        wanted = RARE if uid != parent["metadata"]["uid"] else rare | set(_asked(parent.get("spec")))
+        wanted = RARE if uid != parent["metadata"]["uid"] else rare | set(_asked(parent))
         absent = self.absent()
         return tuple(kind for kind in CHILDREN if kind not in absent and (kind not in RARE or kind in wanted))
 
@@ -45,7 +45,7 @@ class ListedKinds:
         """A cascade was read, and has children of the kinds `found`."""
         uid, rare = self._known.get(key, ("", set()))
         before = rare if uid == parent["metadata"]["uid"] else set()
-        self._known[key] = parent["metadata"]["uid"], before | (found & RARE) | set(_asked(parent.get("spec")))
+        self._known[key] = parent["metadata"]["uid"], before | (found & RARE) | set(_asked(parent))
 
     def shown(self, key: Key, kind: Resource) -> None:
         """A watch has shown a child of a cascade, or that it is gone."""
@@ -57,8 +57,10 @@ class ListedKinds:
         self._known.pop(key, None)
 
 
-def _asked(spec: Any) -> Iterator[Resource]:
-    """Rare kinds that a spec may ask for; it need not be valid."""
+def _asked(parent: Object) -> Iterator[Resource]:
+    """Rare kinds that a cascade may ask for, valid or not, or may have had before they could be read no longer."""
+    yield from told_unreadable(parent)
+    spec = parent.get("spec")
     given = spec if isinstance(spec, dict) else {}
     yield from (kind for name, kind in _ASKED_BY_SPEC.items() if given.get(name) is not None)
     agents = given.get("agents")

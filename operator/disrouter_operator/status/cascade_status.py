@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -44,6 +44,8 @@ class Facts:
     """Kinds that the manifest asks for and the API server does not have; it is done without them."""
     unreadable: tuple[str, ...] = ()
     """Kinds that the operator's role does not let it list, and the right that is missing."""
+    unpruned: str | None = None
+    """A command that deletes what was published before the right to do so was taken from the operator."""
     confined: tuple[str, ...] = ()
     """Claims that cannot be mounted by all pods that want them, unless these are on one node."""
 
@@ -205,18 +207,23 @@ def _degraded(facts: Facts, agents: Sequence[AgentStatus], problems: ChildProble
     failed = [agent for agent in agents if agent.phase.failed]
     if failed:
         return ConditionType.DEGRADED, "True", str(failed[0].phase), _say(failed)
-    if facts.unknown:
-        text = f"nothing failed; left out, as this API server does not know it: {', '.join(facts.unknown)}"
-        return ConditionType.DEGRADED, "False", "KindUnknown", text
-    if facts.confined:
-        return ConditionType.DEGRADED, "False", CLAIM_CONFINED, f"nothing failed; {'; '.join(facts.confined)}"
-    if facts.unreadable:
-        text = f"nothing failed; the operator does without what its role lacks: {', '.join(facts.unreadable)}"
-        text = (
-            f"{text}; let the chart grant it (rbac.create, for Ingress and HTTPRoute rbac.publish), or bind it by hand"
-        )
-        return ConditionType.DEGRADED, "False", "KindForbidden", text
+    lacks = list(_lacks(facts))
+    if lacks:
+        return ConditionType.DEGRADED, "False", lacks[0][0], "; ".join(["nothing failed", *(text for _, text in lacks)])
     return ConditionType.DEGRADED, "False", "AsExpected", "nothing failed"
+
+
+def _lacks(facts: Facts) -> Iterator[tuple[str, str]]:
+    """Reason and text of each thing that keeps nothing from serving now; what hides most comes first."""
+    if facts.unknown:
+        yield "KindUnknown", f"left out, as this API server does not know it: {', '.join(facts.unknown)}"
+    if facts.unreadable:
+        text = f"the operator does without what its role lacks: {', '.join(facts.unreadable)}"
+        cure = "let the chart grant it (rbac.create, for Ingress and HTTPRoute rbac.publish), or bind it by hand"
+        left = f"; what it published before still leads here until somebody deletes it ({facts.unpruned})"
+        yield "KindForbidden", f"{text}; {cure}{left if facts.unpruned is not None else ''}"
+    if facts.confined:
+        yield CLAIM_CONFINED, "; ".join(facts.confined)
 
 
 def _say(agents: Sequence[AgentStatus]) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from disrouter_operator.errors import KubeError
-from disrouter_operator.kube.resources import PERSISTENT_VOLUME_CLAIMS, Object, Resource
+from disrouter_operator.kube.resources import PERSISTENT_VOLUME_CLAIMS, TRAIN_JOBS, Object, Resource
 from disrouter_operator.manifests import claims
 from disrouter_operator.reconcile.claim_modes import FRESH, MISSING, ClaimModes
 from support import clusters
@@ -44,6 +44,38 @@ def test_pods_of_agents_and_of_their_training_that_share_a_claim_are_counted() -
     assert "claim weights is ReadWriteOnce: one node alone mounts it at a time, and 4 pods want it" in said
     assert "agent small: 1, training of small: 1, agent medium: 1, training of medium: 1" in said
     assert "use a claim with access mode ReadWriteMany, or keep these pods on one node" in said
+
+
+def test_pods_that_are_kept_on_one_node_are_no_news() -> None:
+    here, there = ({"nodeSelector": {"kubernetes.io/hostname": node}} for node in ("a", "b"))
+    manifest = valid()
+    manifest["spec"]["pod"] = here
+    assert confined(manifest, weights=ONE_NODE), "their training runs anywhere"
+    manifest["spec"]["training"]["jobs"] = {"pod": here}
+    assert confined(manifest, weights=ONE_NODE) == []
+    assert confined(manifest, weights=["ReadWriteOncePod"])
+    manifest["spec"]["agents"][0]["pod"] = there
+    assert confined(manifest, weights=ONE_NODE)
+    manifest["spec"]["agents"][0]["pod"] = {"nodeSelector": {"zone": "a"}}
+    assert confined(manifest, weights=ONE_NODE)
+
+
+async def test_it_hides_no_right_that_is_missing() -> None:
+    scene = Scene(valid())
+    scene.kube.put(claim("weights", ONE_NODE))
+    scene.kube.forbidden.add(TRAIN_JOBS)
+    await scene.run(2)
+    degraded = scene.condition("Degraded")
+    assert degraded["reason"] == "KindForbidden"
+    assert "TrainJob (list trainjobs" in degraded["message"]
+    assert "claim weights is ReadWriteOnce" in degraded["message"]
+
+
+async def test_claims_that_nobody_asks_for_any_more_are_forgotten() -> None:
+    kube, modes, now = _Asked(), ClaimModes(), datetime(2026, 1, 1, tzinfo=UTC)
+    for place in range(5):
+        await modes.of(kube, "default", [str(place)], now + place * MISSING)
+    assert len(modes._known) == 1
 
 
 def test_a_surge_and_replicas_bring_pods_that_share_a_claim() -> None:
@@ -116,6 +148,9 @@ async def test_a_role_without_the_right_to_read_claims_is_no_failure() -> None:
     for _ in range(2):
         assert await modes.of(kube, "default", ["a"], now) == {"a": frozenset()}
     assert kube.asked == 1
+    kube.error = None
+    kube.put(claim("a", ONE_NODE))
+    assert await modes.of(kube, "default", ["a"], now + MISSING) == {"a": frozenset(ONE_NODE)}, "it was granted"
     kube.error = KubeError("away", 503)
     with pytest.raises(KubeError):
         await modes.of(kube, "default", ["b"], now)
