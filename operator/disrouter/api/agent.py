@@ -199,10 +199,12 @@ class Autoscaling(Model):
 class EngineSecurity(Model):
     """As whom the engine runs, in the words of a container's securityContext."""
 
-    run_as_non_root: StrictBool = False
-    """As a user instead of root, as Pod Security `restricted` wants it."""
-    run_as_user: StrictInt = Field(default=VLLM_USER, ge=1, le=2**31 - 1)
-    """That user, in the group 0; no passwd file need know it. Default: the one that vLLM's image has."""
+    run_as_non_root: StrictBool | None = None
+    """As a user instead of root, as Pod Security `restricted` wants it. Default: where `model.cache` is given, in
+    Standard mode."""
+    run_as_user: StrictInt | None = Field(default=None, ge=1, le=2**31 - 1)
+    """That user, in the group 0; no passwd file need know it. Default: the one that vLLM's image has (2000), and with
+    `model.cache` in Standard mode the trainer's (65532), so that each writes where the other has."""
     read_only_root_filesystem: StrictBool = False
     """Let it write to its home, `/tmp` and `/dev/shm` alone; NVIDIA's CDI hooks may need more."""
 

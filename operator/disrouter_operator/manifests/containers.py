@@ -31,6 +31,8 @@ POD_SECURITY: Mapping[str, Any] = {"seccompProfile": {"type": "RuntimeDefault"}}
 """On the pod, so that containers which others inject inherit it."""
 NON_ROOT: Mapping[str, Any] = {**RESTRICTED, "runAsNonRoot": True}
 GPU = "nvidia.com/gpu"
+TRAINER_USER = 65532
+"""Whom the trainer's image names."""
 FILE_GROUP = 65532
 """Group of mounted volumes, so that who is not root writes to a fresh claim: the trainer, and an engine to a cache."""
 

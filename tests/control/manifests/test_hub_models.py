@@ -61,7 +61,11 @@ def test_every_stage_is_told_the_same_revision(stage: Stage) -> None:
     config = runs.run_config(cascade, cascade.spec.agents[0])
     assert config.revision == COMMIT
     assert runs.run_config_map(cascade, config)["data"]["run.json"].count(COMMIT) == 1
-    assert trainer(cascade, stage)[0]["volumes"]
+    pod, container = trainer(cascade, stage)
+    (named,) = (each["configMap"]["name"] for each in pod["volumes"] if "configMap" in each)
+    assert named == runs.run_config_map(cascade, config)["metadata"]["name"]
+    (place,) = (each["mountPath"] for each in container["volumeMounts"] if each["name"] == "run")
+    assert container["args"][:2] == [stage, f"--run={place}/run.json"]
 
 
 def test_another_revision_is_another_run_and_none_is_the_run_that_it_was() -> None:
@@ -96,6 +100,33 @@ def test_engine_and_trainer_write_as_one_group() -> None:
     groups = {pod["securityContext"].get("fsGroup") for pod, _ in (engine(pinned()), trainer(pinned()))}
     assert groups == {65532}
     assert "fsGroup" not in engine(example())[0]["securityContext"], "a pod of before stays as it is"
+
+
+SECURITY: dict[str, tuple[Object, str, tuple[bool, int | None]]] = {
+    "as the trainer": ({}, "Standard", (True, 65532)),
+    "as the trainer, read-only": ({"readOnlyRootFilesystem": True}, "Standard", (True, 65532)),
+    "as the trainer, in other words": ({"runAsNonRoot": True}, "Standard", (True, 65532)),
+    "as somebody else": ({"runAsUser": 1000}, "Standard", (True, 1000)),
+    "as root": ({"runAsNonRoot": False}, "Standard", (False, None)),
+    "as root, where a fresh claim is root's": ({}, "Knative", (False, None)),
+    "as vLLM's user": ({"runAsNonRoot": True}, "Knative", (True, 2000)),
+}
+
+
+@pytest.mark.parametrize("case", SECURITY)
+def test_an_engine_with_a_cache_runs_as_the_trainer_unless_it_is_told(case: str) -> None:
+    given, mode, wanted = SECURITY[case]
+    manifest = clusters.example(deploymentMode=mode)
+    first = manifest["spec"]["agents"][0]
+    first["model"]["cache"] = {"persistentVolumeClaim": "hub-cache"}
+    first["engine"] = {**first.get("engine", {}), "securityContext": given}
+    for run in (None, "0123456789"):
+        context = engine(clusters.cascade(manifest), run)[1]["securityContext"]
+        assert (context.get("runAsNonRoot", False), context.get("runAsUser")) == wanted
+
+
+def test_an_engine_without_a_cache_is_who_it_was() -> None:
+    assert "runAsUser" not in engine(example())[1]["securityContext"]
 
 
 def test_a_trained_run_needs_nothing_of_the_hub() -> None:

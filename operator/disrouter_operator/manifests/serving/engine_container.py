@@ -8,6 +8,7 @@ import re
 
 from disrouter import names, uris
 from disrouter.api import Agent
+from disrouter.api.agent import VLLM_USER
 from disrouter.artifacts import served_subpath
 from disrouter.listening import ANY_ADDRESS
 from disrouter.routes import AdapterRoute
@@ -53,7 +54,7 @@ def container(cascade: Cascade, agent: Agent, run: str | None, *, knative: bool)
         ],
         "env": _environment(agent, run),
         "resources": _resources(agent),
-        "securityContext": _security(agent),
+        "securityContext": _security(agent, knative=knative),
         "volumeMounts": [
             *_mounts(cascade, agent, run),
             *(hub.mounts(agent) if run is None else []),
@@ -119,11 +120,14 @@ def _resources(agent: Agent) -> dict[str, dict[str, str]]:
     return containers.complete_resources(agent.resources, _REQUESTS, _LIMITS)
 
 
-def _security(agent: Agent) -> Object:
-    wanted = agent.engine.security_context
-    found = dict(containers.RESTRICTED)
-    if wanted.run_as_non_root:
-        found |= {"runAsNonRoot": True, "runAsUser": wanted.run_as_user, "runAsGroup": 0}
+def _security(agent: Agent, *, knative: bool) -> Object:
+    """Who shares a cache with the trainer is the trainer's user: a library makes folders that others may not write to,
+    and root without capabilities is no exception. Knative gives volumes no group, so a fresh claim is root's there."""
+    wanted, found = agent.engine.security_context, dict(containers.RESTRICTED)
+    shares = hub.claim(agent) is not None and not knative
+    if shares if wanted.run_as_non_root is None else wanted.run_as_non_root:
+        user = wanted.run_as_user or (containers.TRAINER_USER if shares else VLLM_USER)
+        found |= {"runAsNonRoot": True, "runAsUser": user, "runAsGroup": 0}
     if wanted.read_only_root_filesystem:
         found["readOnlyRootFilesystem"] = True
     return found
