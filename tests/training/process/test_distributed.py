@@ -49,6 +49,7 @@ def collected(finished: Trainer, tmp_path: Path) -> Trainer:
     return trainer
 
 
+@pytest.mark.timeout(3 * DEADLINE_SECONDS)
 def test_two_processes_train_one_agent_and_one_of_them_writes(collected: Trainer, tmp_path: Path) -> None:
     for stage in (Stage.SFT, Stage.RL):
         ended = torchrun(collected, stage, tmp_path / "log")
