@@ -19,7 +19,9 @@ from __future__ import annotations
 
 from disrouter.errors import DisrouterError
 
-REFUSED = frozenset({401, 403})
+NOT_FOUND, FORBIDDEN = 404, 403
+"""HTTP statuses of an API server: without the kind or the object, and without a right of ours."""
+REFUSED = frozenset({401, FORBIDDEN})
 """HTTP statuses of an API server that knows us too little, or lets us do too little."""
 
 

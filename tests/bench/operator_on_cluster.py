@@ -18,11 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from prometheus_client.parser import text_string_to_metric_families
-
 from bench.document import write_section
 from disrouter import names
 from support.cluster import NAMESPACE, Cluster, installed
+from support.exposition import samples
 from support.pool import cascade
 
 WHERE = "scale"
@@ -92,9 +91,8 @@ def spent(cluster: Cluster) -> Spent:
 def _samples(page: str) -> dict[str, float]:
     """Sums over all labels."""
     sums: dict[str, float] = {}
-    for family in text_string_to_metric_families(page):
-        for sample in family.samples:
-            sums[sample.name] = sums.get(sample.name, 0.0) + sample.value
+    for sample in samples(page):
+        sums[sample.name] = sums.get(sample.name, 0.0) + sample.value
     return sums
 
 

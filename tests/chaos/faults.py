@@ -16,6 +16,7 @@ from functools import partial
 from chaos import processes
 from chaos.invariants import Span, unsettled
 from disrouter import names
+from support.cluster import no_name_server
 from support.team import Team
 
 PARTS = (
@@ -33,7 +34,6 @@ CUT_SECONDS = (10.0, 60.0)
 """A node is lost to the control plane after forty."""
 FIRST_NODE = "node-1"
 """The control plane's."""
-DNS = ("--namespace=kube-system", "deployment", "--selector=k8s-app=kube-dns")
 ANSWERS_SECONDS = 60.0
 ENGINE = "-m scripted"
 """In the command line of the engines' processes."""
@@ -161,13 +161,9 @@ def cut_node(ground: Ground, draw: random.Random) -> str:
 
 def dns_away(ground: Ground, draw: random.Random) -> str:
     """No name server answers for some seconds."""
-    kubectl, seconds = ground.team.cluster.kubectl, draw.uniform(*AWAY_SECONDS)
-    pods = kubectl("get", *DNS, "--output=jsonpath={.items[0].spec.replicas}")
-    kubectl("scale", *DNS, "--replicas=0")
-    try:
+    seconds = draw.uniform(*AWAY_SECONDS)
+    with no_name_server(ground.team.cluster):
         time.sleep(seconds)
-    finally:
-        kubectl("scale", *DNS, f"--replicas={pods}")
     return f"for {seconds:.0f} s"
 
 

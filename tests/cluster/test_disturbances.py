@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
 
-from support.cluster import Cluster, installed
+from support.cluster import Cluster, installed, no_name_server
 from support.pool import cascade, scripted
 from support.team import STARTS, Team, team
 
 pytestmark = [pytest.mark.timeout(600), pytest.mark.usefixtures("disposable")]
 NAME = "pool"
-DNS = ("--namespace=kube-system", "deployment", "--selector=k8s-app=kube-dns")
 
 
 @pytest.fixture(scope="module")
@@ -69,16 +66,3 @@ def replaced(place: Team, pod: str) -> bool:
     conditions = {each["metadata"]["name"]: each["status"].get("conditions") or [] for each in found}
     ready = [name for name in others if {"Ready": "True"} in [{c["type"]: c["status"]} for c in conditions[name]]]
     return len(ready) == 2
-
-
-@contextmanager
-def no_name_server(cluster: Cluster) -> Iterator[None]:
-    """The cluster's DNS is away."""
-    (deployment,) = json.loads(cluster.kubectl("get", *DNS, "--output=json"))["items"]
-    cluster.kubectl("scale", *DNS, "--replicas=0")
-    try:
-        cluster.wait("no name server", lambda: not cluster.get("pods", "kube-system", DNS[-1])["items"])
-        yield
-    finally:
-        cluster.kubectl("scale", *DNS, f"--replicas={deployment['spec']['replicas']}")
-        cluster.kubectl("rollout", "status", f"deployment/{deployment['metadata']['name']}", DNS[0], "--timeout=60s")

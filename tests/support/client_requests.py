@@ -8,10 +8,10 @@ from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
 import aiohttp
-from prometheus_client.parser import text_string_to_metric_families
 from pydantic import BaseModel
 
 from support import tiny_model
+from support.exposition import samples
 from support.fake_engine import FakeEngine
 from support.tiny_cascade import MODEL
 
@@ -72,7 +72,6 @@ async def _ask_for_a_token(engine: str) -> None:
 async def _sum_of(engine: str, name: str) -> float:
     """One of vLLM's numbers, whatever its labels."""
     async with aiohttp.ClientSession() as http, http.get(f"{engine}/metrics") as response:
-        families = text_string_to_metric_families(await response.text())
-    samples = [sample for family in families for sample in family.samples if sample.name == f"vllm:{name}"]
-    assert samples, f"vLLM has no metric {name}"
-    return sum(sample.value for sample in samples)
+        found = [sample.value for sample in samples(await response.text()) if sample.name == f"vllm:{name}"]
+    assert found, f"vLLM has no metric {name}"
+    return sum(found)

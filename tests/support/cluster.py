@@ -15,6 +15,7 @@ from support.kubectl import Kubectl
 REGISTRY = "disrouter.test"
 """Of the images that tools/cluster-images builds and loads; nothing is ever pulled from there."""
 PARTS = ("operator", "sidecar", "training")
+_SYSTEM = "kube-system"
 NAMESPACE = "disrouter"
 """Where the charts are installed."""
 
@@ -59,6 +60,21 @@ class Cluster(Kubectl):
             helm.helm("uninstall", release, "--namespace", NAMESPACE, "--kubeconfig", str(self.kubeconfig))
         self.kubectl_process("delete", "crd", f"{names.PLURAL}.{names.GROUP}", "--ignore-not-found", "--timeout=50s")
         self.kubectl_process("delete", "namespace", NAMESPACE, "--ignore-not-found", "--timeout=50s")
+
+
+@contextmanager
+def no_name_server(cluster: Cluster) -> Iterator[None]:
+    """The cluster's DNS is away while the block runs."""
+    selector = "--selector=k8s-app=kube-dns"
+    (deployment,) = cluster.get("deployments", _SYSTEM, selector)["items"]
+    scale = ("scale", f"deployment/{deployment['metadata']['name']}", f"--namespace={_SYSTEM}")
+    cluster.kubectl(*scale, "--replicas=0")
+    try:
+        cluster.wait("no name server", lambda: not cluster.get("pods", _SYSTEM, selector)["items"])
+        yield
+    finally:
+        cluster.kubectl(*scale, f"--replicas={deployment['spec']['replicas']}")
+        cluster.kubectl("rollout", "status", *scale[1:], "--timeout=50s")
 
 
 @contextmanager

@@ -14,9 +14,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from prometheus_client.parser import text_string_to_metric_families
-
 from support.controlplane import free_ports
+from support.exposition import samples
 
 INTERVAL = 15
 """Seconds between two scrapes."""
@@ -53,9 +52,8 @@ class Scrapes:
 
     def exposition(self, text: str, labels: Labels, place: int) -> None:
         """What a process shows at a scrape, under labels of its target."""
-        for family in text_string_to_metric_families(text):
-            for sample in family.samples:
-                self._add(sample.name, {**sample.labels, **labels}, sample.value, place)
+        for sample in samples(text):
+            self._add(sample.name, {**sample.labels, **labels}, sample.value, place)
 
     def _add(self, name: str, labels: Labels, value: float, place: int) -> None:
         pairs = ",".join(f'{key}="{labels[key]}"' for key in sorted(labels))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from enum import StrEnum
 
 from pydantic import Field, StrictFloat, StrictInt
@@ -88,6 +89,14 @@ class CascadeSpec(Model):
         if agent.next is not None:
             return agent.next
         return self.agents[index + 1].name if index + 1 < len(self.agents) else None
+
+    def route_from(self, agent: str) -> Iterator[str]:
+        """An agent, and who gets a request after it while each refuses. Routes only lead forward, so this ends."""
+        place = {each.name: index for index, each in enumerate(self.agents)}
+        name: str | None = agent
+        while name is not None:
+            yield name
+            name = self.successor(place[name])
 
     def awareness(self, index: int) -> SelfAwareness:
         """Explicit or default self-awareness of agent `index`."""

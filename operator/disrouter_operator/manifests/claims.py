@@ -36,10 +36,12 @@ def confined(cascade: Cascade, modes: Mapping[str, Collection[str]]) -> Iterator
 
     `modes` are the access modes of claims, as far as they are known.
     """
-    for claim, users in sorted(_users(cascade).items()):
-        known = modes.get(claim) or _SHARED
-        pods, one_pod = sum(user.pods for user in users), _ONE_POD in known
-        if pods < 2 or not _SHARED.isdisjoint(known) or (_on_one_node(users) and not one_pod):
+    scarce = {claim: known for claim, known in modes.items() if known and _SHARED.isdisjoint(known)}
+    everybody = _users(cascade) if scarce else {}
+    for claim, known in sorted(scarce.items()):
+        users, one_pod = everybody.get(claim, []), _ONE_POD in known
+        pods = sum(user.pods for user in users)
+        if pods < 2 or (_on_one_node(users) and not one_pod):
             continue
         who = ", ".join(f"{user.who}: {user.pods}" for user in users)
         mounts = "one pod" if one_pod else "one node"

@@ -75,13 +75,7 @@ def table(cascade: Cascade, entries: Mapping[str, RouteEntry], entrypoint: str) 
 def route(cascade: Cascade, entries: Mapping[str, RouteEntry]) -> list[str]:
     """The way of a request through the agents in `entries`, from `spec.entrypoint` on, cheapest first."""
     spec = cascade.spec
-    place = {agent.name: index for index, agent in cascade.indexed()}
-    found = []
-    name: str | None = spec.agents[spec.first].name
-    while name is not None:
-        found += [name] if name in entries else []
-        name = spec.successor(place[name])
-    return found
+    return [name for name in spec.route_from(spec.agents[spec.first].name) if name in entries]
 
 
 def config_map(cascade: Cascade, routes: RouteTable) -> Object:
@@ -127,11 +121,9 @@ def _prompt_opens_reasoning(agent: Agent, said: SelfAwareness, entry: RouteEntry
 
 
 def _next(cascade: Cascade, agent: str | None, entries: Mapping[str, RouteEntry]) -> str | None:
-    """`agent`, or the nearest behind it that is in the table. Routes only lead forward, so this ends."""
-    place = {each.name: position for position, each in cascade.indexed()}
-    while agent is not None and agent not in entries:
-        agent = cascade.spec.successor(place[agent])
-    return agent
+    """`agent`, or the nearest behind it that is in the table."""
+    route = cascade.spec.route_from(agent) if agent is not None else ()
+    return next((each for each in route if each in entries), None)
 
 
 def _probability(cascade: Cascade, agent: Agent, entries: Mapping[str, RouteEntry]) -> ProbabilityRoute | None:

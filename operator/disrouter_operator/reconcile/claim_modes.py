@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 
-from disrouter_operator.errors import KubeError
+from disrouter_operator.errors import FORBIDDEN, KubeError
 from disrouter_operator.kube.client import Kube
 from disrouter_operator.kube.resources import PERSISTENT_VOLUME_CLAIMS
 
@@ -13,7 +13,6 @@ FRESH = timedelta(minutes=15)
 """Until a claim is read again, that somebody may have replaced."""
 MISSING = timedelta(minutes=1)
 """Until one is asked for again that was not there, or might not be read."""
-_FORBIDDEN = 403
 
 
 class ClaimModes:
@@ -43,7 +42,7 @@ async def _read(kube: Kube, namespace: str, claim: str) -> frozenset[str]:
     try:
         found = await kube.get(PERSISTENT_VOLUME_CLAIMS, namespace, claim)
     except KubeError as error:
-        if error.status == _FORBIDDEN:
+        if error.status == FORBIDDEN:
             return frozenset()
         raise
     if found is None:

@@ -6,14 +6,12 @@ import asyncio
 from collections.abc import Mapping
 
 from disrouter import names
-from disrouter_operator.errors import KubeError
+from disrouter_operator.errors import FORBIDDEN, NOT_FOUND, KubeError
 from disrouter_operator.kube.client import Kube
 from disrouter_operator.kube.observed import CHILDREN, DISPENSABLE, OPTIONAL, Observed, is_terminating
 from disrouter_operator.kube.resources import CASCADES, Key, Object, Resource
 from disrouter_operator.reconcile import referred_services
 from disrouter_operator.reconcile.listed_kinds import ListedKinds
-
-NOT_FOUND, FORBIDDEN = 404, 403
 
 
 async def observe(kube: Kube, key: Key, listed: ListedKinds) -> Observed | None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from disrouter.names import OBJECT_NAME
-from disrouter_operator.errors import KubeError
+from disrouter_operator.errors import FORBIDDEN, KubeError
 from disrouter_operator.kube.client import Kube
 from disrouter_operator.kube.observed import REFERRED, Observed
 from disrouter_operator.kube.resources import Key, Object, Resource, ServiceKey
@@ -23,7 +23,6 @@ LOOK_SECONDS = 5.0
 """How soon a change of such a service is noticed. That its engine is away, the sidecar before it notices by itself."""
 MISSING = ""
 """Instead of a version."""
-_FORBIDDEN = 403
 
 Answer = Object | KubeError | None
 """A service; why it cannot be read; None: there is none."""
@@ -63,7 +62,7 @@ async def _ask(kube: Kube, namespace: str, service: ServiceKey) -> Answer:
     try:
         return await kube.get(service.resource, namespace, service.name)
     except KubeError as error:
-        if error.status == _FORBIDDEN or error.of_webhook:
+        if error.status == FORBIDDEN or error.of_webhook:
             return error
         raise
 

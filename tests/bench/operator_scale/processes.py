@@ -7,18 +7,18 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
+from prometheus_client.samples import Sample
 
 from bench.operator_scale.world import until
 from support.controlplane import free_ports
+from support.exposition import samples
 
-_SAMPLE = re.compile(r"^(\w+)(?:\{(.*)\})? ([0-9.e+-]+)$", re.MULTILINE)
-_LABEL = re.compile(r'(\w+)="([^"]*)"')
 WRITES = frozenset({"create", "patch", "delete"})
 
 
@@ -66,14 +66,14 @@ class Operator(Process):
     async def requests(self, verbs: frozenset[str] | None = None) -> float:
         """Requests to the API server so far, of these verbs."""
         found = 0.0
-        for name, labels, value in await self._samples():
-            if name == "disrouter_operator_api_requests_total" and (verbs is None or labels["verb"] in verbs):
-                found += value
+        for each in await self._samples():
+            if each.name == "disrouter_operator_api_requests_total" and (verbs is None or each.labels["verb"] in verbs):
+                found += each.value
         return found
 
     async def reconciles(self) -> float:
         """Passes so far."""
-        return sum(v for name, _, v in await self._samples() if name == "disrouter_operator_reconciles_total")
+        return sum(each.value for each in await self._samples() if each.name == "disrouter_operator_reconciles_total")
 
     async def at_rest(self) -> None:
         """Wait until two looks, one after the other, see the same number of reconciles and nobody waiting."""
@@ -95,10 +95,9 @@ class Operator(Process):
             return False
         return True
 
-    async def _samples(self) -> list[tuple[str, Mapping[str, str], float]]:
+    async def _samples(self) -> list[Sample]:
         async with aiohttp.ClientSession() as http, http.get(self._url) as answer:
-            text = await answer.text()
-        return [(name, dict(_LABEL.findall(labels)), float(value)) for name, labels, value in _SAMPLE.findall(text)]
+            return list(samples(await answer.text()))
 
 
 @asynccontextmanager

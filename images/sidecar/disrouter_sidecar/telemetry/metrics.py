@@ -9,14 +9,7 @@ from disrouter.scenario import Scenario
 from disrouter_sidecar.errors import Reason
 from disrouter_sidecar.mounted_files import Mounted
 from disrouter_sidecar.openai.usage import Usage
-from disrouter_sidecar.telemetry.prometheus_text import (
-    Buckets,
-    Count,
-    Counter,
-    Gauge,
-    Histogram,
-    Registry,
-)
+from disrouter_sidecar.telemetry.prometheus_text import Buckets, Count, Counter, Gauge, Histogram, Registry
 
 PINNED = "pinned"
 """Value of the label `scenario` for a request that named its agent."""

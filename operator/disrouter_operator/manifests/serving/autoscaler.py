@@ -106,14 +106,8 @@ def _queries(cascade: Cascade, agent: Agent, watched: ScaleMetric, target: int) 
 def _path(cascade: Cascade, agent: Agent) -> list[str]:
     """From the agent that requests enter at to this one, by what each hands on to; empty where none leads there."""
     spec = cascade.spec
-    places = {each.name: index for index, each in cascade.indexed()}
-    path = [spec.agents[spec.first].name]
-    while path[-1] != agent.name:
-        following = spec.successor(places[path[-1]])
-        if following is None:
-            return []
-        path.append(following)
-    return path
+    route = list(spec.route_from(spec.agents[spec.first].name))
+    return route[: route.index(agent.name) + 1] if agent.name in route else []
 
 
 def _asked(wanted: Autoscaling, query: str) -> Object:
