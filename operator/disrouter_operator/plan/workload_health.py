@@ -31,7 +31,7 @@ from disrouter_operator.status.pod_troubles import Trouble
 
 KNATIVE_REVISION = "serving.knative.dev/revision"
 """Label by which Knative marks a revision's Deployment; it has the labels and annotations of our pods besides."""
-_BLOCKED = ("BlockedByFailedLoad", "InvalidSpec")
+_BLOCKED, _INVALID = "BlockedByFailedLoad", "InvalidSpec"
 _INSTALL_KSERVE = (
     f"KServe is not installed (the cluster has no {INFERENCE_SERVICES.kind} of {INFERENCE_SERVICES.api_version}), so "
     "nothing can serve its model; install KServe (docs/install.md), and it is served as soon as that is there"
@@ -67,8 +67,8 @@ class WorkloadHealth:
     available: bool = False
     """Every pod that should serve does."""
     url: str | None = None
-    failure: tuple[str, str] | None = None
-    """Reason and message of a failure that waiting does not cure."""
+    failure: Trouble | None = None
+    """Of a failure that waiting does not cure."""
     trouble: Trouble | None = None
     """What keeps a pod from serving."""
     cold: bool = False
@@ -97,6 +97,7 @@ def of_inference_service(context: Context, desired: Object, agent: Agent) -> Wor
     endpoints = _behind_knative(status) if knative else ready_endpoints.of_service(observed, names.predictor(name))
     waking = _waking(context, agent, deployment) if endpoints.count == 0 else None
     cold = waking is not None or (scaling.may_be_zero(agent) and _at_zero(deployment))
+    trouble = _trouble(observed, desired, deployment)
     wanted = revision(desired)
     replaced = _revision_serves(observed, status, wanted) if knative else _replaced(deployment, wanted, cold=cold)
     return WorkloadHealth(
@@ -108,8 +109,8 @@ def of_inference_service(context: Context, desired: Object, agent: Agent) -> Wor
         cold=cold,
         waking=waking,
         url=_base((status.get("address") or {}).get("url")),
-        failure=_failure(status),
-        trouble=_trouble(observed, desired, deployment),
+        failure=_failure(status, trouble, pods=bool(_pods(observed, desired))),
+        trouble=trouble,
     )
 
 
@@ -266,13 +267,17 @@ def _revision_serves(observed: Observed, status: Object, wanted: str) -> bool:
     return any(_described(deployment) == wanted for deployment in found)
 
 
-def _failure(status: Object) -> tuple[str, str] | None:
+def _failure(status: Object, trouble: Trouble | None, *, pods: bool) -> Trouble | None:
+    """KServe speaks of one pod as it was when its Deployment last changed, and takes nothing back: a pod that is there
+    knows better (InferenceServiceStatus.SetModelFailureInfo)."""
     model = status.get("modelStatus") or {}
     transition = model.get("transitionStatus")
-    if transition in _BLOCKED:
+    if transition == _INVALID or (transition == _BLOCKED and not pods):
         info = model.get("lastFailureInfo") or {}
         message = info.get("message") or "KServe gives no message; see the log of kserve-container"
         return str(info.get("reason") or transition), str(message)
+    if transition == _BLOCKED and trouble is not None and trouble[0] in pod_troubles.REASONS:
+        return trouble
     predictor = condition(status, "PredictorReady")
     if predictor.get("status") == "False" and predictor.get("reason") == "ReconcileFailed":
         return "ReconcileFailed", str(predictor.get("message") or "KServe could not create the predictor")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -106,6 +107,34 @@ async def test_a_model_that_kserve_cannot_load_is_shown_with_its_words() -> None
     assert "CUDA out of memory" in small["message"]
 
 
+BOOM = {"exitCode": 1, "reason": "Error", "message": "boom"}
+KILLED = {"exitCode": 137, "reason": "OOMKilled"}
+
+
+@pytest.mark.parametrize(
+    ("state", "reason"),
+    [
+        ({"lastState": {"terminated": KILLED}, "state": {"running": {}}}, "OutOfMemory"),
+        ({"lastState": {"terminated": BOOM}, "state": {"running": {}}}, "Crashing"),
+        ({"state": {"running": {}}}, None),
+    ],
+)
+async def test_a_pod_that_is_there_knows_better_than_what_kserve_said_of_one_before(
+    state: dict[str, Any], reason: str | None
+) -> None:
+    scene = Scene(clusters.example())
+    await scene.run()
+    status = clusters.ready_status(ready="False")
+    gone = {"reason": "ModelLoadFailed", "message": "of a pod before the edit"}
+    status["modelStatus"] = {"transitionStatus": "BlockedByFailedLoad", "lastFailureInfo": gone}
+    scene.kube.set_status(INFERENCE_SERVICES, "qwen-small", status)
+    scene.kube.put(_pod(scene, {"name": "kserve-container", **state}))
+    await scene.run()
+    small = scene.agent("small")
+    assert reason == (small["reason"] if small["phase"] == "ServingFailed" else None)
+    assert gone["message"] not in str(small)
+
+
 @pytest.mark.parametrize("annotation", ['{"spec": {"scenarios": "balance"}}', "not json", "[]"])
 async def test_a_field_that_the_api_server_dropped_is_not_silently_ignored(annotation: str) -> None:
     manifest = clusters.example()
@@ -123,19 +152,24 @@ async def test_a_field_that_the_api_server_dropped_is_not_silently_ignored(annot
 async def test_a_pod_that_cannot_start_is_named() -> None:
     scene = Scene(clusters.example())
     await scene.run()
-    isvc = scene.kube.one(INFERENCE_SERVICES, "qwen-small")
     waiting = {"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}}
-    pod = {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"name": "p", "namespace": "default", "labels": isvc["metadata"]["labels"]},
-        "status": {"containerStatuses": [{"name": "kserve-container", "state": waiting}]},
-    }
-    assert resource_of(pod) == PODS
-    scene.kube.put(pod)
+    scene.kube.put(_pod(scene, {"name": "kserve-container", "state": waiting}))
     await scene.run()
     assert "no such image" in scene.condition("AgentsReady")["message"]
     assert "stage 1 of 4" in scene.agent("small")["message"]
+
+
+def _pod(scene: Scene, container: dict[str, Any]) -> dict[str, Any]:
+    """Of agent small, with what the kubelet says of a container of it."""
+    labels = scene.kube.one(INFERENCE_SERVICES, "qwen-small")["metadata"]["labels"]
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "p", "namespace": "default", "labels": labels},
+        "status": {"containerStatuses": [container]},
+    }
+    assert resource_of(pod) == PODS
+    return pod
 
 
 async def test_a_knative_agent_is_addressed_as_knative_does_and_ready_by_its_revision() -> None:
