@@ -46,6 +46,22 @@ def test_samples_repeat_with_the_seed_and_differ_without(generator: Transformers
     assert {len(replies) for replies in first} == {4}
 
 
+def test_several_replies_read_their_prompt_once_and_mean_the_same(generator: TransformersGenerator) -> None:
+    prompts = [must_answer(QUESTIONS[0]), free(QUESTIONS[1], Scenario.BALANCE, prompted=True)]
+    nearly_greedy = Sampling(samples=4, temperature=0.01, max_new_tokens=16, batch_size=8)
+    read: list[tuple[int, ...]] = []
+    watched = generator._model.register_forward_pre_hook(
+        lambda _module, _arguments, named: read.append(tuple(named["input_ids"].shape)), with_kwargs=True
+    )
+    try:
+        several = generator.replies(prompts, nearly_greedy, seed=0)
+    finally:
+        watched.remove()
+    assert several == [[reply] * 4 for (reply,) in generator.replies(prompts, GREEDY, seed=0)]
+    assert read[0][0] == len(prompts)
+    assert set(read[1:]) == {(4 * len(prompts), 1)}
+
+
 def test_a_reply_that_ran_into_the_limit_is_told_from_one_that_ended(generator: TransformersGenerator) -> None:
     short = Sampling(samples=1, temperature=0, max_new_tokens=3, batch_size=8)
     for sampling, cut in ((GREEDY, False), (short, True)):

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import torch
 from transformers import GenerationConfig, StoppingCriteriaList
+from transformers.cache_utils import DynamicLayer
 
 from disrouter.artifacts import CollectConfig
 from disrouter.calibration import FirstTokenSignal
@@ -123,7 +124,9 @@ class TransformersGenerator:
             return torch.full((ids.shape[0],), self._stop.requested, device=ids.device)
 
         output = self._model.generate(
-            **inputs, generation_config=config, stopping_criteria=StoppingCriteriaList([each_token])
+            **self._read_once(inputs, config),
+            generation_config=config,
+            stopping_criteria=StoppingCriteriaList([each_token]),
         )
         new = output[:, asked:].tolist()
         self._stop.check("generation")
@@ -134,6 +137,19 @@ class TransformersGenerator:
         cut = [ends.isdisjoint(ids) for ids in new]
         found = [Sample(*each) for each in zip(self._encoder.decode(full), cut, strict=True)]
         return [found[i : i + samples] for i in range(0, len(found), samples)]
+
+    def _read_once(self, inputs: Any, config: Any) -> Any:
+        """The inputs, with all but their last token in the cache where several replies would each read the prompt."""
+        several = config.num_return_sequences
+        if several == 1 or inputs["input_ids"].shape[1] == 1:
+            return inputs
+        first = GenerationConfig(max_new_tokens=1, return_dict_in_generate=True, pad_token_id=config.pad_token_id)
+        cache = self._model.generate(**inputs, generation_config=first).past_key_values
+        if not all(type(layer) is DynamicLayer for layer in cache.layers):
+            return inputs  # sliding windows and states forget what crop would have to give back
+        cache.crop(-1)
+        cache.batch_repeat_interleave(several)
+        return {**inputs, "past_key_values": cache}
 
     def _pad(self, ids: Sequence[list[int]]) -> Any:
         """Token ids as one batch, padded on the left."""

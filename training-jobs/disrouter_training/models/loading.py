@@ -13,6 +13,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from disrouter.artifacts import Lora, Precision
 from disrouter_training.errors import ModelError
 from disrouter_training.models.gpu_memory import Shape, is_out_of_memory
+from disrouter_training.models.grouped_attention import attend_in_groups
 from disrouter_training.models.publishing import verify
 
 T = TypeVar("T")
@@ -66,7 +67,7 @@ def load_model(name: str, *, train: bool, frozen_bf16: bool = False) -> Any:
     gpu = torch.cuda.is_available()
     dtype = torch.bfloat16 if frozen_bf16 or (not train and _generates_in_bf16(name)) else torch.float32
     model = _load(AutoModelForCausalLM.from_pretrained, name, "model", dtype=dtype)
-    return model.to("cuda" if gpu else "cpu")
+    return attend_in_groups(model.to("cuda" if gpu else "cpu"))
 
 
 def _generates_in_bf16(name: str) -> bool:
