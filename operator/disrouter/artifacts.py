@@ -24,7 +24,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
 
 from disrouter.calibration import Calibration
@@ -39,10 +39,12 @@ from disrouter.recipe import (
     Extraction,
     Lora,
     Precision,
+    Recipe,
     RlConfig,
     SftConfig,
     SftTarget,
     TrainConfig,
+    filled_in,
 )
 from disrouter.scenario import Scenario
 from disrouter.terms import PreferenceEncoding
@@ -113,12 +115,19 @@ class RunConfig(Model):
     seed: int = 0
     datasets: tuple[DatasetSource, ...] = Field(min_length=1)
     preference_encoding: PreferenceEncoding = PreferenceEncoding.DISCRETE
+    recipe: Recipe | None = Field(default=None, exclude=True)
+    """Read alone: what it fills in is part of the run, its name is not."""
     collect: CollectConfig = CollectConfig()
     sft: SftConfig = SftConfig()
     rl: RlConfig = RlConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
     nonce: str | None = Field(default=None, max_length=253)
     """Any text; another one asks for the same training again (annotation `disrouter.io/retrain`)."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _by_recipe(cls, given: Any) -> Any:
+        return filled_in(given)
 
     @property
     def run(self) -> str:

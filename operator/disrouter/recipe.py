@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Any, ClassVar, Self
 
@@ -194,3 +195,68 @@ RESOURCES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("rl", ("micro_batch_size", "rollouts")),
 )
 """Fields by stage that say what a run takes and not what comes out of it: no part of its identity."""
+
+
+class Recipe(StrEnum):
+    """A named choice of what `collect`, `sft` and `rl` do; what is given beside it goes first."""
+
+    PAPER = "paper"
+    """The paper's ("Implementation Details"): all weights, on several GPUs."""
+    FAST = "fast"
+    """Adapters and softer targets: one GPU of 24 GiB, models of up to three billion parameters, hours."""
+    CPU = "cpu"
+    """A first result without a GPU: an hour of two cores for half a billion parameters and some fifty questions."""
+
+
+RECIPES: dict[Recipe, dict[str, dict[str, Any]]] = {
+    Recipe.PAPER: {
+        "collect": {"samples": 10, "temperature": 1.0, "batchSize": 1024},
+        "sft": {"samples": 10000, "target": "hard", "epochs": 1.0, "learningRate": 1e-5, "batchSize": 16},
+        "rl": {"steps": 78, "promptsPerStep": 128, "generations": 8, "learningRate": 1e-6, "gamma": 0.5, "kl": 0.01},
+    },
+    Recipe.FAST: {
+        "collect": {"samples": 10, "batchSize": 1024},
+        "sft": {"samples": 6000, "target": "soft", "replay": 0.3, "learningRate": 1e-4, "lora": {"rank": 16}},
+        "rl": {"steps": 100, "promptsPerStep": 16, "generations": 8, "learningRate": 1e-5, "lora": {"rank": 16}},
+    },
+    Recipe.CPU: {
+        "collect": {"samples": 3, "maxNewTokens": 128, "batchSize": 48},
+        "sft": {
+            "samples": 72,
+            "target": "soft",
+            "replay": 0.25,
+            "learningRate": 5e-4,
+            "batchSize": 8,
+            "lora": {"rank": 8, "alpha": 16},
+        },
+        "rl": {
+            "steps": 2,
+            "promptsPerStep": 6,
+            "generations": 4,
+            "learningRate": 1e-4,
+            "lora": {"rank": 8, "alpha": 16},
+        },
+    },
+}
+"""By stage and wire name. `rl` of the paper is one epoch of its 10,000 examples."""
+
+
+def filled_in(given: Any) -> Any:
+    """A run's choices, by wire name, with what `recipe` says where they say nothing."""
+    if not isinstance(given, Mapping) or given.get("recipe") is None:
+        return given
+    try:
+        recipe = Recipe(given["recipe"])
+    except ValueError:
+        return given  # the field's own type says what is wrong with it
+    return merge(RECIPES[recipe], given)
+
+
+def merge(*choices: Mapping[str, Any]) -> dict[str, Any]:
+    """Later ones over earlier ones, level by level."""
+    merged: dict[str, Any] = {}
+    for choice in choices:
+        for key, value in choice.items():
+            both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
+            merged[key] = merge(merged[key], value) if both else value
+    return merged

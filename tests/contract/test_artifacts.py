@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from disrouter.artifacts import (
     TERMINATION_MESSAGE_LIMIT,
@@ -21,6 +22,7 @@ from disrouter.artifacts import (
     served_subpath,
 )
 from disrouter.errors import ArtifactError
+from disrouter.recipe import RECIPES, Lora, Recipe
 from disrouter.scenario import Scenario
 
 
@@ -99,6 +101,34 @@ def test_what_a_run_takes_is_no_part_of_its_identity_and_can_be_changed() -> Non
 def test_what_is_no_resource_cannot_be_changed(resources: dict[str, dict[str, Any]], said: str) -> None:
     with pytest.raises(ArtifactError, match=said):
         _config().taking(resources)
+
+
+def test_a_recipe_fills_in_what_nobody_gave_and_is_its_values() -> None:
+    named = _by_recipe("cpu", sft={"samples": 60, "lora": {"rank": 4}})
+    assert named.sft.samples == 60, "given"
+    assert named.sft.lora == Lora(rank=4, alpha=RECIPES[Recipe.CPU]["sft"]["lora"]["alpha"]), "field by field"
+    assert named.rl.steps == RECIPES[Recipe.CPU]["rl"]["steps"]
+    assert named.rl.kl == RlConfig().kl, "of what the recipe says nothing"
+    assert "recipe" not in named.dump()
+    assert RunConfig.model_validate(named.dump()).run == named.run
+    assert _by_recipe("cpu", sft={"lora": None}).sft.lora is None
+    everything = _by_recipe("fast", **RECIPES[Recipe.CPU])
+    assert everything.collect == _by_recipe("cpu").collect
+
+
+@pytest.mark.parametrize("recipe", Recipe)
+def test_every_recipe_is_one(recipe: Recipe) -> None:
+    assert _by_recipe(recipe).run != _by_recipe(None).run
+
+
+def test_an_unknown_recipe_is_named() -> None:
+    with pytest.raises(ValidationError, match=r"recipe\n.*'paper', 'fast' or 'cpu'"):
+        _by_recipe("cheap")
+
+
+def _by_recipe(recipe: str | None, **given: Any) -> RunConfig:
+    base = {"cascade": "q", "agent": "a", "model": "hf://a/b", "datasets": [{"id": "a/b"}]}
+    return RunConfig.model_validate({**base, "recipe": recipe, **given})
 
 
 def test_an_adapter_has_a_learning_rate_that_moves_it() -> None:

@@ -319,6 +319,20 @@ RULES = (
         by_cel="training.rl.promptsPerStep: jobs.nodes times jobs.processesPerNode processes cannot share it times",
     ),
     Invalid(
+        "a recipe's batch that the processes cannot share",
+        lambda m: m["spec"]["training"].update(jobs={"processesPerNode": 3}, recipe="cpu", rl={"generations": 3}),
+        "spec.training.sft.batchSize",
+        "8 cannot be shared equally by 3 processes",
+        by_cel="training.sft.batchSize: jobs.nodes times jobs.processesPerNode processes cannot share it equally",
+    ),
+    Invalid(
+        "a recipe that nobody knows",
+        lambda m: m["spec"]["training"].update(recipe="cheap"),
+        "spec.training.recipe",
+        "'paper', 'fast' or 'cpu'",
+        by_cel='Unsupported value: "cheap"',
+    ),
+    Invalid(
         "a format of a Hub dataset",
         lambda m: m["spec"]["training"].update(datasets=[{"id": "org/name", "format": "openai/gsm8k"}]),
         "spec.training.datasets[0]",

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Any
 
-from pydantic import Field, StrictFloat, StrictInt
+from pydantic import Field, StrictFloat, StrictInt, model_validator
 
 from disrouter.api.pod import EnvVar, LabelValue, ObjectName, PodOptions
 from disrouter.api.quantity import ResourceRequirements
 from disrouter.artifacts import CollectConfig, DatasetSource, EvaluateConfig, PreferenceEncoding, RlConfig, SftConfig
 from disrouter.model import Model
+from disrouter.recipe import Recipe, filled_in
 from disrouter.uris import FILE_URI, HUB_DATASET
 
 
@@ -107,8 +109,16 @@ class Training(Model):
     seed: StrictInt = Field(default=0, ge=0, le=2**32 - 1)
     preference_encoding: PreferenceEncoding = PreferenceEncoding.DISCRETE
     """How a preference is put to agents: by the three scenarios, or also by a stated number (`continuous`)."""
+    recipe: Recipe | None = None
+    """A named choice for `collect`, `sft` and `rl`: what they leave out is as it says. `paper`: the paper's; `fast`:
+    one GPU; `cpu`: a first result without one."""
     collect: CollectConfig = CollectConfig()
     sft: SftConfig = SftConfig()
     rl: RlConfig = RlConfig()
     evaluate: Evaluate = Evaluate()
     gate: Gate = Gate()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _by_recipe(cls, given: Any) -> Any:
+        return filled_in(given)

@@ -11,6 +11,7 @@ import yaml
 
 from disrouter.artifacts import RunLayout, Stage
 from disrouter.calibration import FirstTokenSignal
+from disrouter.recipe import merge
 from disrouter.scenario import Scenario
 from disrouter_training.cli import main
 from disrouter_training.data.sources import Question
@@ -21,7 +22,7 @@ from disrouter_training.evaluation.examination import Examination
 from disrouter_training.generation.first_token import FirstTokens
 from disrouter_training.pool.assemble import trainings
 from disrouter_training.pool.base import Questions, verdict
-from disrouter_training.pool.file import merge, read_pool
+from disrouter_training.pool.file import read_pool
 from disrouter_training.pool.runs import PoolRun, runs, share
 from disrouter_training.pool.train import EXAMINED, check_apart
 from support.tiny_agent import question_rows, write_agent

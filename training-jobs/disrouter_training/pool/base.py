@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from disrouter.artifacts import CollectConfig
+from disrouter.recipe import filled_in, merge
 from disrouter_training.data.correctness import same_answer
 from disrouter_training.data.sources import Question
 from disrouter_training.data.split import DEV, HELDOUT, TEST, TRAIN
 from disrouter_training.generation.batch_queries import BatchQueries, Phrase, Query, replies, reply
 from disrouter_training.generation.prompts import Prompt, chat, must_answer
 from disrouter_training.generation.transformers_generator import Sampling
-from disrouter_training.pool.file import Pool, PoolAgent, merge
+from disrouter_training.pool.file import Pool, PoolAgent
 from disrouter_training.process.places import resolve
 from disrouter_training.process.progress import Say
 from disrouter_training.process.stop import StopSignal
@@ -140,7 +141,7 @@ def verification(question: Question, answer: str) -> Prompt:
 
 
 def _collect(pool: Pool, agent: PoolAgent) -> CollectConfig:
-    return CollectConfig.model_validate(merge(pool.recipe, agent.recipe).get("collect", {}))
+    return CollectConfig.model_validate(filled_in(merge(pool.recipe, agent.recipe)).get("collect", {}))
 
 
 def _seed(number: int) -> int:

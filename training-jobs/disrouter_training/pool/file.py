@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -13,6 +12,7 @@ from disrouter.api.rules.cascade import parse
 from disrouter.artifacts import DatasetSource
 from disrouter.errors import DisrouterError
 from disrouter.model import Model
+from disrouter.recipe import merge
 from disrouter_training.errors import TrainingError
 
 RECIPE_KEYS = ("collect", "sft", "rl")
@@ -104,16 +104,6 @@ def read_pool(path: Path) -> Pool:
     agents = tuple(agent.model_copy(update={"model": _address(agent.model, path.parent)}) for agent in pool.agents)
     volumes = {claim: str((path.parent / folder).absolute()) for claim, folder in pool.volumes.items()}
     return pool.model_copy(update={"agents": agents, "volumes": volumes})
-
-
-def merge(*recipes: Mapping[str, Any]) -> dict[str, Any]:
-    """Later ones over earlier ones, level by level."""
-    merged: dict[str, Any] = {}
-    for recipe in recipes:
-        for key, value in recipe.items():
-            both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
-            merged[key] = merge(merged[key], value) if both else value
-    return merged
 
 
 def _with_manifest(content: dict[str, Any], path: Path) -> dict[str, Any]:

@@ -18,9 +18,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from disrouter.artifacts import RunConfig, RunLayout, Stage
+from disrouter.recipe import merge
 from disrouter_training.data.split_files import recorded
 from disrouter_training.errors import TrainingError
-from disrouter_training.pool.file import Pool, PoolAgent, merge
+from disrouter_training.pool.file import Pool, PoolAgent
 
 MAIN = "main"
 """The variant of the pool's own recipe."""

@@ -15,6 +15,7 @@ from disrouter.api.agent import ENGINE_OWNED, ENGINE_OWNED_ENV
 from disrouter.api.spec import MAX_AGENTS
 from disrouter.artifacts import RlConfig, SftConfig
 from disrouter.names import FRAMING_HEADERS
+from disrouter.recipe import RECIPES
 
 Rule = dict[str, str]
 
@@ -28,7 +29,15 @@ _ELSEWHERE = "has(a.external) || has(a.serviceRef)"
 _OWN_ELSEWHERE = _ELSEWHERE.replace("a.", "self.")
 _PROCESSES = "(has(self.jobs) ? self.jobs.nodes * self.jobs.processesPerNode : 1)"
 """That train one model together; absent objects get no defaults from the schema."""
-_REPLIES = RlConfig().prompts_per_step * RlConfig().generations
+
+
+def _chosen(stage: str, field: str) -> str:
+    """What a training's field is: as given, else as its recipe says, else its default."""
+    absent = {"sft": SftConfig(), "rl": RlConfig()}[stage]
+    usual = absent.model_dump(by_alias=True)[field]
+    named = {str(recipe): choices[stage].get(field, usual) for recipe, choices in RECIPES.items()}
+    unset = f"(has(self.recipe) ? {named}[self.recipe] : {usual})"
+    return f"(has(self.{stage}) && has(self.{stage}.{field}) ? self.{stage}.{field} : {unset})"
 
 
 def _later(name: str) -> str:
@@ -265,12 +274,12 @@ POD_RULES: tuple[Rule, ...] = (
 )
 TRAINING_RULES: tuple[Rule, ...] = (
     {
-        "rule": f"(has(self.sft) ? self.sft.batchSize : {SftConfig().batch_size}) % {_PROCESSES} == 0",
+        "rule": f"{_chosen('sft', 'batchSize')} % {_PROCESSES} == 0",
         "message": "training.sft.batchSize: jobs.nodes times jobs.processesPerNode processes cannot share it equally; "
         "make it a multiple of their number",
     },
     {
-        "rule": f"(has(self.rl) ? self.rl.promptsPerStep * self.rl.generations : {_REPLIES}) % {_PROCESSES} == 0",
+        "rule": f"{_chosen('rl', 'promptsPerStep')} * {_chosen('rl', 'generations')} % {_PROCESSES} == 0",
         "message": "training.rl.promptsPerStep: jobs.nodes times jobs.processesPerNode processes cannot share it times "
         "rl.generations equally; make that a multiple of their number",
     },

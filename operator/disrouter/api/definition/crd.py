@@ -7,6 +7,7 @@ docstrings as descriptions. Rules that span fields are CEL (`cel.py`).
 from __future__ import annotations
 
 import copy
+import json
 from typing import Any
 
 from disrouter.api.definition.cel import (
@@ -44,6 +45,8 @@ _KEPT = (
     "x-kubernetes-int-or-string",
     "x-kubernetes-preserve-unknown-fields",
 )
+BY_RECIPE = ("collect", "sft", "rl")
+"""Parts of `training` that a recipe fills in."""
 PRINTER_COLUMNS = (
     {"name": "Ready", "type": "string", "jsonPath": '.status.conditions[?(@.type=="Ready")].status'},
     {"name": "Reason", "type": "string", "jsonPath": '.status.conditions[?(@.type=="Ready")].reason'},
@@ -139,6 +142,19 @@ def _annotate(spec: Schema) -> None:
         (training["evaluate"]["properties"]["datasets"]["items"], DATASET_RULES),
     ):
         schema["x-kubernetes-validations"] = [dict(rule) for rule in rules]
+    for stage in BY_RECIPE:
+        training[stage] = _said_not_set(training[stage])
+
+
+def _said_not_set(schema: Schema) -> Schema:
+    """Without defaults, which the API server would write into an object: a recipe fills in what nobody gave."""
+    out = {key: value for key, value in schema.items() if key != "default"}
+    if "default" in schema and "properties" not in schema:
+        said = json.dumps(schema["default"])
+        out["description"] = f"{out.get('description', '')} Default {said}, or the recipe's.".strip()
+    if "properties" in schema:
+        out["properties"] = {name: _said_not_set(inner) for name, inner in schema["properties"].items()}
+    return out
 
 
 def structural(schema: Schema) -> Schema:
