@@ -33,9 +33,9 @@ test-cluster: $(VENV)/.ready ## Run the tests on the cluster of KUBECONFIG; CLUS
 	@test "$(IMAGES)" = loaded || tools/cluster-images $(CLUSTER_IMAGES)
 	@DISROUTER_TEST_CLUSTER="$(KUBECONFIG)" $(BIN)/python -m pytest tests/cluster $(CLUSTER_TESTS)
 
-chaos: $(VENV)/.ready ## Break the cluster of KUBECONFIG while clients ask (CHAOS_ARGS='--seed 7 --minutes 20'; CLUSTER_TOOL kills its parts)
+chaos: $(VENV)/.ready ## Break the cluster of KUBECONFIG while clients ask (CHAOS_ARGS='--seed 7 --minutes 20 --train'; CLUSTER_TOOL kills its parts)
 	@test -n "$(KUBECONFIG)" || { echo "make chaos: KUBECONFIG names no cluster"; exit 2; }
-	@test "$(IMAGES)" = loaded || tools/cluster-images operator sidecar scripted
+	@test "$(IMAGES)" = loaded || tools/cluster-images operator sidecar scripted $(if $(findstring --train,$(CHAOS_ARGS)),training)
 	@PYTHONPATH=tests $(BIN)/python -m chaos --kubeconfig "$(KUBECONFIG)" $(if $(CLUSTER_TOOL),--tool $(CLUSTER_TOOL)) $(CHAOS_ARGS)
 
 check: $(VENV)/.ready ## Format, lint, types, import contracts, CRD up to date, manifests

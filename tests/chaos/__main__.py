@@ -1,6 +1,6 @@
 """A random walk: edit and break a cascade on a cluster while clients ask, and say which invariant did not hold.
 
-    python -m chaos --kubeconfig FILE [--seed N] [--minutes 20] [--tool PROGRAM]
+    python -m chaos --kubeconfig FILE [--seed N] [--minutes 20] [--tool PROGRAM] [--train]
 
 The cluster is disposable: the charts are installed anew and taken away. Exit codes: 0 all held, 1 something did not.
 """
@@ -12,11 +12,13 @@ import asyncio
 import random
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from chaos import edits
+from chaos import clock, edits
 from chaos.faults import Ground, faults
 from chaos.invariants import orphans, shown_refusals, unexplained, unsettled
 from chaos.traffic import Clients
@@ -24,10 +26,13 @@ from chaos.walk import Step, walk
 from disrouter import names
 from support.cluster import Cluster, installed
 from support.team import STARTS, Team, team
+from support.tiny_training import fill_claims
 
 NAME = "pool"
 SETTLES_SECONDS = 60.0
 """Within which everything must be as the manifest says, once nobody touches it."""
+TRAINED = 900.0
+"""Seconds for the first run of a trained agent."""
 CHILDREN = "inferenceservices,deployments,services,horizontalpodautoscalers,pods"
 
 
@@ -38,19 +43,20 @@ class RandomWalk:
     ground: Ground
     seed: int
     clients: Clients
-    spec: edits.Spec = field(default_factory=edits.first)
+    spec: edits.Spec
     violations: list[str] = field(default_factory=list)
     _judged: int = 0
     """Requests that were looked at."""
 
     def __post_init__(self) -> None:
         self.draw = random.Random(self.seed)
-        self.faults = faults(parts=self.ground.tool is not None, local=True)
+        self.edits = edits.edits(train="training" in self.spec)
+        self.faults = faults(parts=self.ground.tool is not None, local=True, clocks=self.ground.clocks)
 
     async def run(self, seconds: float) -> None:
         """Take steps for so long, and settle at the end."""
         deadline = time.monotonic() + seconds
-        for step in walk(self.seed, sorted(edits.EDITS), sorted(self.faults)):
+        for step in walk(self.seed, sorted(self.edits), sorted(self.faults)):
             if time.monotonic() > deadline:
                 break
             await self._take(step)
@@ -70,7 +76,7 @@ class RandomWalk:
         await asyncio.sleep(step.pause)
 
     def _edit(self, name: str) -> str:
-        edits.EDITS[name](self.spec, self.draw)
+        self.edits[name](self.spec, self.draw)
         self.ground.team.apply(edits.manifest(NAME, self.spec))
         return ", ".join(agent["name"] for agent in self.spec["agents"])
 
@@ -126,11 +132,12 @@ def _at(moment: float) -> str:
 
 
 async def _walk(made: Team, options: argparse.Namespace) -> RandomWalk:
-    first = edits.first()
+    first = edits.first(train=options.train)
     made.apply(edits.manifest(NAME, first))
-    await asyncio.to_thread(made.until, "Ready", lambda: made.all_ready(NAME), STARTS)
+    await asyncio.to_thread(made.until, "Ready", lambda: made.all_ready(NAME), TRAINED if options.train else STARTS)
     address = made.get("service", NAME)["spec"]["clusterIP"]
-    walked = RandomWalk(Ground(made, NAME, options.tool), options.seed, Clients(f"http://{address}/v1", NAME), first)
+    ground = Ground(made, NAME, options.tool, clocks=options.clocks)
+    walked = RandomWalk(ground, options.seed, Clients(f"http://{address}/v1", NAME), first)
     async with walked.clients.asking():
         await walked.run(options.minutes * 60)
     return walked
@@ -143,10 +150,17 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6), help="default: a new one")
     parser.add_argument("--minutes", type=float, default=20.0, help="default %(default)g")
     parser.add_argument("--tool", help="a program that takes `kill PART` and `start PART` of the cluster's parts")
+    parser.add_argument("--train", action="store_true", help="the first agent is trained, and again now and then")
     options = parser.parse_args()
     print(f"seed {options.seed}", flush=True)
     cluster = Cluster.of(options.kubeconfig)
+    faketime = clock.library()
+    options.clocks = faketime is not None
     with installed(cluster), team(cluster, "chaos") as made:
+        if faketime is not None:
+            clock.give(cluster, faketime)
+        if options.train:
+            fill_claims(made, Path(tempfile.mkdtemp(prefix="chaos-")))
         walked = asyncio.run(_walk(made, options))
     print(walked.summary())
     return 1 if walked.violations else 0

@@ -6,19 +6,32 @@ import random
 from collections.abc import Callable
 from typing import Any
 
+from disrouter import names
 from support.pool import cascade, scripted
+from support.tiny_training import MODEL, training
 
 Spec = dict[str, Any]
+_NONCE = "retrained"
+"""How often: no field of the manifest's spec, but its annotation."""
 
 
-def first(**spec: Any) -> Spec:
-    """The cascade as it begins: two agents, of which the first knows what is easy."""
-    return {"agents": [scripted("small", 0.1, "easy"), scripted("large", 0.9)], "drainSeconds": 5} | spec
+def first(*, train: bool = False) -> Spec:
+    """The cascade as it begins: two agents. The first knows what is easy; `train`: and is trained."""
+    small, large = scripted("small", 0.1, "easy"), scripted("large", 0.9)
+    spec: Spec = {"agents": [small, large], "drainSeconds": 5}
+    if not train:
+        return spec
+    small |= {"model": {"uri": MODEL}, "selfAwareness": {"mode": "trained"}}
+    return spec | {"training": training(), _NONCE: 0}
 
 
 def manifest(name: str, spec: Spec) -> dict[str, Any]:
     """The cascade of that name as it is now."""
-    return cascade(name, *spec["agents"], **{field: value for field, value in spec.items() if field != "agents"})
+    fields = {field: value for field, value in spec.items() if field not in ("agents", _NONCE)}
+    made = cascade(name, *spec["agents"], **fields)
+    if spec.get(_NONCE):
+        made["metadata"]["annotations"] = {names.ANNOTATION_RETRAIN: str(spec[_NONCE])}
+    return made
 
 
 def add(spec: Spec, draw: random.Random) -> None:
@@ -27,7 +40,8 @@ def add(spec: Spec, draw: random.Random) -> None:
     free = [name for name in ("medium", "middle") if name not in taken]
     if free:
         name = draw.choice(free)
-        spec["agents"].insert(len(spec["agents"]) - 1, scripted(name, 0.5, "hard"))
+        prompted = {"selfAwareness": {"mode": "prompted"}}
+        spec["agents"].insert(len(spec["agents"]) - 1, scripted(name, 0.5, "hard", **prompted))
 
 
 def remove(spec: Spec, draw: random.Random) -> None:
@@ -37,8 +51,8 @@ def remove(spec: Spec, draw: random.Random) -> None:
 
 
 def swap(spec: Spec, draw: random.Random) -> None:
-    """Another model for one agent."""
-    agent = draw.choice(spec["agents"])
+    """Another model for one agent that is not trained."""
+    agent = draw.choice([each for each in spec["agents"] if each["model"]["uri"] != MODEL])
     agent["model"] = {"uri": f"hf://scripted/{agent['name']}-{draw.randrange(1000)}"}
 
 
@@ -58,6 +72,12 @@ def prefer(spec: Spec, draw: random.Random) -> None:
     spec["scenario"] = draw.choice(["performance-first", "balance", "cost-first"])
 
 
-EDITS: dict[str, Callable[[Spec, random.Random], None]] = {
-    each.__name__: each for each in (add, remove, swap, reprice, scale, prefer)
-}
+def retrain(spec: Spec, _: random.Random) -> None:
+    """The trained agent once more."""
+    spec[_NONCE] += 1
+
+
+def edits(*, train: bool) -> dict[str, Callable[[Spec, random.Random], None]]:
+    """Those that can be made, by name."""
+    found = (add, remove, swap, reprice, scale, prefer, *([retrain] if train else []))
+    return {each.__name__: each for each in found}

@@ -1,6 +1,6 @@
 """What breaks, and how it is put right: each fault ends with everything in place that it took away.
 
-A slow disk is etcd that stands still. KServe's webhook is away with its manager. Clocks do not jump here.
+A slow disk is etcd that stands still. KServe's webhook is away with its manager.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 
-from chaos import processes
+from chaos import clock, processes
 from chaos.invariants import Span, unsettled
 from disrouter import names
 from support.cluster import no_name_server
@@ -47,6 +47,8 @@ class Ground:
     cascade: str
     tool: str | None = None
     """A program that takes `kill PART` and `start PART`."""
+    clocks: bool = False
+    """Whether the operator's clock is ours."""
     kills: list[Span] = field(default_factory=list)
 
     def run(self, *words: str) -> None:
@@ -179,6 +181,14 @@ def stall_etcd(_: Ground, draw: random.Random) -> str:
     return f"for {seconds:.0f} s" if found else "no process"
 
 
+def clock_jumps(_: Ground, draw: random.Random) -> str:
+    """The operator's clock is wrong for some seconds, by as much as an hour."""
+    seconds = draw.choice((-1, 1)) * draw.choice((20, 90, 3600))
+    with clock.wrong_by(seconds):
+        time.sleep(draw.uniform(*AWAY_SECONDS))
+    return f"by {seconds:+d} s"
+
+
 def fill_volume(ground: Ground, draw: random.Random) -> str:
     """An engine's shared memory is full for some seconds."""
     pod = _serving(ground, draw)
@@ -191,14 +201,17 @@ def fill_volume(ground: Ground, draw: random.Random) -> str:
     return f"no process of {pod[0]}"
 
 
-def faults(*, parts: bool, local: bool) -> dict[str, Fault]:
-    """Those that can be made: `parts` with a program that kills parts, `local` where the nodes are this machine's."""
+def faults(*, parts: bool, local: bool, clocks: bool) -> dict[str, Fault]:
+    """Those that can be made: `parts` with a program that kills parts, `local` where the nodes are this machine's, and
+    `clocks` where the operator's time is ours to set."""
     anywhere = delete_pod, force_delete_pod, garble_routes, dns_away
     found: dict[str, Fault] = {each.__name__: each for each in anywhere}
     if local:
         found["kill_engine"] = partial(kill_process, words=ENGINE)
         found["kill_sidecar"] = partial(kill_process, words="disrouter_sidecar")
         found |= {each.__name__: each for each in (kill_operator, stall_etcd, fill_volume)}
+    if clocks:
+        found["clock_jumps"] = clock_jumps
     if parts:
         found["cut_node"] = cut_node
         found |= {f"take_away_{part}": partial(take_away, part=part) for part in PARTS}

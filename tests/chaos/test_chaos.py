@@ -29,18 +29,23 @@ FAILED = Asked(100.0, 101.0, "", "small", "cut")
 
 def test_a_seed_walks_one_way_and_another_seed_another() -> None:
     def steps(seed: int) -> list[Any]:
-        return [*islice(walk(seed, sorted(edits.EDITS), sorted(faults(parts=True, local=True))), 200)]
+        return [
+            *islice(
+                walk(seed, sorted(edits.edits(train=True)), sorted(faults(parts=True, local=True, clocks=True))), 500
+            )
+        ]
 
     assert steps(1) == steps(1) != steps(2)
     quiet = [place for place, step in enumerate(steps(1)) if step == QUIET]
     assert all(after - before <= STEPS_UNTIL_QUIET + 1 for before, after in pairwise(quiet))
-    assert {step.name for step in steps(1)} >= {*edits.EDITS, *faults(parts=True, local=True)}
+    assert {step.name for step in steps(1)} >= {*edits.edits(train=True), *faults(parts=True, local=True, clocks=True)}
 
 
-def test_every_edit_leaves_a_valid_manifest() -> None:
-    draw, spec = random.Random(7), edits.first()
+@pytest.mark.parametrize("train", [False, True])
+def test_every_edit_leaves_a_valid_manifest(*, train: bool) -> None:
+    draw, spec = random.Random(7), edits.first(train=train)
     for _ in range(300):
-        draw.choice([*edits.EDITS.values()])(spec, draw)
+        draw.choice([*edits.edits(train=train).values()])(spec, draw)
         assert not violations(edits.manifest("pool", spec))
 
 

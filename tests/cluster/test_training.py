@@ -14,50 +14,32 @@ import pytest
 
 from disrouter import names
 from disrouter.artifacts import served_subpath
-from support import tiny_agent
 from support.cluster import Cluster, installed
-from support.pool import SMALL, cascade, scripted
+from support.pool import cascade, scripted
 from support.team import STARTS, Team, Traffic, team
+from support.tiny_training import MODEL, fill_claims, training
 
 pytestmark = pytest.mark.timeout(900)
 NAME = "pool"
 STRANGER = 1234567
 TRAINED_SECONDS = 600.0
 AS_STRANGER = {"template": {"securityContext": {"runAsUser": STRANGER, "runAsGroup": STRANGER, "runAsNonRoot": True}}}
-TRAINING: dict[str, Any] = {
-    "datasets": [{"file": "pvc://data/questions.jsonl"}],
-    "artifacts": {"persistentVolumeClaim": "weights"},
-    "resources": SMALL,
-    "jobs": {"pod": AS_STRANGER, "env": [{"name": "OMP_NUM_THREADS", "value": "1"}]},
-    "collect": {"samples": 8, "maxNewTokens": 16, "batchSize": 256},
-    "sft": {"samples": 96, "learningRate": 2e-3},
-    "rl": {"steps": 2, "promptsPerStep": 6, "generations": 2},
-    "evaluate": {"holdout": 0.2},
-    "gate": tiny_agent.ANY_RESULT,
-}
 
 
 def manifest(**small: Any) -> dict[str, Any]:
     """The pool; with the trained agent where `small` says anything of it."""
     others = [scripted("medium", 0.4, "easy", selfAwareness={"mode": "prompted"}), scripted("large", 0.9)]
-    agents = [scripted("small", 0.1, "easy", model={"uri": "pvc://models/tiny"}) | small, *others] if small else others
-    return cascade(NAME, *agents, training=TRAINING, pod=AS_STRANGER, drainSeconds=5)
+    agents = [scripted("small", 0.1, "easy", model={"uri": MODEL}) | small, *others] if small else others
+    return cascade(NAME, *agents, training=training(pod=AS_STRANGER), pod=AS_STRANGER, drainSeconds=5)
 
 
 @pytest.fixture(scope="module")
 def place(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
     """Claims, and a pool of two that are not trained."""
-    folder = tmp_path_factory.mktemp("claims")
-    for claim in ("data", "tiny"):
-        (folder / claim).mkdir()
-    tiny_agent.write_questions(folder / "data/questions.jsonl")
-    tiny_agent.write_agent(folder / "tiny")
     security = {"runAsUser": STRANGER, "runAsGroup": STRANGER, "fsGroup": STRANGER, "runAsNonRoot": True}
     seccomp = {"seccompProfile": {"type": "RuntimeDefault"}}
     with installed(cluster, podSecurityContext=security | seccomp), team(cluster, "training") as made:
-        made.fill("models", {"tiny": folder / "tiny"})
-        made.fill("data", {".": folder / "data"})
-        made.fill("weights")
+        fill_claims(made, tmp_path_factory.mktemp("claims"))
         made.apply(manifest())
         made.until("Ready", lambda: made.all_ready(NAME), STARTS)
         yield made
