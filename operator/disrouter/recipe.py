@@ -205,7 +205,7 @@ class Recipe(StrEnum):
     FAST = "fast"
     """Adapters and softer targets: one GPU of 24 GiB, models of up to three billion parameters, hours."""
     CPU = "cpu"
-    """A first result without a GPU: an hour of two cores for half a billion parameters and some fifty questions."""
+    """A first result without a GPU: an hour of two cores for half a billion parameters and some thirty questions."""
 
 
 RECIPES: dict[Recipe, dict[str, dict[str, Any]]] = {
@@ -222,7 +222,7 @@ RECIPES: dict[Recipe, dict[str, dict[str, Any]]] = {
     Recipe.CPU: {
         "collect": {"samples": 3, "maxNewTokens": 128, "batchSize": 48},
         "sft": {
-            "samples": 72,
+            "samples": 48,
             "target": "soft",
             "replay": 0.25,
             "learningRate": 5e-4,
@@ -232,7 +232,7 @@ RECIPES: dict[Recipe, dict[str, dict[str, Any]]] = {
         "rl": {
             "steps": 2,
             "promptsPerStep": 6,
-            "generations": 4,
+            "generations": 2,
             "learningRate": 1e-4,
             "lora": {"rank": 8, "alpha": 16},
         },

@@ -20,6 +20,7 @@ from typing import Any
 
 from bench.document import write_section
 from disrouter import names
+from disrouter_operator.operator import Options
 from support.cluster import NAMESPACE, Cluster, installed
 from support.exposition import samples
 from support.pool import cascade
@@ -29,7 +30,7 @@ AGENTS = 3
 AT_ONCE = 50
 """Cascades that one kubectl creates."""
 STILL_SECONDS = 15.0
-"""Without a reconcile, everything is at rest."""
+"""With no more reconciles than twice the resync's, everything is at rest."""
 REST_SECONDS = 120.0
 PATIENCE = 1800.0
 
@@ -115,19 +116,19 @@ def measure(cluster: Cluster, count: int) -> Result:
     cluster.wait("Deployments", lambda: _deployments(cluster) == count * AGENTS, PATIENCE)
     deployed = time.monotonic() - before.at
     print(f"{count * AGENTS} Deployments after {deployed:.0f} s", file=sys.stderr)
-    still = at_rest(cluster)
+    still = at_rest(cluster, count)
     time.sleep(REST_SECONDS)
     return Result(count, deployed, still.since(before, count), spent(cluster).since(still, count))
 
 
-def at_rest(cluster: Cluster) -> Spent:
-    """What was spent when nothing had been reconciled for a while."""
-    last = spent(cluster)
+def at_rest(cluster: Cluster, count: int) -> Spent:
+    """What was spent when nothing but the resync of `count` cascades went on for a while."""
+    few, last = 2 * count * STILL_SECONDS / Options.resync_seconds, spent(cluster)
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         time.sleep(STILL_SECONDS)
         now = spent(cluster)
-        if now.reconciles == last.reconciles:
+        if now.reconciles - last.reconciles <= few:
             return last
         last = now
     raise SystemExit(f"the operator was not at rest within {PATIENCE:.0f} s")
