@@ -89,7 +89,7 @@ TRAPS = {
         f"{HERE}::test_kopf_takes_part_in_no_peering_and_posts_nothing",
         "control/test_process.py::test_one_candidate_leads_and_the_next_takes_over_only_when_it_is_silent",
         "control/test_guards.py::test_the_probe_fails_when_cascades_wait_and_no_pass_ends",
-        "control/test_guards.py::test_a_leader_that_was_held_up_past_its_lease_reads_but_writes_nothing",
+        "control/kube/test_api_server.py::test_a_leader_that_was_held_up_past_its_lease_reads_but_writes_nothing",
     ],
     "Kopf 6": [
         "control/watch/test_supervisor.py::test_a_zombie_that_lives_and_delivers_nothing_is_replaced",
