@@ -170,7 +170,9 @@ class World:
 
         async def concluded() -> bool:
             found = await self.admin.get(JOBS, self.namespace, name)
-            return bool(found and (found["status"].get("conditions") or found["status"].get("failed")))
+            status = found["status"] if found else {}
+            ended = {each["type"] for each in status.get("conditions") or ()} & {"Complete", "Failed"}
+            return bool(ended or status.get("failed"))  # SuccessCriteriaMet comes before Complete
 
         await self.until(concluded, f"the end of {name}")
 
