@@ -77,6 +77,12 @@ async def test_an_agent_is_trained_judged_promoted_and_served(tmp_path: Path) ->
             await asyncio.to_thread(home.run, "down")
 
 
+def ready(home: Home) -> bool:
+    """Questions enter at the first agent only once it has served for some seconds."""
+    conditions = home.cascade()["status"]["conditions"]
+    return ("Ready", "True") in {(each["type"], each["status"]) for each in conditions}
+
+
 def check(home: Home) -> None:
     phases, agent = follow(home)
     assert [phase for phase in phases if phase in TRAINING_PHASES] == TRAINING_PHASES
@@ -88,4 +94,5 @@ def check(home: Home) -> None:
     asked = home.run("ask", question, "--agent", "small")
     assert asked.stderr.startswith("[small]")
     assert asked.stdout.strip()
+    home.wait(lambda: ready(home))
     assert home.run("ask", question).stderr.startswith(("[small]", "[small -> large]"))
